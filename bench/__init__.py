@@ -1,0 +1,1 @@
+"""What the docs claim about speed, runnable: `make bench`."""

@@ -1,0 +1,61 @@
+"""`make bench`: bridge to bridge beside the bare parts of the same run, and where the time goes.
+
+Times are printed, never asserted: they are of this machine. Tests assert counts of operations instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import tempfile
+from pathlib import Path
+
+from bench import bridge, floors
+from bench.figures import Figures
+
+
+def main() -> None:
+    """Measure and print; `--json` for data."""
+    words = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    words.add_argument("--messages", type=int, default=5000, help="messages of the throughput run")
+    words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
+    words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
+    words.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    asked = words.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+        found = asyncio.run(measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile))
+    if asked.json:
+        print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
+
+
+async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) -> list[Figures]:
+    """Run everything in turn, printing each figure as it is known."""
+    found: list[Figures] = []
+
+    def keep(figures: Figures) -> None:
+        found.append(figures)
+        print(figures.line(), flush=True)
+
+    keep(await floors.echo(messages))
+    keep(floors.commits(folder, 1000))
+    keep(floors.commits(folder, 200, rows=64))
+    (folder / "plain").mkdir()
+    async with bridge.pair(folder / "plain") as pair:
+        keep(await pair.latency(100 * seconds, 100.0))
+        keep(await pair.throughput(messages))
+    if profiled:
+        (folder / "profiled").mkdir()
+        async with bridge.pair(folder / "profiled", profiled=True) as pair:
+            await pair.throughput(min(messages, 2000))
+        for name in ("alice", "bob"):
+            print(
+                f"where {name}'s time went ({'sender' if name == 'alice' else 'receiver'}, under a profiler):"
+            )
+            print("\n".join(bridge.profile(folder / "profiled", name)))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Bridge to bridge: two node processes, a frontend at each, messages of 1 KiB, durable at both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import pstats
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import Figures
+from node.client import Client
+from node.commandline.processes import NodeProcess, end, start
+
+BODY = 1024
+WINDOW = 256  # messages sent and not yet acknowledged: a frontend that does not wait for each ok
+PATIENCE = 120.0  # seconds for any one measurement
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two nodes in one room, and the frontend attached to each."""
+
+    sender: Client
+    receiver: Client
+    room: str
+
+    async def throughput(self, count: int) -> Figures:
+        """Send `count` messages, at most WINDOW unacknowledged; the clock stops when the last is seen."""
+        seen = asyncio.create_task(self._see(count))
+        places = asyncio.Semaphore(WINDOW)
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                await places.acquire()
+                group.create_task(self._send(number, places))
+        acknowledged = time.perf_counter() - started
+        await asyncio.wait_for(seen, PATIENCE)
+        took = time.perf_counter() - started
+        print(f"  ({count} acknowledged in {acknowledged:.2f} s, all seen in {took:.2f} s)")
+        return Figures("bridge to bridge, 1 KiB, durable", count / took)
+
+    async def latency(self, count: int, rate: float) -> Figures:
+        """Send `count` messages at `rate` a second; each is timed from the send to the other frontend."""
+        times: list[float] = []
+        sent: dict[int, float] = {}
+        seen = asyncio.create_task(self._see(count, sent, times))
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+                sent[number] = time.perf_counter()
+                group.create_task(self._send(number))
+        await asyncio.wait_for(seen, PATIENCE)
+        return Figures(f"bridge to bridge at {rate:.0f}/s", None, times)
+
+    async def _send(self, number: int, places: asyncio.Semaphore | None = None) -> None:
+        await self.sender.call("user_message", room=self.room, message=f"{number:08d}".ljust(BODY, "."))
+        if places is not None:
+            places.release()
+
+    async def _see(
+        self, count: int, sent: dict[int, float] | None = None, times: list[float] | None = None
+    ) -> None:
+        got: set[int] = set()
+        async for event in self.receiver.events():
+            if event.get("event") != "user_message":
+                continue
+            number = int(event["message"][:8])
+            assert number not in got, f"message {number} was shown twice"
+            got.add(number)
+            if sent is not None and times is not None:
+                times.append(time.perf_counter() - sent[number])
+            if len(got) == count:
+                return
+
+
+@asynccontextmanager
+async def pair(folder: Path, *, profiled: bool = False) -> AsyncIterator[Pair]:
+    """Start two nodes, make them contacts and members of one room, attach a frontend to each."""
+    async with AsyncExitStack() as stack:
+        nodes: list[NodeProcess] = []
+        stack.callback(end, nodes)
+        peers: tuple[str, ...] = ()
+        clients = []
+        for name in ("alice", "bob"):
+            home = folder / name
+            python = ("-m", "cProfile", "-o", str(folder / f"{name}.prof")) if profiled else ()
+            nodes.append(start(home, name, peers, python))
+            mesh = (await nodes[-1].up())["mesh"]
+            peers = (f"ws://{mesh['host']}:{mesh['port']}",)
+            clients.append(await stack.enter_async_context(Client.connect(home=home)))
+        alice, bob = clients
+        yield Pair(alice, bob, await asyncio.wait_for(_gather(alice, bob), PATIENCE))
+
+
+async def _gather(alice: Client, bob: Client) -> str:
+    """Make the two contacts and members of one room; returns its id."""
+    link = (await alice.call("contact_link_create"))["link"]
+    await bob.call("contact_add", link=link)
+    await _until(alice, "contact_added")
+    room = str((await alice.call("room_create", name="bench"))["room"])
+    await alice.call("user_invite", target="bob", room=room)
+    offer = await _until(bob, "user_invite")
+    await bob.call("user_invite_response", response="accept", invite=offer["invite"])
+    await _until(bob, "user_join")
+    await _until(alice, "user_join")
+    return room
+
+
+async def _until(client: Client, kind: str) -> dict[str, str]:
+    async for event in client.events():
+        if event.get("event") == kind:
+            return event
+    raise AssertionError(f"the bridge closed before {kind}")
+
+
+def profile(folder: Path, name: str, rows: int = 12) -> list[str]:
+    """Return where a profiled node's time went, by module, its waiting left out."""
+    stats = pstats.Stats(str(folder / f"{name}.prof"))
+    spent: Counter[str] = Counter()
+    for (file, _, function), (_, _, own, _, _) in stats.stats.items():  # type: ignore[attr-defined]
+        if "poll" not in function and "acquire" not in function:
+            spent[_part(file, function)] += own
+    total = sum(spent.values()) or 1.0
+    return [f"  {share / total:5.1%}  {share:6.2f} s  {part}" for part, share in spent.most_common(rows)]
+
+
+def _part(file: str, function: str) -> str:
+    """Return the module of ours, the package of others, or the builtin that time is booked on."""
+    if file == "~":
+        return function.strip("<>")
+    parts = Path(file).with_suffix("").parts
+    if "site-packages" in parts:
+        return parts[parts.index("site-packages") + 1]
+    if "node" in parts:
+        return ".".join(parts[parts.index("node") :])
+    return parts[-2] if parts[-2:-1] in (("asyncio",), ("json",)) else f"stdlib {parts[-1]}"

@@ -1,0 +1,45 @@
+"""The `gossamer` command: which commands there are and where each lives; all else is in node/commandline/."""
+
+from __future__ import annotations
+
+import sys
+
+from node.commandline.app import Group, invoke
+
+_HERE = "node.commandline"
+COMMANDS = {
+    "run": f"{_HERE}.run:run",
+    "demo": f"{_HERE}.demo:demo",
+    "status": f"{_HERE}.daily:status",
+    "stop": f"{_HERE}.daily:stop",
+    "call": f"{_HERE}.daily:call",
+    "contact": f"{_HERE}.contacts:contact",
+    "room": f"{_HERE}.rooms:room",
+    "invite": f"{_HERE}.invites:invite",
+    "send": f"{_HERE}.chat:send",
+    "history": f"{_HERE}.chat:history",
+    "chat": f"{_HERE}.chat:chat",
+    "tail": f"{_HERE}.chat:tail",
+    "profile": f"{_HERE}.owner:profile",
+    "peer": f"{_HERE}.owner:peer",
+    "token": f"{_HERE}.owner:token",
+    "bridge": f"{_HERE}.owner:bridge",
+    "completion": f"{_HERE}.daily:completion",
+    "version": f"{_HERE}.daily:version",
+}
+
+gossamer = Group(
+    "gossamer",
+    lazy=COMMANDS,
+    help="End-to-end encrypted peer-node chat: your node, your keys, any frontend.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main() -> None:
+    """Run one command and exit with its code (docs/operations.md)."""
+    sys.exit(invoke(gossamer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How frontends talk to the node; pure but for server.py (docs/bridge.md)."""

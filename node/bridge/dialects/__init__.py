@@ -1,0 +1,1 @@
+"""Dialects: pure translations between frames and the one vocabulary of commands and events."""

@@ -1,0 +1,59 @@
+"""How a browser logs in: a link that works once, then a cookie (docs/bridge.md section 4, "credential").
+
+The cookie is a date and a MAC under the admin token: it survives a restart, needs no table, and ends when
+the admin token changes. It is named after node and port, since browsers share cookies between ports.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import OrderedDict
+from hashlib import blake2b
+
+from node.bridge.ports import hash_token
+from node.crypto.primitives import Entropy, same
+
+LINK_MS = 5 * 60_000
+"""A login link works for five minutes."""
+COOKIE_SECONDS = 30 * 86_400
+MAX_LINKS = 16
+"""Unused links at a time; the oldest gives way."""
+
+
+class Logins:
+    """Unused login codes, and the cookies they turn into."""
+
+    def __init__(self, admin_token: str, entropy: Entropy) -> None:
+        self._key = hash_token(admin_token)
+        self._entropy = entropy
+        self._codes: OrderedDict[bytes, int] = OrderedDict()
+
+    def cookie_name(self, port: int) -> str:
+        """Return the name of the cookie of this node on this port."""
+        return f"gossamer_{self._mac('name')[:8]}_{port}"
+
+    def create(self, now_ms: int) -> str:
+        """Return a new code, good once within LINK_MS."""
+        code = base64.urlsafe_b64encode(self._entropy(32)).rstrip(b"=").decode()
+        self._codes[hash_token(code)] = now_ms + LINK_MS
+        while len(self._codes) > MAX_LINKS:
+            self._codes.popitem(last=False)
+        return code
+
+    def redeem(self, code: str, now_ms: int) -> str | None:
+        """Use a code up and return the cookie's value, or None if it is used, late or unknown."""
+        expires = self._codes.pop(hash_token(code), 0)
+        if now_ms >= expires:
+            return None
+        until = str(now_ms // 1000 + COOKIE_SECONDS)
+        return f"{until}.{self._mac(until)}"
+
+    def valid(self, cookie: str, now_ms: int) -> bool:
+        """Say whether a cookie's value was made by `redeem` and is not over."""
+        until, _, mac = cookie.partition(".")
+        genuine = same(mac.encode("utf-8", "surrogatepass"), self._mac(until).encode())
+        return genuine and until.isdecimal() and now_ms // 1000 < int(until)
+
+    def _mac(self, text: str) -> str:
+        data = text.encode("utf-8", "surrogatepass")
+        return blake2b(data, digest_size=32, key=self._key, person=b"bridge-cookie").hexdigest()

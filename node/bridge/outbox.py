@@ -1,0 +1,154 @@
+"""What waits for one frontend's socket: a bounded queue, and the seam between replay and live.
+
+Nothing is lost and nothing comes twice: while the log is replayed, live logged events are left out because
+the log has them; the replay ends only when it has read past the last one left out (docs/bridge.md 3).
+A frontend that reads too slowly costs at most this queue: then it is told where to resume.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+MAX_EVENTS = 1024
+MAX_BYTES = 4 * 1024 * 1024
+"""Queued for one frontend; above either it is slow, and the log on disk is its queue from there on."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One encoded frame; `seq` is 0 if not logged; of items with the same `key` only the newest matters."""
+
+    data: bytes = field(repr=False)
+    seq: int = 0
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Replay:
+    """How far the log was read; `skipped` is the newest live event left out meanwhile."""
+
+    cursor: int
+    newest: int | None = None
+    until: int | None = None
+    skipped: int = 0
+
+
+class Outbox:
+    """The queue of one session; the shell takes, writes, and says what it wrote."""
+
+    def __init__(self) -> None:
+        self.replay: Replay | None = None
+        self.parked = False
+        self.muted = False
+        self.lagged = False
+        self.position: int | None = None
+        self.reported = 0
+        self.announced = 0
+        self._now: deque[Item] = deque()
+        self._later: deque[Item] = deque()
+        self._bytes = 0
+        self._floor = 0
+
+    def __len__(self) -> int:
+        return len(self._now) + len(self._later)
+
+    @property
+    def ready(self) -> bool:
+        """Say whether `take` would return something."""
+        return bool(self._now) and not self.parked
+
+    def takes(self, seq: int) -> bool:
+        """Say whether an event with this `seq` (0: not logged) is to be queued; remembers one left out."""
+        if self.muted or self.lagged:
+            return False
+        if seq and self.replay is not None and self.replay.newest is None:
+            self.replay.skipped = max(self.replay.skipped, seq)
+            return False
+        return seq == 0 or seq > self._floor
+
+    def push(self, item: Item, *, answer: bool = False) -> None:
+        """Queue a frame; answers do not wait for the end of a replay."""
+        queue = self._now if answer or self.replay is None else self._later
+        queue.append(item)
+        self._bytes += len(item.data)
+        if len(self) > MAX_EVENTS or self._bytes > MAX_BYTES:
+            self._coalesce()
+        if len(self) > MAX_EVENTS or self._bytes > MAX_BYTES:
+            self.lagged = True
+            self.clear()
+
+    def passed(self, seq: int) -> None:
+        """A logged event was not asked for: the position moves all the same, after what is queued."""
+        if not seq or not self.takes(seq):
+            return
+        queue = self._later or self._now
+        if queue:
+            queue[-1].seq = max(queue[-1].seq, seq)
+        else:
+            self._moved(seq)
+
+    def take(self, most: int = 64) -> list[Item]:
+        """Return the next frames to write, in order; none while parked."""
+        if self.parked:
+            return []
+        items = [self._now.popleft() for _ in range(min(most, len(self._now)))]
+        self._bytes -= sum(len(item.data) for item in items)
+        return items
+
+    def written(self, item: Item) -> None:
+        """A frame was handed to the socket."""
+        if item.seq:
+            self.announced = max(self.announced, item.seq)
+            self._moved(item.seq)
+
+    def anchor(self, seq: int) -> None:
+        """The frontend has everything up to `seq`, or knows that it starts there."""
+        self.position = self.reported = self.announced = seq
+
+    def start_replay(self, after: int, *, newest: int | None = None, until: int | None = None) -> None:
+        """What is queued goes first, then the log after `after`."""
+        if self.muted:
+            return
+        self.anchor(after)
+        self.replay = Replay(after, newest, until)
+
+    def end_replay(self, seq: int) -> None:
+        """The log was read up to `seq`: go live behind it."""
+        replay, self.replay = self.replay, None
+        if replay is not None and replay.newest is None:
+            self._floor = max(self._floor, seq)
+        self._moved(seq)
+        self._now.extend(self._later)
+        self._later.clear()
+
+    def clear(self) -> None:
+        """Forget everything that is queued."""
+        self._now.clear()
+        self._later.clear()
+        self._bytes = 0
+
+    def discard(self) -> None:
+        """Forget what was parked, and what still comes until the answer to the hello."""
+        self.clear()
+        self.replay, self.position = None, None
+        self.parked, self.muted = False, True
+
+    def take_report(self) -> tuple[int, int] | None:
+        """Return (after, upto) of what was written since the last call, if anything."""
+        if self.position is None or self.position <= self.reported:
+            return None
+        after, self.reported = self.reported, self.position
+        return after, self.position
+
+    def _moved(self, seq: int) -> None:
+        if self.position is not None and seq > self.position:
+            self.position = seq
+
+    def _coalesce(self) -> None:
+        for queue in (self._now, self._later):
+            newest = {item.key: item for item in queue if item.key is not None}
+            kept = [item for item in queue if item.key is None or newest[item.key] is item]
+            queue.clear()
+            queue.extend(kept)
+        self._bytes = sum(len(item.data) for queue in (self._now, self._later) for item in queue)

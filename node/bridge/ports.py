@@ -1,0 +1,157 @@
+"""What passes between the bridge and the engine: inputs are past facts, effects are orders.
+
+The engine never sees sockets, tokens as text, or subscriptions: it delivers every event to every session and
+the bridge leaves out what a session has not asked for (docs/bridge.md section 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from node.chat import commands, events
+from node.crypto.primitives import plain_digest
+
+Scope: TypeAlias = Literal["read", "chat", "owner"]
+ADMIN = "owner"
+"""The token name of the admin token, the unix socket and the logged-in browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where the frontend stopped: log epoch and the last `seq` it has."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Names of events and ids of rooms a session asked for; None means all."""
+
+    events: frozenset[str] | None = None
+    rooms: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """A frontend attached: `plain` with a good credential and no hello, else by its `hello`.
+
+    A plain session that says hello later starts again with the same number and `plain=False`.
+    """
+
+    session: int
+    scope: Scope
+    token_name: str
+    plain: bool
+    client: str | None = None
+    subscribe: Subscription | None = None
+    resume: Resume | None = None
+    consumer: str | None = None
+    req: str | int | None = None
+
+    @property
+    def can_answer(self) -> bool:
+        """Say whether an invite shown here could be answered: it starts the 120 seconds."""
+        asked = None if self.subscribe is None else self.subscribe.events
+        return self.scope != "read" and (asked is None or "user_invite" in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """A command that this session's scope and rate allow."""
+
+    session: int
+    command: commands.Command
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A frontend detached; nothing can be delivered to it any more."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsWritten:
+    """Logged events after `after` up to `upto` have been handed to a frontend that shows all messages.
+
+    Sent at most once a second a session, and when it ends: what "messages that no frontend has had" goes by.
+    """
+
+    session: int
+    after: int
+    upto: int
+
+
+BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Show an event, or the answer to a command, to one session; live logged events carry their `seq`."""
+
+    session: int
+    event: events.Event
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplay:
+    """Send the log after `after_seq` up to its head, then `caught_up`, then go live without gap or repeat.
+
+    With `newest` (for plain sessions): only the newest that many messages of (after_seq, until_seq], no
+    `caught_up`; `until_seq` is then the log's head as the engine knows it.
+    """
+
+    session: int
+    after_seq: int
+    newest: int | None = None
+    until_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Answer `history_get` from the store: `ok{messages, more}`, oldest first; ids are 16 bytes."""
+
+    session: int
+    req: str | int | None
+    room: bytes
+    before: bytes | None
+    after: bytes | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Close a session's socket with a websocket close code."""
+
+    session: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A child token as the guard needs it: never the token itself, only `hash_token` of it (32 bytes)."""
+
+    name: str
+    scope: Scope
+    token_hash: bytes = field(repr=False)
+    created_ms: int
+    expires_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsChanged:
+    """The whole truth about child tokens and allowed origins; sessions that lost theirs are closed."""
+
+    tokens: tuple[TokenRecord, ...]
+    origins: tuple[str, ...]
+
+
+BridgeEffect: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+
+
+def hash_token(token: str) -> bytes:
+    """Return the 32 bytes by which a token is stored and compared."""
+    return plain_digest(token.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,1 @@
+"""The domain: rooms, people, invites, presence; pure (docs/architecture.md)."""

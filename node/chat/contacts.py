@@ -1,0 +1,315 @@
+"""How two people come to share a session: link, request, answer (docs/crypto.md 3.4).
+
+A adds B's link and posts a request on B's inbox; B's node answers by itself if the link's token is live, if
+the two are contacts or asked each other, or if they share a room; the answer starts the double ratchet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from node.chat import events, people
+from node.chat.dms import Dms, DmSession
+from node.chat.me import Me
+from node.chat.people import ASKED, CONTACT, People, Person
+from node.chat.records import take_record
+from node.chat.turn import Turn
+from node.clock import day_of
+from node.crypto import prekeys, ratchet
+from node.crypto.channel import inbox_channel
+from node.crypto.keys import DeviceCert, DeviceList
+from node.crypto.labels import Label
+from node.crypto.links import ContactLink
+from node.crypto.prekeys import Agreement, ContactRequest, Intro
+from node.crypto.primitives import digest, kdf
+from node.errors import CryptoFault, Refused
+from node.tables import Table
+from node.wire.payload import Payload, Type, decode
+
+REMEMBER_DAYS = 42
+"""Requests and intros are remembered past every horizon and prekey, so a replay makes nothing new."""
+ASK_AGAIN_MS = 7 * 86_400_000
+MAX_REQUESTS = 1_000
+"""Strangers' requests kept in all."""
+LINK_DAYS = 365
+MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class LinkToken:
+    """What a contact link of ours still allows; the owner's record decides, not the link's day."""
+
+    token: bytes = field(repr=False)
+    uses_left: int | None
+    expires_ms: int | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of ours that has no answer yet, posted again weekly."""
+
+    account: bytes
+    intro_pub: bytes
+    token: bytes | None
+    posted_ms: int
+
+
+class Contacts:
+    """First contact, both ways; `co_member(account, room16 | None)` says whether a room is shared."""
+
+    def __init__(
+        self, me: Me, folk: People, dms: Dms, co_member: Callable[[bytes, bytes | None], bool]
+    ) -> None:
+        self.me, self.people, self.dms = me, folk, dms
+        self._co_member = co_member
+        self.tokens: dict[bytes, LinkToken] = {}
+        self.asked: dict[bytes, Asked] = {}
+        self.replayed: dict[bytes, int] = {}
+        self.waiting: dict[bytes, bytes] = {}
+        self.node_record: Callable[[], bytes] = lambda: b""
+
+    # -- our link ---------------------------------------------------------------------------------
+
+    def link(
+        self, turn: Turn, addresses: tuple[str, ...], *, once: bool, expires_ms: int | None
+    ) -> ContactLink:
+        """Return a contact link: the standing one, or a new one if it is to be used once or to end."""
+        standing = next(
+            (t for t in self.tokens.values() if t.uses_left is None and t.expires_ms is None), None
+        )
+        if standing is None or once or expires_ms is not None:
+            standing = self._new_token(turn, 1 if once else None, expires_ms)
+        ends = expires_ms or turn.now.wall_ms + LINK_DAYS * 86_400_000
+        identity = self.me.identity
+        return ContactLink(identity.account, identity.intro_pub, standing.token, day_of(ends), addresses)
+
+    def reset_link(self, turn: Turn) -> None:
+        """Revoke every link given out so far."""
+        for token in list(self.tokens):
+            del self.tokens[token]
+            turn.delete(Table.SETTINGS, b"token" + token)
+
+    def _new_token(self, turn: Turn, uses: int | None, expires_ms: int | None) -> LinkToken:
+        if len(self.tokens) >= MAX_TOKENS:
+            raise Refused("too_many", f"{MAX_TOKENS} contact links are open: reset them first")
+        token = LinkToken(turn.entropy(16), uses, expires_ms)
+        self.tokens[token.token] = token
+        turn.put(Table.SETTINGS, b"token" + token.token, token)
+        return token
+
+    def _live(self, token: bytes | None, now_ms: int) -> LinkToken | None:
+        record = self.tokens.get(token or b"")
+        if record is None or (record.expires_ms is not None and now_ms >= record.expires_ms):
+            return None
+        return record
+
+    def _use(self, turn: Turn, record: LinkToken) -> None:
+        if record.uses_left is None:
+            return
+        del self.tokens[record.token]
+        turn.delete(Table.SETTINGS, b"token" + record.token)
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def add(self, turn: Turn, link: ContactLink, name: str = "") -> Person:
+        """Take somebody's link: ask them, unless they are a contact already."""
+        if link.account == self.me.account:
+            raise Refused("invalid", "this is your own contact link", field="link")
+        person = self.people.meet(turn, link.account, name)
+        if person.state == CONTACT:
+            return person
+        person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub))
+        for address in link.addresses:
+            turn.addresses.append((address, "contact"))
+        self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0))
+        return person
+
+    def reach(self, turn: Turn, person: Person, room16: bytes) -> None:
+        """Ask a co-member for a session, naming the shared room, unless that was done."""
+        if person.account not in self.asked and person.intro_pub is not None:
+            self._ask(turn, Asked(person.account, person.intro_pub, room16, 0))
+
+    def _ask(self, turn: Turn, asked: Asked) -> None:
+        me = self.me
+        inner = prekeys.seal_request(
+            me.identity,
+            cert=me.cert,
+            devices=me.devices,
+            bundle=me.bundle(turn),
+            node_record=self.node_record(),
+            name=me.profile.nickname,
+            token=asked.token,
+            ts_ms=turn.mesh_ms,
+            hello="",
+            to_account=asked.account,
+            to_intro=asked.intro_pub,
+            entropy=turn.entropy,
+        )
+        turn.post(inbox_channel(asked.intro_pub), inner)
+        self.asked[asked.account] = replace(asked, posted_ms=turn.now.wall_ms)
+        turn.put(Table.REQUESTS, b"a" + asked.account, self.asked[asked.account])
+
+    def ask_again(self, turn: Turn) -> None:
+        """Post requests again that have had no answer for a week."""
+        for asked in list(self.asked.values()):
+            if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS:
+                self._ask(turn, asked)
+
+    # -- being asked ------------------------------------------------------------------------------
+
+    def on_request(self, turn: Turn, inner: bytes) -> None:
+        """Somebody asks: answer by ourselves, or keep the request for the owner. Raises PeerFault."""
+        mark = self._mark(inner)
+        request = prekeys.open_request(self.me.identity, inner, day_of(turn.now.wall_ms))
+        account = request.cert.account
+        if account == self.me.account:
+            raise CryptoFault("own request came back")
+        known = self.people.get(account)
+        token = self._live(request.token, turn.now.wall_ms)
+        friend = token is not None or (known is not None and known.state in {CONTACT, ASKED})
+        shares = request.token is not None and self._co_member(account, request.token)
+        self._check_list(request.cert, request.devices)
+        self._remember(turn, mark)
+        person = self._learn(turn, request.name, request.cert, request.devices, request.node_record)
+        if friend or shares:
+            if token is not None:
+                self._use(turn, token)
+            self._answer(turn, person, request, befriend=friend)
+        else:
+            self._keep(turn, person, inner)
+
+    def _keep(self, turn: Turn, person: Person, inner: bytes) -> None:
+        if person.account not in self.waiting and len(self.waiting) >= MAX_REQUESTS:
+            return
+        self.waiting[person.account] = inner
+        turn.put(Table.REQUESTS, b"w" + person.account, inner)
+        user_id = self.people.user_id(person.account)
+        turn.log(events.ContactRequested(username=person.username, user_id=user_id))
+
+    def _answer(self, turn: Turn, person: Person, request: ContactRequest, *, befriend: bool) -> None:
+        ek_seed = turn.entropy(32)
+        agreement = prekeys.agree_as_initiator(
+            self.me.identity,
+            ek_seed=ek_seed,
+            peer_cert=request.cert,
+            peer_bundle=request.bundle,
+            old_session=None,
+        )
+        state = ratchet.start_initiator(
+            agreement.rk0, agreement.transcript, request.bundle.spk_pub, turn.entropy
+        )
+        session = self._session(turn, person, agreement, state, initiator=True)
+        self.dms.begin(turn, session)
+        first = self.dms.seal(turn, session, self.profile_payload(turn))
+        inner = prekeys.seal_intro(
+            self.me.identity,
+            cert=self.me.cert,
+            devices=self.me.devices,
+            bundle=self.me.bundle(turn),
+            node_record=self.node_record(),
+            ek_seed=ek_seed,
+            spk_id=request.bundle.spk_id,
+            old_session=None,
+            first_message=first,
+            to_intro=request.cert.intro,
+            entropy=turn.entropy,
+        )
+        turn.post(inbox_channel(request.cert.intro), inner)
+        if befriend:
+            self._befriend(turn, person)
+        self.dms.flush(turn, person.account)
+
+    # -- the answer -------------------------------------------------------------------------------
+
+    def on_intro(self, turn: Turn, inner: bytes) -> tuple[Person, Payload]:
+        """Somebody answered: start the session; returns who, and their first payload. Raises PeerFault."""
+        mark = self._mark(inner)
+        intro = prekeys.open_intro(self.me.identity, inner, day_of(turn.now.wall_ms))
+        account = intro.cert.account
+        person = self.people.get(account)
+        expected = account in self.asked or (person is not None and person.state == CONTACT)
+        if not expected and not self._co_member(account, None):
+            raise CryptoFault("answer from somebody we never asked")
+        self._check_list(intro.cert, intro.devices)
+        session, payload = self._respond(turn, intro)
+        self._remember(turn, mark)
+        person = self._learn(turn, _name_of(payload), intro.cert, intro.devices, intro.node_record)
+        self.dms.begin(turn, session)
+        if self.asked.pop(account, None) is not None:
+            turn.delete(Table.REQUESTS, b"a" + account)
+        if person.state == ASKED:
+            person = self._befriend(turn, person)
+        self.dms.send(turn, account, self.profile_payload(turn))
+        self.dms.flush(turn, account)
+        return person, payload
+
+    def _respond(self, turn: Turn, intro: Intro) -> tuple[DmSession, Payload]:
+        spk = self.me.prekeys.get(intro.spk_id)
+        if spk is None:
+            raise CryptoFault("answer to a prekey that is gone")
+        agreement = prekeys.agree_as_responder(self.me.identity, intro, spk)
+        if agreement.session_id in self.dms.sessions:
+            raise CryptoFault("session is known already")
+        state = ratchet.start_responder(agreement.rk0, agreement.transcript, spk.secret)
+        today = day_of(turn.now.wall_ms)
+        state, plain = ratchet.decrypt(state, intro.first_message, day=today, entropy=turn.entropy)
+        from_person = people.Person(intro.cert.account, "")
+        session = self._session(turn, from_person, agreement, state, initiator=False)
+        return session, decode(plain)
+
+    def _session(
+        self, turn: Turn, person: Person, agreement: Agreement, state: ratchet.Ratchet, *, initiator: bool
+    ) -> DmSession:
+        secret = kdf(Label.CHANDM, agreement.rk0, agreement.transcript, 32)
+        return DmSession(agreement.session_id, person.account, initiator, turn.now.wall_ms, secret, state)
+
+    # -- what both share --------------------------------------------------------------------------
+
+    def profile_payload(self, turn: Turn) -> Payload:
+        """Return the payload that tells another person our nickname and presence channel."""
+        profile = self.me.profile
+        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
+
+    def _check_list(self, cert: DeviceCert, devices: DeviceList) -> None:
+        known = self.people.get(cert.account) or people.Person(cert.account, "")
+        people.check_list(known, cert, devices)
+
+    def _learn(
+        self, turn: Turn, name: str, cert: DeviceCert, devices: DeviceList, record: bytes | None
+    ) -> Person:
+        person = self.people.meet(turn, cert.account, name)
+        person = self.people.pin(turn, person, cert, devices)
+        if record and take_record(turn, record, "contact"):
+            person = self.people.save(turn, replace(person, node_record=record))
+        return person
+
+    def _befriend(self, turn: Turn, person: Person) -> Person:
+        person = self.people.by_account[person.account]
+        if person.state == CONTACT:
+            return person
+        person = self.people.save(turn, replace(person, state=CONTACT))
+        self.waiting.pop(person.account, None)
+        turn.delete(Table.REQUESTS, b"w" + person.account)
+        user_id = self.people.user_id(person.account)
+        turn.log(events.ContactAdded(username=person.username, user_id=user_id))
+        return person
+
+    def _mark(self, inner: bytes) -> bytes:
+        mark = digest(Label.INNER, inner)
+        if mark in self.replayed:
+            raise CryptoFault("first contact replayed")
+        return mark
+
+    def _remember(self, turn: Turn, mark: bytes) -> None:
+        today = day_of(turn.now.wall_ms)
+        self.replayed[mark] = today
+        turn.put(Table.REQUESTS, b"r" + mark, today)
+        for old in [m for m, day in self.replayed.items() if day + REMEMBER_DAYS < today]:
+            del self.replayed[old]
+            turn.delete(Table.REQUESTS, b"r" + old)
+
+
+def _name_of(payload: Payload) -> str:
+    return str(payload.body[0]) if payload.type is Type.PROFILE else ""

@@ -1,0 +1,129 @@
+"""Direct rooms: a conversation of two, shown to frontends as a room (docs/crypto.md 3.6, docs/bridge.md 2).
+
+It has no log and no epochs: its id is `UUIDv8(H(dm, sorted account keys))`, its messages travel in the double
+ratchet, its order is the same causal one as a room's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node import ids
+from node.chat.dms import Dms
+from node.chat.me import Me
+from node.chat.messages import message_event
+from node.chat.people import People
+from node.chat.timeline import Item, Timeline
+from node.chat.turn import Turn
+from node.crypto.labels import Label
+from node.crypto.primitives import digest
+from node.errors import DecodeError
+from node.tables import Table
+from node.wire.payload import Payload, Type
+
+NO_EPOCH = bytes(16)
+
+
+@dataclass(frozen=True)
+class DirectRow:
+    """The stored state of a direct room beside its messages."""
+
+    room_id: bytes
+    peer: bytes
+    frontier: tuple[bytes, ...]
+    own_last: bytes | None
+    lamport: int
+    unread: int
+    last_message: str | None
+
+
+def direct_id(a: bytes, b: bytes) -> bytes:
+    """Return the 16-byte id of the direct room of two accounts."""
+    return ids.uuid8(digest(Label.DM, b"".join(sorted((a, b)))))
+
+
+class Direct:
+    """One conversation of two."""
+
+    def __init__(self, me: Me, people: People, dms: Dms, peer: bytes) -> None:
+        self.me, self.people, self.dms, self.peer = me, people, dms, peer
+        self.room_id = direct_id(me.account, peer)
+        self.timeline = Timeline()
+        self.unread = 0
+        self.last_message: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The other one's name."""
+        return self.people.username(self.peer)
+
+    def save(self, turn: Turn) -> None:
+        """Store what changes with every message."""
+        line = self.timeline
+        own = None if line.own_last is None else line.own_last[0]
+        row = DirectRow(
+            self.room_id, self.peer, tuple(line.frontier), own, line.lamport, self.unread, self.last_message
+        )
+        turn.put(Table.ROOMS, b"direct" + self.room_id, row)
+
+    def restore(self, row: DirectRow) -> None:
+        """Take the stored state back."""
+        line = self.timeline
+        for mid in row.frontier:
+            line.frontier[mid] = NO_EPOCH
+            line.known[mid] = b""
+        line.own_last = None if row.own_last is None else (row.own_last, NO_EPOCH)
+        line.lamport = row.lamport
+        self.unread, self.last_message = row.unread, row.last_message
+
+    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+        """Send one message to the other, or queue it until there is a session."""
+        self.dms.check_room(self.peer)
+        refs, _, lamport = self.timeline.compose(NO_EPOCH)
+        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, [text, kind, reply_to], refs)
+        self.dms.send(turn, self.peer, payload)
+        item = self._item(self.me.account, payload)
+        self.timeline.sent(item)
+        return item
+
+    def _item(self, account: bytes, payload: Payload) -> Item:
+        text, kind, reply_to = payload.body
+        return Item(
+            payload.mid, NO_EPOCH, account, payload.ts_ms, payload.lamport, text, kind, reply_to, payload.refs
+        )
+
+    def receive(self, turn: Turn, payload: Payload) -> None:
+        """Take a text of the other one: show it, or hold it back until what it refers to is here."""
+        if payload.type is not Type.TEXT:
+            raise DecodeError("not a text")
+        if self.timeline.seen(payload.mid):
+            return
+        item = self._item(self.peer, payload)
+        shown = self.timeline.offer(item, now=turn.now.mono, linked=1)
+        if item.mid in self.timeline.waiting:
+            turn.put(Table.PENDING, b"t" + self.room_id + item.mid, item)
+            unknown = self.timeline.unknown(item)
+            if unknown:
+                turn.lookups.append((self.room_id, unknown))
+                turn.sync_wanted = True
+        self.show(turn, shown)
+
+    def learn(self, turn: Turn, mids: tuple[bytes, ...]) -> None:
+        """References turned out to be in the store."""
+        self.show(turn, self.timeline.learn(mids))
+
+    def expire(self, turn: Turn) -> None:
+        """Show what was held back long enough."""
+        self.show(turn, self.timeline.expire(turn.now.mono))
+
+    def show(self, turn: Turn, items: list[Item]) -> None:
+        """Log messages as `user_message` events, in the order given."""
+        for item in items:
+            turn.rows[(Table.PENDING, b"t" + self.room_id + item.mid)] = None
+            mine = item.account == self.me.account
+            self.unread += 0 if mine else 1
+            self.last_message = item.text[:200]
+            event = message_event(self.people, self.room_id, item, mine=mine)
+            turn.log(event, message=(self.room_id, item.mid))
+        if items:
+            self.save(turn)

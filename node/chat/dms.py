@@ -1,0 +1,137 @@
+"""Direct sessions: which double ratchet speaks to whom, and what waits for one (docs/crypto.md 3.4, 3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from node.chat.channels import Route
+from node.chat.turn import Turn, pack_row
+from node.clock import day_of
+from node.crypto import ratchet
+from node.crypto.channel import Channel, ChannelKind
+from node.crypto.ratchet import Ratchet
+from node.errors import Refused
+from node.tables import Table
+from node.wire.payload import Payload, decode
+
+MAX_SESSIONS = 5
+"""Sessions kept a peer: the live one, and those a reset or a crossed first contact left behind."""
+MAX_QUEUED = 200
+"""Direct payloads that wait for somebody's first answer."""
+
+
+@dataclass(frozen=True)
+class DmSession:
+    """One double ratchet with one account; `initiator` says whether we began it."""
+
+    session_id: bytes
+    account: bytes
+    initiator: bool
+    created_ms: int
+    channel_secret: bytes = field(repr=False)
+    ratchet: Ratchet = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A payload that waits for a session with `account`."""
+
+    account: bytes
+    number: int
+    payload: bytes
+
+
+class Dms:
+    """Every direct session of this node."""
+
+    def __init__(self, own_account: bytes) -> None:
+        self._own = own_account
+        self.sessions: dict[bytes, DmSession] = {}
+        self._channels: dict[bytes, Channel] = {}
+        self.queue: dict[bytes, list[Queued]] = {}
+        self._number = 0
+
+    def restore(self, session: DmSession) -> Route:
+        """Take a stored session back; return the channel to watch."""
+        self.sessions[session.session_id] = session
+        channel = Channel(ChannelKind.DM, session.channel_secret)
+        self._channels[session.session_id] = channel
+        return Route(channel, session.account, session.session_id)
+
+    def restore_queued(self, queued: Queued) -> None:
+        """Take a stored waiting payload back."""
+        self.queue.setdefault(queued.account, []).append(queued)
+        self.queue[queued.account].sort(key=lambda q: q.number)
+        self._number = max(self._number, queued.number)
+
+    def begin(self, turn: Turn, session: DmSession) -> None:
+        """Start to use a new session: store it, watch its channel, let the oldest of too many go."""
+        route = self.restore(session)
+        self._save(turn, session)
+        turn.watch.append((route, day_of(session.created_ms)))
+        mine = sorted(self.of(session.account), key=lambda s: s.created_ms)
+        for old in mine[:-MAX_SESSIONS]:
+            del self.sessions[old.session_id], self._channels[old.session_id]
+            turn.delete(Table.RATCHETS, old.session_id)
+            turn.unwatch.append((int(ChannelKind.DM), old.account, old.session_id))
+
+    def of(self, account: bytes) -> list[DmSession]:
+        """Return the sessions with an account."""
+        return [s for s in self.sessions.values() if s.account == account]
+
+    def sending(self, account: bytes) -> DmSession | None:
+        """Return the session to send on: begun by the smaller account key, then the newest."""
+        usable = [s for s in self.of(account) if s.ratchet.can_send]
+
+        def rank(session: DmSession) -> tuple[bool, int]:
+            beginner = self._own if session.initiator else account
+            return beginner == min(self._own, account), session.created_ms
+
+        return max(usable, key=rank, default=None)
+
+    def seal(self, turn: Turn, session: DmSession, payload: Payload) -> bytes:
+        """Encrypt one payload on a session whose state moves with it; returns the inner bytes."""
+        state, inner = ratchet.encrypt(session.ratchet, payload.encode(), turn.entropy)
+        self._save(turn, replace(session, ratchet=state))
+        return inner
+
+    def send(self, turn: Turn, account: bytes, payload: Payload) -> bool:
+        """Send a payload to an account, or queue it; says whether a session was there."""
+        session = self.sending(account)
+        if session is None:
+            self._enqueue(turn, account, payload)
+            return False
+        inner = self.seal(turn, session, payload)
+        turn.post(self._channels[session.session_id], inner)
+        return True
+
+    def check_room(self, account: bytes) -> None:
+        """Refuse a text to somebody for whom too much waits already."""
+        if not self.of(account) and len(self.queue.get(account, ())) >= MAX_QUEUED:
+            raise Refused("too_many", "too much waits for this person's first answer", retryable=True)
+
+    def _enqueue(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        waiting = self.queue.setdefault(account, [])
+        self._number += 1
+        queued = Queued(account, self._number, payload.encode())
+        waiting.append(queued)
+        turn.put(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"), queued)
+
+    def flush(self, turn: Turn, account: bytes) -> None:
+        """Send what waited for the first session with an account."""
+        for queued in self.queue.pop(account, []):
+            turn.delete(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"))
+            self.send(turn, account, decode(queued.payload))
+
+    def open(self, turn: Turn, session_id: bytes, inner: bytes) -> tuple[DmSession, Payload]:
+        """Decrypt one inner of a session; nothing changes unless it opens. Raises PeerFault."""
+        session = self.sessions[session_id]
+        today = day_of(turn.now.wall_ms)
+        state, plain = ratchet.decrypt(session.ratchet, inner, day=today, entropy=turn.entropy)
+        payload = decode(plain)
+        self._save(turn, replace(session, ratchet=state))
+        return session, payload
+
+    def _save(self, turn: Turn, session: DmSession) -> None:
+        self.sessions[session.session_id] = session
+        turn.rows[(Table.RATCHETS, session.session_id)] = pack_row(session)

@@ -1,0 +1,217 @@
+"""The generations of keys of one room: which are held, which one seals, what each device's chain is at.
+
+Chains of devices that have not spoken are one sealed row an epoch; a device gets a row of its own with its
+first message, and leaves the shared one, so that no row can derive what was already opened
+(docs/crypto.md 3.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from node.chat.channels import Route
+from node.chat.turn import Turn
+from node.clock import DAY_MS, HORIZON_DAYS, day_of
+from node.crypto import chain as chains
+from node.crypto import epoch as epochs
+from node.crypto.chain import RecvChain, SendChain, Skipped
+from node.crypto.channel import Channel, ChannelKind
+from node.crypto.epoch import EpochAnnounce, EpochSecrets
+from node.tables import Table
+
+EPOCH_DAYS = 7
+"""An epoch older than this is not sealed under: healing has a week's grain at worst."""
+EPOCH_MESSAGES = 10_000
+"""Messages one device seals under one epoch."""
+MAX_PARENTS = 4
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with."""
+
+    room_id: bytes
+    epoch_id: bytes
+    announce: bytes
+    devices: tuple[bytes, ...]
+    first: bool
+    received_ms: int
+    channel_secret: bytes = field(repr=False)
+    ephemeral_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ChainRow:
+    """One device's chain in one epoch: ours as `send`, another's as `recv`, or a skipped `run` of it."""
+
+    room_id: bytes
+    epoch16: bytes
+    device_id: bytes
+    send: SendChain | None = field(default=None, repr=False)
+    recv: RecvChain | None = field(default=None, repr=False)
+    run: Skipped | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class IdleRow:
+    """First chain keys of the devices that have not spoken in an epoch."""
+
+    room_id: bytes
+    epoch16: bytes
+    keys: dict[bytes, bytes] = field(repr=False)
+
+
+class Epoch:
+    """One generation as it is held in memory."""
+
+    def __init__(self, row: EpochRow) -> None:
+        self.row = row
+        self.announce: EpochAnnounce = epochs.parse_announce(row.announce)
+        self.epoch16 = row.epoch_id[:16]
+        self.channel = Channel(ChannelKind.ROOM, row.channel_secret)
+        self.devices = frozenset(row.devices)
+        self.idle: dict[bytes, bytes] = {}
+        self.recv: dict[bytes, RecvChain] = {}
+        self.send: SendChain | None = None
+
+    @property
+    def route(self) -> Route:
+        """The channel's entry in the routing table."""
+        return Route(self.channel, self.row.room_id, self.epoch16)
+
+    def chain_of(self, device_id: bytes) -> RecvChain | None:
+        """Return where a device's chain stands, or None if the epoch does not hold the device."""
+        chain = self.recv.get(device_id)
+        if chain is None and device_id in self.idle:
+            chain = RecvChain(self.idle[device_id])
+        return chain
+
+    def highest(self, device_id: bytes) -> int:
+        """Return the highest index accepted from a device, -1 if none."""
+        chain = self.recv.get(device_id)
+        return -1 if chain is None else chain.next_index - 1
+
+
+class Epochs:
+    """All epochs one room still holds keys of."""
+
+    def __init__(self, room_id: bytes, device_id: bytes) -> None:
+        self.room_id = room_id
+        self.device_id = device_id
+        self.held: dict[bytes, Epoch] = {}
+
+    def restore(self, row: EpochRow) -> Epoch:
+        """Take a stored epoch back; its chains follow."""
+        held = Epoch(row)
+        self.held[held.epoch16] = held
+        return held
+
+    def restore_chains(self, rows: list[ChainRow]) -> None:
+        """Take the stored chains back, each with its skipped runs."""
+        runs: dict[tuple[bytes, bytes], list[Skipped]] = {}
+        for row in rows:
+            if row.run is not None:
+                runs.setdefault((row.epoch16, row.device_id), []).append(row.run)
+        for row in rows:
+            held = self.held.get(row.epoch16)
+            if held is None:
+                continue
+            if row.send is not None:
+                held.send = row.send
+            if row.recv is not None:
+                own = tuple(runs.get((row.epoch16, row.device_id), ()))
+                held.recv[row.device_id] = chains.joined(row.recv, own)
+
+    def restore_idle(self, row: IdleRow) -> None:
+        """Take the stored first keys of idle chains back."""
+        if row.epoch16 in self.held:
+            self.held[row.epoch16].idle = dict(row.keys)
+
+    def add(self, turn: Turn, announce: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
+        """Hold a new epoch: store it, start our chain, watch its channel."""
+        row = EpochRow(
+            self.room_id,
+            secrets.epoch_id,
+            announce,
+            tuple(secrets.chains),
+            first,
+            turn.now.wall_ms,
+            secrets.channel_secret,
+            secrets.ephemeral_key,
+        )
+        held = self.restore(row)
+        held.idle = {d: key for d, key in secrets.chains.items() if d != self.device_id}
+        held.send = SendChain(secrets.chains[self.device_id])
+        turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
+        self._save_idle(turn, held)
+        self.save_send(turn, held)
+        turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))
+        return held
+
+    def save_send(self, turn: Turn, held: Epoch) -> None:
+        """Store our own chain of an epoch."""
+        row = ChainRow(self.room_id, held.epoch16, self.device_id, send=held.send)
+        turn.put(Table.CHAINS, held.epoch16 + self.device_id, row)
+
+    def save_recv(self, turn: Turn, held: Epoch, device_id: bytes, chain: RecvChain) -> None:
+        """Move a device's chain on: its own row, and out of the shared one at its first message."""
+        before = held.recv.get(device_id) or RecvChain(b"")
+        held.recv[device_id] = chain
+        key = held.epoch16 + device_id
+        fresh, gone = chains.changed(before, chain)
+        for run in fresh:
+            row = ChainRow(self.room_id, held.epoch16, device_id, run=run)
+            turn.put(Table.CHAINS, key + run.first.to_bytes(4, "big"), row)
+        for first in gone:
+            turn.delete(Table.CHAINS, key + first.to_bytes(4, "big"))
+        if held.idle.pop(device_id, None) is not None:
+            self._save_idle(turn, held)
+        turn.put(Table.CHAINS, key, ChainRow(self.room_id, held.epoch16, device_id, recv=chain.head))
+
+    def _save_idle(self, turn: Turn, held: Epoch) -> None:
+        turn.put(Table.CHAINS, b"idle" + held.epoch16, IdleRow(self.room_id, held.epoch16, held.idle))
+
+    def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
+        """Return the epoch to seal under: today's roster, not expired, highest gen, smallest id."""
+        usable = [
+            held
+            for held in self.held.values()
+            if held.announce.roster_hash == roster_hash
+            and mesh_ms < min(held.announce.expires_ms, held.announce.created_ms + EPOCH_DAYS * DAY_MS)
+            and held.send is not None
+            and held.send.index < EPOCH_MESSAGES
+        ]
+        return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
+
+    def tips(self) -> list[Epoch]:
+        """Return the epochs that no other held one descends from, newest generation first."""
+        parents = {parent for held in self.held.values() for parent in held.announce.parents}
+        tips = [held for held in self.held.values() if held.epoch16 not in parents]
+        return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
+
+    def retire(self, turn: Turn) -> None:
+        """Erase what is beyond the horizon and superseded."""
+        limit = turn.now.wall_ms - (HORIZON_DAYS + EPOCH_DAYS) * DAY_MS
+        for epoch16, held in list(self.held.items()):
+            if held.row.received_ms >= limit or held in self.tips():
+                continue
+            del self.held[epoch16]
+            turn.delete(Table.EPOCHS, self.room_id + epoch16)
+            turn.delete(Table.CHAINS, b"idle" + epoch16)
+            for device_id in held.devices:
+                turn.delete(Table.CHAINS, epoch16 + device_id)
+            turn.unwatch.append((int(ChannelKind.ROOM), self.room_id, epoch16))
+
+    def cut_of(
+        self, device_id: bytes, *, more: dict[bytes, int] | None = None
+    ) -> list[tuple[bytes, bytes, int]]:
+        """Return [(device, epoch16, highest index)] of what was accepted from a device, sorted."""
+        cut = []
+        for epoch16, held in sorted(self.held.items()):
+            if device_id == self.device_id and held.send is not None:
+                index = held.send.index - 1 + (more or {}).get(epoch16, 0)
+            else:
+                index = held.highest(device_id)
+            if index >= 0 or held.announce.creator_device == device_id:
+                cut.append((device_id, epoch16, index))
+        return cut

@@ -1,0 +1,154 @@
+"""Invites: the offer, the 120 seconds, and how each ends exactly once (docs/bridge.md section 2).
+
+The invitee's node keeps the clock. It starts when the invite first reaches a session that could answer,
+at the latest 24 h after arrival, and runs on while the node is down: the deadline is stored on CLOCK_BOOTTIME
+with the boot's id and on the wall clock, which decides only after a reboot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from node.clock import Instant, earliest
+
+ANSWER_SECONDS = 120.0
+"""The seed's own figure."""
+OFFER_MS = 7 * 86_400_000
+"""An offer that is never delivered ends after a week."""
+DELIVER_AT_LATEST = 24 * 3600.0
+"""Seconds after arrival when the clock starts even if no frontend came."""
+
+OFFERED = "offered"
+OPEN = "open"
+ENDS = frozenset({"accept", "decline", "ignore", "cancelled", "expired"})
+RESPONSES = ("delivered", "accept", "decline", "ignore", "cancelled", "expired")
+"""Wire numbers of INVITE_RESULT are 1 and up, in this order."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A deadline that survives restarts: by `mono` within one boot, by `wall_ms` across a reboot."""
+
+    boot_id: str
+    mono: float
+    wall_ms: int
+
+    def remaining(self, now: Instant, boot_id: str, *, most: float) -> float:
+        """Return the seconds left, 0 to `most`."""
+        if boot_id == self.boot_id:
+            left = self.mono - now.mono
+        else:
+            left = (self.wall_ms - now.wall_ms) / 1000
+        return min(max(left, 0.0), most)
+
+
+@dataclass(frozen=True)
+class Invite:
+    """One invite as this node knows it; `state` is `offered`, `open`, or how it ended."""
+
+    invite_id: bytes
+    room_id: bytes
+    seed: bytes
+    incoming: bool
+    account: bytes
+    room_name: str
+    kind: str
+    options: str
+    expires_ms: int
+    state: str
+    deliver_by: Clock | None = None
+    answer_by: Clock | None = None
+    ended_ms: int | None = None
+
+    @property
+    def live(self) -> bool:
+        """Say whether it can still be answered or cancelled."""
+        return self.state in {OFFERED, OPEN}
+
+
+def start_clock(seconds: float, now: Instant, boot_id: str) -> Clock:
+    """Return a deadline `seconds` from now."""
+    return Clock(boot_id, now.mono + seconds, now.wall_ms + round(seconds * 1000))
+
+
+class InviteBook:
+    """Every invite of this node, and which moment is next; the engine stores and tells what changes."""
+
+    def __init__(self, boot_id: str) -> None:
+        self.boot_id = boot_id
+        self.all: dict[bytes, Invite] = {}
+
+    def restore(self, invite: Invite, now: Instant) -> None:
+        """Take a stored invite back, its clocks set to this boot."""
+        answer = self._rebase(invite.answer_by, now, ANSWER_SECONDS)
+        deliver = self._rebase(invite.deliver_by, now, DELIVER_AT_LATEST)
+        self.all[invite.invite_id] = replace(invite, answer_by=answer, deliver_by=deliver)
+
+    def _rebase(self, clock: Clock | None, now: Instant, most: float) -> Clock | None:
+        if clock is None or clock.boot_id == self.boot_id:
+            return clock
+        return start_clock(clock.remaining(now, self.boot_id, most=most), now, self.boot_id)
+
+    @property
+    def deadline(self) -> float | None:
+        """The next monotonic moment at which `due` has something to say."""
+        return earliest(*(self._moment(invite) for invite in self.all.values()))
+
+    def _moment(self, invite: Invite) -> float | None:
+        if not invite.live or not invite.incoming:
+            return None
+        clock = invite.answer_by if invite.state == OPEN else invite.deliver_by
+        return None if clock is None else clock.mono
+
+    def arrived(self, invite: Invite, now: Instant) -> Invite:
+        """A new offer came in: it waits for a session that could answer."""
+        offer = replace(invite, deliver_by=start_clock(DELIVER_AT_LATEST, now, self.boot_id))
+        self.all[offer.invite_id] = offer
+        return offer
+
+    def delivered(self, invite_id: bytes, now: Instant) -> Invite | None:
+        """The offer reached a session: start the 120 s; None if they run already or it has ended."""
+        invite = self.all[invite_id]
+        if invite.state != OFFERED:
+            return None
+        opened = replace(invite, state=OPEN, answer_by=start_clock(ANSWER_SECONDS, now, self.boot_id))
+        self.all[invite_id] = opened
+        return opened
+
+    def ended(self, invite_id: bytes, how: str, now: Instant) -> Invite | None:
+        """End an invite; None if it had ended already, so that every end is told once."""
+        assert how in ENDS
+        invite = self.all.get(invite_id)
+        if invite is None or not invite.live:
+            return None
+        over = replace(invite, state=how, ended_ms=now.wall_ms)
+        self.all[invite_id] = over
+        return over
+
+    def due(self, now: Instant) -> list[tuple[Invite, str]]:
+        """Return what is due: (invite, `deliver` | `ignore` | `expired`)."""
+        moments: list[tuple[Invite, str]] = []
+        for invite in self.all.values():
+            if not invite.live:
+                continue
+            moment = self._moment(invite)
+            if moment is not None and now.mono >= moment:
+                moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
+            elif invite.state == OFFERED and now.wall_ms >= invite.expires_ms:
+                moments.append((invite, "expired"))
+        return moments
+
+    def open_incoming(self) -> list[Invite]:
+        """Return the incoming invites that still wait for an answer, oldest first."""
+        return [i for i in self.all.values() if i.incoming and i.live]
+
+    def open_outgoing(self, room_id: bytes, account: bytes) -> Invite | None:
+        """Return the open invite of this person to this room, if there is one."""
+        for invite in self.all.values():
+            if not invite.incoming and invite.live and (invite.room_id, invite.account) == (room_id, account):
+                return invite
+        return None
+
+    def open_for_room(self, room_id: bytes) -> Invite | None:
+        """Return the newest open incoming invite to a room."""
+        return next((i for i in reversed(self.open_incoming()) if i.room_id == room_id), None)

@@ -1,0 +1,224 @@
+"""Joining a room: the request of the invited, the add and the welcome of the inviter (docs/crypto.md 3.10).
+
+Both watch the invite's join channel. One join request makes one add; the welcome carries the log, the
+newest epoch and its slots, so that the newcomer reads from that epoch on and nothing earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from node.chat.channels import Route
+from node.chat.me import Me
+from node.chat.objects import INNER_MOST, Assembly, split
+from node.chat.people import People
+from node.chat.records import take_record
+from node.chat.room import MEMBER, REASON_ROSTER, Room
+from node.chat.turn import Turn
+from node.clock import day_of
+from node.crypto import epoch as epochs
+from node.crypto import joining, ops
+from node.crypto import welcome as welcomes
+from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
+from node.crypto.epoch import NewEpoch
+from node.crypto.joining import JoinRequest
+from node.crypto.ops import Add
+from node.crypto.welcome import Welcome
+from node.errors import CryptoFault
+from node.tables import Table
+from node.wire import codec
+
+_WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
+MAX_RECORDS = 8
+
+
+@dataclass(frozen=True)
+class Joining:
+    """A join of ours that has not been answered yet."""
+
+    room_id: bytes
+    invite_id: bytes
+    inviter: bytes
+    room_name: str
+    since_ms: int
+    seed: bytes = field(repr=False)
+
+
+class Joins:
+    """Join requests, ours and those we answer."""
+
+    def __init__(self, me: Me, people: People) -> None:
+        self.me, self.people = me, people
+        self.open: dict[bytes, Joining] = {}
+        self.node_record: Callable[[], bytes] = lambda: b""
+        self._objects: dict[bytes, Assembly] = {}
+
+    # -- the invited ------------------------------------------------------------------------------
+
+    def route(self, joining_: Joining) -> Route:
+        """Return the join channel to watch for an answer."""
+        channel = join_channel(join_channel_secret(joining_.seed))
+        return Route(channel, joining_.room_id, joining_.invite_id)
+
+    def door(self, room_id: bytes, invite_id: bytes, join_cs: bytes) -> Route:
+        """Return the join channel of an invite of ours, to watch for requests."""
+        return Route(join_channel(join_cs), room_id, invite_id)
+
+    def ask(self, turn: Turn, wish: Joining) -> None:
+        """Post our join request on the invite's channel and wait for the welcome there."""
+        leaf = self.me.new_leaf(turn)
+        inner = joining.make_join_request(
+            self.me.identity,
+            room_id=wish.room_id,
+            invite_seed=wish.seed,
+            invite_id=wish.invite_id,
+            cert=self.me.cert,
+            devices=self.me.devices,
+            bundle=self.me.bundle(turn),
+            node_record=self.node_record(),
+            leaf=leaf,
+            name=self.me.profile.nickname,
+            ts_ms=turn.mesh_ms,
+        )
+        self.open[wish.room_id] = wish
+        turn.put(Table.JOINS, wish.room_id, wish)
+        route = self.route(wish)
+        turn.watch.append((route, day_of(turn.mesh_ms)))
+        turn.post(route.channel, inner)
+
+    def give_up(self, turn: Turn, room_id: bytes) -> None:
+        """Forget a join that was cancelled."""
+        wish = self.open.pop(room_id, None)
+        if wish is not None:
+            turn.delete(Table.JOINS, room_id)
+            turn.unwatch.append((int(ChannelKind.JOIN), room_id, wish.invite_id))
+
+    def welcome_of(self, invite_id: bytes, inner: bytes) -> bytes | None:
+        """Return a welcome's sealed content when `inner` is or completes one."""
+        if inner[1] == Inner.WELCOME:
+            return bytes(codec.decode(inner, _WELCOME)[1])
+        if inner[1] == Inner.OBJECT_PART:
+            return self._objects.setdefault(invite_id, Assembly()).take(inner)
+        return None
+
+    def enter(self, turn: Turn, wish: Joining, content: bytes, old: Room | None) -> Room:
+        """Enter the room that a welcome opens.
+
+        Raises:
+            PeerFault: If it is not for us, its log does not hold, or it does not make us a member.
+        """
+        welcome = welcomes.open_welcome(self.me.identity, content)
+        if welcome.room_id != wish.room_id:
+            raise CryptoFault("welcome to another room")
+        room = Room(wish.room_id, self.me, self.people)
+        if old is not None:
+            for op in old.log.ops_in_order():
+                room.log.add(op)
+            room.epochs, room.timeline, room.unread = old.epochs, old.timeline, old.unread
+        for raw in welcome.ops:
+            room.log.add(ops.parse_op(raw))
+        if not room.is_member(self.me.account):
+            raise CryptoFault("welcome does not make us a member")
+        self._take_epoch(turn, room, welcome)
+        self._settle(turn, room, welcome)
+        self.give_up(turn, wish.room_id)
+        return room
+
+    def _take_epoch(self, turn: Turn, room: Room, welcome: Welcome) -> None:
+        announce = epochs.parse_announce(welcome.announce)
+        if announce.room_id != room.room_id or not all(room.log.knows(head) for head in announce.heads):
+            raise CryptoFault("welcome's epoch does not fit its log")
+        roster = room.log.roster_at(announce.heads)
+        creator = next((m for m in roster.members.values() if m.device_id == announce.creator_device), None)
+        if creator is None:
+            raise CryptoFault("welcome's epoch is not by a member")
+        epochs.verify_announce(announce, creator.dsk)
+        secrets = epochs.open_epoch(
+            announce,
+            welcome.slots,
+            device_id=self.me.device_id,
+            leaf_secrets=self.me.leaf_secrets(),
+            device_ids=sorted(m.device_id for m in roster.members.values()),
+        )
+        room.epochs.add(turn, welcome.announce, secrets, first=True)
+
+    def _settle(self, turn: Turn, room: Room, welcome: Welcome) -> None:
+        for op in room.log.ops_in_order():
+            room.store_op(turn, op)
+        room.timeline.assume(welcome.frontier)
+        room.state = MEMBER
+        room.save(turn)
+        for record in welcome.node_records:
+            take_record(turn, record, "room")
+        for account, member in room.log.roster.members.items():
+            if account != self.me.account:
+                self.people.meet(turn, account, member.name)
+                self.people.pin_member(turn, account, member.certificate, member.device_list)
+
+    # -- the inviter ------------------------------------------------------------------------------
+
+    def on_request(self, turn: Turn, room: Room, invite_id: bytes, inner: bytes) -> bytes | None:
+        """Answer a join request: add, rekey, welcome; returns the new member's account.
+
+        Raises:
+            PeerFault: If the request is not the invite's, or the invite admits nobody any more.
+        """
+        invite = room.log.invites.get(invite_id)
+        if invite is None or room.state != MEMBER:
+            raise CryptoFault("join request for an invite that is not here")
+        request = joining.parse_join_request(inner, invite.invite_pk)
+        invite = room.log.judge_join(request, now_ms=turn.mesh_ms)
+        known = self.people.get(request.account)
+        if known is not None and request.devices.seq < known.list_seq:
+            raise CryptoFault("device list goes back")
+        self._admit(turn, room, request, invite.role)
+        return request.account
+
+    def _admit(self, turn: Turn, room: Room, request: JoinRequest, role: ops.Role) -> None:
+        account = request.cert.account
+        person = self.people.meet(turn, account, request.name)
+        self.people.pin(turn, person, request.cert, request.devices)
+        take_record(turn, request.node_record, "room")
+        under = room.sending(turn)
+        frontier = tuple(room.timeline.frontier)
+        body = Add(
+            account,
+            role,
+            request.cert.raw,
+            request.devices.raw,
+            request.leaf,
+            request.name,
+            invite_id=request.invite_id,
+            join_req_hash=request.req_hash,
+        )
+        op = room.author(turn, body)
+        room.post_op(turn, op, under)
+        new, _ = room.rekey(turn, REASON_ROSTER)
+        room.save(turn)
+        self._welcome(turn, room, request, new, frontier)
+
+    def _welcome(
+        self, turn: Turn, room: Room, request: JoinRequest, new: NewEpoch, frontier: tuple[bytes, ...]
+    ) -> None:
+        records = [self.node_record()]
+        records += [
+            p.node_record
+            for p in self.people.by_account.values()
+            if p.node_record and room.is_member(p.account)
+        ]
+        welcome = Welcome(
+            room_id=room.room_id,
+            ops=tuple(op.raw for op in room.log.ops_in_order()),
+            certs=(),
+            announce=new.announce,
+            slots=new.slots,
+            node_records=tuple(r for r in records if r)[:MAX_RECORDS],
+            frontier=frontier,
+        )
+        content = welcomes.seal_welcome(welcome, request.cert.intro, turn.entropy)
+        invite = room.log.invites[request.invite_id]
+        channel = join_channel(invite.join_cs)
+        inner = codec.pack([8, content]) if len(content) <= INNER_MOST else b""
+        for part in [inner] if inner else split(content):
+            turn.post(channel, part)

@@ -1,0 +1,138 @@
+"""The owner of this node: identity, certificate, prekeys, leaves, profile (docs/crypto.md 3.2, 3.4, 3.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from node import ids
+from node.chat.turn import Turn
+from node.clock import HORIZON_DAYS, Instant, day_of
+from node.crypto import keys, prekeys
+from node.crypto.keys import DeviceCert, DeviceList, Identity
+from node.crypto.ops import Leaf
+from node.crypto.prekeys import PrekeyBundle, SignedPrekey
+from node.crypto.primitives import Entropy, x25519_public
+from node.tables import Table
+
+PREKEY_DAYS = 7
+"""A signed prekey is renewed weekly; its private half is kept a horizon longer."""
+CERT_DAYS = 3650
+"""A certificate outlives any planned key change; device renewal comes with several devices."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What this person tells others of themselves; `presence_cs` opens their presence channel."""
+
+    username: str
+    nickname: str
+    avatar: str | None = None
+    status: str | None = None
+    presence_cs: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class SelfRow:
+    """The stored half of `Me`."""
+
+    cert: bytes
+    devices: bytes
+    profile: Profile
+    bundle_seq: int
+    next_leaf: int
+    created_ms: int
+
+
+@dataclass(frozen=True)
+class LeafRow:
+    """A leaf's private half; erased a horizon after it was replaced."""
+
+    leaf_id: int
+    public: bytes
+    created_day: int
+    secret: bytes = field(repr=False)
+
+
+class Me:
+    """Own keys and profile."""
+
+    def __init__(self, identity: Identity, row: SelfRow) -> None:
+        self.identity = identity
+        self.row = row
+        self.cert: DeviceCert = keys.parse_cert(row.cert)
+        self.devices: DeviceList = keys.parse_list(row.devices)
+        self.prekeys: dict[int, SignedPrekey] = {}
+        self.leaves: dict[int, LeafRow] = {}
+
+    @classmethod
+    def create(cls, identity: Identity, name: str, nickname: str, now: Instant, entropy: Entropy) -> Me:
+        """Make the public half of a new identity: certificate, device list, profile."""
+        today = day_of(now.wall_ms)
+        cert = keys.make_cert(identity, today, today + CERT_DAYS)
+        devices = keys.make_list(identity, 1, bytes(32), (cert.cert_hash,), (), today)
+        profile = Profile(name, nickname, presence_cs=entropy(32))
+        return cls(identity, SelfRow(cert.raw, devices.raw, profile, 0, 1, now.wall_ms))
+
+    @property
+    def account(self) -> bytes:
+        """The account key, 32 bytes."""
+        return self.identity.account
+
+    @property
+    def device_id(self) -> bytes:
+        """The device's id, 16 bytes."""
+        return self.identity.device_id
+
+    @property
+    def profile(self) -> Profile:
+        """What others are told."""
+        return self.row.profile
+
+    @property
+    def user_id(self) -> str:
+        """The account's UUID, as frontends see it."""
+        return ids.text(keys.user_uuid(self.account))
+
+    def save(self, turn: Turn) -> None:
+        """Write the stored half."""
+        turn.put(Table.SELF, b"me", self.row)
+
+    def set_profile(self, turn: Turn, profile: Profile) -> None:
+        """Change what others are told."""
+        self.row = replace(self.row, profile=profile)
+        self.save(turn)
+
+    def bundle(self, turn: Turn) -> PrekeyBundle:
+        """Return the current signed prekey, renewing it when it is a week old."""
+        today = day_of(turn.now.wall_ms)
+        newest = max(self.prekeys.values(), key=lambda key: key.spk_id, default=None)
+        if newest is None or newest.created_day + PREKEY_DAYS <= today:
+            newest = prekeys.new_prekey(turn.entropy, 1 if newest is None else newest.spk_id + 1, today)
+            self.prekeys[newest.spk_id] = newest
+            turn.put(Table.PREKEYS, newest.spk_id.to_bytes(4, "big"), newest)
+            self.row = replace(self.row, bundle_seq=self.row.bundle_seq + 1)
+            self.save(turn)
+        return prekeys.make_bundle(self.identity, self.row.bundle_seq, newest)
+
+    def new_leaf(self, turn: Turn) -> Leaf:
+        """Make a leaf key pair for a room's slots."""
+        secret = turn.entropy(32)
+        leaf_id = self.row.next_leaf
+        row = LeafRow(leaf_id, x25519_public(secret), day_of(turn.now.wall_ms), secret)
+        self.leaves[leaf_id] = row
+        turn.put(Table.LEAVES, leaf_id.to_bytes(4, "big"), row)
+        self.row = replace(self.row, next_leaf=leaf_id + 1)
+        self.save(turn)
+        return Leaf(leaf_id, row.public)
+
+    def leaf_secrets(self) -> dict[int, bytes]:
+        """Return every private leaf half that is still kept, by leaf id."""
+        return {leaf_id: row.secret for leaf_id, row in self.leaves.items()}
+
+    def expire_prekeys(self, turn: Turn) -> None:
+        """Erase prekeys whose time and horizon are over."""
+        today = day_of(turn.now.wall_ms)
+        for spk_id, key in list(self.prekeys.items()):
+            if key.expires_day + HORIZON_DAYS < today:
+                del self.prekeys[spk_id]
+                turn.delete(Table.PREKEYS, spk_id.to_bytes(4, "big"))

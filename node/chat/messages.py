@@ -1,0 +1,27 @@
+"""How one shown message is told to frontends: seed 000's keys and what we add (docs/bridge.md section 2)."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from node import ids
+from node.chat import events
+from node.chat.people import People
+from node.chat.timeline import Item
+
+
+def message_event(people: People, room_id: bytes, item: Item, *, mine: bool) -> events.UserMessage:
+    """Return the event of one message; `timestamp` is whole UNIX seconds, as the seed has it."""
+    return events.UserMessage(
+        username=people.username(item.account),
+        timestamp=item.ts_ms // 1000,
+        message=item.text,
+        room=ids.text(room_id),
+        id=ids.text(item.mid),
+        user_id=people.user_id(item.account),
+        kind=item.kind,
+        reply_to=UNSET if item.reply_to is None else ids.text(item.reply_to),
+        mine=mine,
+        ts_ms=item.ts_ms,
+        gap=item.gap,
+    )

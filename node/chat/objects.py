@@ -1,0 +1,65 @@
+"""Objects: what is larger than one envelope, in parts (docs/crypto.md 3.3).
+
+part = [7, object_id, i, n, bytes <= 24,576]      object_id = H(obj, content)
+"""
+
+from __future__ import annotations
+
+from node.crypto.labels import Label
+from node.crypto.primitives import digest
+from node.errors import CryptoFault, DecodeError
+from node.wire import codec
+
+PART_BYTES = 24_576
+MAX_PARTS = 64
+MAX_REASSEMBLY = 4 * 1024 * 1024
+"""Bytes in reassembly a channel; over it the oldest unfinished Object is forgotten."""
+INNER_MOST = 32 * 1024 - 64
+"""What surely fits one envelope with its padding."""
+
+_SHAPE = codec.array(
+    codec.literal(7), codec.blob(32), codec.uint(8), codec.uint(8), codec.blob_upto(PART_BYTES, least=1)
+)
+
+
+def split(content: bytes) -> list[bytes]:
+    """Return the inners that carry `content`, at most 64 parts."""
+    object_id = digest(Label.OBJ, content)
+    chunks = [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
+    assert 0 < len(chunks) <= MAX_PARTS
+    return [codec.pack([7, object_id, i, len(chunks), chunk]) for i, chunk in enumerate(chunks)]
+
+
+class Assembly:
+    """Objects of one channel that are still incomplete."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, dict[int, bytes]] = {}
+        self._counts: dict[bytes, int] = {}
+
+    def take(self, inner: bytes) -> bytes | None:
+        """Take one part; return the content when it is the last one missing.
+
+        Raises:
+            DecodeError: If the part is malformed or contradicts its Object.
+            CryptoFault: If the parts do not hash to the Object's id.
+        """
+        _, object_id, index, count, chunk = codec.decode(inner, _SHAPE)
+        if not 0 < count <= MAX_PARTS or index >= count or self._counts.get(object_id, count) != count:
+            raise DecodeError("part does not fit its Object")
+        parts = self._parts.setdefault(object_id, {})
+        self._counts[object_id] = count
+        parts[index] = chunk
+        self._bound()
+        if len(parts) < count:
+            return None
+        content = b"".join(parts[i] for i in range(count))
+        del self._parts[object_id], self._counts[object_id]
+        if digest(Label.OBJ, content) != object_id:
+            raise CryptoFault("Object does not match its id")
+        return content
+
+    def _bound(self) -> None:
+        while sum(len(c) for parts in self._parts.values() for c in parts.values()) > MAX_REASSEMBLY:
+            oldest = next(iter(self._parts))
+            del self._parts[oldest], self._counts[oldest]

@@ -1,0 +1,186 @@
+"""Everybody this node knows: names, certificates, how we stand to them (docs/bridge.md, docs/crypto.md 3.2).
+
+A person is pinned to the highest device list seen; an older list, or another one of the same number, is
+refused and told to the owner as `key_changed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from node import ids
+from node.chat import events, names
+from node.chat.turn import Turn
+from node.crypto import keys
+from node.crypto.keys import DeviceCert, DeviceList
+from node.errors import CryptoFault, Refused
+from node.tables import Table
+
+KNOWN, ASKED, CONTACT = "known", "asked", "contact"
+"""A co-member or stranger; someone whose link was added and who has not answered; a contact."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One other account. `cert` and `devices` are raw and verified; None until first heard of."""
+
+    account: bytes
+    username: str
+    nickname: str = ""
+    state: str = KNOWN
+    named: bool = True
+    intro_pub: bytes | None = None
+    cert: bytes | None = None
+    devices: bytes | None = None
+    list_seq: int = 0
+    list_hash: bytes = b""
+    node_record: bytes | None = None
+    avatar: str | None = None
+    status: str | None = None
+    presence_cs: bytes | None = field(default=None, repr=False)
+
+
+class People:
+    """The persons by account and by name."""
+
+    def __init__(self, own_account: bytes, own_name: str) -> None:
+        self._own = own_account
+        self.by_account: dict[bytes, Person] = {}
+        self._names: dict[str, bytes] = {own_name: own_account}
+        self._by_uuid: dict[bytes, bytes] = {keys.user_uuid(own_account): own_account}
+
+    def restore(self, person: Person) -> None:
+        """Take a stored person back."""
+        self._index(person)
+
+    def _index(self, person: Person) -> None:
+        self.by_account[person.account] = person
+        self._names[person.username] = person.account
+        self._by_uuid[keys.user_uuid(person.account)] = person.account
+
+    def save(self, turn: Turn, person: Person) -> Person:
+        """Index and store a person."""
+        self._index(person)
+        turn.put(Table.PEOPLE, person.account, person)
+        return person
+
+    def get(self, account: bytes) -> Person | None:
+        """Return a person by account key."""
+        return self.by_account.get(account)
+
+    def username(self, account: bytes) -> str:
+        """Return the name an account has on this node; every account in a roster has one."""
+        if account == self._own:
+            return next(name for name, owner in self._names.items() if owner == self._own)
+        return self.by_account[account].username
+
+    def owner_of(self, name: str) -> bytes | None:
+        """Return the account that has a username, our own included."""
+        return self._names.get(name)
+
+    def user_id(self, account: bytes) -> str:
+        """Return an account's UUID string."""
+        return ids.text(keys.user_uuid(account))
+
+    def meet(self, turn: Turn, account: bytes, name: str) -> Person:
+        """Return the person, made and named when first seen; a first real name replaces `new~xxxx`."""
+        person = self.by_account.get(account)
+        if person is None:
+            username = names.assign(name, account, self._names)
+            return self.save(turn, Person(account, username, nickname=name, named=bool(names.clean(name))))
+        if not person.named and names.clean(name):
+            del self._names[person.username]
+            username = names.assign(name, account, self._names)
+            return self.save(turn, replace(person, username=username, nickname=name, named=True))
+        return person
+
+    def rename(self, turn: Turn, person: Person, new: str) -> Person:
+        """The owner gives a person another name; refuses one that is not a name or is taken."""
+        if not new or names.clean(new) != new:
+            raise Refused("invalid", "a name is 1 to 32 letters, digits, `_`, `.` or `-`", field="new")
+        owner = self._names.get(new)
+        if owner is not None and owner != person.account:
+            raise Refused("name_taken", f"{new} is already the name of somebody else", field="new")
+        del self._names[person.username]
+        return self.save(turn, replace(person, username=new, named=True))
+
+    def rename_self(self, old: str, new: str) -> None:
+        """Index the owner under a new username."""
+        self._names.pop(old, None)
+        self._names[new] = self._own
+
+    def find(self, name: str) -> bytes:
+        """Return the account of a username or user id.
+
+        Raises:
+            Refused: `unknown_user` if nobody is called so.
+        """
+        account = self._names.get(name)
+        if account is None:
+            try:
+                account = self._by_uuid.get(ids.parse(name))
+            except ValueError:
+                account = None
+        if account is None:
+            account = self._by_mark(name)
+        if account is None:
+            raise Refused("unknown_user", f"nobody here is called {name}", field="username")
+        return account
+
+    def _by_mark(self, name: str) -> bytes | None:
+        base, _, mark = name.rpartition("~")
+        if not base or len(mark) < 4:
+            return None
+        everyone = [*self.by_account.values()]
+        matches = [p for p in everyone if keys.fingerprint(p.account).startswith(mark)]
+        if len(matches) > 1:
+            candidates = [p.username for p in matches]
+            raise Refused("ambiguous_user", "several people match", field="username", candidates=candidates)
+        return matches[0].account if matches else None
+
+    def pin(self, turn: Turn, person: Person, cert: DeviceCert, devices: DeviceList) -> Person:
+        """Take a certificate and device list for a person, or refuse an older or contradicting one.
+
+        Raises:
+            CryptoFault: If the list is not theirs, does not name the certificate, or goes back.
+        """
+        check_list(person, cert, devices)
+        if devices.list_hash == person.list_hash:
+            return person
+        if person.list_seq:
+            turn.log(events.KeyChanged(username=person.username, user_id=self.user_id(person.account)))
+        return self.save(
+            turn,
+            replace(
+                person,
+                cert=cert.raw,
+                devices=devices.raw,
+                intro_pub=cert.intro,
+                list_seq=devices.seq,
+                list_hash=devices.list_hash,
+            ),
+        )
+
+    def pin_member(self, turn: Turn, account: bytes, cert: DeviceCert, devices: DeviceList) -> None:
+        """Pin what a room's log brings; a list that contradicts the pinned one is told, not taken."""
+        person = self.by_account[account]
+        try:
+            self.pin(turn, person, cert, devices)
+        except CryptoFault:
+            turn.log(events.KeyChanged(username=person.username, user_id=self.user_id(account)))
+
+    def contacts(self) -> list[Person]:
+        """Return contacts and those asked, by name."""
+        chosen = [p for p in self.by_account.values() if p.state in {ASKED, CONTACT}]
+        return sorted(chosen, key=lambda p: p.username)
+
+
+def check_list(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
+    """Raise CryptoFault unless the list is theirs, names the device, and is not older than the pinned one."""
+    if cert.account != person.account or devices.account != person.account:
+        raise CryptoFault("certificate or device list of another account")
+    if cert.cert_hash not in devices.cert_hashes or cert.device_id in devices.revoked:
+        raise CryptoFault("device is not in its account's list")
+    older = devices.seq < person.list_seq
+    if older or (devices.seq == person.list_seq and devices.list_hash != person.list_hash):
+        raise CryptoFault("device list goes back or contradicts the pinned one")

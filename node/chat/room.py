@@ -1,0 +1,291 @@
+"""One room as this node holds it: its log, its keys, its order of messages; what we ourselves do in it.
+
+Authority comes from the signed log, reading from the epochs; nothing is sealed under an epoch whose roster
+is not the current one (docs/crypto.md 3.6 to 3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node import ids
+from node.chat.epochs import Epoch, Epochs
+from node.chat.me import Me
+from node.chat.membership import Member, RoomLog
+from node.chat.messages import message_event
+from node.chat.objects import INNER_MOST, split
+from node.chat.people import People
+from node.chat.timeline import Item, Timeline
+from node.chat.turn import Turn
+from node.crypto import epoch as epochs
+from node.crypto import ops, roommsg
+from node.crypto.epoch import NewEpoch
+from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
+from node.crypto.roommsg import Kind
+from node.errors import Refused
+from node.tables import Table
+from node.wire.payload import Payload, Type
+
+MEMBER, LEFT, REMOVED = "member", "left", "removed"
+SMALL = 64
+"""Rooms up to this size rekey at once on an add and carry presence (docs/crypto.md 3.7)."""
+REASON_CREATE, REASON_ROSTER, REASON_AGE = 1, 2, 3
+"""Why an epoch was made; told in its announce."""
+
+
+@dataclass(frozen=True)
+class RoomRow:
+    """The stored state of a room beside its log, epochs and messages."""
+
+    room_id: bytes
+    state: str
+    frontier: tuple[tuple[bytes, bytes], ...]
+    own_last: tuple[bytes, bytes] | None
+    lamport: int
+    unread: int
+    last_message: str | None
+    ops_applied: int
+
+
+class Room:
+    """A private or open room; direct rooms are in `direct.py`."""
+
+    def __init__(self, room_id: bytes, me: Me, people: People) -> None:
+        self.room_id = room_id
+        self.me, self.people = me, people
+        self.log = RoomLog(room_id)
+        self.epochs = Epochs(room_id, me.device_id)
+        self.timeline = Timeline()
+        self.state = MEMBER
+        self.unread = 0
+        self.last_message: str | None = None
+        self.applied: set[bytes] = set()
+        self.leaves: dict[bytes, Leaf] = {}
+
+    # -- facts ------------------------------------------------------------------------------------
+
+    @property
+    def uuid(self) -> str:
+        """The room's id as frontends see it."""
+        return ids.text(self.room_id)
+
+    @property
+    def name(self) -> str:
+        """The room's name, from its log."""
+        return self.log.name
+
+    def members(self) -> list[Member]:
+        """Return the members, the creator first, then by username."""
+        return sorted(
+            self.log.roster.members.values(),
+            key=lambda m: (-int(m.role), self.people.username(m.account)),
+        )
+
+    def is_member(self, account: bytes) -> bool:
+        """Say whether an account is in the roster."""
+        return account in self.log.roster.members
+
+    def roster_hash(self) -> bytes:
+        """Return the hash an epoch for today's roster must carry."""
+        return epochs.roster_hash([m.device_id for m in self.log.roster.members.values()])
+
+    def row(self) -> RoomRow:
+        """Return the stored form of what changes with every message."""
+        line = self.timeline
+        return RoomRow(
+            self.room_id,
+            self.state,
+            tuple(line.frontier.items()),
+            line.own_last,
+            line.lamport,
+            self.unread,
+            self.last_message,
+            len(self.applied),
+        )
+
+    def save(self, turn: Turn) -> None:
+        """Store what changes with every message."""
+        turn.put(Table.ROOMS, self.room_id, self.row())
+
+    def restore(self, row: RoomRow) -> None:
+        """Take the stored state back."""
+        line = self.timeline
+        line.frontier.update(row.frontier)
+        line.known.update((mid, b"") for mid, _ in row.frontier)
+        line.own_last, line.lamport = row.own_last, row.lamport
+        self.state, self.unread, self.last_message = row.state, row.unread, row.last_message
+
+    # -- our own acts -----------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, turn: Turn, me: Me, people: People, name: str, policy: Policy) -> Room:
+        """Make a new room with ourselves as creator and its first epoch."""
+        leaf = me.new_leaf(turn)
+        op = ops.make_create(
+            me.identity,
+            policy=policy,
+            salt16=turn.entropy(16),
+            cert=me.cert,
+            devices=me.devices,
+            leaf=leaf,
+            name=name,
+            creator_name=me.profile.nickname,
+            ts_ms=turn.mesh_ms,
+        )
+        room = cls(op.room_id, me, people)
+        room.take_op(turn, op)
+        room.rekey(turn, REASON_CREATE)
+        room.save(turn)
+        return room
+
+    def author(self, turn: Turn, body: OpBody) -> Op:
+        """Sign an op of ours on top of everything known, and apply it."""
+        op = self.log.next_op(self.me.identity, body, ts_ms=turn.mesh_ms)
+        self.log.add(op)
+        self.store_op(turn, op)
+        return op
+
+    def take_op(self, turn: Turn, op: Op) -> None:
+        """Apply an op and store it."""
+        self.log.add(op)
+        self.store_op(turn, op)
+
+    def store_op(self, turn: Turn, op: Op) -> None:
+        """Store one op of the log."""
+        turn.put(Table.OPS, self.room_id + op.op_id, op.raw)
+
+    def post_op(self, turn: Turn, op: Op, under: Epoch) -> None:
+        """Send an op as a room message under the epoch that was the sending one before it."""
+        self._seal(turn, under, Kind.OP, Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw))
+
+    def act(self, turn: Turn, body: OpBody, *, rekey: bool) -> Op:
+        """Author an op, post it, and make the new epoch in the same turn if it takes one."""
+        under = self.sending(turn)
+        op = self.author(turn, body)
+        self.post_op(turn, op, under)
+        if rekey:
+            self.rekey(turn, REASON_ROSTER)
+        self.save(turn)
+        return op
+
+    def remove(self, turn: Turn, account: bytes, reason: str) -> Op:
+        """Remove a member, with the cut at what we have accepted from it, and rekey."""
+        target = self.log.roster.members[account]
+        cut = tuple(self.epochs.cut_of(target.device_id))
+        return self.act(turn, Remove(account, reason, cut), rekey=True)
+
+    def leave(self, turn: Turn) -> None:
+        """Leave: the cut includes the message that carries the leave itself."""
+        under = self.sending(turn)
+        cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
+        op = self.author(turn, Leave(cut))
+        self.post_op(turn, op, under)
+        self.state = LEFT
+        self.save(turn)
+
+    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+        """Seal and post one message; returns it as the timeline has it."""
+        under = self.sending(turn)
+        refs, before, lamport = self.timeline.compose(under.epoch16)
+        body = [text, kind, reply_to]
+        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before)
+        self._seal(turn, under, Kind.MESSAGE, payload)
+        item = Item(
+            payload.mid,
+            under.epoch16,
+            self.me.account,
+            payload.ts_ms,
+            lamport,
+            text,
+            kind,
+            reply_to,
+            refs + before,
+        )
+        self.timeline.sent(item)
+        return item
+
+    def whisper(self, turn: Turn, kind: Type, body: object) -> None:
+        """Post a payload that is not shown: a profile, a node record."""
+        under = self.sending(turn)
+        self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
+
+    def _seal(self, turn: Turn, under: Epoch, kind: Kind, payload: Payload) -> None:
+        assert under.send is not None
+        under.send, inner = roommsg.seal(
+            under.send,
+            kind=kind,
+            room_id=self.room_id,
+            epoch16=under.epoch16,
+            device_id=self.me.device_id,
+            view16=self.log.view16,
+            payload=payload.encode(),
+            dsk_sk=self.me.identity.dsk_sk,
+            entropy=turn.entropy,
+        )
+        self.epochs.save_send(turn, under)
+        turn.post(under.channel, inner)
+
+    # -- epochs -----------------------------------------------------------------------------------
+
+    def sending(self, turn: Turn) -> Epoch:
+        """Return the epoch to seal under, made now if there is none for today's roster."""
+        if self.state != MEMBER or not self.is_member(self.me.account):
+            raise Refused("not_a_member", "you are not in this room any more", field="room")
+        if self.log.deleted:
+            raise Refused("room_deleted", "this room was deleted", field="room")
+        held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
+        return held if held is not None else self.rekey(turn, REASON_ROSTER)[1]
+
+    def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
+        """Make a new epoch for today's roster and announce it on every epoch it descends from."""
+        tips = self.epochs.tips()
+        new = epochs.create_epoch(
+            self.me.identity,
+            room_id=self.room_id,
+            gen=1 + max((tip.announce.gen for tip in tips), default=0),
+            parents=tuple(sorted(tip.epoch16 for tip in tips)),
+            heads=self.log.heads,
+            members=self._slots(),
+            now_ms=turn.mesh_ms,
+            reason=reason,
+            entropy=turn.entropy,
+        )
+        held = self.epochs.add(turn, new.announce, new.epoch, first=False)
+        for tip in tips:
+            for inner in [new.inner] if len(new.inner) <= INNER_MOST else split(new.inner):
+                turn.post(tip.channel, inner)
+        return new, held
+
+    def _slots(self) -> Sequence[tuple[bytes, Leaf]]:
+        members = self.log.roster.members.values()
+        return [(m.device_id, self.leaves.get(m.device_id, m.leaf)) for m in members]
+
+    # -- what members' frontends see --------------------------------------------------------------
+
+    def show(self, turn: Turn, items: Sequence[Item]) -> None:
+        """Log messages as `user_message` events, in the order given."""
+        for item in items:
+            mine = item.account == self.me.account
+            if not mine:
+                self.unread += 1
+            self.last_message = item.text[:200]
+            turn.log(
+                message_event(self.people, self.room_id, item, mine=mine),
+                message=(self.room_id, item.mid),
+            )
+        if items:
+            self.save(turn)
+
+    def expire(self, turn: Turn) -> None:
+        """Show what was held back long enough, and erase keys beyond the horizon."""
+        shown = self.timeline.expire(turn.now.mono)
+        for item in shown:
+            turn.delete(Table.PENDING, b"t" + self.room_id + item.mid)
+        self.show(turn, shown)
+        self.epochs.retire(turn)
+
+    def role_of(self, account: bytes) -> Role | None:
+        """Return an account's role, None if it is no member."""
+        member = self.log.roster.members.get(account)
+        return None if member is None else member.role

@@ -1,0 +1,185 @@
+"""The order in which one room's messages are shown: causal, and never silent about a hole.
+
+A message names the newest messages its author had seen (`refs`). It is shown after all of them; one whose
+references are not all known is held back until they come, or until the mesh has plainly been asked for them
+(docs/bridge.md section 3, "`seq` order is causal").
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+
+from node import ids
+from node.clock import earliest
+from node.crypto.labels import Label
+from node.crypto.primitives import digest
+from node.wire.payload import MAX_REFS
+
+MAX_KNOWN = 20_000
+"""Message ids remembered a room; an older reference is looked up in the store."""
+MAX_FRONTIER = 64
+"""Heads kept; a room forks only while people write at once."""
+MAX_WAITING = 1_000
+"""Messages held back a room; the oldest is then shown with its gap."""
+GAP_AFTER_SYNC = 10.0
+"""Seconds after enough peers had nothing more to give."""
+GAP_AFTER_LINK = 60.0
+"""Seconds with a link, whatever the peers say."""
+ENOUGH_PEERS = 2
+
+
+@dataclass(frozen=True)
+class Item:
+    """One opened message on its way to the frontends."""
+
+    mid: bytes
+    epoch16: bytes
+    account: bytes
+    ts_ms: int
+    lamport: int
+    text: str
+    kind: str
+    reply_to: bytes | None
+    refs: tuple[bytes, ...]
+    gap: bool = False
+
+
+@dataclass
+class _Waiting:
+    item: Item
+    missing: set[bytes]
+    synced: set[int] = field(default_factory=set)
+    deadline: float | None = None
+
+
+class Timeline:
+    """Causal hold-back of one room."""
+
+    def __init__(self) -> None:
+        self.known: OrderedDict[bytes, bytes] = OrderedDict()
+        self.frontier: OrderedDict[bytes, bytes] = OrderedDict()
+        self.own_last: tuple[bytes, bytes] | None = None
+        self.lamport = 0
+        self.waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next held-back message is shown with its gap."""
+        return earliest(*(entry.deadline for entry in self.waiting.values()))
+
+    def seen(self, mid: bytes) -> bool:
+        """Say whether this message id was shown or is being held back."""
+        return mid in self.known or mid in self.waiting
+
+    def rename(self, mid: bytes, account: bytes) -> bytes | None:
+        """Return the id to show a message under, or None if its author has sent this one before.
+
+        Only (author, mid) names a message: who copies another's id gets one of their own, so that the
+        original is not suppressed.
+        """
+        first = self.waiting[mid].item.account if mid in self.waiting else self.known.get(mid)
+        if first is None:
+            return mid
+        if first in {account, b""}:
+            return None
+        other = ids.uuid8(digest(Label.INNER, account + mid))
+        return None if self.seen(other) else other
+
+    def assume(self, mids: tuple[bytes, ...]) -> None:
+        """Take message ids as known that this node can never have: a newcomer's past, or the store's."""
+        for mid in mids:
+            self._remember(mid, b"")
+
+    def compose(self, epoch16: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
+        """Return (refs of this epoch, refs of earlier ones, lamport) for a message about to be sealed."""
+        heads = list(self.frontier.items())
+        if self.own_last is not None and self.own_last not in heads:
+            heads.append(self.own_last)
+        newest = heads[-MAX_REFS:]
+        here = tuple(mid for mid, epoch in newest if epoch == epoch16)
+        before = tuple(mid for mid, epoch in newest if epoch != epoch16)
+        return here, before, self.lamport + 1
+
+    def offer(self, item: Item, *, now: float, linked: int) -> list[Item]:
+        """Take one opened message; return what can now be shown, in order (possibly nothing yet)."""
+        missing = {ref for ref in item.refs if ref not in self.known}
+        if not missing:
+            return self._show([item])
+        deadline = now + GAP_AFTER_LINK if linked else None
+        self.waiting[item.mid] = _Waiting(item, missing, deadline=deadline)
+        if len(self.waiting) > MAX_WAITING:
+            oldest = next(iter(self.waiting.values()))
+            return self._show([self._release(oldest)])
+        return []
+
+    def hold(self, item: Item) -> None:
+        """Take a held-back message back after a start; its clock stands still until there is a link."""
+        self.waiting[item.mid] = _Waiting(item, {ref for ref in item.refs if ref not in self.known})
+
+    def unknown(self, item: Item) -> tuple[bytes, ...]:
+        """Return the references of `item` that are neither shown nor waiting."""
+        return tuple(ref for ref in item.refs if not self.seen(ref))
+
+    def learn(self, mids: tuple[bytes, ...]) -> list[Item]:
+        """Message ids turned out to be in the store already; return what that frees."""
+        self.assume(mids)
+        return self._show(self._freed())
+
+    def peer_finished(self, link: int, *, linked: int, now: float) -> None:
+        """A sync with one peer ended without more to give: start the shorter clock when enough have."""
+        for entry in self.waiting.values():
+            entry.synced.add(link)
+            if len(entry.synced) >= min(ENOUGH_PEERS, max(1, linked)):
+                short = now + GAP_AFTER_SYNC
+                entry.deadline = short if entry.deadline is None else min(entry.deadline, short)
+
+    def link_up(self, now: float) -> None:
+        """There is a link again: the long clock of everything held back starts now, if it stood still."""
+        for entry in self.waiting.values():
+            if entry.deadline is None:
+                entry.deadline = now + GAP_AFTER_LINK
+
+    def expire(self, now: float) -> list[Item]:
+        """Return what has waited long enough, marked `gap`, and what that frees."""
+        due = [e for e in self.waiting.values() if e.deadline is not None and e.deadline <= now]
+        return self._show([self._release(entry) for entry in due])
+
+    def sent(self, item: Item) -> None:
+        """Record an own message: it is shown at once."""
+        self._mark(item)
+        self.own_last = (item.mid, item.epoch16)
+
+    def _release(self, entry: _Waiting) -> Item:
+        self.waiting.pop(entry.item.mid, None)
+        return replace(entry.item, gap=True)
+
+    def _freed(self) -> list[Item]:
+        ready = [e.item for e in self.waiting.values() if not (e.missing - self.known.keys())]
+        for item in ready:
+            del self.waiting[item.mid]
+        return ready
+
+    def _show(self, ready: list[Item]) -> list[Item]:
+        shown: list[Item] = []
+        queue = list(ready)
+        while queue:
+            for item in queue:
+                self._mark(item)
+                shown.append(item)
+            queue = self._freed() if self.waiting else []
+        return shown
+
+    def _mark(self, item: Item) -> None:
+        self._remember(item.mid, item.account)
+        for ref in item.refs:
+            self.frontier.pop(ref, None)
+        self.frontier[item.mid] = item.epoch16
+        while len(self.frontier) > MAX_FRONTIER:
+            self.frontier.popitem(last=False)
+        self.lamport = max(self.lamport, item.lamport)
+
+    def _remember(self, mid: bytes, account: bytes) -> None:
+        self.known[mid] = account
+        while len(self.known) > MAX_KNOWN:
+            self.known.popitem(last=False)

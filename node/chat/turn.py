@@ -1,0 +1,119 @@
+"""One turn: everything that one input causes, gathered, and released in one order.
+
+The domain never sends. It writes rows, posts envelopes, logs events and answers into the turn; the engine
+then commits the writes and only afterwards lets the rest go (docs/architecture.md, "Persist comes first").
+A turn that ends in an exception is thrown away whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from node import ids
+from node.chat import events
+from node.chat.channels import Route
+from node.clock import HORIZON_DAYS, Instant
+from node.crypto.channel import Channel
+from node.crypto.primitives import Entropy
+from node.wire import envelope
+from node.wire.envelope import Envelope
+
+T = TypeVar("T")
+
+
+def pack_row(value: object) -> bytes:
+    """Serialise one stored dataclass; the store seals the bytes."""
+    return msgspec.msgpack.encode(value)
+
+
+def unpack_row(data: bytes, kind: type[T]) -> T:
+    """Read back what `pack_row` wrote."""
+    return msgspec.msgpack.decode(data, type=kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event of the event log; `message` is (room, mid) when the event is a message."""
+
+    event: events.Event
+    message: tuple[bytes, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event that is not logged: for every session that is attached now."""
+
+    event: events.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer or event for one session."""
+
+    session: int
+    event: events.Event
+
+
+Out = Logged | Told | Reply
+
+
+@dataclass(slots=True)
+class Turn:
+    """The ledger of one input. `seq` is the event log's last number and grows with every logged event."""
+
+    now: Instant
+    mesh_ms: int
+    entropy: Entropy
+    seq: int
+    rows: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
+    posts: list[Envelope] = field(default_factory=list)
+    out: list[Out] = field(default_factory=list)
+    watch: list[tuple[Route, int]] = field(default_factory=list)
+    unwatch: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    addresses: list[tuple[str, Literal["contact", "room"]]] = field(default_factory=list)
+    lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    sync_wanted: bool = False
+
+    def new_id(self) -> bytes:
+        """Return a fresh random UUIDv4 of 16 bytes: a message's or an invite's id."""
+        return ids.uuid4(self.entropy(16))
+
+    def put(self, table: str, key: bytes, value: object) -> None:
+        """Write one row; the last write of a turn counts."""
+        self.rows[(table, key)] = pack_row(value)
+
+    def delete(self, table: str, key: bytes) -> None:
+        """Delete one row."""
+        self.rows[(table, key)] = None
+
+    def post(
+        self, channel: Channel, inner: bytes, *, ttl_days: int = HORIZON_DAYS, ephemeral: bool = False
+    ) -> Envelope:
+        """Seal `inner` into an envelope of `channel`, to be stored and then published."""
+        raw = channel.seal(
+            inner,
+            ts_ms=self.mesh_ms,
+            ttl_days=0 if ephemeral else ttl_days,
+            ephemeral=ephemeral,
+            entropy=self.entropy,
+        )
+        sealed = envelope.parse(raw)
+        self.posts.append(sealed)
+        return sealed
+
+    def log(self, event: events.Event, *, message: tuple[bytes, bytes] | None = None) -> None:
+        """Give a state-changing event its `seq` and put it into the log and before every session."""
+        self.seq += 1
+        numbered: Any = msgspec.structs.replace(event, seq=self.seq)
+        self.out.append(Logged(numbered, message))
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event that is not logged to every attached session."""
+        self.out.append(Told(event))
+
+    def reply(self, session: int, event: events.Event) -> None:
+        """Answer one session."""
+        self.out.append(Reply(session, event))

@@ -1,0 +1,265 @@
+"""The SDK: a frontend's side of the native bridge, over the node's unix socket or a websocket with a token.
+
+    async with Client.connect(home=home) as client:
+        room = await client.call("room_create", name="tea")
+        async for event in client.events():
+            ...
+
+Commands, events and codes are those of docs/bridge.md; a refusal is raised as `errors.Refused`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+
+from node.errors import Refused
+
+Event: TypeAlias = dict[str, Any]
+
+MAX_WAITING_EVENTS = 10_000
+"""Events kept for a program that does not ask for them; then the socket is not read, and the node lags us."""
+MAX_FRAME = 16 * 1024 * 1024
+"""Bytes of one frame from our own node: a long history with its longest messages."""
+CALL_SECONDS = 60.0
+OPEN_SECONDS = 10.0
+_LAST_PAUSE = 15.0
+_CLOSED = {
+    4400: ("bad_frame", "the node could not read what was sent"),
+    4401: ("unauthorized", "the token is not valid, was revoked or has expired"),
+    4403: ("origin_not_allowed", "the origin was taken off the list"),
+    4408: ("unauthorized", "the node waited for a hello"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a node is: a unix socket, or a websocket URL with a token."""
+
+    socket: str | None = None
+    url: str = "ws://localhost/"
+    token: str | None = field(default=None, repr=False)
+
+
+def target_of(home: Path) -> Target:
+    """Read a home's `runtime.json`; raises Refused `not_running`."""
+    try:
+        runtime = json.loads((home / "runtime.json").read_bytes())
+        bridge, socket = runtime["bridge"], runtime.get("socket")
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise _not_running() from exc
+    if socket:
+        return Target(socket=str(socket))
+    try:
+        token = (home / "token").read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise Refused("unauthorized", f"{home / 'token'} cannot be read") from exc
+    host = f"[{bridge['host']}]" if ":" in bridge["host"] else bridge["host"]
+    return Target(url=f"ws://{host}:{bridge['port']}/", token=token)
+
+
+class Client:
+    """One session with a node; `hello` is the node's answer, `position` what to resume at."""
+
+    def __init__(self, target: Target, hello: dict[str, Any]) -> None:
+        self.hello: Event = {}
+        self.position: dict[str, Any] | None = hello.get("resume")
+        self._target = target
+        self._ask = {key: value for key, value in hello.items() if value is not None}
+        self._ws: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[Event]] = {}
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._next = 0
+        self._fault = Refused("connection_lost", "the connection to the node was lost", retryable=True)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        *,
+        home: Path | str | None = None,
+        url: str | None = None,
+        token: str | None = None,
+        socket: str | None = None,
+        **hello: Any,
+    ) -> AsyncIterator[Client]:
+        """Connect by `home`, by `socket`, or by `url` and `token`; `hello` has subscribe, resume ...
+
+        Raises Refused: `not_running`, `unauthorized`, or what the node answers to the hello.
+        """
+        if home is not None:
+            target = await asyncio.to_thread(target_of, Path(home))
+        else:
+            target = Target(socket=socket) if socket else Target(url=url or "", token=token)
+        client = cls(target, hello)
+        try:
+            await client._open()
+            yield client
+        finally:
+            await client.close()
+
+    async def call(self, command: str, *, timeout: float = CALL_SECONDS, **keys: Any) -> Event:  # noqa: ASYNC109
+        """Send one command and return what its `ok` carries; raises Refused with the node's code."""
+        if self._ws is None:
+            raise self._fault
+        self._next += 1
+        req = self._next
+        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._waiting[req] = answer
+        try:
+            await self._ws.send(json.dumps({"event": command, "req": req, **keys}))
+            async with asyncio.timeout(timeout):
+                reply = await answer
+        except TimeoutError as exc:
+            text = f"the node did not answer {command} in {timeout:g} s"
+            raise Refused("timeout", text, retryable=True) from exc
+        except ConnectionClosed as exc:
+            raise self._fault_of(exc) from exc
+        finally:
+            self._waiting.pop(req, None)
+        if reply["event"] == "error":
+            raise _refused(reply)
+        return {key: value for key, value in reply.items() if key not in {"event", "req"}}
+
+    async def events(self, *, reconnect: bool = False) -> AsyncIterator[Event]:
+        """Yield every event as it comes; `reconnect` goes on at `position` when the node was away.
+
+        Without `reconnect`, the end of the connection ends the iteration, with Refused unless it was closed
+        by `close`.
+        """
+        pause = 0.1
+        while True:
+            event = await self._events.get()
+            if event is not None:
+                pause = 0.1
+                yield event
+                continue
+            if not reconnect or self._fault.code in {"unauthorized", "origin_not_allowed", "closed"}:
+                if self._fault.code == "closed":
+                    return
+                raise self._fault
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+            await self._reopen()
+
+    async def close(self) -> None:
+        """Leave; calls that wait are refused."""
+        self._fault = Refused("closed", "the connection was closed")
+        if self._ws is not None:
+            await self._ws.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _reopen(self) -> None:
+        try:
+            await self._open()
+        except Refused as fault:
+            self._fault = fault
+            with contextlib.suppress(asyncio.QueueFull):
+                self._events.put_nowait(None)
+
+    async def _open(self) -> None:
+        self._ws = await _dial(self._target)
+        self._reader = asyncio.create_task(self._read(self._ws), name="client-reader")
+        ask = {**self._ask, **({"resume": self.position} if self.position else {})}
+        try:
+            self.hello = await self.call("hello", timeout=OPEN_SECONDS, **ask)
+        except Refused:
+            await self._ws.close() if self._ws is not None else None
+            raise
+        if self.position is None:
+            self.position = {"epoch": self.hello["log_epoch"], "seq": self.hello["seq"]}
+
+    async def _read(self, ws: ClientConnection) -> None:
+        try:
+            async for frame in ws:
+                event = json.loads(frame)
+                if not self._settle(event):
+                    await self._events.put(event)
+                self._note(event)
+        except ConnectionClosed as exc:
+            self._fault = self._fault_of(exc)
+        if self._fault.code != "closed" and self._ws is ws and ws.close_code is not None:
+            self._fault = self._fault_for(ws.close_code)
+        self._ws = None
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(self._fault)
+        await self._events.put(None)
+
+    def _settle(self, event: Event) -> bool:
+        if event.get("event") not in {"ok", "error", "hello"}:
+            return False
+        answer = self._waiting.get(event.get("req", -1))
+        if answer is None or answer.done():
+            return False
+        if event.get("code") == "resync_required":  # told beside the hello, not instead of it
+            return False
+        answer.set_result(event)
+        return True
+
+    def _note(self, event: Event) -> None:
+        seq = event.get("seq")
+        if event.get("event") == "error" and event.get("code") == "resync_required":
+            self.position = {"epoch": event["log_epoch"], "seq": event["seq"]}
+        elif event.get("event") != "hello" and isinstance(seq, int) and self.position is not None:
+            self.position = {**self.position, "seq": max(seq, self.position["seq"])}
+
+    def _fault_of(self, exc: ConnectionClosed) -> Refused:
+        return self._fault_for(exc.rcvd.code if exc.rcvd is not None else 1006)
+
+    def _fault_for(self, code: int) -> Refused:
+        if self._fault.code == "closed":
+            return self._fault
+        lost = ("connection_lost", f"the connection to the node was lost ({code})")
+        name, text = _CLOSED.get(code, lost)
+        return Refused(name, text, retryable=code not in _CLOSED)
+
+
+async def _dial(target: Target) -> ClientConnection:
+    more: dict[str, Any] = {"compression": None, "max_size": MAX_FRAME, "open_timeout": OPEN_SECONDS}
+    try:
+        if target.socket is not None:
+            return await unix_connect(target.socket, "ws://localhost/?hello=1", **more)
+        headers = {} if target.token is None else {"Authorization": f"Bearer {target.token}"}
+        return await connect(_announced(target.url), additional_headers=headers, proxy=None, **more)
+    except InvalidStatus as exc:
+        if exc.response.status_code in {401, 403, 421}:
+            raise Refused("unauthorized", "the node does not accept this token, origin or host") from exc
+        raise Refused("connection_lost", f"the node answered {exc.response.status_code}") from exc
+    except (OSError, InvalidMessage, InvalidHandshake) as exc:
+        raise _not_running() from exc
+
+
+def _announced(url: str) -> str:
+    parts = urlsplit(url)
+    query = "&".join(part for part in (parts.query, urlencode({"hello": 1})) if part)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
+
+
+def _not_running() -> Refused:
+    return Refused("not_running", "no node is running here; start it:  gossamer run", retryable=True)
+
+
+def _refused(reply: Event) -> Refused:
+    known = {"event", "req", "code", "message", "field", "retryable", "retry_after"}
+    return Refused(
+        str(reply.get("code", "internal")),
+        str(reply.get("message", "")),
+        field=reply.get("field"),
+        retryable=bool(reply.get("retryable")),
+        retry_after=reply.get("retry_after"),
+        **{key: value for key, value in reply.items() if key not in known},
+    )

@@ -1,0 +1,247 @@
+"""`gossamer send`, `history`, `tail`, `chat`: the messages themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import tzinfo
+from pathlib import Path
+
+import click
+
+from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
+from node.commandline.app import App, Command, current_app
+from node.commandline.asking import Node, connected, with_node
+from node.commandline.invites import open_invite
+from node.commandline.output import as_json, clock, harmless
+from node.commandline.resolve import Row
+from node.errors import NodeError, Refused
+
+SHOWN_AT_START = 20  # messages of a room that `chat` shows before it goes live
+MAX_TYPED_AHEAD = 16  # lines read from a pipe before the node has taken them
+CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /quit"
+
+
+@click.command(cls=Command)
+@click.argument("room", metavar="ROOM")
+@click.argument("text", metavar="TEXT|-")
+@with_node
+async def send(node: Node, room: str, text: str) -> None:
+    """Send TEXT to ROOM and print the message's id; `-` reads the text from standard input."""
+    if text == "-":
+        text = sys.stdin.read().removesuffix("\n")
+    found = await node.room(room)
+    sent = await node.call("user_message", room=found["room"], message=text)
+    node.app.emit(sent, [str(sent["id"])])
+
+
+@click.command(cls=Command)
+@click.argument("room", metavar="ROOM")
+@click.option("--limit", type=click.IntRange(1, MAX_HISTORY), default=50, show_default=True)
+@click.option("--before", metavar="ID", help="Only what came before this message.")
+@with_node
+async def history(node: Node, room: str, limit: int, before: str | None) -> None:
+    """Print the newest messages of ROOM, oldest first."""
+    found = await node.room(room)
+    got = await node.call("history_get", room=found["room"], limit=limit, before=before)
+    lines = [line for message in got["messages"] for line in message_lines(message)]
+    node.app.emit(got, lines)
+    if got.get("more") and got["messages"]:
+        first = got["messages"][0]["id"]
+        node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
+
+
+def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
+    """Return a message as lines for a person: time, name, text; further lines are indented."""
+    when = clock(event.get("timestamp", 0), zone)[11:] or "?"
+    head = f"{when}  {harmless(str(event.get('username', '?')))}: "
+    first, *rest = harmless(str(event.get("message", "")), lines=True).split("\n")
+    gap = ["(something before this is missing)"] if event.get("gap") else []
+    return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest)]
+
+
+def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -> list[str]:
+    """Return any event as lines for a person in `chat`; those that say nothing to a person give none.
+
+    `names` is room id to room name.
+    """
+    who = harmless(str(event.get("username", "?")))
+    where = harmless(names.get(str(event.get("room")), str(event.get("room_name") or event.get("room"))))
+    match event.get("event"):
+        case "user_message":
+            return message_lines(event, zone)
+        case "user_join":
+            return [f"* {who} {'is back' if event.get('reason') == 'reconnect' else f'joined {where}'}"]
+        case "user_leave":
+            how = {"disconnect": "is away", "removed": f"was removed from {where}"}
+            return [f"* {who} {how.get(str(event.get('reason')), f'left {where}')}"]
+        case "user_invite":
+            sender, invite = harmless(str(event.get("sender"))), harmless(str(event.get("invite")))
+            return [f"* {sender} invites you to {where}:  /accept {invite[:8]}  or  /decline {invite[:8]}"]
+        case "invite_result":
+            return [f"* invite to {where}: {harmless(str(event.get('response')))}"]
+        case "contact_added":
+            return [f"* {who} is a contact now"]
+        case "connectivity":
+            return [f"* mesh: {harmless(str(event.get('state')))}"]
+        case "warning" | "error":
+            return [f"! {harmless(str(event.get('message')))}"]
+        case _:
+            return []
+
+
+@click.command(cls=Command)
+@click.option("--since", type=click.IntRange(0), metavar="SEQ", help="Replay what came after SEQ first.")
+def tail(since: int | None) -> None:
+    """Print every event, one JSON object a line, until Ctrl-C."""
+    app = current_app()
+    asyncio.run(_tail(app, since))
+
+
+async def _tail(app: App, since: int | None) -> None:
+    resume = None if since is None else {"epoch": log_epoch(app.home_dir), "seq": since}
+    async with connected(app, resume=resume) as node:
+        async for event in node.client.events():
+            click.echo(as_json(event))
+
+
+def log_epoch(home: Path) -> str:
+    """Return the log epoch that the running node wrote into runtime.json; raises Refused."""
+    try:
+        return str(json.loads((home / "runtime.json").read_bytes())["log_epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise Refused("not_running", f"no node runs in {home}: start it with `gossamer run`") from exc
+
+
+@click.command(cls=Command)
+@click.argument("room", metavar="[ROOM]", required=False)
+def chat(room: str | None) -> None:
+    """Chat in ROOM: each line is sent; /quit or end of input ends it."""
+    asyncio.run(_chat(current_app(), room))
+
+
+async def _chat(app: App, text: str | None) -> None:
+    async with connected(app) as node:
+        room = await _choose(node, text)
+        names = {str(r["room"]): str(r["name"]) for r in await node.rooms()}
+        app.say(f"{harmless(str(room['name']))}   {CHAT_HELP}")
+        shown = await node.call("history_get", room=room["room"], limit=SHOWN_AT_START)
+        for message in shown["messages"]:
+            _print(app, message, message_lines(message))
+        hearing = asyncio.create_task(_hear(node, str(room["room"]), names))
+        typing = asyncio.create_task(_type(node, room))
+        done, waiting = await asyncio.wait((hearing, typing), return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for task in done:
+            task.result()
+
+
+async def _choose(node: Node, text: str | None) -> Row:
+    if text is not None:
+        return await node.room(text)
+    rooms = await node.rooms()
+    if len(rooms) == 1:
+        return rooms[0]
+    if not rooms:
+        raise Refused("room_not_found", "you are in no room yet: make one with `gossamer room create NAME`")
+    candidates = [{"room": r["room"], "name": r["name"]} for r in rooms]
+    raise Refused("ambiguous_room", "you are in several rooms: say which", candidates=candidates)
+
+
+async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
+    async for event in node.client.events():
+        if event.get("room") in (room, None) or event.get("event") in ("user_invite", "invite_result"):
+            _print(node.app, event, event_lines(event, names))
+
+
+def _print(app: App, event: Row, lines: list[str]) -> None:
+    if app.json:
+        click.echo(as_json(event))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+async def _type(node: Node, room: Row) -> None:
+    async for line in stdin_lines():
+        try:
+            if not await _say(node, room, line):
+                return
+        except NodeError as exc:
+            click.echo(f"! {harmless(str(exc))}", err=True)
+
+
+async def _say(node: Node, room: Row, line: str) -> bool:
+    """Carry out one typed line; False ends the chat."""
+    if not line.startswith("/"):
+        if line.strip():
+            await node.call("user_message", room=room["room"], message=line)
+        return True
+    word, _, rest = line.partition(" ")
+    rest = rest.strip()
+    match word:
+        case "/quit" | "/q":
+            return False
+        case "/who":
+            found = await node.call("room_get", room=room["room"])
+            for member in found["members"]:
+                name, presence = str(member["username"]), str(member.get("presence", ""))
+                click.echo(f"  {harmless(name)}  {harmless(presence)}")
+        case "/rooms":
+            for other in await node.rooms():
+                click.echo(f"  {other['room']}  {harmless(str(other['name']))}")
+        case "/invite" if rest:
+            await node.call("user_invite", target=await node.user(rest), room=room["room"])
+        case "/accept" | "/decline":
+            found_invite = await open_invite(node, rest or None)
+            await node.call("user_invite_response", response=word[1:], invite=found_invite)
+        case _ if word.startswith("//"):
+            await node.call("user_message", room=room["room"], message=line[1:])
+        case _:
+            click.echo(CHAT_HELP, err=True)
+    return True
+
+
+async def stdin_lines() -> AsyncIterator[str]:
+    """Yield the lines of standard input as they are typed, without blocking the loop or the exit."""
+    lines: asyncio.Queue[str | None] = asyncio.Queue(MAX_TYPED_AHEAD)
+    loop = asyncio.get_running_loop()
+
+    def feed() -> None:
+        with contextlib.suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has ended
+            for line in _read_lines():
+                asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+            asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
+
+    threading.Thread(target=feed, daemon=True, name="stdin").start()
+    while (line := await lines.get()) is not None:
+        yield line
+
+
+def _read_lines() -> Iterator[str]:
+    """Read standard input line by line, past its buffer: a thread that waits there would block the exit.
+
+    A line that grows beyond what any message may have is cut into pieces, which the node then refuses.
+    """
+    try:
+        source = sys.stdin.fileno()
+    except (OSError, ValueError):  # not a file of the system
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        return
+    held = b""
+    while chunk := os.read(source, MAX_MESSAGE_BYTES):
+        *whole, held = (held + chunk).split(b"\n")
+        if len(held) > 4 * MAX_MESSAGE_BYTES:
+            whole, held = [*whole, held], b""
+        yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
+    if held:
+        yield held.decode("utf-8", "replace")

@@ -1,0 +1,181 @@
+"""`gossamer status`, `stop`, `call`, `completion`, `version`: small commands around the node itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from node import __version__
+from node.commandline.app import Command, current_app
+from node.commandline.asking import Node, with_node
+from node.commandline.output import as_json, fields, size, span
+from node.errors import Refused
+
+_TEXT = (str, str | None)
+STOP_WAIT_S = 10.0  # a clean stop flushes its queues for at most 5 s
+
+
+@click.command(cls=Command)
+@with_node
+async def status(node: Node) -> None:
+    """Say how the node is: mesh, contacts, rooms, storage."""
+    found = await node.call("node_status")
+    profile = await node.call("profile_get")
+    shown = [
+        ("you", f"{profile['username']}  {profile['user_id']}"),
+        ("home", node.app.home_dir),
+        ("version", found.get("version")),
+        ("up", span(found["uptime_s"])),
+        ("mesh", f"{found['connectivity']}, {_amount(found['links'])} links"),
+        ("contacts", _amount(found["contacts"])),
+        ("rooms", _amount(found["rooms"])),
+        ("frontends", _amount(found["clients"])),
+        ("held", f"{_amount(found['held_envelopes'])} sealed envelopes"),
+        ("database", size(found["db_bytes"])),
+    ]
+    node.app.emit({**found, "username": profile["username"], "user_id": profile["user_id"]}, fields(shown))
+
+
+def _amount(value: object) -> object:
+    return len(value) if isinstance(value, list | dict) else value
+
+
+@click.command(cls=Command)
+def stop() -> None:
+    """Stop the node cleanly, and wait until it has."""
+    app = current_app()
+    runtime = app.home_dir / "runtime.json"
+    running = _pid(runtime)
+    _ask_to_stop()
+    deadline = time.monotonic() + STOP_WAIT_S
+    while _pid(runtime) == running is not None or _alive(running):
+        if time.monotonic() > deadline:
+            raise Refused("timed_out", f"the node (pid {running}) has not stopped within {STOP_WAIT_S:.0f} s")
+        time.sleep(0.05)
+    app.emit({"stopped": True, "pid": running}, [])
+    app.say("stopped")
+
+
+@with_node
+async def _ask_to_stop(node: Node) -> None:
+    await node.call("node_stop")
+
+
+def _pid(runtime: Path) -> int | None:
+    """Return the pid that runtime.json names, or None when there is none."""
+    try:
+        found = json.loads(runtime.read_bytes())["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _defunct(pid)
+
+
+def _defunct(pid: int) -> bool:
+    """Say whether `pid` has ended and only waits for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1] == ["Z"]
+    except OSError:
+        return False
+
+
+@click.command(cls=Command)
+@click.argument("command")
+@click.argument("pairs", metavar="[KEY=VALUE ... | -]", nargs=-1)
+@with_node
+async def call(node: Node, command: str, pairs: tuple[str, ...]) -> None:
+    """Send any bridge command and print its ok as JSON.
+
+    KEY=VALUE is read as the command wants it; KEY:=JSON is JSON as it stands; `-` reads one JSON object
+    from standard input, so that no secret need be an argument.
+    """
+    answer = await node.call(command, **read_pairs(command, pairs))
+    click.echo(as_json(answer))
+
+
+def read_pairs(command: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the keys of a bridge command from `KEY=VALUE` words; raises Refused."""
+    keys: dict[str, Any] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if pair == "-":
+            keys |= _object(sys.stdin.read(), "standard input")
+        elif not found or not key.strip(":"):
+            raise Refused("invalid", f"{pair!r} is not KEY=VALUE")
+        elif key.endswith(":"):
+            keys[key[:-1]] = _json(value, key[:-1])
+        else:
+            keys[key] = _typed(value, _wants_text(command, key))
+    return keys
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    found = _json(text, where)
+    if not isinstance(found, dict):
+        raise Refused("invalid", f"{where} does not hold a JSON object")
+    return found
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise Refused("invalid", f"{where} is not JSON: {exc}") from exc
+
+
+def _typed(value: str, is_text: bool) -> Any:
+    if is_text:
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _wants_text(command: str, key: str) -> bool:
+    """Say whether `key` of `command` is text, so that `message=123` stays a message."""
+    from node.chat import commands
+
+    struct = commands.BY_NAME.get(command)
+    return struct is not None and get_type_hints(struct).get(key) in _TEXT
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script: `source <(gossamer completion bash)`."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    root = click.get_current_context().find_root().command
+    assert found is not None
+    try:
+        source = found(root, {}, "gossamer", "_GOSSAMER_COMPLETE").source()
+    except RuntimeError as exc:
+        raise Refused("unsupported", str(exc)) from exc
+    click.echo(source)
+
+
+@click.command(cls=Command)
+def version() -> None:
+    """Print the version."""
+    found = {"version": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    current_app().emit(found, [f"gossamer {__version__}"])

@@ -1,0 +1,106 @@
+"""`gossamer invite ...`: ask people into rooms, and answer when you are asked."""
+
+from __future__ import annotations
+
+import click
+
+from node.commandline.app import Group
+from node.commandline.asking import Node, with_node
+from node.commandline.output import clock, heading, table
+from node.commandline.resolve import PREFIX, Row, matches, pick
+from node.errors import Refused
+
+ENDED = frozenset({"accept", "decline", "ignore", "cancelled", "expired"})
+"""The states in which an invite takes no answer any more; any other state is an open one."""
+
+
+@click.group(cls=Group)
+def invite() -> None:
+    """Ask people into rooms, and answer when you are asked."""
+
+
+@invite.command()
+@click.argument("room", metavar="ROOM")
+@click.argument("name")
+@with_node
+async def send(node: Node, room: str, name: str) -> None:
+    """Invite NAME into ROOM; they have 120 seconds once it is shown to them."""
+    found = await node.room(room)
+    sent = await node.call("user_invite", target=await node.user(name), room=found["room"])
+    node.app.emit(sent, [str(sent["invite"])])
+
+
+@invite.command("list")
+@with_node
+async def list_(node: Node) -> None:
+    """List the invites you sent and got, and what became of them."""
+    invites = await node.invites()
+    rows = [
+        (i["invite"], i["sender"], i["target"], i.get("room_name") or i["room"], i["state"], _ends(i))
+        for i in invites
+    ]
+    heads = ("invite", "from", "to", "room", "state", "until")
+    node.app.emit({"invites": invites}, table(heads, rows, heading))
+
+
+def _ends(row: Row) -> str:
+    ends = row.get("expires_at")
+    if row["state"] in ENDED or not isinstance(ends, int | float):
+        return ""
+    return clock(ends)
+
+
+@invite.command()
+@click.argument("invite_", metavar="[INVITE]", required=False)
+@with_node
+async def accept(node: Node, invite_: str | None) -> None:
+    """Accept an invite; without INVITE the one that is open."""
+    await _answer(node, invite_, "accept")
+
+
+@invite.command()
+@click.argument("invite_", metavar="[INVITE]", required=False)
+@with_node
+async def decline(node: Node, invite_: str | None) -> None:
+    """Decline an invite; without INVITE the one that is open."""
+    await _answer(node, invite_, "decline")
+
+
+async def _answer(node: Node, text: str | None, response: str) -> None:
+    found = await open_invite(node, text)
+    answered = await node.call("user_invite_response", response=response, invite=found)
+    node.app.emit(answered, [str(answered.get("state", response))])
+
+
+async def open_invite(node: Node, text: str | None) -> str:
+    """Return the id of the invite that `text` means, or of the only one open; raises Refused.
+
+    An id that is not listed is left to the node, which may know better what became of it.
+    """
+    me = (await node.call("profile_get"))["username"]
+    got = [row for row in await node.invites() if row["sender"] != me]
+    waiting = [row for row in got if row["state"] not in ENDED]
+    if text is None:
+        if len(waiting) == 1:
+            return str(waiting[0]["invite"])
+        if not waiting:
+            raise Refused("no_open_invite", "no invite is open")
+        keys = ("invite", "room_name", "sender")
+        candidates = [{key: row.get(key) for key in keys} for row in waiting]
+        raise Refused("ambiguous_invite", "several are open: say which", candidates=candidates)
+    for rows, key in ((waiting, "room_name"), (waiting, "sender"), (got, "room_name")):
+        if matches(text, rows, id_key="invite", name_key=key):
+            return str(pick(text, rows, id_key="invite", name_key=key, what="invite")["invite"])
+    if len(text) <= PREFIX:
+        raise Refused("invite_not_found", f"no invite is called {text!r}, by id, room or sender")
+    return text
+
+
+@invite.command()
+@click.argument("invite_", metavar="INVITE")
+@with_node
+async def cancel(node: Node, invite_: str) -> None:
+    """Take back an invite that you sent."""
+    rows = await node.invites()
+    found = pick(invite_, rows, id_key="invite", name_key="room_name", what="invite")
+    node.app.emit(await node.call("invite_cancel", invite=found["invite"]), [])

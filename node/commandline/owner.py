@@ -1,0 +1,166 @@
+"""What only the owner does: the profile, peers, tokens, and which pages may reach the bridge."""
+
+from __future__ import annotations
+
+import webbrowser
+
+import click
+
+from node.commandline.app import Group, duration
+from node.commandline.asking import Node, with_node
+from node.commandline.output import clock, fields, harmless, heading, span, table
+from node.config import parse_peer
+from node.errors import Refused
+
+
+@click.group(cls=Group)
+def profile() -> None:
+    """What others see of you."""
+
+
+@profile.command()
+@with_node
+async def show(node: Node) -> None:
+    """Show your name, avatar and status."""
+    mine = await node.call("profile_get")
+    node.app.emit(mine, fields((key, mine.get(key)) for key in ("user_id", "username", "avatar", "status")))
+
+
+@profile.command("set")
+@click.option("--name", help="What you call yourself.")
+@click.option("--avatar", help="A picture: the id of an attachment, or a data URL.")
+@click.option("--status", help="A line about you.")
+@with_node
+async def set_(node: Node, name: str | None, avatar: str | None, status: str | None) -> None:
+    """Change your name, avatar or status."""
+    if name is None and avatar is None and status is None:
+        raise click.UsageError("say what to change: --name, --avatar or --status")
+    node.app.emit(await node.call("profile_set", username=name, avatar=avatar, status=status), [])
+
+
+@click.group(cls=Group)
+def peer() -> None:
+    """The nodes that yours links to."""
+
+
+@peer.command("list")
+@with_node
+async def peers(node: Node) -> None:
+    """List peers and how the links to them are."""
+    found = list((await node.call("peer_list"))["peers"])
+    heads = ("peer", "address", "direction", "state", "rtt", "age")
+    rows = [
+        (str(p["peer"] or "")[:16], *(p[k] for k in heads[1:4]), _ms(p["rtt_ms"]), _age(p["age_s"]))
+        for p in found
+    ]
+    node.app.emit({"peers": found}, table(heads, rows, heading))
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} ms"
+
+
+def _age(value: float | None) -> str:
+    return "" if value is None else span(value)
+
+
+@peer.command("add")
+@click.argument("url")
+@with_node
+async def peer_add(node: Node, url: str) -> None:
+    """Dial the node at URL (ws://HOST:7118), and keep dialling."""
+    node.app.emit(await node.call("peer_add", address=_peer(url)), [])
+
+
+@peer.command("remove")
+@click.argument("url")
+@with_node
+async def peer_remove(node: Node, url: str) -> None:
+    """Stop dialling the node at URL."""
+    node.app.emit(await node.call("peer_remove", address=_peer(url)), [])
+
+
+def _peer(url: str) -> str:
+    try:
+        return parse_peer(url)
+    except ValueError as exc:
+        raise Refused("invalid", str(exc)) from exc
+
+
+@click.group(cls=Group)
+def token() -> None:
+    """Keys for other frontends: named, scoped, revocable."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(["read", "chat", "owner"]), default="chat", show_default=True)
+@click.option("--expires", metavar="D", help="How long it is good for: 12h, 7d ...")
+@with_node
+async def token_create(node: Node, name: str, scope: str, expires: str | None) -> None:
+    """Make a token called NAME and print it; it is shown this once."""
+    seconds = duration(expires) if expires else None
+    made = await node.call("token_create", name=name, scope=scope, expires_in=seconds)
+    node.app.emit(made, [str(made["token"])])
+
+
+@token.command("list")
+@with_node
+async def tokens(node: Node) -> None:
+    """List the tokens you made, without the tokens themselves."""
+    found = list((await node.call("token_list"))["tokens"])
+    rows = [(t["name"], t["scope"], _when(t.get("created_at")), _when(t.get("expires_at"))) for t in found]
+    node.app.emit({"tokens": found}, table(("name", "scope", "made", "until"), rows, heading))
+
+
+def _when(unix_s: float | None) -> str:
+    return "" if unix_s is None else clock(unix_s)
+
+
+@token.command("revoke")
+@click.argument("name")
+@with_node
+async def token_revoke(node: Node, name: str) -> None:
+    """Revoke a token; its sessions are closed."""
+    node.app.emit(await node.call("token_revoke", name=name), [])
+
+
+@click.group(cls=Group)
+def bridge() -> None:
+    """Which web pages may reach the bridge, with a credential."""
+
+
+@bridge.command("list")
+@with_node
+async def origins(node: Node) -> None:
+    """List the origins that are allowed."""
+    found = await node.call("origin_list")
+    node.app.emit(found, [harmless(str(origin)) for origin in found["origins"]])
+
+
+@bridge.command()
+@click.argument("origin")
+@with_node
+async def allow(node: Node, origin: str) -> None:
+    """Let pages of ORIGIN (http://localhost:5173) in; they need a token all the same."""
+    node.app.emit(await node.call("origin_allow", origin=origin), [])
+
+
+@bridge.command()
+@click.argument("origin")
+@with_node
+async def disallow(node: Node, origin: str) -> None:
+    """Shut pages of ORIGIN out; their sessions are closed."""
+    node.app.emit(await node.call("origin_remove", origin=origin), [])
+
+
+@bridge.command()
+@click.option("--open", "show_it", is_flag=True, help="Open it in the browser.")
+@with_node
+async def login(node: Node, show_it: bool) -> None:
+    """Print a link that logs one browser in to the node's own page, once."""
+    made = await node.call("login_link_create")
+    if show_it and webbrowser.open(str(made["url"])):
+        node.app.say("opened in the browser")
+        return
+    node.app.emit(made, [str(made["url"])])

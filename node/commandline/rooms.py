@@ -1,0 +1,129 @@
+"""`gossamer room ...`: make rooms, look at them, come and go."""
+
+from __future__ import annotations
+
+import click
+
+from node.commandline.app import Group
+from node.commandline.asking import Node, with_node
+from node.commandline.output import fields, heading, table
+from node.commandline.resolve import Row, matches, pick
+from node.errors import Refused
+
+
+@click.group(cls=Group)
+def room() -> None:
+    """Make rooms, look at them, come and go."""
+
+
+@room.command()
+@click.argument("name")
+@click.option("--open", "is_open", is_flag=True, help="Listed to the whole mesh; anyone joins and reads.")
+@click.option("--history", metavar="N|none|all", help="How many messages a newcomer may read.")
+@with_node
+async def create(node: Node, name: str, is_open: bool, history: str | None) -> None:
+    """Make a room called NAME, private unless --open."""
+    if is_open:
+        node.app.say("An open room is confidential to nobody in the mesh.")
+    visibility = "open" if is_open else None
+    made = await node.call("room_create", name=name, visibility=visibility, history=_history(history))
+    node.app.emit(made, [str(made["room"])])
+
+
+def _history(text: str | None) -> int | str | None:
+    if text in (None, "none", "all"):
+        return text
+    if not text.isdecimal():
+        raise Refused("invalid", f"--history takes a number, none or all, not {text!r}")
+    return int(text)
+
+
+@room.command("list")
+@with_node
+async def list_(node: Node) -> None:
+    """List the rooms you are in."""
+    rooms = await node.rooms()
+    rows = [
+        (r["room"], r["name"], r["visibility"], _count(r.get("members")), r.get("unread") or "")
+        for r in rooms
+    ]
+    node.app.emit({"rooms": rooms}, table(("room", "name", "kind", "members", "unread"), rows, heading))
+
+
+def _count(members: object) -> object:
+    return len(members) if isinstance(members, list) else members
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def show(node: Node, room_: str) -> None:
+    """Show a room and who is in it."""
+    found = await node.call("room_get", room=(await node.room(room_))["room"])
+    keys = ("room", "name", "visibility", "history")
+    lines = fields((key, found.get(key)) for key in keys)
+    node.app.emit(found, [*lines, "", *_members(found)])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def members(node: Node, room_: str) -> None:
+    """List who is in a room."""
+    found = await node.call("room_get", room=(await node.room(room_))["room"])
+    node.app.emit({"members": found["members"]}, _members(found))
+
+
+def _members(found: Row) -> list[str]:
+    rows = [(m["user_id"], m["username"], m["role"], m.get("presence", "")) for m in found["members"]]
+    return table(("user", "name", "role", "presence"), rows, heading)
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def join(node: Node, room_: str) -> None:
+    """Join a room that you are invited to."""
+    invited = await node.invites()
+    if matches(room_, invited, id_key="room", name_key="room_name"):
+        rooms = list({row["room"]: row for row in invited}.values())
+        room_ = str(pick(room_, rooms, id_key="room", name_key="room_name", what="room")["room"])
+    joined = await node.call("user_join", room=room_)
+    node.app.emit(joined, [joined.get("name") or f"{joined.get('state', 'joined')} {room_}"])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def leave(node: Node, room_: str) -> None:
+    """Leave a room; only a new invite brings you back."""
+    node.app.emit(await node.call("user_leave", room=(await node.room(room_))["room"]), [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@click.argument("name")
+@with_node
+async def remove(node: Node, room_: str, name: str) -> None:
+    """Remove NAME from a room: they can open nothing that is sent after."""
+    found = await node.call("room_get", room=(await node.room(room_))["room"])
+    who = pick(name, found["members"], id_key="user_id", name_key="username", what="user")
+    gone = await node.call("member_remove", room=found["room"], username=who["user_id"])
+    node.app.emit(gone, [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def read(node: Node, room_: str) -> None:
+    """Mark all of a room as read."""
+    node.app.emit(await node.call("room_read", room=(await node.room(room_))["room"]), [])
+
+
+@room.command()
+@click.argument("name")
+@with_node
+async def direct(node: Node, name: str) -> None:
+    """Open the direct room with NAME, for the two of you."""
+    opened = await node.call("dm_open", username=await node.user(name))
+    node.app.emit(opened, [str(opened["room"])])

@@ -1,0 +1,83 @@
+"""`gossamer run`: the node in the foreground, and the words that greet its owner."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import click
+
+from node.commandline.app import App, Command, current_app
+from node.commandline.asking import connected
+from node.commandline.output import harmless
+from node.commandline.reach import describe
+from node.config import LOG_LEVELS, Settings, load
+from node.crypto.links import decode_contact
+
+NAME_FILE = "identity.key"  # once it is there the name is chosen
+
+
+@click.command(cls=Command)
+@click.option("--name", help="Your name (first run).")
+@click.option("--bridge", metavar="HOST:PORT", help="Where frontends attach. [127.0.0.1:7117]")
+@click.option("--listen", metavar="HOST:PORT|off", help="Where other nodes reach you. [[::]:7118]")
+@click.option("--peer", "peers", multiple=True, metavar="URL", help="A node to dial; may be given again.")
+@click.option("--relay", is_flag=True, default=None, help="Carry and hold for others too.")
+@click.option("--network-secret", metavar="FILE", help="32 bytes that make a private network.")
+@click.option("--log-level", type=click.Choice(LOG_LEVELS))
+@click.option("--passphrase-file", metavar="FILE", help="Seals, or opens, the identity.")
+@click.option("--open", is_flag=True, default=None, help="Open the node's page in the browser.")
+def run(**flags: object) -> int:
+    """Run your node in the foreground; makes your identity on the first run."""
+    from node import daemon
+
+    app = current_app()
+    flags["peers"] = flags["peers"] or None
+    if flags["name"] is None:
+        flags["name"] = _ask_name(app)
+    settings = load(app.home_dir, flags)
+    return daemon.run(settings, on_ready=lambda: greet(app, settings))
+
+
+def _ask_name(app: App) -> str | None:
+    """Ask for a name on a first run at a terminal; elsewhere the node makes one up."""
+    named = load(app.home_dir).name is not None
+    if named or (app.home_dir / NAME_FILE).exists() or not sys.stdin.isatty():
+        return None
+    name = str(click.prompt("Your name, as others will see it", default="", show_default=False, err=True))
+    return name.strip() or None
+
+
+async def greet(app: App, settings: Settings) -> None:
+    """Say who and where the node is and what to do next; called once the bridge answers."""
+    if app.quiet and not settings.open:
+        return
+    async with connected(app, subscribe={"events": []}) as node:
+        me = await node.call("profile_get")
+        link = str(me.get("link") or (await node.call("contact_link_create"))["link"])
+        page = await node.call("login_link_create") if settings.open else None
+    for line in greeting(app.program, str(me["username"]), app.home_dir, link):
+        app.say(line)
+    if page is not None and not webbrowser.open(str(page["url"])):
+        app.say(f"Your page:  {page['url']}")
+
+
+def greeting(program: str, name: str, home: Path, link: str) -> list[str]:
+    """Return the greeting: who you are, your contact link and who can use it, and commands to paste."""
+    addresses = decode_contact(link).addresses
+    return [
+        f"You are {harmless(name)}. Your node runs; Ctrl-C stops it. It keeps everything in {home}",
+        "",
+        "Your contact link. Whoever adds it can write to you:",
+        f"  {link}",
+        "Who can use it, by the addresses it carries:",
+        *describe(addresses),
+        "",
+        "Next, in another terminal:",
+        f"  {program} contact add -              paste a friend's link, press Enter",
+        f"  {program} room create club           make a room",
+        f"  {program} invite send club FRIEND    ask a contact in",
+        f"  {program} chat club                  chat",
+        f"  {program} bridge login --open        the same in your browser",
+    ]

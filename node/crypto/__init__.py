@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: keys, boxes, ratchets, epochs; pure (docs/crypto.md)."""

@@ -1,0 +1,163 @@
+"""The only module that touches libsodium: hashes, boxes, signatures, agreement; all under labels.
+
+BLAKE2b (RFC 7693) by hashlib is the only hash and KDF; X25519 (RFC 7748), Ed25519 (RFC 8032),
+XSalsa20-Poly1305 (NaCl) and ChaCha20-Poly1305 (RFC 8439, for the link alone) by libsodium. One verifier for
+Ed25519 on every node: verifiers disagree on edge cases, and a replicated log that two nodes judge
+differently forks (docs/crypto.md 3.1). Whatever a peer can make libsodium raise comes out as CryptoFault.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import TypeAlias
+
+from nacl import bindings as sodium
+from nacl.exceptions import CryptoError
+
+from node.errors import CryptoFault
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""Returns that many random bytes; given by the shell, seeded in tests and in the simulator."""
+
+KEY_BYTES = 32
+SIG_BYTES = 64
+NONCE_BYTES = 24
+BOX_OVERHEAD = 16
+SEAL_OVERHEAD = 48
+
+
+def digest(label: bytes, data: bytes, size: int = 32) -> bytes:
+    """H(l, x): BLAKE2b of `data` under `label`, 32 bytes unless told (H64 is the same with 64)."""
+    return blake2b(data, digest_size=size, person=label).digest()
+
+
+def kdf(label: bytes, key: bytes, data: bytes, size: int) -> bytes:
+    """KDF(l, k, i, n): keyed BLAKE2b, at most 64 bytes out, key at most 64 bytes."""
+    return blake2b(data, digest_size=size, key=key, person=label).digest()
+
+
+def plain_digest(data: bytes, size: int = 32) -> bytes:
+    """Unlabelled BLAKE2b, for the envelope id and Noise alone, whose definitions have no label."""
+    return blake2b(data, digest_size=size).digest()
+
+
+def same(a: bytes, b: bytes) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(a, b)
+
+
+def ed25519_keypair(seed: bytes) -> tuple[bytes, bytes]:
+    """Return (public 32, secret 64) of a 32-byte seed."""
+    public, secret = sodium.crypto_sign_seed_keypair(seed)
+    return bytes(public), bytes(secret)
+
+
+def sign(label: bytes, secret: bytes, data: bytes) -> bytes:
+    """SIG(l, sk, x): 64 bytes, Ed25519 over `l || H64(l, x)`; `secret` is the 64-byte form."""
+    return bytes(sodium.crypto_sign(label + digest(label, data, 64), secret)[:SIG_BYTES])
+
+
+def verify(label: bytes, public: bytes, data: bytes, signature: bytes) -> None:
+    """Raise CryptoFault unless `signature` is SIG(label, ., data) by `public`."""
+    verify_raw(public, label + digest(label, data, 64), signature)
+
+
+def verify_raw(public: bytes, message: bytes, signature: bytes) -> None:
+    """Plain Ed25519 as libsodium judges it; raises CryptoFault. Everything but test vectors uses `verify`."""
+    if len(signature) != SIG_BYTES or len(public) != KEY_BYTES:
+        raise CryptoFault("signature or key of a wrong size")
+    try:
+        sodium.crypto_sign_open(signature + message, public)
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("signature does not verify") from exc
+
+
+def x25519_public(secret: bytes) -> bytes:
+    """Return the X25519 public key of 32 secret bytes."""
+    return bytes(sodium.crypto_scalarmult_base(secret))
+
+
+def dh(secret: bytes, public: bytes) -> bytes:
+    """X25519; raises CryptoFault for a low-order point or an all-zero result (RFC 7748 6.1).
+
+    The sizes are checked here because the binding does not, and would read past the end of a short key.
+    """
+    if len(secret) != KEY_BYTES or len(public) != KEY_BYTES:
+        raise CryptoFault("a key of a wrong size")
+    try:
+        return bytes(sodium.crypto_scalarmult(secret, public))
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("unusable public key") from exc
+
+
+def box_seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
+    """XSalsa20-Poly1305 under a 32-byte key and a 24-byte nonce; 16 bytes longer than `plain`."""
+    return bytes(sodium.crypto_secretbox(plain, nonce, key))
+
+
+def box_open(boxed: bytes, nonce: bytes, key: bytes) -> bytes:
+    """Open what `box_seal` made; raises CryptoFault."""
+    try:
+        return bytes(sodium.crypto_secretbox_open(boxed, nonce, key))
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("box does not open") from exc
+
+
+def seal_to(public: bytes, plain: bytes, ephemeral_seed: bytes) -> bytes:
+    """NaCl sealed box with an injected 32-byte ephemeral secret, used once; 48 bytes longer than `plain`.
+
+    Byte compatible with crypto_box_seal: `epk || box(plain, BLAKE2b-192(epk || pk), pk, esk)`.
+    """
+    epk = x25519_public(ephemeral_seed)
+    nonce = plain_digest(epk + public, NONCE_BYTES)
+    try:
+        shared = sodium.crypto_box_beforenm(public, ephemeral_seed)
+        return epk + bytes(sodium.crypto_box_afternm(plain, nonce, shared))
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("unusable public key") from exc
+
+
+def seal_open(secret: bytes, public: bytes, sealed: bytes) -> bytes:
+    """Open a NaCl sealed box; raises CryptoFault."""
+    try:
+        return bytes(sodium.crypto_box_seal_open(sealed, public, secret))
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("sealed box does not open") from exc
+
+
+def aead_seal(plain: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
+    """ChaCha20-Poly1305 (RFC 8439); only the Noise link uses it."""
+    return bytes(sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plain, aad, nonce12, key))
+
+
+def aead_open(boxed: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
+    """Open what `aead_seal` made; raises CryptoFault."""
+    try:
+        return bytes(sodium.crypto_aead_chacha20poly1305_ietf_decrypt(boxed, aad, nonce12, key))
+    except (CryptoError, ValueError, TypeError) as exc:
+        raise CryptoFault("link box does not open") from exc
+
+
+def argon2id(passphrase: bytes, salt16: bytes, *, passes: int, memory_bytes: int) -> bytes:
+    """Argon2id (RFC 9106) to 32 bytes."""
+    return bytes(
+        sodium.crypto_pwhash_alg(
+            32, passphrase, salt16, passes, memory_bytes, sodium.crypto_pwhash_ALG_ARGON2ID13
+        )
+    )
+
+
+def pad(data: bytes, size: int) -> bytes:
+    """ISO/IEC 7816-4 padding to exactly `size` bytes; `size` must exceed `len(data)`."""
+    assert len(data) < size
+    return data + b"\x80" + bytes(size - len(data) - 1)
+
+
+def unpad(data: bytes) -> bytes:
+    """Take ISO/IEC 7816-4 padding off; raises CryptoFault when there is none."""
+    stripped = data.rstrip(b"\0")
+    if not stripped.endswith(b"\x80"):
+        raise CryptoFault("no padding")
+    return stripped[:-1]

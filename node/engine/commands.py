@@ -1,0 +1,96 @@
+"""What frontends ask for, done: one method a command, its result what stands in `ok` (docs/bridge.md 2).
+
+A method decides first and changes after; Refused leaves everything as it was. `LATER` means that somebody
+else answers: the store, or the shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from node.bridge.ports import CommandReceived
+from node.chat import commands as c
+from node.chat.turn import Turn
+from node.engine import node_commands, people_commands, room_commands
+from node.engine.desk import LATER, Answer, Desk
+from node.engine.state import Nonce
+from node.errors import Refused
+from node.tables import Table
+
+NONCE_MS = 7 * 86_400_000
+"""How long a command can be repeated without being done twice."""
+MAX_NONCES = 100_000
+
+Handler: TypeAlias = Callable[[Desk, Turn, int, Any], Answer]
+
+HANDLERS: Final[dict[type[c.Command], Handler]] = {
+    c.RoomCreate: room_commands.room_create,
+    c.RoomList: room_commands.room_list,
+    c.RoomGet: room_commands.room_get,
+    c.RoomRead: room_commands.room_read,
+    c.UserJoin: room_commands.user_join,
+    c.UserLeave: room_commands.user_leave,
+    c.MemberRemove: room_commands.member_remove,
+    c.UserMessage: room_commands.user_message,
+    c.HistoryGet: room_commands.history_get,
+    c.UserInvite: room_commands.user_invite,
+    c.UserInviteResponse: room_commands.user_invite_response,
+    c.InviteCancel: room_commands.invite_cancel,
+    c.InviteList: room_commands.invite_list,
+    c.ContactAdd: people_commands.contact_add,
+    c.ContactList: people_commands.contact_list,
+    c.ContactRename: people_commands.contact_rename,
+    c.ContactLinkCreate: people_commands.contact_link_create,
+    c.DmOpen: people_commands.dm_open,
+    c.ProfileGet: people_commands.profile_get,
+    c.ProfileSet: people_commands.profile_set,
+    c.NodeStatus: node_commands.node_status,
+    c.NodeStop: node_commands.node_stop,
+    c.PeerList: node_commands.peer_list,
+    c.PeerAdd: node_commands.peer_add,
+    c.PeerRemove: node_commands.peer_remove,
+    c.TokenCreate: node_commands.token_create,
+    c.TokenList: node_commands.token_list,
+    c.TokenRevoke: node_commands.token_revoke,
+    c.OriginList: node_commands.origin_list,
+    c.OriginAllow: node_commands.origin_allow,
+    c.OriginRemove: node_commands.origin_remove,
+    c.Ack: node_commands.ack,
+}
+"""Every command that reaches the engine; `hello` starts a session, `login_link_create` is the server's."""
+
+
+def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
+    """Do one command and answer it; a nonce that was used returns its first result."""
+    command, session = received.command, received.session
+    known = desk.state.nonces.get(_key(command)) if command.nonce else None
+    if known is not None:
+        desk.ok(turn, session, command.req, msgspec.json.decode(known.fields))
+        return
+    handler = HANDLERS.get(type(command))
+    if handler is None:
+        raise Refused("unknown_event", f"`{c.name_of(command)}` cannot be asked here")
+    answer = handler(desk, turn, session, command)
+    if answer is LATER:
+        return
+    assert isinstance(answer, dict)
+    if command.nonce:
+        _remember(desk, turn, _key(command), answer)
+    desk.ok(turn, session, command.req, answer)
+
+
+def _key(command: c.Command) -> str:
+    return f"{c.name_of(command)} {command.nonce}"
+
+
+def _remember(desk: Desk, turn: Turn, key: str, answer: dict[str, Any]) -> None:
+    nonces = desk.state.nonces
+    nonces[key] = Nonce(turn.now.wall_ms, msgspec.json.encode(answer).decode())
+    turn.put(Table.NONCES, key.encode(), nonces[key])
+    oldest_key = next(iter(nonces))
+    if len(nonces) > MAX_NONCES or turn.now.wall_ms - nonces[oldest_key].at_ms > NONCE_MS:
+        del nonces[oldest_key]
+        turn.delete(Table.NONCES, oldest_key.encode())

@@ -1,0 +1,94 @@
+"""What goes into the engine and what comes out beside the ports of mesh and bridge (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from node.bridge.ports import BridgeEffect, BridgeInput
+from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
+from node.store.records import PutEnvelope, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Commit these writes before anything that follows leaves; always the first effect of an input."""
+
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep somebody else's sealed envelope; within a second will do, a sync repairs a loss."""
+
+    envelope: PutEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChannel:
+    """Read every held envelope with one of these posting keys: a channel has become known."""
+
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindMessages:
+    """Say which of these message ids a room's history has."""
+
+    room: bytes
+    mids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStatus:
+    """Answer `node_status` with these fields and the store's figures."""
+
+    session: int
+    req: str | int | None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StopNode:
+    """The owner asked the node to stop, cleanly."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRead:
+    """The held envelopes of a channel that became known, oldest first."""
+
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesFound:
+    """These message ids are in a room's history already."""
+
+    room: bytes
+    mids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """The engine's deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The node is about to stop: say so to those who watch for our beats."""
+
+
+Input: TypeAlias = MeshInput | BridgeInput | ChannelRead | MessagesFound | Woke | Stopping
+Effect: TypeAlias = (
+    Persist
+    | Hold
+    | ReadChannel
+    | FindMessages
+    | AnswerStatus
+    | StopNode
+    | SendBytes
+    | CloseLink
+    | Dial
+    | ReadHeld
+    | BridgeEffect
+)

@@ -1,0 +1,460 @@
+"""The whole node as one machine: `handle(input, now) -> effects`, Persist first (docs/architecture.md).
+
+It owns the state, the mesh and the desk at which commands are done. Whatever one input causes is gathered in
+a turn; what peers get wrong is dropped with nothing changed, what frontends get wrong is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from node.bridge.ports import (
+    CommandReceived,
+    Deliver,
+    EventsWritten,
+    SessionEnded,
+    SessionStarted,
+)
+from node.chat import events
+from node.chat.turn import Logged, Reply, Told, Turn
+from node.clock import Instant, day_of, earliest
+from node.crypto import ephemeral, noderec
+from node.crypto.channel import presence_channel, verify_envelope
+from node.crypto.keys import Identity
+from node.crypto.primitives import Entropy
+from node.engine import commands, node_commands, sessions
+from node.engine.desk import Desk
+from node.engine.effects import (
+    ChannelRead,
+    Effect,
+    FindMessages,
+    Hold,
+    Input,
+    MessagesFound,
+    Persist,
+    ReadChannel,
+    Stopping,
+    Woke,
+)
+from node.engine.inbox import BEAT, Inbox
+from node.engine.inviting import Inviting
+from node.engine.state import Restorer, State, first_rows, restore_me
+from node.errors import PeerFault, Refused
+from node.mesh.mesh import Mesh
+from node.mesh.ports import (
+    AddAddress,
+    Arrived,
+    ClockSkew,
+    DeadlineReached,
+    MeshEffect,
+    MeshInput,
+    PeerDown,
+    PeerUp,
+    Publish,
+    SyncFinished,
+)
+from node.store.records import (
+    AppendEvent,
+    Delete,
+    Loaded,
+    Put,
+    PutEnvelope,
+    PutMessage,
+    Write,
+)
+from node.tables import Table
+from node.wire import envelope
+from node.wire.envelope import KEPT, Envelope
+
+HOUSEKEEPING = 3600.0
+"""Seconds between looks at what has expired."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a start gives the engine beside the stored rows."""
+
+    identity: Identity
+    boot_id: str
+    boot_nonce: bytes
+    entropy: Entropy
+    name: str = "user"
+    network_id: bytes = field(default=bytes(32), repr=False)
+    psk: bytes | None = field(default=None, repr=False)
+    roles: frozenset[str] = frozenset({"hold"})
+    addresses: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+
+class Engine:
+    """One node. Feed inputs, carry out effects in order, wake at `deadline`."""
+
+    def __init__(self, setup: Setup, loaded: Loaded, now: Instant) -> None:
+        self._setup = setup
+        self._entropy = setup.entropy
+        me = restore_me(setup.identity, loaded)
+        self._fresh = me is None
+        if me is None:
+            from node.chat.names import clean
+
+            me = first_rows(setup.identity, clean(setup.name) or "user", setup.name, now, setup.entropy)
+        self.state = State(setup.identity, me, loaded, setup.boot_id)
+        self.mesh = Mesh(
+            node_seed=setup.identity.node_seed,
+            network_id=setup.network_id,
+            psk=setup.psk,
+            roles=setup.roles,
+            listen=setup.addresses,
+            boot_nonce=setup.boot_nonce,
+            entropy=setup.entropy,
+            verify=self._verify,
+            known=loaded.envelopes,
+            now=now,
+        )
+        self.addresses = setup.addresses
+        inviting = Inviting(self.state)
+        inbox = Inbox(self.state, inviting)
+        self.desk = Desk(
+            self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
+        )
+        self.state.contacts.node_record = self._record
+        self.state.joins.node_record = self._record
+        self._clock = now
+        self._next_chores = now.mono
+        self._sent_address_orders: set[str] = set()
+        Restorer(self.state, loaded, now).run()
+
+    # -- the one door -----------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When the engine wants to be woken: the least of its parts' deadlines."""
+        state = self.state
+        lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
+        lines += [direct.timeline.deadline for direct in state.rooms.direct.values()]
+        return earliest(
+            self.mesh.deadline,
+            state.invites.deadline,
+            state.presence.deadline,
+            self._next_chores,
+            *state.introductions.values(),
+            *lines,
+        )
+
+    def start(self, now: Instant) -> list[Effect]:
+        """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
+        turn = self._turn(now)
+        effects: list[Effect] = []
+        if self._fresh:
+            self.state.me.save(turn)
+            self.state.me.bundle(turn)
+        for wish in self.state.joins.open.values():
+            route = self.state.joins.route(wish)
+            effects.append(ReadChannel(tuple(route.channel.rk(d) for d in _days(wish.since_ms, now))))
+        effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
+        self.desk.after.append(node_commands.credentials(self.desk))
+        mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
+        mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
+        for person in self.state.people.by_account.values():
+            mesh_out += self._known_addresses(person.node_record, now)
+        return self._release(turn, [e for out in mesh_out for e in out]) + effects
+
+    def handle(self, event: Input, *, now: Instant) -> list[Effect]:
+        """Advance the node by one input; the only method that changes it."""
+        turn = self._turn(now)
+        mesh_effects: list[MeshEffect] = []
+        match event:
+            case CommandReceived():
+                self._command(turn, event)
+            case SessionStarted():
+                sessions.started(self.desk, turn, event)
+            case SessionEnded():
+                sessions.ended(self.desk, turn, event)
+            case EventsWritten():
+                sessions.written(self.desk, turn, event)
+            case ChannelRead():
+                for raw in event.envelopes:
+                    self._replay(turn, raw)
+            case MessagesFound():
+                self._found(turn, event)
+            case Woke():
+                mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
+                self._chores(turn)
+            case Stopping():
+                self._beat(turn, 2)
+            case _:
+                mesh_effects = self._mesh_input(event, now)
+        return self._release(turn, mesh_effects)
+
+    def _turn(self, now: Instant) -> Turn:
+        self._clock = now
+        return Turn(now, self.mesh.mesh_time_ms(now), self._entropy, self.state.seq)
+
+    def _mesh_input(self, event: MeshInput, now: Instant) -> list[MeshEffect]:
+        return self.mesh.handle(event, now=now)
+
+    def _command(self, turn: Turn, received: CommandReceived) -> None:
+        before = turn.seq
+        try:
+            commands.perform(self.desk, turn, received)
+        except Refused as fault:
+            assert turn.seq == before and not turn.posts, "a refused command had already changed something"
+            turn.rows.clear()
+            turn.reply(received.session, events.error_of(fault, received.command.req))
+
+    # -- envelopes --------------------------------------------------------------------------------
+
+    def _verify(self, sealed: Envelope) -> None:
+        """Check an envelope's signature: of our own channels by signing again, else by verifying."""
+        route = self.state.channels.find(sealed.rk)
+        if route is None:
+            verify_envelope(sealed)
+        else:
+            route.channel.verify(sealed)
+
+    def _replay(self, turn: Turn, raw: bytes) -> None:
+        sealed = envelope.parse(raw)
+        route = self.state.channels.find(sealed.rk)
+        if route is not None:
+            self._open(turn, sealed)
+
+    def _open(self, turn: Turn, sealed: Envelope) -> None:
+        """Let the domain have an envelope of ours; whatever is wrong with it changes nothing."""
+        route = self.state.channels.find(sealed.rk)
+        assert route is not None
+        mark = _Mark.of(turn)
+        try:
+            self.desk.inbox.take(turn, route, sealed)
+        except PeerFault:
+            mark.back(turn)
+
+    def _found(self, turn: Turn, found: MessagesFound) -> None:
+        rooms = self.state.rooms
+        if found.room in rooms.direct:
+            rooms.direct[found.room].learn(turn, found.mids)
+        elif found.room in rooms.inboxes:
+            rooms.inboxes[found.room].learn(turn, found.mids)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _chores(self, turn: Turn) -> None:
+        """Do what is due: invites, beats, held-back messages, and hourly what has expired."""
+        state = self.state
+        self.desk.inviting.due(turn)
+        self.desk.inbox.introductions_due(turn)
+        for account in state.presence.expire(turn.now.mono):
+            self.desk.inbox.tell_presence(turn, account, "disconnect")
+        if state.presence.beat_due(turn.now.mono):
+            self._beat(turn, 1)
+        for inbox in state.rooms.inboxes.values():
+            if _is_due(inbox.room.timeline.deadline, turn.now.mono):
+                inbox.room.expire(turn)
+        for direct in state.rooms.direct.values():
+            if _is_due(direct.timeline.deadline, turn.now.mono):
+                direct.expire(turn)
+        if turn.now.mono >= self._next_chores:
+            self._next_chores = turn.now.mono + HOUSEKEEPING
+            state.channels.roll(day_of(turn.mesh_ms))
+            state.contacts.ask_again(turn)
+            state.me.expire_prekeys(turn)
+            for inbox in state.rooms.inboxes.values():
+                inbox.room.epochs.retire(turn)
+
+    def _beat(self, turn: Turn, body: int) -> None:
+        me = self.state.me
+        channel = presence_channel(me.profile.presence_cs)
+        inner = ephemeral.seal_presence(
+            ephemeral.ephemeral_dm_key(channel.secret),
+            me.device_id,
+            ts_ms=turn.mesh_ms,
+            type=BEAT,
+            body=body,
+            dsk_sk=me.identity.dsk_sk,
+            entropy=turn.entropy,
+        )
+        turn.post(channel, inner, ephemeral=True)
+
+    # -- addresses --------------------------------------------------------------------------------
+
+    def _record(self) -> bytes:
+        return noderec.make_record(
+            self._setup.identity.node_seed,
+            addresses=self.addresses,
+            roles=self._setup.roles,
+            seq=self._clock.wall_ms // 1000,
+            now=self._clock,
+        )
+
+    def _known_addresses(self, record: bytes | None, now: Instant) -> list[list[MeshEffect]]:
+        if record is None:
+            return []
+        try:
+            parsed = noderec.parse_record(record, now)
+        except PeerFault:
+            return []
+        return [self.mesh.handle(AddAddress(a, "contact"), now=now) for a in parsed.addresses]
+
+    # -- letting go -------------------------------------------------------------------------------
+
+    def _release(self, turn: Turn, mesh_effects: list[MeshEffect]) -> list[Effect]:
+        """Turn what was gathered into effects: writes first, then everything that they allow."""
+        after: list[Effect] = []
+        writes: list[Write] = []
+        for effect in mesh_effects:
+            self._mesh_effect(turn, effect, writes, after)
+        for order in self.desk.mesh_orders:
+            after += self._down(turn, order)
+        self.desk.mesh_orders.clear()
+        for address, source in turn.addresses:
+            after += self._down(turn, AddAddress(address, source))
+        after += self._watch(turn)
+        writes += _rows(turn)
+        delivered = self._outputs(turn, writes)
+        if turn.sync_wanted:
+            self.mesh.request_sync(turn.now)
+        for sealed in turn.posts:
+            if sealed.kind == KEPT:
+                writes.append(_held(sealed, own=True))
+            after += self._down(turn, Publish(sealed))
+        after += [FindMessages(room, mids) for room, mids in turn.lookups]
+        self.state.seq = turn.seq
+        first: list[Effect] = [Persist(tuple(writes))] if writes else []
+        answers, self.desk.after = list(self.desk.after), []
+        return [*first, *after, *delivered, *answers]
+
+    def _down(self, turn: Turn, order: MeshInput) -> list[Effect]:
+        """Give the mesh an order; none of these brings an envelope back."""
+        out: list[Effect] = []
+        for effect in self.mesh.handle(order, now=turn.now):
+            assert not isinstance(effect, Arrived)
+            self._mesh_effect(turn, effect, [], out)
+        return out
+
+    def _mesh_effect(self, turn: Turn, effect: MeshEffect, writes: list[Write], after: list[Effect]) -> None:
+        match effect:
+            case Arrived(sealed, _link):
+                self._arrived(turn, sealed, writes, after)
+            case PeerUp():
+                for room in self._timelines():
+                    room.link_up(turn.now.mono)
+                way: Literal["in", "out"] = "out" if effect.outbound else "in"
+                peer = effect.node_key.hex()
+                turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
+                self._tell_connectivity(turn)
+            case PeerDown():
+                turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
+                self._tell_connectivity(turn)
+            case SyncFinished(link, _):
+                linked = len(self.mesh.peers(turn.now))
+                for room in self._timelines():
+                    room.peer_finished(link, linked=linked, now=turn.now.mono)
+                self._tell_connectivity(turn)
+            case ClockSkew(offset_s):
+                text = f"this machine's clock is {offset_s:+.0f} s off the others'"
+                turn.tell(events.Warning(code="clock_skew", message=text))
+            case _:
+                after.append(effect)
+
+    def _timelines(self) -> list[Any]:
+        rooms = self.state.rooms
+        return [i.room.timeline for i in rooms.inboxes.values()] + [d.timeline for d in rooms.direct.values()]
+
+    def _tell_connectivity(self, turn: Turn) -> None:
+        now_state = self.mesh.connectivity
+        if now_state != getattr(self, "_told_connectivity", None):
+            self._told_connectivity = now_state
+            turn.tell(events.Connectivity(state=now_state))
+
+    def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
+        route = self.state.channels.find(sealed.rk)
+        if route is None:
+            if sealed.kind == KEPT:
+                after.append(Hold(_held(sealed, own=False)))
+            return
+        if sealed.kind == KEPT:
+            writes.append(_held(sealed, own=True))
+        self._open(turn, sealed)
+
+    def _watch(self, turn: Turn) -> list[Effect]:
+        """Watch new channels; what is held of them already is read and replayed."""
+        effects: list[Effect] = []
+        for kind, owner, part in turn.unwatch:
+            self.state.channels.remove(kind, owner, part)
+        for route, created_day in turn.watch:
+            keys = self.state.channels.add(route, created_day, day_of(turn.mesh_ms))
+            if keys:
+                effects.append(ReadChannel(tuple(keys)))
+        return effects
+
+    def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:
+        """Write logged events, and address every event to its sessions."""
+        delivered: list[Effect] = []
+        for out in turn.out:
+            match out:
+                case Logged(event, message):
+                    self._log(event, message, turn, writes)
+                    delivered += [Deliver(session, event) for session in self.state.sessions]
+                case Told(event):
+                    delivered += [Deliver(session, event) for session in self.state.sessions]
+                case Reply(session, event):
+                    delivered.append(Deliver(session, event))
+        return delivered
+
+    def _log(self, event: Any, message: tuple[bytes, bytes] | None, turn: Turn, writes: list[Write]) -> None:
+        body = events.encode_json(event)
+        if message is None:
+            writes.append(AppendEvent(event.seq, turn.now.wall_ms, body))
+            return
+        writes.append(PutMessage(*message, event.seq, body))
+        writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, message))
+
+
+@dataclass
+class _Mark:
+    """A turn's place, to go back to when a peer's bytes turn out to be wrong half way."""
+
+    rows: dict[tuple[str, bytes], bytes | None]
+    lengths: tuple[int, ...]
+    seq: int
+
+    @classmethod
+    def of(cls, turn: Turn) -> _Mark:
+        lists = (turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups)
+        return cls(dict(turn.rows), tuple(len(entries) for entries in lists), turn.seq)
+
+    def back(self, turn: Turn) -> None:
+        lists: tuple[list[Any], ...] = (
+            turn.posts,
+            turn.out,
+            turn.watch,
+            turn.unwatch,
+            turn.addresses,
+            turn.lookups,
+        )
+        for entries, length in zip(lists, self.lengths, strict=True):
+            del entries[length:]
+        turn.rows, turn.seq = self.rows, self.seq
+
+
+def _rows(turn: Turn) -> list[Write]:
+    return [
+        Delete(table, key) if value is None else Put(table, key, value)
+        for (table, key), value in turn.rows.items()
+    ]
+
+
+def _held(sealed: Envelope, *, own: bool) -> PutEnvelope:
+    return PutEnvelope(sealed.eid, sealed.rk, sealed.ts_ms, sealed.expires_ms, own, sealed.raw)
+
+
+def _is_due(deadline: float | None, now: float) -> bool:
+    return deadline is not None and now >= deadline
+
+
+def _days(since_ms: int, now: Instant) -> range:
+    return range(day_of(since_ms), day_of(now.wall_ms) + 2)
+
+
+__all__ = ["Callable", "Engine", "Setup", "Table"]

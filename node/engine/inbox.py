@@ -1,0 +1,214 @@
+"""What happens to an envelope that belongs to one of our channels: the way in (docs/architecture.md).
+
+A PeerFault here changes nothing: the envelope is kept and passed on as everybody's is, what it holds is not
+ours to believe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.chat import events
+from node.chat.channels import Route
+from node.chat.direct import Direct, direct_id
+from node.chat.people import CONTACT, Person
+from node.chat.room import SMALL
+from node.chat.room_inbox import RoomInbox
+from node.chat.turn import Turn
+from node.clock import day_of
+from node.crypto import ephemeral
+from node.crypto.channel import ChannelKind, Inner, presence_channel
+from node.crypto.keys import parse_cert
+from node.engine.inviting import Inviting
+from node.engine.state import State
+from node.errors import CryptoFault, DecodeError
+from node.wire.envelope import Envelope
+from node.wire.payload import Payload, Type
+
+INTRODUCE_AFTER = 0.5
+INTRODUCE_SPREAD = 2.0
+INTRODUCE_PATIENCE = 30.0
+"""Seconds: after an add, spread over the members, and how long an epoch for the new roster is waited for."""
+BEAT = 1
+"""The only type of presence ephemeral so far."""
+
+
+class Inbox:
+    """Routes opened envelopes to rooms, sessions, joins and presence."""
+
+    def __init__(self, state: State, inviting: Inviting) -> None:
+        self.state = state
+        self.inviting = inviting
+        self._beats: dict[bytes, int] = {}
+
+    def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
+        """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
+        inner = route.channel.open(envelope)
+        match route.channel.kind:
+            case ChannelKind.ROOM:
+                self._room(turn, route, inner)
+            case ChannelKind.DM:
+                self._dm(turn, route, inner)
+            case ChannelKind.INBOX:
+                self._first_contact(turn, inner)
+            case ChannelKind.JOIN:
+                self._join(turn, route, inner)
+            case ChannelKind.PRESENCE:
+                self._beat(turn, route, inner)
+            case _:
+                raise DecodeError("kind of channel that is not read")
+
+    def _room(self, turn: Turn, route: Route, inner: bytes) -> None:
+        inbox = self.state.rooms.inboxes.get(route.owner)
+        if inbox is None or route.part not in inbox.room.epochs.held:
+            raise CryptoFault("room or epoch is gone")
+        before = set(inbox.room.log.roster.members)
+        inbox.receive(turn, route.part, inner)
+        self._roster_changed(turn, inbox, before)
+
+    def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:
+        room = inbox.room
+        members = set(room.log.roster.members)
+        for account in members - before - {self.state.me.account}:
+            self.state.presence.watch(account, turn.now.mono)
+        if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
+            self.introduce_later(turn, room.room_id)
+        for profile in inbox.take_profiles():
+            self.on_profile(turn, *profile)
+
+    def introduce_later(self, turn: Turn, room_id: bytes) -> None:
+        """Introduce ourselves once the epoch that the newcomer opens has surely come, one after another."""
+        jitter = int.from_bytes(turn.entropy(2), "big") / 65_536 * INTRODUCE_SPREAD
+        self.state.introductions.setdefault(room_id, turn.now.mono + INTRODUCE_AFTER + jitter)
+
+    def introductions_due(self, turn: Turn) -> None:
+        """Introduce ourselves where it is time, if there is an epoch to do it under."""
+        for room_id, due in list(self.state.introductions.items()):
+            inbox = self.state.rooms.inboxes[room_id]
+            ready = inbox.room.epochs.sending(inbox.room.roster_hash(), turn.mesh_ms) is not None
+            if turn.now.mono < due or not (ready or turn.now.mono > due + INTRODUCE_PATIENCE):
+                continue
+            del self.state.introductions[room_id]
+            if inbox.room in self.state.rooms.rooms():
+                self.introduce(turn, inbox)
+
+    def introduce(self, turn: Turn, inbox: RoomInbox) -> None:
+        """Tell a small room our nickname and presence channel."""
+        profile = self.state.me.profile
+        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        inbox.room.whisper(turn, Type.PROFILE, body)
+
+    def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
+        session, payload = self.state.dms.open(turn, route.part, inner)
+        self.on_dm(turn, session.account, payload)
+
+    def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Act on a payload that came in a direct session."""
+        match payload.type:
+            case Type.TEXT:
+                self.direct_with(turn, account).receive(turn, payload)
+            case Type.PROFILE:
+                self.on_profile(turn, account, payload)
+            case Type.INVITE:
+                self.inviting.offered(turn, account, payload)
+            case Type.INVITE_RESULT:
+                self.inviting.answered(turn, account, payload)
+            case _:
+                raise DecodeError("payload that a direct session does not carry")
+
+    def direct_with(self, turn: Turn, account: bytes) -> Direct:
+        """Return the direct room with an account, made if there is none."""
+        room_id = direct_id(self.state.me.account, account)
+        direct = self.state.rooms.direct.get(room_id)
+        if direct is None:
+            direct = Direct(self.state.me, self.state.people, self.state.dms, account)
+            self.state.rooms.direct[room_id] = direct
+            direct.save(turn)
+        return direct
+
+    def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Take what a person says of themselves: nickname, avatar, status, presence channel."""
+        if payload.type is not Type.PROFILE:
+            return
+        nickname, avatar, status, presence_cs = payload.body
+        people = self.state.people
+        person = people.meet(turn, account, nickname)
+        told = replace(person, nickname=nickname, avatar=avatar, status=status, presence_cs=presence_cs)
+        if told == person:
+            return
+        people.save(turn, told)
+        self._watch_presence(turn, person, told)
+        turn.log(
+            events.Profile(
+                username=told.username,
+                user_id=people.user_id(account),
+                nickname=nickname,
+                avatar=avatar,
+                status=status,
+            )
+        )
+
+    def _watch_presence(self, turn: Turn, before: Person, person: Person) -> None:
+        if person.presence_cs == before.presence_cs or not person.presence_cs:
+            return
+        if before.presence_cs:
+            turn.unwatch.append((int(ChannelKind.PRESENCE), person.account, before.presence_cs[:8]))
+        route = Route(presence_channel(person.presence_cs), person.account, person.presence_cs[:8])
+        turn.watch.append((route, day_of(turn.mesh_ms)))
+        if person.state == CONTACT or self.state.rooms.shared(person.account, small=True):
+            self.state.presence.watch(person.account, turn.now.mono)
+
+    def _first_contact(self, turn: Turn, inner: bytes) -> None:
+        contacts = self.state.contacts
+        if inner[1] == Inner.CONTACT_REQUEST:
+            contacts.on_request(turn, inner)
+        elif inner[1] == Inner.INTRO:
+            person, payload = contacts.on_intro(turn, inner)
+            self.on_dm(turn, person.account, payload)
+        else:
+            raise DecodeError("kind of inner that an inbox does not take yet")
+
+    def _join(self, turn: Turn, route: Route, inner: bytes) -> None:
+        state = self.state
+        wish = state.joins.open.get(route.owner)
+        if wish is not None and wish.invite_id == route.part:
+            content = state.joins.welcome_of(wish.invite_id, inner)
+            if content is not None:
+                self.inviting.welcomed(turn, wish, content)
+                self.introduce(turn, state.rooms.inboxes[wish.room_id])
+        elif inner[1] == Inner.JOIN_REQUEST and route.owner in state.rooms.inboxes:
+            inbox = state.rooms.inboxes[route.owner]
+            self.inviting.admit(turn, inbox, route.part, inner)
+            if len(inbox.room.log.roster.members) <= SMALL:
+                self.introduce_later(turn, route.owner)
+
+    def _beat(self, turn: Turn, route: Route, inner: bytes) -> None:
+        person = self.state.people.get(route.owner)
+        if person is None or person.cert is None:
+            raise CryptoFault("beat of somebody whose device is not known")
+        msg = ephemeral.parse_ephemeral(inner)
+        cert = parse_cert(person.cert)
+        if msg.device16 != cert.device_id:
+            raise CryptoFault("beat of another device")
+        key = ephemeral.ephemeral_dm_key(route.channel.secret)
+        beat = ephemeral.open_presence(key, msg, cert.dsk)
+        if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
+            raise CryptoFault("beat that is late or came before")
+        self._beats[route.owner] = beat.ts_ms
+        change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
+        if change is not None:
+            self.tell_presence(turn, route.owner, change)
+
+    def tell_presence(self, turn: Turn, account: bytes, change: str) -> None:
+        """Show in every small shared room, and as presence, that somebody is back or gone."""
+        people = self.state.people
+        name, user_id = people.username(account), people.user_id(account)
+        for room in self.state.rooms.shared(account, small=True):
+            turn.tell(presence_event(change)(username=name, room=room.uuid, user_id=user_id, reason=change))
+        shown = self.state.shown_presence(account)
+        turn.tell(events.Presence(username=name, user_id=user_id, presence=shown))
+
+
+def presence_event(change: str) -> type[events.UserJoin] | type[events.UserLeave]:
+    """Return the event that tells of a `reconnect` or `disconnect`."""
+    return events.UserJoin if change == "reconnect" else events.UserLeave

@@ -1,0 +1,319 @@
+"""Invites between two nodes: offer, delivery, answer, join, and how each learns of it (docs/bridge.md 2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from node import ids
+from node.chat import events
+from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
+from node.chat.joining import Joining
+from node.chat.room import MEMBER, Room
+from node.chat.room_inbox import RoomInbox
+from node.chat.turn import Turn
+from node.crypto import ops
+from node.crypto.channel import join_channel_secret
+from node.crypto.joining import invite_keypair
+from node.engine.state import State
+from node.errors import CryptoFault, DecodeError, Refused
+from node.tables import Table
+from node.wire.payload import Payload, Type
+
+
+class Inviting:
+    """Both sides of every invite."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.shown: dict[int, list[bytes]] = {}
+
+    # -- inviting somebody ------------------------------------------------------------------------
+
+    def invite(
+        self, turn: Turn, room: Room, account: bytes, kind: str, options: dict[str, Any] | None
+    ) -> Invite:
+        """Offer a room to somebody, once: the open invite is returned if there is one."""
+        state = self.state
+        if account == state.me.account:
+            raise Refused("invalid", "you are in the room already", field="target")
+        if room.is_member(account):
+            raise Refused("already_member", "they are in the room already", field="target")
+        standing = state.invites.open_outgoing(room.room_id, account)
+        if standing is not None:
+            return standing
+        person = state.people.by_account[account]
+        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
+            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
+        invite_id, seed = turn.new_id(), turn.entropy(32)
+        expires = turn.now.wall_ms + OFFER_MS
+        body = ops.Invite(
+            invite_id,
+            invite_keypair(seed)[0],
+            join_channel_secret(seed),
+            1,
+            turn.mesh_ms + OFFER_MS + 86_400_000,
+            room.log.policy.admits,
+        )
+        room.act(turn, body, rekey=False)
+        turn.watch.append(
+            (state.joins.door(room.room_id, invite_id, body.join_cs), turn.mesh_ms // 86_400_000)
+        )
+        text = msgspec.json.encode(options or {}).decode()
+        invite = Invite(
+            invite_id, room.room_id, seed, False, account, room.name, kind, text, expires, OFFERED
+        )
+        self._save(turn, invite)
+        fields = [invite_id, room.room_id, seed, room.name, kind, text, turn.mesh_ms + OFFER_MS]
+        self._send(turn, account, Type.INVITE, fields)
+        return invite
+
+    def cancel(self, turn: Turn, invite_id: bytes) -> None:
+        """Take an own open invite back."""
+        invite = self.state.invites.all.get(invite_id)
+        if invite is None or invite.incoming:
+            raise Refused("invite_unknown", "there is no invite of yours with this id", field="invite")
+        if not invite.live:
+            raise over(invite)
+        inbox = self.state.rooms.inboxes.get(invite.room_id)
+        if inbox is not None and inbox.room.state == MEMBER:
+            inbox.room.act(turn, ops.InviteRevoke(invite_id), rekey=False)
+        self.end(turn, invite, "cancelled")
+        self._result(turn, invite, "cancelled", None)
+
+    def answered(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """The other side says what became of an invite."""
+        invite_id, number, expires_ms = payload.body
+        invite = self.state.invites.all.get(invite_id)
+        if invite is None or invite.account != account or not 1 <= number <= len(RESPONSES):
+            raise CryptoFault("result of an invite that is not between us")
+        response = RESPONSES[number - 1]
+        if invite.incoming:
+            self._taken_back(turn, invite, response)
+        elif response == "delivered" and invite.state == OFFERED:
+            self._save(turn, replace(invite, state=OPEN))
+            self._tell(turn, invite, "delivered", expires_ms)
+        elif response in {"accept", "decline", "ignore"}:
+            self.end(turn, invite, response)
+
+    def _taken_back(self, turn: Turn, invite: Invite, response: str) -> None:
+        if response != "cancelled":
+            raise DecodeError("only the inviter cancels")
+        if invite.live:
+            self.end(turn, invite, "cancelled")
+        elif invite.state == "accept" and invite.room_id in self.state.joins.open:
+            self.state.joins.give_up(turn, invite.room_id)
+            self._tell(turn, invite, "cancelled", None)
+
+    def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
+        """Somebody used an invite of ours: add them, and count it as their acceptance."""
+        account = self.state.joins.on_request(turn, inbox.room, invite_id, inner)
+        if account is None:
+            return
+        inbox.joined(turn, account)
+        self.state.presence.watch(account, turn.now.mono)
+        invite = self.state.invites.all.get(invite_id)
+        if invite is not None and invite.account == account:
+            self.end(turn, invite, "accept")
+
+    # -- being invited ----------------------------------------------------------------------------
+
+    def offered(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """An offer came in: show it as soon as somebody could answer."""
+        invite_id, room_id, seed, name, kind, options, expires_ms = payload.body
+        state = self.state
+        if invite_id in state.invites.all or turn.mesh_ms >= expires_ms:
+            return
+        inbox = state.rooms.inboxes.get(room_id)
+        if inbox is not None and inbox.room.state == MEMBER:
+            return
+        offer = Invite(invite_id, room_id, seed, True, account, name, kind, options, expires_ms, OFFERED)
+        self._save(turn, state.invites.arrived(offer, turn.now))
+        if any(session.can_answer for session in state.sessions.values()):
+            self.deliver(turn, invite_id)
+
+    def deliver(self, turn: Turn, invite_id: bytes) -> None:
+        """Log the invite, start its 120 seconds, tell the inviter; nothing if they run already."""
+        invite = self.state.invites.delivered(invite_id, turn.now)
+        if invite is None:
+            return
+        self._save(turn, invite)
+        assert invite.answer_by is not None
+        turn.log(self.event(invite))
+        for session, started in self.state.sessions.items():
+            if started.can_answer:
+                self.shown.setdefault(session, []).append(invite_id)
+        self._result(turn, invite, "delivered", invite.answer_by.wall_ms)
+        self._tell(turn, invite, "delivered", invite.answer_by.wall_ms)
+
+    def event(self, invite: Invite) -> events.UserInvite:
+        """Return the `user_invite` of an open invite."""
+        assert invite.answer_by is not None
+        return events.UserInvite(
+            sender=self.state.people.username(invite.account),
+            room=ids.text(invite.room_id),
+            invite=ids.text(invite.invite_id),
+            target=self.state.me.profile.username,
+            room_name=invite.room_name,
+            kind=invite.kind,
+            options=_options(invite.options),
+            expires_at=invite.answer_by.wall_ms // 1000,
+        )
+
+    def attach(self, turn: Turn, session: int) -> None:
+        """A session that could answer came without `resume`: show it every open invite."""
+        for invite in self.state.invites.open_incoming():
+            if invite.state == OPEN:
+                self.shown.setdefault(session, []).append(invite.invite_id)
+                turn.reply(session, self.event(invite))
+            else:
+                self.deliver(turn, invite.invite_id)
+
+    def resumed(self, turn: Turn, session: int, invite: Invite) -> None:
+        """A resuming session may answer what it sees in the log; an offer still to be shown is logged now."""
+        if invite.state == OPEN:
+            self.shown.setdefault(session, []).append(invite.invite_id)
+        else:
+            self.deliver(turn, invite.invite_id)
+
+    def respond(self, turn: Turn, session: int, response: str, invite: str | None) -> dict[str, Any]:
+        """Answer an invite from a frontend; returns what stands in `ok`."""
+        chosen = self._chosen(session, invite)
+        if response == "ignore":
+            self.shown[session] = [i for i in self.shown.get(session, []) if i != chosen.invite_id]
+            return {"invite": ids.text(chosen.invite_id), "state": "open"}
+        if response == "decline":
+            self.end(turn, chosen, "decline")
+            self._result(turn, chosen, "decline", None)
+            return {"invite": ids.text(chosen.invite_id), "state": "declined"}
+        return self.accept(turn, chosen)
+
+    def accept(self, turn: Turn, invite: Invite) -> dict[str, Any]:
+        """Accept an open invite: ask to join; the welcome completes it."""
+        wish = Joining(
+            invite.room_id,
+            invite.invite_id,
+            invite.account,
+            invite.room_name,
+            turn.mesh_ms,
+            invite.seed,
+        )
+        self.end(turn, invite, "accept")
+        self._result(turn, invite, "accept", None)
+        self.state.joins.ask(turn, wish)
+        return {"invite": ids.text(invite.invite_id), "room": ids.text(invite.room_id), "state": "joining"}
+
+    def _chosen(self, session: int, invite: str | None) -> Invite:
+        book = self.state.invites
+        if invite is not None:
+            try:
+                found = book.all.get(ids.parse(invite))
+            except ValueError:
+                found = None
+            if found is None or not found.incoming:
+                raise Refused("invite_unknown", "there is no invite with this id", field="invite")
+            if not found.live:
+                raise over(found)
+            return found
+        mine = [book.all[i] for i in self.shown.get(session, [])]
+        live = [i for i in mine if i.live]
+        if live:
+            return live[-1]
+        ended = f"; the last one ended: {mine[-1].state}" if mine else ""
+        raise Refused("no_open_invite", "no invite is open on this connection" + ended)
+
+    def welcomed(self, turn: Turn, wish: Joining, content: bytes) -> None:
+        """The welcome came: we are in."""
+        state = self.state
+        old = state.rooms.inboxes.get(wish.room_id)
+        room = state.joins.enter(turn, wish, content, None if old is None else old.room)
+        inbox = RoomInbox(room)
+        state.rooms.inboxes[room.room_id] = inbox
+        for account in room.log.roster.members:
+            if account != state.me.account:
+                state.presence.watch(account, turn.now.mono)
+        inbox.joined(turn, state.me.account)
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def due(self, turn: Turn) -> None:
+        """Act on the clocks: deliver at the latest, ignore after 120 s, expire after a week."""
+        for invite, what in self.state.invites.due(turn.now):
+            if what == "deliver":
+                self.deliver(turn, invite.invite_id)
+            elif what == "ignore":
+                self.end(turn, invite, "ignore")
+                self._result(turn, invite, "ignore", None)
+            else:
+                self.end(turn, invite, "expired")
+
+    def end(self, turn: Turn, invite: Invite, how: str) -> None:
+        """End an invite and tell every session, once."""
+        ended = self.state.invites.ended(invite.invite_id, how, turn.now)
+        if ended is not None:
+            self._save(turn, ended)
+            self._tell(turn, ended, how, None)
+
+    def _tell(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
+        target = self.state.me.account if invite.incoming else invite.account
+        event = events.InviteResult(
+            invite=ids.text(invite.invite_id),
+            room=ids.text(invite.room_id),
+            target=self.state.people.username(target),
+            response=response,
+            expires_at=msgspec.UNSET if expires_ms is None else expires_ms // 1000,
+        )
+        turn.log(event)
+
+    def _result(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
+        number = RESPONSES.index(response) + 1
+        self._send(turn, invite.account, Type.INVITE_RESULT, [invite.invite_id, number, expires_ms])
+
+    def _send(self, turn: Turn, account: bytes, kind: Type, body: object) -> None:
+        state = self.state
+        if not state.dms.send(turn, account, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body)):
+            shared = state.rooms.shared(account)
+            if shared:
+                state.contacts.reach(turn, state.people.by_account[account], shared[0].room_id)
+
+    def _save(self, turn: Turn, invite: Invite) -> None:
+        self.state.invites.all[invite.invite_id] = invite
+        turn.put(Table.INVITES, invite.invite_id, invite)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `invite_list`, newest last."""
+        return [self._row(invite) for invite in self.state.invites.all.values()]
+
+    def _row(self, invite: Invite) -> dict[str, Any]:
+        me, other = self.state.me.profile.username, self.state.people.username(invite.account)
+        clock = invite.answer_by
+        ends_ms = invite.expires_ms if clock is None else clock.wall_ms
+        return {
+            "invite": ids.text(invite.invite_id),
+            "room": ids.text(invite.room_id),
+            "room_name": invite.room_name,
+            "sender": other if invite.incoming else me,
+            "target": me if invite.incoming else other,
+            "kind": invite.kind,
+            "state": invite.state,
+            "expires_at": ends_ms // 1000,
+        }
+
+
+def over(invite: Invite) -> Refused:
+    """Return the refusal of an answer that comes after the end."""
+    if invite.state in {"ignore", "expired"}:
+        return Refused("invite_expired", "the 120 seconds are over", field="invite")
+    return Refused(
+        "invite_resolved", f"this invite has ended: {invite.state}", field="invite", outcome=invite.state
+    )
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,177 @@
+"""Commands about the node itself: status, peers, tokens, origins (docs/bridge.md section 2)."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+
+from node import __version__
+from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
+from node.chat import commands as c
+from node.chat.turn import Turn
+from node.engine.desk import LATER, Answer, Desk
+from node.engine.effects import AnswerStatus, StopNode
+from node.errors import Refused
+from node.mesh.ports import AddAddress, RemoveAddress
+from node.tables import Table
+
+MAX_TOKENS = 100
+MAX_ORIGINS = 100
+MAX_PEERS = 64
+
+
+def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> Answer:
+    """Say how the node is; the shell adds what only the store knows."""
+    state = desk.state
+    fields = {
+        "version": __version__,
+        "uptime_s": (turn.now.wall_ms - desk.started_wall_ms) // 1000,
+        "connectivity": desk.mesh.connectivity,
+        "links": len(desk.mesh.peers(turn.now)),
+        "contacts": len(state.people.contacts()),
+        "rooms": len(state.rooms.rooms()) + len(state.rooms.direct),
+        "clients": len(state.sessions),
+        "username": state.me.profile.username,
+        "user_id": state.me.user_id,
+        "addresses": list(desk.addresses()),
+        "log_epoch": state.log_epoch,
+        "seq": turn.seq,
+    }
+    desk.after.append(AnswerStatus(session, command.req, fields))
+    return LATER
+
+
+def node_stop(desk: Desk, _turn: Turn, _session: int, _command: c.NodeStop) -> Answer:
+    """Stop cleanly, after this answer."""
+    desk.after.append(StopNode())
+    return {}
+
+
+def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> Answer:
+    """List links and addresses."""
+    rows = [
+        {
+            "peer": peer.peer,
+            "address": peer.address,
+            "direction": peer.direction,
+            "rtt_ms": peer.rtt_ms,
+            "age_s": peer.age_s,
+            "copies": peer.copies,
+            "state": peer.state,
+        }
+        for peer in desk.mesh.peers(turn.now)
+    ]
+    return {"peers": rows}
+
+
+def peer_add(desk: Desk, turn: Turn, _session: int, command: c.PeerAdd) -> Answer:
+    """Dial an address from now on, and after every start."""
+    if not command.address.startswith(("ws://", "wss://")):
+        raise Refused("invalid", "an address is ws://HOST:PORT or wss://HOST:PORT", field="address")
+    peers = desk.state.peers
+    if len(peers) >= MAX_PEERS and command.address not in peers:
+        raise Refused("too_many", f"{MAX_PEERS} addresses are dialled already", field="address")
+    peers[command.address] = turn.now.wall_ms
+    turn.put(Table.SETTINGS, b"peer" + command.address.encode(), turn.now.wall_ms)
+    desk.mesh_orders.append(AddAddress(command.address, "configured"))
+    return {"address": command.address}
+
+
+def peer_remove(desk: Desk, turn: Turn, _session: int, command: c.PeerRemove) -> Answer:
+    """Dial an address no longer."""
+    known = desk.state.peers.pop(command.address, None)
+    listed = any(peer.address == command.address for peer in desk.mesh.peers(turn.now))
+    if known is None and not listed:
+        raise Refused("peer_not_found", "this address is not dialled", field="address")
+    turn.delete(Table.SETTINGS, b"peer" + command.address.encode())
+    desk.mesh_orders.append(RemoveAddress(command.address))
+    return {"address": command.address}
+
+
+def token_create(desk: Desk, turn: Turn, _session: int, command: c.TokenCreate) -> Answer:
+    """Make a child token; it is shown this once."""
+    tokens = desk.state.tokens
+    if command.name in tokens:
+        raise Refused("name_taken", f"a token is called {command.name} already", field="name")
+    if len(tokens) >= MAX_TOKENS:
+        raise Refused("too_many", f"there are {MAX_TOKENS} tokens: revoke one first")
+    secret = urlsafe_b64encode(turn.entropy(32)).decode().rstrip("=")
+    expires = None if command.expires_in is None else turn.now.wall_ms + command.expires_in * 1000
+    record = TokenRecord(command.name, command.scope, hash_token(secret), turn.now.wall_ms, expires)
+    tokens[command.name] = record
+    turn.put(Table.TOKENS, command.name.encode(), record)
+    desk.after.append(credentials(desk))
+    return {
+        "token": secret,
+        "name": command.name,
+        "scope": command.scope,
+        "expires_at": None if expires is None else expires // 1000,
+    }
+
+
+def token_list(desk: Desk, _turn: Turn, _session: int, _command: c.TokenList) -> Answer:
+    """List child tokens without the tokens."""
+    rows = [
+        {
+            "name": token.name,
+            "scope": token.scope,
+            "created_at": token.created_ms // 1000,
+            "expires_at": None if token.expires_ms is None else token.expires_ms // 1000,
+        }
+        for token in desk.state.tokens.values()
+    ]
+    return {"tokens": rows}
+
+
+def token_revoke(desk: Desk, turn: Turn, _session: int, command: c.TokenRevoke) -> Answer:
+    """End a child token and the sessions that use it."""
+    if desk.state.tokens.pop(command.name, None) is None:
+        raise Refused("token_not_found", f"no token is called {command.name}", field="name")
+    turn.delete(Table.TOKENS, command.name.encode())
+    desk.after.append(credentials(desk))
+    return {"name": command.name}
+
+
+def origin_list(desk: Desk, _turn: Turn, _session: int, _command: c.OriginList) -> Answer:
+    """List the web origins that may connect."""
+    return {"origins": sorted(desk.state.origins)}
+
+
+def origin_allow(desk: Desk, turn: Turn, _session: int, command: c.OriginAllow) -> Answer:
+    """Let pages of an origin connect, given that they have a token."""
+    origin = command.origin.rstrip("/")
+    if "://" not in origin or origin.lower() == "null" or "*" in origin:
+        raise Refused("invalid", "an origin is SCHEME://HOST[:PORT], exactly", field="origin")
+    if len(desk.state.origins) >= MAX_ORIGINS:
+        raise Refused("too_many", f"{MAX_ORIGINS} origins are allowed already")
+    desk.state.origins[origin] = turn.now.wall_ms
+    turn.put(Table.ORIGINS, origin.encode(), turn.now.wall_ms)
+    desk.after.append(credentials(desk))
+    return {"origin": origin}
+
+
+def origin_remove(desk: Desk, turn: Turn, _session: int, command: c.OriginRemove) -> Answer:
+    """Take an origin off the list and close its sessions."""
+    origin = command.origin.rstrip("/")
+    if desk.state.origins.pop(origin, None) is None:
+        raise Refused("origin_not_found", f"{origin} is not on the list", field="origin")
+    turn.delete(Table.ORIGINS, origin.encode())
+    desk.after.append(credentials(desk))
+    return {"origin": origin}
+
+
+def ack(desk: Desk, turn: Turn, session: int, command: c.Ack) -> Answer:
+    """Move the cursor of this session's consumer."""
+    started = desk.state.sessions.get(session)
+    consumer = None if started is None else started.consumer
+    if consumer is None:
+        raise Refused("invalid", "say hello with `consumer` first", field="seq")
+    if command.seq > turn.seq:
+        raise Refused("invalid", "this seq has not been given out yet", field="seq")
+    desk.state.consumers[consumer] = max(command.seq, desk.state.consumers.get(consumer, 0))
+    turn.put(Table.CONSUMERS, consumer.encode(), desk.state.consumers[consumer])
+    return {"seq": desk.state.consumers[consumer]}
+
+
+def credentials(desk: Desk) -> CredentialsChanged:
+    """Return the whole truth about child tokens and origins for the guard."""
+    return CredentialsChanged(tuple(desk.state.tokens.values()), tuple(sorted(desk.state.origins)))

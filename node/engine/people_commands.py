@@ -1,0 +1,147 @@
+"""Commands about people: contacts, profiles, direct rooms (docs/bridge.md section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from node.chat import commands as c
+from node.chat import events, names
+from node.chat.people import ASKED, CONTACT, Person
+from node.chat.turn import Turn
+from node.crypto import links
+from node.engine.desk import Answer, Desk
+from node.errors import DecodeError, Refused
+
+
+def contact_add(desk: Desk, turn: Turn, _session: int, command: c.ContactAdd) -> Answer:
+    """Add the person whose link this is; their node answers by itself while the link is live."""
+    try:
+        link = links.decode_contact(command.link)
+    except DecodeError as fault:
+        raise Refused("bad_link", str(fault), field="link") from fault
+    person = desk.state.contacts.add(turn, link)
+    return {"user_id": desk.state.people.user_id(person.account), "state": _state(person)}
+
+
+def contact_list(desk: Desk, _turn: Turn, _session: int, _command: c.ContactList) -> Answer:
+    """List contacts and those who have not answered yet."""
+    return {"contacts": [_row(desk, person) for person in desk.state.people.contacts()]}
+
+
+def _state(person: Person) -> str:
+    return {CONTACT: "contact", ASKED: "pending"}.get(person.state, "none")
+
+
+def _row(desk: Desk, person: Person) -> dict[str, Any]:
+    return {
+        "user_id": desk.state.people.user_id(person.account),
+        "username": person.username,
+        "nickname": person.nickname,
+        "state": _state(person),
+        "verified": "unverified",
+        "blocked": False,
+        "presence": desk.state.shown_presence(person.account),
+    }
+
+
+def contact_rename(desk: Desk, turn: Turn, _session: int, command: c.ContactRename) -> Answer:
+    """Give somebody another name on this node."""
+    people = desk.state.people
+    account = people.find(command.username)
+    if account == desk.state.me.account:
+        raise Refused("invalid", "your own name is changed by profile_set", field="username")
+    person = people.rename(turn, people.by_account[account], command.name)
+    user_id = people.user_id(account)
+    turn.log(events.ContactUpdated(username=person.username, user_id=user_id))
+    return {"username": person.username, "user_id": user_id}
+
+
+def contact_link_create(desk: Desk, turn: Turn, _session: int, command: c.ContactLinkCreate) -> Answer:
+    """Give out a contact link with the addresses this node can be reached at."""
+    expires_ms = None if command.expires_in is None else turn.now.wall_ms + command.expires_in * 1000
+    addresses = desk.addresses()
+    link = desk.state.contacts.link(turn, addresses, once=bool(command.once), expires_ms=expires_ms)
+    return {"link": links.encode_contact(link), "addresses": list(addresses), "once": bool(command.once)}
+
+
+def dm_open(desk: Desk, turn: Turn, _session: int, command: c.DmOpen) -> Answer:
+    """Open the direct room with a contact or co-member."""
+    state = desk.state
+    account = state.people.find(command.username)
+    if account == state.me.account:
+        raise Refused("invalid", "you cannot talk to yourself here", field="username")
+    person = state.people.by_account[account]
+    if person.state != CONTACT and not state.rooms.shared(account):
+        raise Refused("not_a_contact", f"add {person.username} as a contact first", field="username")
+    return state.rooms.describe(desk.inbox.direct_with(turn, account))
+
+
+def profile_get(desk: Desk, turn: Turn, session: int, command: c.ProfileGet) -> Answer:
+    """Describe a person; the own profile carries the contact link."""
+    state = desk.state
+    account = state.me.account if command.username is None else state.people.find(command.username)
+    if account != state.me.account:
+        person = state.people.by_account[account]
+        return {
+            "user_id": state.people.user_id(account),
+            "username": person.username,
+            "nickname": person.nickname,
+            "avatar": person.avatar,
+            "status": person.status,
+            "link": None,
+        }
+    profile = state.me.profile
+    shown = desk.state.sessions.get(session)
+    may_link = shown is None or shown.scope != "read"
+    link = desk.state.contacts.link(turn, desk.addresses(), once=False, expires_ms=None) if may_link else None
+    return {
+        "user_id": state.me.user_id,
+        "username": profile.username,
+        "nickname": profile.nickname,
+        "avatar": profile.avatar,
+        "status": profile.status,
+        "link": None if link is None else links.encode_contact(link),
+    }
+
+
+def profile_set(desk: Desk, turn: Turn, _session: int, command: c.ProfileSet) -> Answer:
+    """Change name, avatar or status, and tell contacts and small rooms."""
+    state = desk.state
+    old = state.me.profile
+    username = old.username
+    if command.name is not None:
+        username = names.clean(command.name)
+        owner = None if not username else state.people.owner_of(username)
+        if not username or owner not in {None, state.me.account}:
+            raise Refused("name_taken", f"{command.name} is taken or no name", field="name")
+    changed = replace(
+        old,
+        username=username,
+        nickname=old.nickname if command.name is None else command.name,
+        avatar=old.avatar if command.avatar is None else command.avatar,
+        status=old.status if command.status is None else command.status,
+    )
+    state.me.set_profile(turn, changed)
+    state.people.rename_self(old.username, username)
+    _spread(desk, turn)
+    turn.log(
+        events.Profile(
+            username=username,
+            user_id=state.me.user_id,
+            nickname=changed.nickname,
+            avatar=changed.avatar,
+            status=changed.status,
+        )
+    )
+    return profile_get(desk, turn, -1, c.ProfileGet())
+
+
+def _spread(desk: Desk, turn: Turn) -> None:
+    state = desk.state
+    for person in state.people.contacts():
+        if person.state == CONTACT and state.dms.of(person.account):
+            state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
+    for inbox in state.rooms.inboxes.values():
+        if inbox.room in state.rooms.rooms():
+            desk.inbox.introduce(turn, inbox)

@@ -1,0 +1,188 @@
+"""Commands about rooms, messages and invites (docs/bridge.md section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node import ids
+from node.bridge.ports import ReadHistory
+from node.chat import commands as c
+from node.chat import events
+from node.chat.direct import Direct
+from node.chat.room import Room
+from node.chat.room_inbox import RoomInbox
+from node.chat.turn import Turn
+from node.crypto.ops import Inviting, Policy, Visibility
+from node.engine.desk import LATER, Answer, Desk
+from node.errors import Refused
+
+DEFAULT_HISTORY = 50
+MAX_HISTORY_KEPT = 10_000
+
+
+def room_create(desk: Desk, turn: Turn, _session: int, command: c.RoomCreate) -> Answer:
+    """Make a room; open ones come with the directory."""
+    if command.visibility == "open":
+        raise Refused("not_supported", "open rooms are not there yet: make a private one", field="visibility")
+    if command.history not in {None, "none", 0}:
+        raise Refused("not_supported", "history for newcomers is not there yet: say none", field="history")
+    if command.invite not in {None, "anyone", "members", "admins"}:
+        raise Refused("invalid", "invite is `anyone` or `admins`", field="invite")
+    inviting = Inviting.ADMINS if command.invite == "admins" else Inviting.ANYONE
+    state = desk.state
+    policy = Policy(Visibility.PRIVATE, 0, inviting)
+    room = Room.create(turn, state.me, state.people, command.name, policy)
+    inbox = RoomInbox(room)
+    state.rooms.inboxes[room.room_id] = inbox
+    turn.log(events.RoomCreated(room=room.uuid, name=room.name, visibility="private"))
+    inbox.joined(turn, state.me.account)
+    return state.rooms.describe(room)
+
+
+def room_list(desk: Desk, _turn: Turn, _session: int, _command: c.RoomList) -> Answer:
+    """List every conversation."""
+    return {"rooms": desk.state.rooms.listing()}
+
+
+def room_get(desk: Desk, _turn: Turn, _session: int, command: c.RoomGet) -> Answer:
+    """Describe one conversation."""
+    return desk.state.rooms.describe(desk.state.rooms.find(command.room))
+
+
+def room_read(desk: Desk, turn: Turn, _session: int, command: c.RoomRead) -> Answer:
+    """Mark a conversation as read."""
+    room = desk.state.rooms.find(command.room)
+    room.unread = 0
+    room.save(turn)
+    return {"room": command.room, "unread": 0}
+
+
+def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Answer:
+    """Accept the open invite to a room; being in already is fine."""
+    try:
+        return {**desk.state.rooms.describe(desk.state.rooms.find(command.room)), "state": "joined"}
+    except Refused as missing:
+        invite = desk.state.invites.open_for_room(_room_id(command.room))
+        if invite is None:
+            raise missing
+        desk.inviting.deliver(turn, invite.invite_id)
+        answer = desk.inviting.accept(turn, desk.state.invites.all[invite.invite_id])
+        return {
+            **answer,
+            "name": invite.room_name,
+            "visibility": "private",
+            "history": "none",
+            "members": [],
+        }
+
+
+def _room_id(room: str) -> bytes:
+    try:
+        return ids.parse(room)
+    except ValueError:
+        raise Refused("invalid", "a room is named by its UUID", field="room") from None
+
+
+def user_leave(desk: Desk, turn: Turn, _session: int, command: c.UserLeave) -> Answer:
+    """Leave a room; the others learn it, and seal nothing more for us."""
+    room = desk.state.rooms.find_group(command.room)
+    inbox = desk.state.rooms.inboxes[room.room_id]
+    room.leave(turn)
+    inbox.gone(turn, desk.state.me.account, "leave")
+    return {"room": command.room}
+
+
+def member_remove(desk: Desk, turn: Turn, _session: int, command: c.MemberRemove) -> Answer:
+    """Remove somebody of lower rank; everybody else goes on under new keys in the same moment."""
+    room = desk.state.rooms.find_group(command.room)
+    account = desk.state.people.find(command.username)
+    own, theirs = room.role_of(desk.state.me.account), room.role_of(account)
+    if theirs is None:
+        raise Refused("unknown_user", f"{command.username} is not in this room", field="username")
+    if own is None or own <= theirs:
+        raise Refused("forbidden", "you may only remove members of a lower role", field="username")
+    inbox = desk.state.rooms.inboxes[room.room_id]
+    room.remove(turn, account, command.reason or "")
+    inbox.gone(turn, account, "removed")
+    return {"room": command.room, "username": desk.state.people.username(account)}
+
+
+def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) -> Answer:
+    """Send a message: sealed, stored, and on its way when `ok` says so."""
+    if command.attachment is not None or command.ttl is not None:
+        key = "ttl" if command.attachment is None else "attachment"
+        raise Refused("not_supported", f"{key} is not there yet: send text", field=key)
+    room = desk.state.rooms.find(command.room)
+    reply_to = None if command.reply_to is None else _message_id(command.reply_to)
+    item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
+    if isinstance(room, Direct):
+        room.show(turn, [item])
+        _reach(desk, turn, room)
+    else:
+        room.show(turn, [item])
+    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
+
+
+def _reach(desk: Desk, turn: Turn, direct: Direct) -> None:
+    state = desk.state
+    if state.dms.of(direct.peer):
+        return
+    shared = state.rooms.shared(direct.peer)
+    if shared:
+        state.contacts.reach(turn, state.people.by_account[direct.peer], shared[0].room_id)
+
+
+def _message_id(text: str) -> bytes:
+    try:
+        return ids.parse(text)
+    except ValueError:
+        raise Refused("invalid", "a message is named by its UUID", field="reply_to") from None
+
+
+def history_get(desk: Desk, _turn: Turn, session: int, command: c.HistoryGet) -> Answer:
+    """Read a conversation's messages from the store."""
+    if command.before is not None and command.after is not None:
+        raise Refused("invalid", "give `before` or `after`, not both", field="after")
+    room_id = _known_room(desk, command.room)
+    before = None if command.before is None else _message_id(command.before)
+    after = None if command.after is None else _message_id(command.after)
+    limit = command.limit or DEFAULT_HISTORY
+    desk.after.append(ReadHistory(session, command.req, room_id, before, after, limit))
+    return LATER
+
+
+def _known_room(desk: Desk, room: str) -> bytes:
+    room_id = _room_id(room)
+    rooms = desk.state.rooms
+    if room_id not in rooms.inboxes and room_id not in rooms.direct:
+        raise Refused("room_not_found", "you are in no room with this id", field="room")
+    return room_id
+
+
+def user_invite(desk: Desk, turn: Turn, _session: int, command: c.UserInvite) -> Answer:
+    """Invite a contact or co-member to a room."""
+    room = desk.state.rooms.find_group(command.room)
+    account = desk.state.people.find(command.target)
+    invite = desk.inviting.invite(turn, room, account, command.kind or "room", command.options)
+    return {"invite": ids.text(invite.invite_id), "expires_at": invite.expires_ms // 1000}
+
+
+def user_invite_response(desk: Desk, turn: Turn, session: int, command: c.UserInviteResponse) -> Answer:
+    """Answer an invite."""
+    return desk.inviting.respond(turn, session, command.response, command.invite)
+
+
+def invite_cancel(desk: Desk, turn: Turn, _session: int, command: c.InviteCancel) -> Answer:
+    """Take an own invite back."""
+    try:
+        invite_id = ids.parse(command.invite)
+    except ValueError:
+        raise Refused("invite_unknown", "there is no invite with this id", field="invite") from None
+    desk.inviting.cancel(turn, invite_id)
+    return {"invite": command.invite}
+
+
+def invite_list(desk: Desk, _turn: Turn, _session: int, _command: c.InviteList) -> Answer:
+    """List invites sent and received."""
+    rows: list[dict[str, Any]] = desk.inviting.rows()
+    return {"invites": rows}

@@ -1,0 +1,91 @@
+"""Frontends coming and going: what each is shown on attaching (docs/bridge.md section 3)."""
+
+from __future__ import annotations
+
+from node import __version__
+from node.bridge.ports import Deliver, EventsWritten, SessionEnded, SessionStarted, StartReplay
+from node.chat import events
+from node.chat.turn import Turn
+from node.engine.desk import Desk
+from node.tables import Table
+
+PROTOCOL = "gossamer/1"
+FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct"]
+PLAIN_BACKLOG = 200
+"""Messages no frontend has had that a plain session is given on connecting."""
+
+
+def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
+    """A frontend attached: greet it, replay what it asks for, show it the open invites."""
+    state = desk.state
+    state.sessions[session.session] = session
+    if session.plain:
+        desk.after.append(
+            StartReplay(session.session, state.had_seq, newest=PLAIN_BACKLOG, until_seq=turn.seq)
+        )
+    else:
+        _greet(desk, turn, session)
+    if session.can_answer and session.resume is None:
+        desk.inviting.attach(turn, session.session)
+    elif session.can_answer:
+        for invite in state.invites.open_incoming():
+            desk.inviting.resumed(turn, session.session, invite)
+
+
+def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> None:
+    state = desk.state
+    number = session.session
+    hello = events.Hello(
+        req=session.req,
+        protocol=PROTOCOL,
+        node_version=__version__,
+        user_id=state.me.user_id,
+        username=state.me.profile.username,
+        log_epoch=state.log_epoch,
+        seq=turn.seq,
+        features=FEATURES,
+        deprecated=[],
+        connectivity=desk.mesh.connectivity,
+    )
+    turn.reply(number, hello)
+    after = _position(desk, session)
+    if after is None:
+        return
+    if after < state.first_seq - 1 or after > turn.seq or not _same_epoch(desk, session):
+        lost = events.Error(
+            code="resync_required",
+            message="what comes after this seq is not in the log: read the rooms again, go on from here",
+            req=session.req,
+            extra={"log_epoch": state.log_epoch, "seq": turn.seq},
+        )
+        turn.reply(number, lost)
+        return
+    desk.after.append(StartReplay(number, after))
+
+
+def _position(desk: Desk, session: SessionStarted) -> int | None:
+    if session.resume is not None:
+        return session.resume.seq
+    if session.consumer is not None:
+        return desk.state.consumers.get(session.consumer, 0)
+    return None
+
+
+def _same_epoch(desk: Desk, session: SessionStarted) -> bool:
+    return session.resume is None or session.resume.epoch == desk.state.log_epoch
+
+
+def ended(desk: Desk, _turn: Turn, session: SessionEnded) -> None:
+    """A frontend is gone."""
+    desk.state.sessions.pop(session.session, None)
+    desk.inviting.shown.pop(session.session, None)
+
+
+def written(desk: Desk, turn: Turn, upto: EventsWritten) -> None:
+    """A frontend that shows all messages has been handed the log up to here."""
+    if upto.after <= desk.state.had_seq < upto.upto:
+        desk.state.had_seq = upto.upto
+        turn.put(Table.SETTINGS, b"had", upto.upto)
+
+
+__all__ = ["Deliver", "ended", "started", "written"]

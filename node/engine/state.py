@@ -1,0 +1,251 @@
+"""What the engine remembers, and how a start brings it back from the stored rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.channels import Channels, Route
+from node.chat.contacts import Asked, Contacts, LinkToken
+from node.chat.direct import Direct, DirectRow
+from node.chat.dms import Dms, DmSession, Queued
+from node.chat.epochs import ChainRow, EpochRow, IdleRow
+from node.chat.invites import Invite, InviteBook
+from node.chat.joining import Joining, Joins
+from node.chat.me import LeafRow, Me, SelfRow
+from node.chat.people import CONTACT, People, Person
+from node.chat.presence import Presence
+from node.chat.room import Room, RoomRow
+from node.chat.room_inbox import Parked, RoomInbox
+from node.chat.rooms import Rooms
+from node.chat.timeline import Item
+from node.chat.turn import unpack_row
+from node.clock import Instant, day_of
+from node.crypto import ops
+from node.crypto.channel import ChannelKind, inbox_channel, presence_channel
+from node.crypto.keys import Identity
+from node.crypto.ops import Leaf
+from node.crypto.prekeys import SignedPrekey
+from node.crypto.primitives import Entropy
+from node.errors import PeerFault
+from node.store.records import Loaded
+from node.tables import Table
+
+
+@dataclass(frozen=True)
+class Nonce:
+    """The first result of a command that carried this idempotency key."""
+
+    at_ms: int
+    fields: str
+
+
+class State:
+    """Everything the engine decides from; changed only inside a turn."""
+
+    def __init__(self, identity: Identity, me: Me, loaded: Loaded, boot_id: str) -> None:
+        self.identity, self.me = identity, me
+        self.log_epoch, self.seq, self.first_seq = loaded.log_epoch, loaded.last_seq, loaded.first_seq
+        self.presence = Presence()
+        self.people = People(me.account, me.profile.username)
+        self.dms = Dms(me.account)
+        self.rooms = Rooms(me, self.people, self.shown_presence)
+        self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
+        self.joins = Joins(me, self.people)
+        self.invites = InviteBook(boot_id)
+        self.channels = Channels()
+        self.sessions: dict[int, SessionStarted] = {}
+        self.nonces: dict[str, Nonce] = {}
+        self.tokens: dict[str, TokenRecord] = {}
+        self.origins: dict[str, int] = {}
+        self.peers: dict[str, int] = {}
+        self.consumers: dict[str, int] = {}
+        self.had_seq = 0
+        self.introductions: dict[bytes, float] = {}
+        self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
+
+    def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
+        """Return how a person is shown: `online` or `offline`."""
+        return "online" if account == self.me.account or self.presence.here(account) else "offline"
+
+
+def first_rows(identity: Identity, name: str, nickname: str, now: Instant, entropy: Entropy) -> Me:
+    """Make the owner of a new home."""
+    return Me.create(identity, name, nickname, now, entropy)
+
+
+def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
+    """Return the stored owner, or None in a new home."""
+    row = loaded.rows[Table.SELF].get(b"me")
+    if row is None:
+        return None
+    me = Me(identity, unpack_row(row, SelfRow))
+    for data in loaded.rows[Table.PREKEYS].values():
+        prekey = unpack_row(data, SignedPrekey)
+        me.prekeys[prekey.spk_id] = prekey
+    for data in loaded.rows[Table.LEAVES].values():
+        leaf = unpack_row(data, LeafRow)
+        me.leaves[leaf.leaf_id] = leaf
+    return me
+
+
+class Restorer:
+    """Brings a state back from its rows, in the order in which they lean on each other."""
+
+    def __init__(self, state: State, loaded: Loaded, now: Instant) -> None:
+        self.state, self.rows, self.now = state, loaded.rows, now
+        self.today = day_of(now.wall_ms)
+
+    def run(self) -> None:
+        """Bring everything back."""
+        self._people()
+        self._rooms()
+        self._direct()
+        self._waiting()
+        self._small_tables()
+        self._inbox()
+
+    def _add(self, route: Route, created_day: int) -> None:
+        self.state.channels.add(route, created_day, self.today)
+
+    def _people(self) -> None:
+        state = self.state
+        for data in self.rows[Table.PEOPLE].values():
+            person = unpack_row(data, Person)
+            state.people.restore(person)
+            self.watch_presence(person)
+        for data in self.rows[Table.RATCHETS].values():
+            session = unpack_row(data, DmSession)
+            self._add(state.dms.restore(session), day_of(session.created_ms))
+        for key, data in self.rows[Table.REQUESTS].items():
+            if key[:1] == b"a":
+                asked = unpack_row(data, Asked)
+                state.contacts.asked[asked.account] = asked
+            elif key[:1] == b"r":
+                state.contacts.replayed[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"w":
+                state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
+
+    def watch_presence(self, person: Person) -> None:
+        """Expect beats of somebody whose presence channel we were given."""
+        if person.presence_cs:
+            channel = presence_channel(person.presence_cs)
+            self._add(Route(channel, person.account), self.today)
+            if person.state == CONTACT:
+                self.state.presence.watch(person.account, self.now.mono)
+
+    def _rooms(self) -> None:
+        for key, data in self.rows[Table.ROOMS].items():
+            if not key.startswith(b"direct"):
+                self._room(unpack_row(data, RoomRow))
+        for room_id, inbox in self.state.rooms.inboxes.items():
+            self._log(inbox, room_id)
+            for account in inbox.room.log.roster.members:
+                if account != self.state.me.account:
+                    self.state.presence.watch(account, self.now.mono)
+        self._epochs()
+
+    def _room(self, row: RoomRow) -> None:
+        state = self.state
+        room = Room(row.room_id, state.me, state.people)
+        room.restore(row)
+        state.rooms.inboxes[row.room_id] = RoomInbox(room)
+
+    def _log(self, inbox: RoomInbox, room_id: bytes) -> None:
+        stored = [ops.parse_op(data) for key, data in self.rows[Table.OPS].items() if key.startswith(room_id)]
+        for op in sorted(stored, key=lambda op: op.lamport):
+            inbox.restore_op(op)
+
+    def _epochs(self) -> None:
+        inboxes = self.state.rooms.inboxes
+        for data in self.rows[Table.EPOCHS].values():
+            row = unpack_row(data, EpochRow)
+            held = inboxes[row.room_id].room.epochs.restore(row)
+            self._add(held.route, day_of(held.announce.created_ms))
+        chains: dict[bytes, list[ChainRow]] = {}
+        for key, data in self.rows[Table.CHAINS].items():
+            if key.startswith(b"idle"):
+                idle = unpack_row(data, IdleRow)
+                inboxes[idle.room_id].room.epochs.restore_idle(idle)
+            else:
+                chain = unpack_row(data, ChainRow)
+                chains.setdefault(chain.room_id, []).append(chain)
+        for room_id, rows in chains.items():
+            inboxes[room_id].room.epochs.restore_chains(rows)
+        for key, data in self.rows[Table.OBJECTS].items():
+            if key.startswith(b"leaf"):
+                leaf_id, public = unpack_row(data, tuple[int, bytes])
+                inboxes[key[4:20]].room.leaves[key[20:]] = Leaf(leaf_id, public)
+
+    def _direct(self) -> None:
+        state = self.state
+        for key, data in self.rows[Table.ROOMS].items():
+            if key.startswith(b"direct"):
+                row = unpack_row(data, DirectRow)
+                direct = Direct(state.me, state.people, state.dms, row.peer)
+                direct.restore(row)
+                state.rooms.direct[row.room_id] = direct
+
+    def _waiting(self) -> None:
+        state = self.state
+        for key, data in self.rows[Table.PENDING].items():
+            if key[:1] == b"d":
+                state.dms.restore_queued(unpack_row(data, Queued))
+            elif key[:1] == b"p":
+                parked = unpack_row(data, Parked)
+                state.rooms.inboxes[parked.room_id].parked[key[1:]] = parked
+            elif key[:1] == b"t":
+                self._held_back(key[1:17], unpack_row(data, Item))
+
+    def _held_back(self, room_id: bytes, item: Item) -> None:
+        rooms = self.state.rooms
+        room = rooms.direct[room_id] if room_id in rooms.direct else rooms.inboxes[room_id].room
+        room.timeline.hold(item)
+        unknown = room.timeline.unknown(item)
+        self.state.lookups.append((room_id, unknown))
+
+    def _small_tables(self) -> None:
+        state = self.state
+        for data in self.rows[Table.INVITES].values():
+            state.invites.restore(unpack_row(data, Invite), self.now)
+        for data in self.rows[Table.JOINS].values():
+            wish = unpack_row(data, Joining)
+            state.joins.open[wish.room_id] = wish
+            self._add(state.joins.route(wish), day_of(wish.since_ms))
+        for key, data in self.rows[Table.NONCES].items():
+            state.nonces[key.decode()] = unpack_row(data, Nonce)
+        for data in self.rows[Table.TOKENS].values():
+            token = unpack_row(data, TokenRecord)
+            state.tokens[token.name] = token
+        for key, data in self.rows[Table.ORIGINS].items():
+            state.origins[key.decode()] = unpack_row(data, int)
+        for key, data in self.rows[Table.CONSUMERS].items():
+            state.consumers[key.decode()] = unpack_row(data, int)
+        for key, data in self.rows[Table.SETTINGS].items():
+            self._setting(key, data)
+
+    def _setting(self, key: bytes, data: bytes) -> None:
+        if key.startswith(b"token"):
+            token = unpack_row(data, LinkToken)
+            self.state.contacts.tokens[token.token] = token
+        elif key.startswith(b"peer"):
+            self.state.peers[key[4:].decode()] = unpack_row(data, int)
+        elif key == b"had":
+            self.state.had_seq = unpack_row(data, int)
+
+    def _inbox(self) -> None:
+        me = self.state.me
+        route = Route(inbox_channel(me.identity.intro_pub), me.account)
+        self._add(route, day_of(me.row.created_ms))
+        own = [i for i in self.state.invites.all.values() if not i.incoming]
+        for invite in own:
+            inbox = self.state.rooms.inboxes.get(invite.room_id)
+            known = None if inbox is None else inbox.room.log.invites.get(invite.invite_id)
+            if known is not None:
+                self._add(
+                    self.state.joins.door(invite.room_id, invite.invite_id, known.join_cs), self.today - 35
+                )
+
+
+__all__ = ["ChannelKind", "Nonce", "PeerFault", "Restorer", "State", "first_rows", "restore_me"]

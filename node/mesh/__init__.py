@@ -1,0 +1,1 @@
+"""How envelopes travel between nodes; pure but for transport.py (docs/protocol.md)."""

@@ -1,0 +1,225 @@
+"""What goes into the mesh and what comes out of it: the two closed unions of its one door.
+
+`mesh.Mesh.handle` takes inputs (past facts) and returns effects (orders). Links are known by the number that
+the shell gave them: unique while the process runs, never used twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from node.wire.envelope import Envelope
+
+Source: TypeAlias = Literal["configured", "contact", "room", "px"]
+"""Where an address was learned; what the owner named is dialled first, and always."""
+
+Connectivity: TypeAlias = Literal["alone", "connecting", "meshed", "synced"]
+"""No address and no link; addresses but no link; a link; a link whose first sync has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """A websocket is open. `address` is what was dialled, empty if inbound; `remote` is `host:port`."""
+
+    link: int
+    outbound: bool
+    address: str
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBytes:
+    """One binary websocket message of a link, at most 131,072 bytes."""
+
+    link: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """The websocket is gone, whoever closed it."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """An ordered dial came to nothing."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDrained:
+    """The shell has written `nbytes` of what SendBytes gave it to the socket."""
+
+    link: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send an envelope of our own to every link; it is already durable."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRead:
+    """Answer to ReadHeld: raw envelopes in the order asked for; `more` says that the range goes on."""
+
+    ticket: int
+    envelopes: tuple[bytes, ...] = field(repr=False)
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """An address to dial, `ws://host:port` or `wss://…`, at most 255 bytes."""
+
+    address: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAddress:
+    """Stop dialling an address and take leave of the link that was dialled to it."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """`Mesh.deadline` has come; harmless when early."""
+
+
+MeshInput: TypeAlias = (
+    LinkOpened
+    | LinkBytes
+    | LinkClosed
+    | DialFailed
+    | LinkDrained
+    | Publish
+    | HeldRead
+    | AddAddress
+    | RemoveAddress
+    | DeadlineReached
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SendBytes:
+    """Write to a link, after all that came before; several may be joined into one websocket message."""
+
+    link: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """Close a link after what was sent on it is written, or after 5 s; nothing more will be sent on it."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link to an address; answered by LinkOpened or DialFailed."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A new envelope whose size, time and signature hold; the engine opens it and, if kept, holds it.
+
+    `link` is the one it came over.
+    """
+
+    envelope: Envelope
+    link: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ByIds:
+    """Held envelopes by the first 16 bytes of their ids, at most 64; unknown ones are left out."""
+
+    ids16: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByTime:
+    """Held envelopes with t0 <= ts < t1, by (ts_ms, eid), those past `after`; `max_bytes`, but always one."""
+
+    t0_ms: int
+    t1_ms: int
+    after: tuple[int, bytes] | None
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHeld:
+    """Read held envelopes; answered by HeldRead with the same ticket."""
+
+    ticket: int
+    spec: ByIds | ByTime
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """The first link to a node is live. `node_key` is its 32-byte key, `roles` of `relay` and `hold`."""
+
+    link: int
+    node_key: bytes
+    address: str
+    outbound: bool
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """The last link to a node is gone."""
+
+    link: int
+    node_key: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFinished:
+    """A sync over a link has given us all it will; `missing_answered` if everything asked for came."""
+
+    link: int
+    missing_answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSkew:
+    """Our clock is off by `offset_s` seconds (the peers' minus ours); at most once an hour."""
+
+    offset_s: float
+
+
+MeshEffect: TypeAlias = (
+    SendBytes | CloseLink | Dial | Arrived | ReadHeld | PeerUp | PeerDown | SyncFinished | ClockSkew
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """One live link as `peer_list` shows it: `peer` is the hex of its node key, `state` `live` or `syncing`.
+
+    `copies` counts the envelopes that came over it, duplicates included; `rtt_ms` is None until measured.
+    """
+
+    peer: str
+    address: str
+    direction: Literal["in", "out"]
+    rtt_ms: float | None
+    age_s: float
+    copies: int
+    state: str

@@ -1,0 +1,218 @@
+"""The store without a disk: what the simulator and pure tests give a node to remember by.
+
+It answers exactly as `node.store.sqlite` does, at once; one test runs the same sentences against both. A
+crash is `restore(snapshot())`: commits are whole, so what a node had committed is what it wakes up with.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from node.errors import Refused
+from node.store.records import (
+    KEEP_EVENTS,
+    KEEP_EVENTS_MS,
+    AppendEvent,
+    Delete,
+    DropEnvelopes,
+    Held,
+    Loaded,
+    Put,
+    PutEnvelope,
+    PutMessage,
+    Write,
+)
+from node.tables import ALL
+
+MessageKey = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class _State:
+    rows: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    events: dict[int, AppendEvent] = field(default_factory=dict)
+    messages: dict[MessageKey, PutMessage] = field(default_factory=dict)
+    order: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
+    held: dict[bytes, PutEnvelope] = field(default_factory=dict)
+    last_seq: int = 0
+    first_seq: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a memory store held at one moment; opaque."""
+
+    state: _State = field(repr=False)
+    log_epoch: str
+
+
+class MemoryStore:
+    """The store of one simulated home."""
+
+    def __init__(self, log_epoch: str = "00000000-0000-4000-8000-000000000000") -> None:
+        self.log_epoch = log_epoch
+        self._state = _State()
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest event still in the log."""
+        return self._state.first_seq
+
+    @property
+    def last_seq(self) -> int:
+        """The newest event of the log, 0 if there never was one."""
+        return self._state.last_seq
+
+    def snapshot(self) -> Snapshot:
+        """Return everything committed so far; records are shared, being immutable."""
+        return Snapshot(_copied(self._state), self.log_epoch)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what the snapshot was; it can be restored again."""
+        self._state, self.log_epoch = _copied(snapshot.state), snapshot.log_epoch
+
+    def load(self) -> Loaded:
+        """Read back everything a start needs."""
+        tables: dict[str, dict[bytes, bytes]] = {table: {} for table in sorted(ALL)}
+        for (table, key), value in self._state.rows.items():
+            tables.setdefault(table, {})[key] = value
+        held: list[Held] = sorted(
+            ((e.eid, e.ts_ms, e.expires_ms) for e in self._state.held.values()), key=lambda h: (h[1], h[0])
+        )
+        return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held)
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Write all records, at once and whole."""
+        for write in writes:
+            self._apply(write)
+
+    def _apply(self, write: Write) -> None:
+        match write:
+            case Put(table, key, value):
+                self._state.rows[(table, key)] = value
+            case Delete(table, key):
+                self._state.rows.pop((table, key), None)
+            case PutEnvelope():
+                self._state.held.setdefault(write.eid, write)
+            case DropEnvelopes(eids):
+                for eid in eids:
+                    self._state.held.pop(eid, None)
+            case AppendEvent():
+                assert write.seq > self._state.last_seq, "the log only grows"
+                self._state.events[write.seq] = write
+                self._state.last_seq = write.seq
+            case PutMessage():
+                self._put_message(write)
+            case _:
+                assert_never(write)
+
+    def _put_message(self, message: PutMessage) -> None:
+        order = self._state.order.setdefault(message.room, [])
+        old = self._state.messages.get((message.room, message.mid))
+        if old is not None:
+            order.remove((old.seq, old.mid))
+        order.insert(bisect_right(order, message.seq, key=lambda entry: entry[0]), (message.seq, message.mid))
+        self._state.messages[(message.room, message.mid)] = message
+
+    def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` logged events after `seq` as (seq, JSON), in order."""
+        numbers = range(max(seq + 1, self.first_seq), self.last_seq + 1)
+        page = [n for n in numbers[: limit * 2] if n in self._state.events][:limit]
+        return [(n, self._body(self._state.events[n])) for n in page]
+
+    def _body(self, event: AppendEvent) -> bytes:
+        if event.body is not None:
+            return event.body
+        assert event.message is not None
+        return self._state.messages[event.message].body
+
+    def history(
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return one page of a room's messages, oldest first, and whether there is more beyond it."""
+        order = self._state.order.get(room, [])
+        low = 0 if after is None else self._position(room, after, "after") + 1
+        high = len(order) if before is None else self._position(room, before, "before")
+        within = order[low:high]
+        page = within[:limit] if after is not None else within[max(0, len(within) - limit) :]
+        return [self._state.messages[(room, mid)].body for _, mid in page], len(within) > limit
+
+    def _position(self, room: bytes, mid: bytes, side: str) -> int:
+        found = self._state.messages.get((room, mid))
+        if found is None:
+            raise Refused("message_not_found", "this room has no such message", field=side)
+        return self._state.order[room].index((found.seq, mid))
+
+    def message(self, room: bytes, mid: bytes) -> bytes | None:
+        """Return the body of one message, or None."""
+        found = self._state.messages.get((room, mid))
+        return None if found is None else found.body
+
+    def envelopes_by_rk(
+        self, rks: Sequence[bytes], limit: int, after: tuple[int, bytes] | None = None
+    ) -> list[bytes]:
+        """Return the oldest `limit` held envelopes of these routing keys by (ts_ms, eid), after `after`."""
+        wanted = set(rks)
+        found = [e for e in self._by_time() if e.rk in wanted and (after is None or (e.ts_ms, e.eid) > after)]
+        return [e.raw for e in found[:limit]]
+
+    def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
+        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
+        by_prefix = {eid[:16]: envelope.raw for eid, envelope in self._state.held.items()}
+        return [by_prefix[prefix] for prefix in prefixes if prefix in by_prefix]
+
+    def envelopes_by_time(
+        self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int
+    ) -> tuple[list[bytes], bool]:
+        """Return a page of the envelopes with start <= ts_ms < end by (ts_ms, eid), and if there is more."""
+        page: list[bytes] = []
+        used = 0
+        for envelope in self._by_time():
+            inside = start_ms <= envelope.ts_ms < end_ms
+            if not inside or (after is not None and (envelope.ts_ms, envelope.eid) <= after):
+                continue
+            used += len(envelope.raw)
+            if page and used > max_bytes:
+                return page, True
+            page.append(envelope.raw)
+        return page, False
+
+    def _by_time(self) -> list[PutEnvelope]:
+        return sorted(self._state.held.values(), key=lambda e: (e.ts_ms, e.eid))
+
+    def expire(self, now_ms: int) -> list[bytes]:
+        """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
+        gone = sorted((e.expires_ms, e.eid) for e in self._state.held.values() if e.expires_ms <= now_ms)
+        for _, eid in gone:
+            del self._state.held[eid]
+        self._compact(now_ms)
+        return [eid for _, eid in gone]
+
+    def _compact(self, now_ms: int) -> None:
+        log = self._state.events
+        if not log:
+            return
+        old = now_ms - KEEP_EVENTS_MS
+        young = next((seq for seq, event in log.items() if event.ts_ms >= old), self.last_seq)
+        first = max(young, self.last_seq - KEEP_EVENTS + 1)
+        for seq in [seq for seq in log if seq < first]:
+            del log[seq]
+        self._state.first_seq = next(iter(log))
+
+    def stats(self) -> dict[str, int]:
+        """Return `held_envelopes` and `db_bytes` (what the envelopes and messages would take)."""
+        used = sum(len(e.raw) for e in self._state.held.values())
+        used += sum(len(m.body) for m in self._state.messages.values())
+        return {"held_envelopes": len(self._state.held), "db_bytes": used}
+
+
+def _copied(state: _State) -> _State:
+    twin = copy(state)
+    twin.rows, twin.events = dict(state.rows), dict(state.events)
+    twin.messages, twin.held = dict(state.messages), dict(state.held)
+    twin.order = {room: list(order) for room, order in state.order.items()}
+    return twin

@@ -1,0 +1,267 @@
+"""The store on disk: one SQLite file, one thread that writes it, one that reads it.
+
+A commit is one transaction and one hop to the writing thread, where its rows are sealed; when `commit`
+returns they survive a power cut (WAL, `synchronous=FULL`). Readers see what was committed, never less and
+never half. How cells are sealed: docs/crypto.md 3.11. Errors of SQLite leave here as StoreFull (rolled back,
+try again) or Fatal (the file cannot be trusted).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from node.crypto.primitives import Entropy
+from node.crypto.vault import Cells, StoreKeys
+from node.errors import StoreFull
+from node.store import reader, writer
+from node.store.creation import check, create, unlock, upgrade
+from node.store.migrations import STEPS, Step
+from node.store.records import Loaded, Write
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+BUSY_SECONDS = 5.0
+"""How long a commit waits for another program that has the file open."""
+CACHE_KIB = 16 * 1024
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGED_READS = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
+_UNWRITABLE = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+class _Worker(aiosqlite.Connection):
+    """A connection and its thread, taking a whole function a hop instead of a statement."""
+
+    async def run(self, work: Work[T]) -> T:
+        """Run `work` on the thread; SQLite's errors come out as ours."""
+        try:
+            result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # theirs
+        except sqlite3.Error as exc:
+            raise _ours(exc) from exc
+        except UnicodeDecodeError as exc:
+            raise reader.damaged("its text is not text") from exc
+        return result
+
+
+def _ours(exc: sqlite3.Error) -> Exception:
+    code = getattr(exc, "sqlite_errorcode", 0)
+    if code & 0xFF in _DAMAGED or code in _DAMAGED_READS:
+        return reader.damaged(str(exc))
+    if code & 0xFF in _UNWRITABLE:
+        return StoreFull(f"the database could not be written: {exc}")
+    return exc
+
+
+def _configure(conn: sqlite3.Connection, *, read_only: bool) -> None:
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute("PRAGMA secure_delete = ON")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    conn.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    conn.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+
+
+def _transaction(work: Work[T], conn: sqlite3.Connection) -> T:
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(conn)
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step]) -> None:
+    try:
+        create(path, keys, entropy=entropy, steps=steps)
+    except sqlite3.Error as exc:
+        raise _ours(exc) from exc
+    except OSError as exc:
+        raise StoreFull(f"the database could not be opened: {exc}") from exc
+
+
+async def _worker(path: Path, *, read_only: bool) -> _Worker:
+    worker = _Worker(partial(sqlite3.connect, path, timeout=BUSY_SECONDS, isolation_level=None), 64)
+    await worker
+    try:
+        await worker.run(partial(_configure, read_only=read_only))
+    except BaseException:
+        await worker.close()
+        raise
+    return worker
+
+
+class SqliteStore:
+    """The store of one home; opened by `SqliteStore.open`, ended by `close`.
+
+    `first_seq` and `last_seq` are the ends of the event log and `log_epoch` its generation, kept current.
+    """
+
+    def __init__(self, path: Path, write: _Worker, read: _Worker, cells: Cells) -> None:
+        self.path = path
+        self._write = write
+        self._read = read
+        self._cells = cells
+        self.log_epoch = ""
+        self.first_seq = 1
+        self.last_seq = 0
+
+    @classmethod
+    async def open(
+        cls, path: Path, keys: StoreKeys, *, entropy: Entropy = os.urandom, steps: Sequence[Step] = STEPS
+    ) -> SqliteStore:
+        """Open the database at `path`, making it if there is none and bringing an older one up to date.
+
+        Raises:
+            Fatal: If it is damaged (`store_corrupt`), of a newer release (`schema_newer`), or not of these
+                keys (`wrong_key`).
+            StoreFull: If the disk does not take it.
+        """
+        await asyncio.to_thread(_prepare, path, keys, entropy, steps)
+        write = await _worker(path, read_only=False)
+        try:
+            await write.run(partial(upgrade, path=path, steps=steps))
+            cells = await write.run(partial(unlock, keys=keys, entropy=entropy))
+            read = await _worker(path, read_only=True)
+        except BaseException:
+            await write.close()
+            raise
+        store = cls(path, write, read, cells)
+        store.log_epoch = await write.run(lambda conn: reader.log_epoch(conn, cells))
+        store.first_seq, store.last_seq = await write.run(reader.log_ends)
+        return store
+
+    @property
+    def shred_key(self) -> bytes:
+        """The shred key that is in force: of those given to `open`, the one that fits."""
+        return self._cells.shred
+
+    async def close(self) -> None:
+        """Finish what is queued and close both connections; the WAL is folded into the file."""
+        await self._read.close()
+        await self._write.close()
+
+    async def load(self) -> Loaded:
+        """Read back everything a start needs; 100,000 rows take about a second."""
+        return await self._write.run(lambda conn: reader.load(conn, self._cells))
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """Write all records in one transaction; when this returns they are on disk.
+
+        A caller that is cancelled meanwhile must expect either outcome.
+
+        Raises:
+            StoreFull: If the disk did not take them; nothing has changed.
+            Fatal: If the file turns out to be damaged.
+        """
+        if not writes:
+            return
+        last = await self._write.run(
+            partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
+        )
+        self.last_seq = max(self.last_seq, last)
+
+    async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` logged events after `seq` as (seq, JSON), in order."""
+        return await self._read.run(lambda conn: reader.events_after(conn, self._cells, seq, limit))
+
+    async def history(
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return one page of a room's messages, oldest first, and whether there is more beyond it.
+
+        Before a message: the newest `limit` older ones. After: the oldest newer ones. Neither: the newest.
+
+        Raises:
+            Refused: If `before` or `after` is not a message of this room (`message_not_found`).
+        """
+        return await self._read.run(
+            lambda conn: reader.history(conn, self._cells, room, before=before, after=after, limit=limit)
+        )
+
+    async def message(self, room: bytes, mid: bytes) -> bytes | None:
+        """Return the body of one message, or None."""
+        return await self._read.run(lambda conn: reader.message(conn, self._cells, room, mid))
+
+    async def envelopes_by_rk(
+        self, rks: Sequence[bytes], limit: int, after: tuple[int, bytes] | None = None
+    ) -> list[bytes]:
+        """Return the oldest `limit` held envelopes of these routing keys by (ts_ms, eid), after `after`."""
+        return await self._read.run(lambda conn: reader.envelopes_by_rk(conn, rks, limit, after))
+
+    async def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
+        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
+        return await self._read.run(lambda conn: reader.envelopes_by_id(conn, prefixes))
+
+    async def envelopes_by_time(
+        self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int
+    ) -> tuple[list[bytes], bool]:
+        """Return a page of the envelopes with start <= ts_ms < end by (ts_ms, eid), and if there is more.
+
+        At most `max_bytes` in all, but one at least.
+        """
+        return await self._read.run(
+            lambda conn: reader.envelopes_by_time(conn, start_ms, end_ms, after, max_bytes)
+        )
+
+    async def expire(self, now_ms: int) -> list[bytes]:
+        """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
+        gone: list[bytes] = []
+        while True:
+            some = await self._write.run(
+                partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
+            )
+            gone += some
+            if len(some) < writer.EXPIRE_BATCH:
+                break
+        await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        self.first_seq, _ = await self._write.run(reader.log_ends)
+        return gone
+
+    async def stats(self) -> dict[str, int]:
+        """Return `held_envelopes` and `db_bytes` (the file and its WAL)."""
+        held = await self._read.run(reader.held_count)
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return {"held_envelopes": held, "db_bytes": sum(f.stat().st_size for f in files if f.exists())}
+
+    async def check(self) -> None:
+        """Read the whole file; raises Fatal if its structure is damaged. Takes seconds on a large one."""
+        await self._read.run(lambda conn: check(conn, "integrity_check"))
+
+    async def reseal(self, shred_key: bytes) -> bool:
+        """Seal every row of a shredded table under a new shred key, then empty the write-ahead log.
+
+        The new key must be on disk before; the old one may be destroyed after (docs/crypto.md 3.11). False if
+        another program keeps the log from being emptied now; old rows in it are sealed under the old key.
+
+        Raises:
+            StoreFull: If the disk did not take it; the old key stays in force.
+        """
+        return await self._write.run(lambda conn: self._reseal(conn, shred_key))
+
+    def _reseal(self, conn: sqlite3.Connection, shred_key: bytes) -> bool:
+        fresh = Cells(self._cells.master, shred_key, self._cells.entropy)
+        _transaction(lambda inner: writer.reseal(inner, self._cells, fresh), conn)
+        self._cells = fresh
+        (busy, _, _) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy

@@ -1,0 +1,181 @@
+"""The SQL of a commit: records in, rows sealed and written, all inside the caller's transaction.
+
+Runs on the thread that owns the connection; part of the shell `node.store.sqlite`. What lies where is in
+docs/crypto.md 3.11, the tables in `node.store.migrations`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from node.crypto.vault import Cells
+from node.store.records import (
+    KEEP_EVENTS,
+    KEEP_EVENTS_MS,
+    AppendEvent,
+    Delete,
+    DropEnvelopes,
+    Put,
+    PutEnvelope,
+    PutMessage,
+    Write,
+)
+from node.tables import SHREDDED, Table
+
+EXPIRE_BATCH = 5_000
+"""Envelopes dropped a transaction, so that expiry never keeps a commit waiting long."""
+
+_PUT_ROW = (
+    "INSERT INTO rows(id, tbl, shred, box) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT(id) DO UPDATE SET box = excluded.box"
+)
+_PUT_MESSAGE = (
+    "INSERT INTO messages(id, room, seq, box) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT(id) DO UPDATE SET seq = excluded.seq, box = excluded.box"
+)
+_APPEND_EVENT = "INSERT INTO events(seq, ts_ms, message, box) VALUES (?, ?, ?, ?)"
+_PUT_ENVELOPE = (
+    "INSERT INTO envelopes(eid, rk, ts_ms, expires_ms, own, raw) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT(eid) DO NOTHING"
+)
+_EXPIRE_SOME = (
+    "DELETE FROM envelopes WHERE n IN "
+    "(SELECT n FROM envelopes WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?) RETURNING eid"
+)
+
+CHECK_TEXT = b"gossamer"
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One commit, sorted by table; a later record about the same row replaces the earlier."""
+
+    rows: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
+    events: list[AppendEvent] = field(default_factory=list)
+    messages: list[PutMessage] = field(default_factory=list)
+    envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
+    dropped: dict[bytes, None] = field(default_factory=dict)
+
+    def add(self, write: Write) -> None:
+        match write:
+            case Put(table, key, value):
+                self.rows[(table, key)] = value
+            case Delete(table, key):
+                self.rows[(table, key)] = None
+            case PutEnvelope():
+                self.envelopes.setdefault(write.eid, write)
+            case DropEnvelopes(eids):
+                for eid in eids:
+                    self.envelopes.pop(eid, None)
+                    self.dropped[eid] = None
+            case AppendEvent():
+                self.events.append(write)
+            case PutMessage():
+                self.messages.append(write)
+            case _:
+                assert_never(write)
+
+
+def event_place(seq: int, message: bytes | None) -> bytes:
+    """Return the place an event's cell is bound to: its number and the message it points to."""
+    return seq.to_bytes(8, "big") + (message or b"")
+
+
+def message_place(rowid: bytes, room: bytes, seq: int) -> bytes:
+    """Return the place a message's cell is bound to: its id, its room's id, its position."""
+    return rowid + room + seq.to_bytes(8, "big")
+
+
+def message_id(cells: Cells, room: bytes, mid: bytes) -> bytes:
+    """Return the id a message is stored under."""
+    return cells.row_id("messages", room + mid)
+
+
+def room_id(cells: Cells, room: bytes) -> bytes:
+    """Return the id a room's messages are stored under."""
+    return cells.row_id("messages.room", room)
+
+
+def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> int:
+    """Write one commit inside the open transaction; return the highest seq it logs, 0 if none."""
+    batch = _Batch()
+    for write in writes:
+        batch.add(write)
+    if batch.rows:
+        _write_rows(conn, cells, batch.rows)
+    if batch.messages:
+        conn.executemany(_PUT_MESSAGE, [_message(cells, message) for message in batch.messages])
+    if batch.events:
+        conn.executemany(_APPEND_EVENT, [_event(cells, event) for event in batch.events])
+    if batch.dropped:
+        conn.executemany("DELETE FROM envelopes WHERE eid = ?", [(eid,) for eid in batch.dropped])
+    if batch.envelopes:
+        conn.executemany(_PUT_ENVELOPE, [_envelope(held) for held in batch.envelopes.values()])
+    return max((event.seq for event in batch.events), default=0)
+
+
+def _write_rows(conn: sqlite3.Connection, cells: Cells, rows: dict[tuple[str, bytes], bytes | None]) -> None:
+    puts: list[tuple[bytes, str, bool, bytes]] = []
+    deletes: list[tuple[bytes]] = []
+    for (table, key), value in rows.items():
+        if value is None:
+            deletes.append((cells.row_id(table, key),))
+        else:
+            rowid, box = cells.seal_row(table, key, value)
+            puts.append((rowid, table, table in SHREDDED, box))
+    conn.executemany("DELETE FROM rows WHERE id = ?", deletes)
+    conn.executemany(_PUT_ROW, puts)
+
+
+def _message(cells: Cells, message: PutMessage) -> tuple[bytes, bytes, int, bytes]:
+    rowid, room = message_id(cells, message.room, message.mid), room_id(cells, message.room)
+    box = cells.seal("messages", "body", message_place(rowid, room, message.seq), message.body)
+    return rowid, room, message.seq, box
+
+
+def _event(cells: Cells, event: AppendEvent) -> tuple[int, int, bytes | None, bytes]:
+    assert (event.body is None) is not (event.message is None), "an event has a body or is a message"
+    pointer = None if event.message is None else message_id(cells, *event.message)
+    box = cells.seal("events", "body", event_place(event.seq, pointer), event.body or b"")
+    return event.seq, event.ts_ms, pointer, box
+
+
+def _envelope(held: PutEnvelope) -> tuple[bytes, bytes, int, int, bool, bytes]:
+    return held.eid, held.rk, held.ts_ms, held.expires_ms, held.own, held.raw
+
+
+def expire_envelopes(conn: sqlite3.Connection, now_ms: int) -> list[bytes]:
+    """Drop up to EXPIRE_BATCH envelopes whose time is over; return their ids."""
+    return [eid for (eid,) in conn.execute(_EXPIRE_SOME, (now_ms, EXPIRE_BATCH)).fetchall()]
+
+
+def compact_events(conn: sqlite3.Connection, now_ms: int) -> None:
+    """Drop events that are too old or too many; the newest always stays, so that numbering goes on."""
+    (last,) = conn.execute("SELECT max(seq) FROM events").fetchone()
+    if last is None:
+        return
+    young = conn.execute(
+        "SELECT seq FROM events WHERE ts_ms >= ? ORDER BY seq LIMIT 1", (now_ms - KEEP_EVENTS_MS,)
+    ).fetchone()
+    first = max(last if young is None else young[0], last - KEEP_EVENTS + 1)
+    conn.execute("DELETE FROM events WHERE seq < ?", (first,))
+
+
+def shred_check(cells: Cells) -> bytes:
+    """Return the cell that only the shred key in force opens."""
+    return cells.seal(Table.RATCHETS, "check", b"check", CHECK_TEXT)
+
+
+def reseal(conn: sqlite3.Connection, old: Cells, new: Cells) -> None:
+    """Seal every row of a shredded table again, under the new shred key."""
+    fresh: list[tuple[bytes, int]] = []
+    stale: Sequence[tuple[int, bytes, str, bytes]]
+    stale = conn.execute("SELECT n, id, tbl, box FROM rows WHERE shred = 1 ORDER BY n").fetchall()
+    for n, rowid, table, box in stale:
+        key, value = old.open_row(table, rowid, box)
+        fresh.append((new.seal_row(table, key, value)[1], n))
+    conn.executemany("UPDATE rows SET box = ? WHERE n = ?", fresh)
+    conn.execute("UPDATE meta SET value = ? WHERE name = 'shred_check'", (shred_check(new),))

@@ -1,0 +1,1 @@
+"""Every byte that leaves this process, defined once; pure (docs/protocol.md)."""

@@ -1,0 +1,124 @@
+"""Canonical msgpack: one value has one spelling, and nothing else is read.
+
+Five types only: nil, int, bin, str, array. Whatever is read must pack back to the same bytes, so two
+nodes can never read one byte string differently (docs/protocol.md section 1). A `Shape` says what an array
+must look like; `decode` refuses everything else before any of it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import msgpack
+
+from node.errors import DecodeError
+
+Value: TypeAlias = int | bytes | str | Sequence[Any] | None
+"""What can be packed: sequences hold values again."""
+Shape: TypeAlias = Callable[[Any], bool]
+"""Says whether one decoded value is acceptable."""
+
+MAX_DEPTH = 8
+"""The deepest of our structures nests five arrays; a bomb nests thousands."""
+MAX_BYTES = 4 * 1024 * 1024
+"""The largest reassembled Object; every caller passes a smaller limit where it knows one."""
+
+
+def pack(value: Value) -> bytes:
+    """Return the canonical msgpack bytes of `value`."""
+    return bytes(msgpack.packb(value, use_bin_type=True))
+
+
+def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Read one canonical msgpack value.
+
+    Raises:
+        DecodeError: If `data` is over `max_bytes`, not msgpack, of another type, too deep or not canonical.
+    """
+    if len(data) > max_bytes:
+        raise DecodeError(f"over {max_bytes} bytes")
+    try:
+        value = msgpack.unpackb(data, use_list=True, raw=False, max_map_len=0, max_ext_len=0)
+    except (ValueError, RecursionError, msgpack.UnpackException) as exc:
+        raise DecodeError("not msgpack") from exc
+    _check_types(value, 0)
+    if pack(value) != data:
+        raise DecodeError("not canonical")
+    return value
+
+
+def decode(data: bytes, shape: Shape, *, max_bytes: int = MAX_BYTES) -> list[Any]:
+    """Read one canonical array of the given shape; raises DecodeError."""
+    value = unpack(data, max_bytes=max_bytes)
+    if not shape(value):
+        raise DecodeError("fields are not of the expected shape")
+    return list(value)
+
+
+def _check_types(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise DecodeError("nested too deep")
+    kind = type(value)
+    if kind is list:
+        for item in value:  # type: ignore[attr-defined]
+            _check_types(item, depth + 1)
+    elif kind is not bytes and kind is not int and kind is not str and value is not None:
+        raise DecodeError(f"type {kind.__name__} is not used")
+
+
+def array(*fields: Shape) -> Shape:
+    """An array of exactly these fields."""
+    count = len(fields)
+
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) == count
+            and all(field(item) for field, item in zip(fields, value, strict=True))
+        )
+
+    return check
+
+
+def many(item: Shape, most: int, *, least: int = 0) -> Shape:
+    """An array of `least` to `most` items of one shape."""
+    return lambda value: (
+        isinstance(value, list) and least <= len(value) <= most and all(item(entry) for entry in value)
+    )
+
+
+def literal(number: int) -> Shape:
+    """Exactly this integer: a version or a kind."""
+    return lambda value: type(value) is int and value == number
+
+
+def uint(bits: int) -> Shape:
+    """An unsigned integer of at most `bits` bits."""
+    limit = 1 << bits
+    return lambda value: type(value) is int and 0 <= value < limit
+
+
+def blob(size: int) -> Shape:
+    """Exactly `size` bytes."""
+    return lambda value: type(value) is bytes and len(value) == size
+
+
+def blob_upto(most: int, *, least: int = 0) -> Shape:
+    """From `least` to `most` bytes."""
+    return lambda value: type(value) is bytes and least <= len(value) <= most
+
+
+def string(most: int, *, least: int = 0) -> Shape:
+    """A string of `least` to `most` bytes of UTF-8."""
+    return lambda value: type(value) is str and least <= len(value.encode()) <= most
+
+
+def nil(value: Any) -> bool:
+    """Nil and nothing else: a field reserved for later."""
+    return value is None
+
+
+def optional(field: Shape) -> Shape:
+    """Nil or the field."""
+    return lambda value: value is None or field(value)

@@ -1,0 +1,102 @@
+"""What a message's box holds: the plaintext of room and direct messages (docs/protocol.md section 6).
+
+    payload = [1, mid16, ts_ms, lamport, refs, refs_before, leaf | nil, type, body]
+
+`refs` are the newest messages of the same epoch that its author had seen and that no other message
+references, its own last always; `refs_before` the same for earlier epochs. They are two lists so that a
+newcomer, who can never have seen what came before its first epoch, need not wait for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from node.errors import DecodeError
+from node.wire import codec
+from node.wire.codec import Shape, array, blob, blob_upto, literal, many, optional, string, uint
+
+MAX_REFS = 8
+"""Enough to name every branch of a busy moment; older heads are implied by the author's own last."""
+MAX_TEXT_BYTES = 16 * 1024
+MAX_NAME_BYTES = 64 * 4
+"""64 characters of at most four bytes."""
+MAX_OPTIONS_BYTES = 4 * 1024
+MAX_OP_BYTES = 24 * 1024
+MAX_ADDRESSES = 8
+MAX_ADDRESS_BYTES = 255
+MAX_BYTES = 32 * 1024
+
+
+class Type(IntEnum):
+    """What a payload's body is."""
+
+    TEXT = 1
+    OP = 2
+    PROFILE = 3
+    INVITE = 4
+    INVITE_RESULT = 5
+    NODE_RECORD = 6
+    CONTACT_ANSWER = 7
+
+
+BODIES: dict[Type, Shape] = {
+    Type.TEXT: array(string(MAX_TEXT_BYTES), string(32), optional(blob(16))),
+    Type.OP: blob_upto(MAX_OP_BYTES, least=64),
+    Type.PROFILE: array(
+        string(MAX_NAME_BYTES),
+        optional(string(MAX_NAME_BYTES)),
+        optional(string(MAX_NAME_BYTES)),
+        optional(blob(32)),
+    ),
+    Type.INVITE: array(
+        blob(16), blob(16), blob(32), string(MAX_NAME_BYTES), string(16), string(MAX_OPTIONS_BYTES), uint(63)
+    ),
+    Type.INVITE_RESULT: array(blob(16), uint(8), optional(uint(63))),
+    Type.NODE_RECORD: blob_upto(4096, least=64),
+    Type.CONTACT_ANSWER: array(uint(8)),
+}
+"""TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
+· INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
+response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]."""
+
+_LEAF = array(uint(32), blob(32))
+_REFS = many(blob(16), MAX_REFS)
+_SHAPE = array(
+    literal(1), blob(16), uint(63), uint(63), _REFS, _REFS, optional(_LEAF), uint(8), lambda _body: True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One plaintext; `leaf` renews the author's leaf key as (leaf_id, X25519 public)."""
+
+    mid: bytes
+    ts_ms: int
+    lamport: int
+    type: Type
+    body: Any
+    refs: tuple[bytes, ...] = ()
+    refs_before: tuple[bytes, ...] = ()
+    leaf: tuple[int, bytes] | None = None
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes that go into the box."""
+        leaf = None if self.leaf is None else list(self.leaf)
+        head: list[Any] = [1, self.mid, self.ts_ms, self.lamport, list(self.refs), list(self.refs_before)]
+        return codec.pack([*head, leaf, int(self.type), self.body])
+
+
+def decode(data: bytes) -> Payload:
+    """Parse what came out of a box; raises DecodeError."""
+    fields = codec.decode(data, _SHAPE, max_bytes=MAX_BYTES)
+    _, mid, ts_ms, lamport, refs, before, leaf, number, body = fields
+    try:
+        kind = Type(number)
+    except ValueError as exc:
+        raise DecodeError(f"payload type {number} is not known") from exc
+    if not BODIES[kind](body):
+        raise DecodeError(f"body of {kind.name} is not of the expected shape")
+    pair = None if leaf is None else (int(leaf[0]), bytes(leaf[1]))
+    return Payload(mid, ts_ms, lamport, kind, body, tuple(refs), tuple(before), pair)

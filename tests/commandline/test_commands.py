@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node import __version__
+from node.commandline import app
+from node.commandline.daily import read_pairs
+from node.errors import NodeError, Refused
+
+from .conftest import BOB, CLUB, OFFER, Scripted
+
+Exits = Callable[..., tuple[int, str, str]]
+
+
+def test_the_version_needs_no_node(gossamer_exits: Exits) -> None:
+    assert gossamer_exits("version") == (0, f"gossamer {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [["--json", "version"], ["version", "--json"]])
+def test_global_options_come_before_or_after(gossamer_exits: Exits, words: list[str]) -> None:
+    code, out, _ = gossamer_exits(*words)
+    assert (code, json.loads(out)["version"]) == (0, __version__)
+
+
+@pytest.mark.parametrize(
+    "words", [["--json", "room", "list"], ["room", "--json", "list"], ["room", "list", "--json"]]
+)
+def test_global_options_come_anywhere_in_a_group(
+    node: Scripted, gossamer_exits: Exits, words: list[str]
+) -> None:
+    code, out, _ = gossamer_exits(*words)
+    assert (code, [r["name"] for r in json.loads(out)["rooms"]]) == (0, ["club", "team"])
+
+
+def test_an_unknown_command_is_a_usage_error_that_names_the_likely_one(gossamer_exits: Exits) -> None:
+    code, out, err = gossamer_exits("rom", "list")
+    assert (code, out) == (2, "")
+    assert "did you mean 'room'" in err
+
+
+def test_a_node_that_does_not_run_is_exit_3(no_node: None, gossamer_exits: Exits) -> None:
+    code, out, err = gossamer_exits("status")
+    assert (code, out) == (3, "")
+    assert "not_running" in err
+
+
+@pytest.mark.parametrize("room", ["club", "CLUB", CLUB, CLUB[:8], CLUB.upper()])
+def test_a_room_is_found_by_name_id_or_first_eight(node: Scripted, gossamer_exits: Exits, room: str) -> None:
+    code, out, err = gossamer_exits("send", room, "hello")
+    assert (code, out, err) == (0, "m\n", "")
+    assert node.asked[-1] == ("user_message", {"room": CLUB, "message": "hello"})
+
+
+def test_a_room_that_is_not_there_is_exit_6(node: Scripted, gossamer_exits: Exits) -> None:
+    code, _, err = gossamer_exits("send", "c1c1c1c", "seven characters are too few")
+    assert code == 6
+    assert "room_not_found" in err
+
+
+def test_several_rooms_of_one_name_are_exit_7_with_the_list(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["room_list"]["rooms"][1]["name"] = "club"
+    code, _, err = gossamer_exits("room", "show", "club")
+    assert code == 7
+    assert err.count("club") >= 3
+    code, _, err = gossamer_exits("--json", "room", "show", "club")
+    assert len(json.loads(err)["error"]["candidates"]) == 2
+
+
+def test_a_message_can_come_by_standard_input(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
+    assert gossamer_exits("send", "club", "-")[0] == 0
+    assert node.asked[-1][1]["message"] == "two\nlines"
+
+
+def test_a_contact_link_can_come_by_standard_input(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.answers["contact_add"] = {"user_id": BOB, "state": "requested"}
+    monkeypatch.setattr("sys.stdin", io.StringIO(" gossamer:c/abc \n"))
+    code, out, _ = gossamer_exits("contact", "add", "-")
+    assert (code, out) == (0, f"{BOB}  requested\n")
+    assert node.asked[-1] == ("contact_add", {"link": "gossamer:c/abc"})
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert gossamer_exits("contact", "add", "-")[0] == 2
+
+
+def test_an_invite_goes_to_the_contact_s_id_and_an_unknown_name_is_left_to_the_node(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["user_invite"] = {"invite": OFFER}
+    assert gossamer_exits("invite", "send", "club", "bob")[0] == 0
+    assert node.asked[-1] == ("user_invite", {"target": BOB, "room": CLUB})
+    gossamer_exits("invite", "send", "club", "dave")
+    assert node.asked[-1][1]["target"] == "dave"
+
+
+@pytest.mark.parametrize("words", [(), (OFFER,), (OFFER[:8],), ("opera",), ("carol",)])
+def test_the_open_invite_is_accepted_by_any_of_its_names(
+    node: Scripted, gossamer_exits: Exits, words: tuple[str, ...]
+) -> None:
+    assert gossamer_exits("invite", "accept", *words)[:2] == (0, "joined\n")
+    assert node.asked[-1] == ("user_invite_response", {"response": "accept", "invite": OFFER})
+
+
+def test_no_open_invite_is_exit_6_and_several_are_exit_7(node: Scripted, gossamer_exits: Exits) -> None:
+    offers = node.answers["invite_list"]["invites"]
+    offers.append({**offers[0], "invite": OFFER.replace("1f", "2f")})
+    assert gossamer_exits("invite", "decline")[0] == 7
+    for offer in offers:
+        offer["state"] = "ignore"
+    assert gossamer_exits("invite", "decline")[0] == 6
+    assert gossamer_exits("invite", "decline", "nobody")[0] == 6
+
+
+def test_a_member_is_removed_by_id(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("room", "remove", "club", "bob")[0] == 0
+    assert node.asked[-1] == ("member_remove", {"room": CLUB, "username": BOB})
+    assert gossamer_exits("room", "remove", "club", "dave")[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        ("internal", 1),
+        ("storage_full", 1),
+        ("invalid", 2),
+        ("bad_frame", 2),
+        ("unknown_event", 2),
+        ("not_running", 3),
+        ("not_a_contact", 4),
+        ("not_a_member", 4),
+        ("forbidden", 4),
+        ("timed_out", 5),
+        ("unknown_user", 6),
+        ("room_not_found", 6),
+        ("invite_unknown", 6),
+        ("no_open_invite", 6),
+        ("not_found", 6),
+        ("already_member", 7),
+        ("ambiguous_user", 7),
+        ("invite_expired", 7),
+        ("direct_room", 7),
+    ],
+)
+def test_every_error_code_has_its_exit_code(
+    node: Scripted, gossamer_exits: Exits, code: str, exit_code: int
+) -> None:
+    node.answers["node_status"] = Refused(code, "because")
+    assert gossamer_exits("status") == (exit_code, "", f"error: because ({code})\n")
+
+
+def test_an_error_under_json_is_one_object_on_stderr(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["node_status"] = Refused("forbidden", "no\x1b[31m")
+    code, out, err = gossamer_exits("status", "--json")
+    assert (code, out) == (4, "")
+    assert json.loads(err) == {"error": {"code": "forbidden", "message": "no\x1b[31m"}}
+    assert "\x1b" not in err
+
+
+def test_an_error_text_cannot_reach_the_terminal_raw(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["node_status"] = NodeError("\x1b]0;owned\x07")
+    assert "\x1b" not in gossamer_exits("status")[2]
+
+
+def test_quiet_silences_talk_but_not_data(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["history_get"] = {
+        "messages": [{"id": "m", "username": "bob", "message": "hi"}],
+        "more": True,
+    }
+    assert gossamer_exits("history", "club")[2].startswith("more:")
+    code, out, err = gossamer_exits("history", "club", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.endswith("bob: hi\n")
+
+
+def test_call_sends_text_as_text_and_other_keys_as_what_they_are() -> None:
+    assert read_pairs("user_message", ("message=123", "ttl=5")) == {"message": "123", "ttl": 5}
+    assert read_pairs("hello", ('subscribe:={"events":[]}',)) == {"subscribe": {"events": []}}
+    assert read_pairs("future_command", ("a=1", "b=x", "c=d=e")) == {"a": 1, "b": "x", "c": "d=e"}
+
+
+@pytest.mark.parametrize("pair", ["message", "=x", ":=1", "n:=x"])
+def test_call_refuses_what_is_not_key_and_value(pair: str) -> None:
+    with pytest.raises(Refused, match="is not"):
+        read_pairs("user_message", (pair,))
+
+
+def test_call_prints_the_answer_as_json(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("call", "profile_get") == (
+        0,
+        json.dumps(node.answers["profile_get"], separators=(",", ":")) + "\n",
+        "",
+    )
+
+
+def test_a_peer_address_is_looked_at_before_it_is_sent(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("peer", "add", "http://x")[0] == 2
+    assert node.asked == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(gossamer_exits: Exits, shell: str) -> None:
+    code, out, _ = gossamer_exits("completion", shell)
+    assert code == 0
+    assert "_GOSSAMER_COMPLETE" in out
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800)])
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert app.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "1y", "²d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="duration"):
+        app.duration(text)
+
+
+def test_stop_waits_until_the_runtime_file_is_gone(
+    node: Scripted, gossamer_exits: Exits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.commandline.daily.STOP_WAIT_S", 0.2)
+    runtime = tmp_path / "runtime.json"
+    runtime.write_text('{"pid": 4194303}')  # above any pid of this test: already gone
+    assert gossamer_exits("stop")[0] == 5
+    runtime.unlink()
+    assert gossamer_exits("stop")[0] == 0
+
+
+def test_no_colour_reaches_a_pipe(node: Scripted, gossamer_exits: Exits) -> None:
+    assert "\x1b" not in gossamer_exits("room", "list")[1]
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream: Any = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert app.App().colour(stream)
+    assert not app.App(no_color=True).colour(stream)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not app.App().colour(stream)

@@ -1,0 +1,178 @@
+"""What every store must do, on disk and in memory alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from node.errors import Refused
+from node.store import memory, records, writer
+from node.store.records import (
+    KEEP_EVENTS_MS,
+    AppendEvent,
+    Delete,
+    DropEnvelopes,
+    Put,
+    PutMessage,
+    Table,
+)
+from node.tables import ALL
+from tests.store.samples import OTHER, ROOM, held, mid, said
+
+
+async def test_a_new_store_is_empty_and_names_its_epoch(store: Any) -> None:
+    loaded = await store.load()
+    assert loaded.rows == {table: {} for table in ALL}
+    assert (loaded.last_seq, loaded.first_seq, loaded.envelopes) == (0, 1, [])
+    assert loaded.log_epoch == store.log_epoch
+    assert len(loaded.log_epoch) == 36
+
+
+async def test_rows_are_read_back_by_table_and_key(store: Any) -> None:
+    await store.commit(
+        [Put(Table.ROOMS, b"a", b"1"), Put(Table.PEOPLE, b"a", b"2"), Put(Table.CHAINS, b"", b"")]
+    )
+    rows = (await store.load()).rows
+    assert (rows[Table.ROOMS], rows[Table.PEOPLE], rows[Table.CHAINS]) == (
+        {b"a": b"1"},
+        {b"a": b"2"},
+        {b"": b""},
+    )
+
+
+async def test_the_last_record_about_a_row_counts(store: Any) -> None:
+    await store.commit([Put(Table.SELF, b"a", b"1"), Delete(Table.SELF, b"a"), Put(Table.SELF, b"a", b"2")])
+    await store.commit([Put(Table.SELF, b"b", b"1"), Delete(Table.SELF, b"b"), Delete(Table.SELF, b"never")])
+    await store.commit([Put(Table.SELF, b"a", b"3")])
+    assert (await store.load()).rows[Table.SELF] == {b"a": b"3"}
+
+
+async def test_rows_come_back_in_the_order_of_their_first_writing(store: Any) -> None:
+    for name in (b"z", b"m", b"a"):
+        await store.commit([Put(Table.INVITES, name, b"")])
+    await store.commit([Put(Table.INVITES, b"z", b"again")])
+    assert list((await store.load()).rows[Table.INVITES]) == [b"z", b"m", b"a"]
+
+
+async def test_the_event_log_pages_and_shows_messages_where_they_are_pointed_to(store: Any) -> None:
+    await store.commit([AppendEvent(1, 10, b"one"), said(2), AppendEvent(2, 11, None, (ROOM, mid(2)))])
+    await store.commit([AppendEvent(3, 12, b"three")])
+    assert await store.events_after(0, 10) == [(1, b"one"), (2, b"text 2"), (3, b"three")]
+    assert await store.events_after(1, 1) == [(2, b"text 2")]
+    assert await store.events_after(3, 10) == []
+    assert (store.first_seq, store.last_seq) == (1, 3)
+    assert (await store.load()).last_seq == 3
+
+
+async def test_a_message_written_again_is_shown_changed_everywhere(store: Any) -> None:
+    await store.commit([said(1), AppendEvent(1, 1, None, (ROOM, mid(1)))])
+    await store.commit([PutMessage(ROOM, mid(1), 1, b"edited")])
+    assert await store.message(ROOM, mid(1)) == b"edited"
+    assert await store.events_after(0, 9) == [(1, b"edited")]
+    assert await store.history(ROOM, None, None, 9) == ([b"edited"], False)
+
+
+async def test_history_pages_backwards_forwards_and_from_the_end(store: Any) -> None:
+    await store.commit([said(n) for n in range(1, 8)] + [said(n, OTHER) for n in range(8, 10)])
+    text = {n: b"text %d" % n for n in range(1, 10)}
+    assert await store.history(ROOM, None, None, 3) == ([text[5], text[6], text[7]], True)
+    assert await store.history(ROOM, mid(5), None, 3) == ([text[2], text[3], text[4]], True)
+    assert await store.history(ROOM, mid(2), None, 3) == ([text[1]], False)
+    assert await store.history(ROOM, None, mid(2), 3) == ([text[3], text[4], text[5]], True)
+    assert await store.history(ROOM, mid(6), mid(3), 9) == ([text[4], text[5]], False)
+    assert await store.history(ROOM, None, mid(7), 3) == ([], False)
+    assert await store.history(OTHER, None, None, 9) == ([text[8], text[9]], False)
+    assert await store.history(b"x" * 16, None, None, 9) == ([], False)
+
+
+async def test_messages_of_one_position_keep_their_order_and_are_all_paged(store: Any) -> None:
+    await store.commit([PutMessage(ROOM, mid(n), 5, b"%d" % n) for n in range(4)])
+    assert await store.history(ROOM, mid(2), None, 1) == ([b"1"], True)
+    assert await store.history(ROOM, None, mid(1), 9) == ([b"2", b"3"], False)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+async def test_paging_from_a_message_that_is_not_in_the_room_is_refused(store: Any, side: str) -> None:
+    await store.commit([said(1, OTHER)])
+    at = (mid(1), None) if side == "before" else (None, mid(1))
+    with pytest.raises(Refused) as refused:
+        await store.history(ROOM, *at, 5)
+    assert (refused.value.code, refused.value.field) == ("message_not_found", side)
+    assert await store.message(ROOM, mid(1)) is None
+
+
+async def test_held_envelopes_are_listed_by_time_and_found_by_id_prefix(store: Any) -> None:
+    late, early = held(b"late", ts_ms=2_000), held(b"early", ts_ms=1_000)
+    await store.commit([late, early, late])
+    listed = (await store.load()).envelopes
+    assert [tuple(entry) for entry in listed] == [(early.eid, 1_000, 9_000), (late.eid, 2_000, 9_000)]
+    found = await store.envelopes_by_id([late.eid[:16], b"?" * 16, early.eid[:16]])
+    assert found == [late.raw, early.raw]
+    assert (await store.stats())["held_envelopes"] == 2
+
+
+async def test_an_envelope_already_held_stays_as_it_is(store: Any) -> None:
+    first = held(b"same", expires_ms=9_000)
+    await store.commit([first])
+    await store.commit([held(b"same", expires_ms=1)])
+    assert await store.expire(5_000) == []
+    assert await store.envelopes_by_id([first.eid[:16]]) == [first.raw]
+
+
+async def test_dropped_envelopes_are_gone_and_may_come_again(store: Any) -> None:
+    one, two = held(b"one"), held(b"two")
+    await store.commit([one, two, DropEnvelopes((one.eid, b"?" * 32))])
+    assert await store.envelopes_by_id([one.eid[:16], two.eid[:16]]) == [two.raw]
+    await store.commit([DropEnvelopes((two.eid,)), two])
+    assert await store.envelopes_by_id([two.eid[:16]]) == [two.raw]
+
+
+async def test_envelopes_are_found_by_routing_key_oldest_first_and_paged(store: Any) -> None:
+    mine = [held(b"%d" % n, ts_ms=5_000 - n, rk=bytes([n % 2]) * 32) for n in range(10)]
+    await store.commit([*mine, held(b"foreign", rk=b"f" * 32)])
+    in_order = [e.raw for e in reversed(mine)]
+    keys = [bytes(32), b"\x01" * 32] + [n.to_bytes(32, "big") for n in range(2, 600)]
+    assert await store.envelopes_by_rk(keys, 100) == in_order
+    assert await store.envelopes_by_rk(keys, 4) == in_order[:4]
+    last = mine[6]
+    assert await store.envelopes_by_rk(keys, 4, (last.ts_ms, last.eid)) == in_order[4:8]
+    assert await store.envelopes_by_rk([], 4) == []
+
+
+async def test_envelopes_are_paged_by_time_within_a_budget_of_bytes(store: Any) -> None:
+    kept = [held(b"%d" % n, ts_ms=1_000 + n) for n in range(6)]
+    await store.commit(kept)
+    raws = [e.raw for e in kept]
+    assert await store.envelopes_by_time(1_001, 1_004, None, 10_000) == (raws[1:4], False)
+    assert await store.envelopes_by_time(0, 9_999, None, 250) == (raws[:2], True)
+    assert await store.envelopes_by_time(0, 9_999, (1_001, kept[1].eid), 1) == (raws[2:3], True)
+    assert await store.envelopes_by_time(0, 9_999, (1_005, kept[5].eid), 1) == ([], False)
+    assert await store.envelopes_by_time(1_003, 9_999, (1_000, kept[0].eid), 10_000) == (raws[3:], False)
+
+
+async def test_expiry_drops_what_is_over_and_says_which(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "EXPIRE_BATCH", 3)
+    old = [held(b"old %d" % n, expires_ms=100 + n) for n in range(7)]
+    await store.commit([*old, held(b"young", expires_ms=200)])
+    assert sorted(await store.expire(150)) == sorted(e.eid for e in old)
+    assert len((await store.load()).envelopes) == 1
+
+
+async def test_the_event_log_is_compacted_by_age_but_numbering_goes_on(store: Any) -> None:
+    await store.commit([AppendEvent(n, n * 1_000, b"%d" % n) for n in range(1, 6)])
+    await store.expire(KEEP_EVENTS_MS + 3_000)
+    assert [seq for seq, _ in await store.events_after(0, 9)] == [3, 4, 5]
+    assert store.first_seq == 3
+    await store.expire(KEEP_EVENTS_MS * 3)
+    assert (store.first_seq, store.last_seq) == (5, 5)
+    await store.commit([AppendEvent(6, 1, b"6")])
+    assert (await store.load()).first_seq == 5
+
+
+async def test_the_event_log_is_compacted_by_number(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (records, memory, writer):
+        monkeypatch.setattr(module, "KEEP_EVENTS", 2)
+    await store.commit([AppendEvent(n, 5, b"") for n in range(1, 6)])
+    await store.expire(5)
+    assert [seq for seq, _ in await store.events_after(0, 9)] == [4, 5]

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from node.store.memory import MemoryStore
+from node.store.records import AppendEvent, Put, PutMessage, Table
+
+
+def test_a_restored_snapshot_forgets_what_came_later_and_can_be_restored_again() -> None:
+    store = MemoryStore("epoch")
+    store.commit(
+        [Put(Table.SELF, b"a", b"1"), PutMessage(b"r" * 16, b"m" * 16, 1, b"x"), AppendEvent(1, 1, b"e")]
+    )
+    snapshot = store.snapshot()
+    for _ in range(2):
+        store.commit([Put(Table.SELF, b"a", b"2"), PutMessage(b"r" * 16, b"n" * 16, 2, b"y")])
+        store.commit([AppendEvent(2, 2, b"f")])
+        store.restore(snapshot)
+        assert store.load().rows[Table.SELF] == {b"a": b"1"}
+        assert store.history(b"r" * 16, None, None, 9) == ([b"x"], False)
+        assert (store.last_seq, store.load().log_epoch) == (1, "epoch")
+
+
+def test_a_snapshot_shows_nothing_of_what_it_holds() -> None:
+    store = MemoryStore()
+    store.commit([Put(Table.SELF, b"a", b"very secret")])
+    assert "very secret" not in repr(store.snapshot())

@@ -1,0 +1,158 @@
+"""Frames: one spelling each, everything else a DecodeError."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.errors import DecodeError
+from node.wire import codec, frames
+from node.wire.frames import (
+    Batch,
+    Credit,
+    Days,
+    Frame,
+    Gone,
+    Goodbye,
+    Hello,
+    IHave,
+    Leave,
+    Ping,
+    Pong,
+    Push,
+    Tail,
+    Unknown,
+    Want,
+    decode,
+    encode,
+)
+
+ENVELOPE = bytes(range(256)) * 2 + bytes(147)
+ID = b"i" * 16
+CORPUS: list[Frame] = [
+    Hello(0, b"12345678", ("ws://a:1", "wss://b"), frozenset({"relay", "hold"}), 65_519, 5, 1 << 41, 200),
+    Hello(7, b"12345678", (), frozenset(), 65_519, 0, 0, 0),
+    Push(0, ENVELOPE),
+    Push(127, bytes(147 + 32_768)),
+    IHave(((ID, 0), (b"j" * 16, 127))),
+    Want((ID,) * 256),
+    Days(1, ()),
+    Days(2, ((20_000, 5, ID), (20_001, 1 << 31, ID))),
+    Tail(3, 20_000, 20_000 * 86_400_000, ID),
+    Batch(0, (ENVELOPE, ENVELOPE), True),
+    Batch(9, (), False),
+    Credit(1, 1 << 20),
+    Gone((ID,)),
+    Ping(1 << 41),
+    Pong(0),
+    Goodbye(Leave.DUPLICATE, 60),
+]
+
+
+@pytest.mark.parametrize("frame", CORPUS, ids=lambda f: type(f).__name__)
+def test_a_frame_survives_the_wire(frame: Frame) -> None:
+    assert decode(encode(frame)) == frame
+
+
+def test_push_is_canonical_msgpack_although_it_is_read_without_it() -> None:
+    for hop in (0, 1, 127):
+        assert frames.encode_push(hop, ENVELOPE) == codec.pack([1, hop, ENVELOPE])
+    assert frames.encode_push(500, ENVELOPE) == codec.pack([1, 127, ENVELOPE])
+
+
+def test_the_bytes_of_each_frame_are_as_documented() -> None:
+    assert encode(Want((ID,))).hex() == "9205" + "91" + "c410" + ID.hex()
+    assert encode(Credit(1, 256)).hex() == "930c01cd0100"
+    assert encode(Batch(0, (), False)).hex() == "940b009000"
+    assert encode(Goodbye(Leave.FULL, 60)).hex() == "9313033c"
+    assert encode(Tail(1, 2, 3, ID)).hex() == "9507010203c410" + ID.hex()
+
+
+@pytest.mark.parametrize("number", [3, 4, 8, 9, 10, 14, 15, 16, 20, 1 << 31])
+def test_numbers_that_are_reserved_or_of_a_later_version_are_ignored(number: int) -> None:
+    assert decode(codec.pack([number, b"whatever", [1, 2]])) == Unknown(number)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        5,
+        [],
+        [b"x"],
+        [-1],
+        [5, []],
+        [5, [ID] * 257],
+        [5, [ID[:15]]],
+        [1, 128, ENVELOPE],
+        [1, 0, b"short"],
+        [2, [[ID]]],
+        [6, 1, [[2, 1, ID], [1, 1, ID]]],
+        [6, 1, [[2, 1, ID], [2, 1, ID]]],
+        [6, 1, [[2, 0, ID]]],
+        [6, 1, [[day, 1, ID] for day in range(41)]],
+        [11, 0, [ENVELOPE], 2],
+        [11, 0, [b"short"], 0],
+        [12, 0, 0],
+        [12, 0, (1 << 20) + 1],
+        [17, -1],
+        [0, 2, 0, b"12345678", [], 0, 65_519, 0, 0, 0],
+        [0, 1, 0, b"12345678", [], 0, 1_000, 0, 0, 0],
+        [0, 1, 0, b"12345678", ["x" * 255] * 4, 0, 65_519, 0, 0, 0],
+        [0, 1, 0, b"12345678", ["x"] * 5, 0, 65_519, 0, 0, 0],
+    ],
+)
+def test_what_is_not_a_frame_is_refused(value: codec.Value) -> None:
+    with pytest.raises(DecodeError):
+        decode(codec.pack(value))
+
+
+def test_a_frame_with_a_second_spelling_is_refused() -> None:
+    assert decode(bytes([0x92, 17, 5])) == Ping(5)
+    for spelling in (bytes([0x92, 17, 0xCC, 5]), bytes([0xDC, 0, 2, 17, 5]), bytes([0x92, 17, 5, 0])):
+        with pytest.raises(DecodeError):
+            decode(spelling)
+
+
+def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
+    with pytest.raises(DecodeError):
+        decode(codec.pack([99, bytes(frames.MAX_FRAME_BYTES)]))
+
+
+def test_ten_thousand_mutations_decode_or_fail_in_one_way() -> None:
+    rng = random.Random(20)
+    raws = [encode(frame) for frame in CORPUS]
+    for _ in range(10_000):
+        raw = bytearray(rng.choice(raws)[: rng.choice([40, 700, 40_000])])
+        for _ in range(rng.randrange(1, 4)):
+            match rng.randrange(3):
+                case 0:
+                    raw[rng.randrange(len(raw))] = rng.randrange(256)
+                case 1:
+                    del raw[rng.randrange(len(raw)) :][:3]
+                case _:
+                    spot = rng.randrange(len(raw) + 1)
+                    raw[spot:spot] = rng.randbytes(rng.randrange(1, 4))
+            raw = raw or bytearray(b"\x00")
+        try:
+            frame = decode(bytes(raw))
+        except DecodeError:
+            continue
+        if not isinstance(frame, Unknown | Goodbye | Hello):
+            assert encode(frame) == bytes(raw)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_decode_or_fail_in_one_way(data: bytes) -> None:
+    with suppress(DecodeError):
+        decode(data)
+
+
+def test_roles_that_we_do_not_know_are_left_out() -> None:
+    assert frames.unpack_roles(0xFF) == frozenset({"relay", "hold"})
+    assert frames.pack_roles(frozenset({"hold", "other"})) == 2
