@@ -15,7 +15,7 @@ need_python = gossamer needs Python 3.11 or newer with venv: apt install python3
 	(Debian 12, Ubuntu 24.04 or newer), dnf install python3.12 (Fedora), brew install python@3.13 (macOS)
 need_venv = gossamer needs the venv module of $(1): apt install $(1)-venv
 
-.PHONY: help setup setup-dev run demo test check gate bench torture lock clean
+.PHONY: help setup setup-dev run demo test check coverage gate bench torture lock clean
 
 help:
 	@echo "make run      start your node and say what to do next"
@@ -60,6 +60,10 @@ demo: setup
 
 test: setup-dev
 	$(BIN)/python -m pytest -m "not gate" $(ARGS)
+
+coverage: setup-dev
+	$(BIN)/python -m coverage run -m pytest -m "not gate" $(ARGS)
+	$(BIN)/python -m coverage report --skip-covered
 
 check: setup-dev
 	$(BIN)/ruff check .

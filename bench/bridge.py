@@ -89,15 +89,15 @@ async def pair(folder: Path, *, profiled: bool = False) -> AsyncIterator[Pair]:
         for name in ("alice", "bob"):
             home = folder / name
             python = ("-m", "cProfile", "-o", str(folder / f"{name}.prof")) if profiled else ()
-            nodes.append(start(home, name, peers, python))
+            nodes.append(start(home, name, peers, python=python))
             mesh = (await nodes[-1].up())["mesh"]
             peers = (f"ws://{mesh['host']}:{mesh['port']}",)
             clients.append(await stack.enter_async_context(Client.connect(home=home)))
         alice, bob = clients
-        yield Pair(alice, bob, await asyncio.wait_for(_gather(alice, bob), PATIENCE))
+        yield Pair(alice, bob, await asyncio.wait_for(gather(alice, bob), PATIENCE))
 
 
-async def _gather(alice: Client, bob: Client) -> str:
+async def gather(alice: Client, bob: Client) -> str:
     """Make the two contacts and members of one room; returns its id."""
     link = (await alice.call("contact_link_create"))["link"]
     await bob.call("contact_add", link=link)

@@ -24,7 +24,7 @@ EnvelopeId = NewType("EnvelopeId", bytes)
 
 
 def uuid8(digest: bytes) -> bytes:
-    """Return the UUIDv8 (RFC 9562 5.8) that carries the first 122 usable bits of `digest` (16 bytes or more)."""
+    """Return the UUIDv8 (RFC 9562 5.8) made of a digest of 16 bytes or more."""
     raw = bytearray(digest[:16])
     raw[6] = (raw[6] & 0x0F) | 0x80
     raw[8] = (raw[8] & 0x3F) | 0x80

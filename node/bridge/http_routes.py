@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_protocol import RequestHandler
 
 import node
 from node.bridge.guard import Admit, Decision, Deny, Preflight, Request
@@ -87,6 +89,43 @@ def make_app(door: Door) -> web.Application:
     app.router.add_get("/api/v1/health", _health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     return app
+
+
+class _Protocol(RequestHandler):
+    """HTTP on one connection; what the parser refuses is answered by code and logged without its bytes."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer 421 where the parser misses a single Host, 400 for other broken requests."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        if "'Host' header" in exc.message:
+            answer = problem(421, "wrong_host", "one Host header is needed")
+        else:
+            answer = problem(400, "bad_request", "this is no HTTP request")
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs the application with our answers to requests that are none."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server  # aiohttp has no other way to choose the connection's class
+        return server
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:

@@ -21,7 +21,7 @@ from node.bridge import guard
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
-from node.bridge.http_routes import VIEW, make_app, problem
+from node.bridge.http_routes import VIEW, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection, Reader, Surroundings
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, Logins
 from node.bridge.ports import (
@@ -95,7 +95,7 @@ class BridgeServer:
 
     async def start(self, *, tries: int = 1) -> tuple[str, int]:
         """Listen and return (host, port); of `tries` ports the first free one. Raises OSError if none is."""
-        runner = web.AppRunner(make_app(self), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = Runner(make_app(self), access_log=None, handle_signals=False, shutdown_timeout=1.0)
         listener = self._bind(tries)
         self._port = listener.getsockname()[1]
         named = () if self._host in {"0.0.0.0", "::", ""} else (_bracketed(self._host),)  # noqa: S104

@@ -286,11 +286,17 @@ def name_of(event: Event) -> str:
 
 _NAMES: Final[dict[type[Event], str]] = {kind: name for name, kind in BY_NAME.items()}
 _encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode_json(event: Event) -> bytes:
     """Return an event as the native dialect's JSON: what the log stores of it."""
     return _encoder.encode(builtins(event) if isinstance(event, Ok | Error) else event)
+
+
+def decode_json(data: bytes) -> Event:
+    """Read back a logged event; raises msgspec.DecodeError."""
+    return _decoder.decode(data)
 
 
 def builtins(event: Event) -> Any:

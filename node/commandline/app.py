@@ -7,6 +7,7 @@ when piped, the global options before and after the command, exit codes 0 to 7.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from node.config import home_of, suggest
 from node.errors import Fatal, NodeError, Refused
 
 DONE, FAILED, USAGE, NOT_RUNNING, NOT_ALLOWED, TIMED_OUT, NOT_FOUND, CONFLICT = range(8)
+SHORT_HELP = 80  # characters of a command's line in the list of commands
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 _EXIT: Final[Mapping[str, int]] = {
@@ -36,13 +38,13 @@ _EXIT: Final[Mapping[str, int]] = {
     "not_a_member": NOT_ALLOWED,
     "blocked": NOT_ALLOWED,
     "timeout": TIMED_OUT,
-    "timed_out": TIMED_OUT,
     "unknown_event": USAGE,
-    "unsupported": USAGE,
+    "not_supported": FAILED,
     "no_open_invite": NOT_FOUND,
     "not_found": NOT_FOUND,
     "conflict": CONFLICT,
     "direct_room": CONFLICT,
+    "room_deleted": CONFLICT,
     "invite_expired": CONFLICT,
     "invite_resolved": CONFLICT,
     "address_taken": CONFLICT,
@@ -172,6 +174,10 @@ def _globals() -> list[click.Parameter]:
 class Command(click.Command):
     """A command that takes the global options too."""
 
+    def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
+        """Return the first sentence of the help, whole where it fits a line."""
+        return super().get_short_help_str(max(limit, SHORT_HELP))
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, then the global ones."""
         return [*super().get_params(ctx), *_globals()]
@@ -186,6 +192,10 @@ class Group(click.Group):
         """Take `lazy`: command name to `module:attribute`, imported when the command is looked up."""
         super().__init__(*args, **kwargs)
         self.lazy = dict(lazy or {})
+
+    def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
+        """Return the first sentence of the help, whole where it fits a line."""
+        return super().get_short_help_str(max(limit, SHORT_HELP))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the group's own parameters, then the global ones."""
@@ -216,6 +226,9 @@ class Group(click.Group):
 def invoke(group: click.Group, args: list[str] | None = None) -> int:
     """Run `group` on the process's arguments (or `args`) and return the exit code; raises nothing."""
     app = App()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = group.main(args, prog_name="gossamer", standalone_mode=False, obj=app)
     except click.exceptions.Exit as exc:

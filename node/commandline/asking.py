@@ -35,6 +35,11 @@ class Node:
         """Ask for one bridge command, keys of None left out, and return its `ok`; raises NodeError."""
         return await self.client.call(command, **{k: v for k, v in keys.items() if v is not None})
 
+    @property
+    def username(self) -> str:
+        """What the owner is called on this node."""
+        return str(self.client.hello["username"])
+
     async def rooms(self) -> list[Row]:
         """Return the rooms this node is in."""
         return list((await self.call("room_list"))["rooms"])
@@ -84,6 +89,8 @@ def secret_or_link(text: str, *, what: str) -> str:
     """Return `text`, or for `-` the first line of standard input, so that no secret need be an argument."""
     if text != "-":
         return text
+    if sys.stdin.isatty():
+        current_app().say(f"Paste the {what}, then press Enter:")
     line = sys.stdin.readline().strip()
     if not line:
         raise Refused("invalid", f"standard input holds no {what}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -33,7 +32,10 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 @click.argument("text", metavar="TEXT|-")
 @with_node
 async def send(node: Node, room: str, text: str) -> None:
-    """Send TEXT to ROOM and print the message's id; `-` reads the text from standard input."""
+    """Send TEXT to ROOM and print the message's id.
+
+    `-` reads the text from standard input.
+    """
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     found = await node.room(room)
@@ -213,17 +215,20 @@ async def _say(node: Node, room: Row, line: str) -> bool:
 
 async def stdin_lines() -> AsyncIterator[str]:
     """Yield the lines of standard input as they are typed, without blocking the loop or the exit."""
-    lines: asyncio.Queue[str | None] = asyncio.Queue(MAX_TYPED_AHEAD)
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    places = threading.Semaphore(MAX_TYPED_AHEAD)
     loop = asyncio.get_running_loop()
 
     def feed() -> None:
-        with contextlib.suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has ended
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             for line in _read_lines():
-                asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
-            asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
+                places.acquire()
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+            loop.call_soon_threadsafe(lines.put_nowait, None)
 
     threading.Thread(target=feed, daemon=True, name="stdin").start()
     while (line := await lines.get()) is not None:
+        places.release()
         yield line
 
 

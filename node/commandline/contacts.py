@@ -68,7 +68,9 @@ async def list_(node: Node) -> None:
 
 
 def _marks(contact_: dict[str, Any]) -> str:
-    return " ".join(mark for mark in ("verified", "blocked") if contact_.get(mark) is True)
+    trust = str(contact_.get("verified"))  # unverified, verified, changed
+    marks = (trust if trust in ("verified", "changed") else "", "blocked" if contact_.get("blocked") else "")
+    return " ".join(filter(None, marks))
 
 
 @contact.command()

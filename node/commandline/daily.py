@@ -27,9 +27,9 @@ STOP_WAIT_S = 10.0  # a clean stop flushes its queues for at most 5 s
 async def status(node: Node) -> None:
     """Say how the node is: mesh, contacts, rooms, storage."""
     found = await node.call("node_status")
-    profile = await node.call("profile_get")
+    user_id = str(node.client.hello["user_id"])
     shown = [
-        ("you", f"{profile['username']}  {profile['user_id']}"),
+        ("you", f"{node.username}  {user_id}"),
         ("home", node.app.home_dir),
         ("version", found.get("version")),
         ("up", span(found["uptime_s"])),
@@ -40,7 +40,7 @@ async def status(node: Node) -> None:
         ("held", f"{_amount(found['held_envelopes'])} sealed envelopes"),
         ("database", size(found["db_bytes"])),
     ]
-    node.app.emit({**found, "username": profile["username"], "user_id": profile["user_id"]}, fields(shown))
+    node.app.emit({**found, "username": node.username, "user_id": user_id}, fields(shown))
 
 
 def _amount(value: object) -> object:
@@ -57,7 +57,7 @@ def stop() -> None:
     deadline = time.monotonic() + STOP_WAIT_S
     while _pid(runtime) == running is not None or _alive(running):
         if time.monotonic() > deadline:
-            raise Refused("timed_out", f"the node (pid {running}) has not stopped within {STOP_WAIT_S:.0f} s")
+            raise Refused("timeout", f"the node (pid {running}) has not stopped within {STOP_WAIT_S:.0f} s")
         time.sleep(0.05)
     app.emit({"stopped": True, "pid": running}, [])
     app.say("stopped")
@@ -65,7 +65,11 @@ def stop() -> None:
 
 @with_node
 async def _ask_to_stop(node: Node) -> None:
-    await node.call("node_stop")
+    try:
+        await node.call("node_stop")
+    except Refused as fault:
+        if fault.code != "connection_lost":  # it stopped before its answer was read
+            raise
 
 
 def _pid(runtime: Path) -> int | None:
@@ -170,7 +174,7 @@ def completion(shell: str) -> None:
     try:
         source = found(root, {}, "gossamer", "_GOSSAMER_COMPLETE").source()
     except RuntimeError as exc:
-        raise Refused("unsupported", str(exc)) from exc
+        raise Refused("not_supported", str(exc)) from exc
     click.echo(source)
 
 

@@ -43,7 +43,10 @@ class Person:
 @click.command(cls=Command)
 @click.option("--keep", is_flag=True, help="Leave the three homes where they are, and say where.")
 def demo(keep: bool) -> None:
-    """Run three nodes and an echo bot on this machine, to see it work; removes its files at the end."""
+    """Run three nodes and an echo bot on this machine, to see it work.
+
+    All is in a temporary folder, removed at the end. Exits 0 only if everything was seen.
+    """
     app = current_app()
     folder = Path(tempfile.mkdtemp(prefix="gossamer-demo-"))
     started = time.monotonic()
@@ -67,7 +70,7 @@ class Demo:
         self.app, self.folder = app, folder
 
     async def play(self) -> None:
-        """Run every act; raises Refused (`timed_out`, `demo_failed`) when something was not seen."""
+        """Run every act; raises Refused (`timeout`, `demo_failed`) when something was not seen."""
         async with AsyncExitStack() as stack:
             alice, mesh = await self._enter(stack, "alice", peers=())
             near = (f"ws://{mesh['host']}:{mesh['port']}",)
@@ -145,7 +148,7 @@ class Demo:
                 await self._sees(person, event="user_message", username="echo", message=ECHO + text)
 
     async def _sees(self, person: Person, **wanted: Any) -> Row:
-        """Wait until this frontend has seen such an event; raises Refused (`timed_out`)."""
+        """Wait until this frontend has seen such an event; raises Refused (`timeout`)."""
         deadline = time.monotonic() + STEP_S
         while True:
             for event in person.seen:
@@ -154,6 +157,6 @@ class Demo:
             person.news.clear()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Refused("timed_out", f"{person.name} never saw {as_json(wanted)} ({STEP_S:.0f} s)")
+                raise Refused("timeout", f"{person.name} never saw {as_json(wanted)} ({STEP_S:.0f} s)")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(person.news.wait(), left)

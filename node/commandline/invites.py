@@ -77,8 +77,7 @@ async def open_invite(node: Node, text: str | None) -> str:
 
     An id that is not listed is left to the node, which may know better what became of it.
     """
-    me = (await node.call("profile_get"))["username"]
-    got = [row for row in await node.invites() if row["sender"] != me]
+    got = [row for row in await node.invites() if row["sender"] != node.username]
     waiting = [row for row in got if row["state"] not in ENDED]
     if text is None:
         if len(waiting) == 1:

@@ -23,6 +23,8 @@ _ALWAYS_HARMFUL: Final = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: escapes, cursor moves, titles, clipboard
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # invisible, or turning what follows
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"  # bidi, line ends, nothing
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # signs that lie under what follows
+    "\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # layout of rare scripts
     "\ud800-\udfff\U000e0000-\U000e0fff"  # half characters; tags: invisible text
 )
 _HARMFUL: Final = re.compile(f"[{_ALWAYS_HARMFUL}]")

@@ -41,7 +41,7 @@ class NodeProcess:
             if self.process.poll() is not None:
                 raise Refused("demo_failed", f"{self.name}'s node ended at once: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise Refused("timed_out", f"{self.name}'s node was not up within {START_S:.0f} s")
+                raise Refused("timeout", f"{self.name}'s node was not up within {START_S:.0f} s")
             await asyncio.sleep(0.02)
 
     def last_words(self) -> str:
@@ -50,11 +50,18 @@ class NodeProcess:
         return lines[-1] if lines else "it said nothing"
 
 
-def start(home: Path, name: str, peers: Iterable[str] = (), python: Sequence[str] = ()) -> NodeProcess:
-    """Start a node on loopback ports that the system picks; `python` are options of the interpreter."""
+def start(
+    home: Path,
+    name: str,
+    peers: Iterable[str] = (),
+    *,
+    listen: str = "127.0.0.1:0",
+    python: Sequence[str] = (),
+) -> NodeProcess:
+    """Start a node, on loopback ports that the system picks; `python` are options of the interpreter."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     words = [sys.executable, *python, "-m", "cli", "--home", str(home), "--quiet", "run", "--name", name]
-    words += ["--bridge", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--log-level", "warning"]
+    words += ["--bridge", "127.0.0.1:0", "--listen", listen, "--log-level", "warning"]
     for peer in peers:
         words += ["--peer", peer]
     with (home / OUTPUT).open("wb") as output:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from node.clock import HORIZON_DAYS
 from node.commandline.app import App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
@@ -29,35 +30,38 @@ NAME_FILE = "identity.key"  # once it is there the name is chosen
 @click.option("--passphrase-file", metavar="FILE", help="Seals, or opens, the identity.")
 @click.option("--open", is_flag=True, default=None, help="Open the node's page in the browser.")
 def run(**flags: object) -> int:
-    """Run your node in the foreground; makes your identity on the first run."""
+    """Run your node in the foreground.
+
+    The first run makes your identity. What is said here beats the environment and config.toml.
+    """
     from node import daemon
 
     app = current_app()
+    first = not (app.home_dir / NAME_FILE).exists()
     flags["peers"] = flags["peers"] or None
-    if flags["name"] is None:
+    if first and flags["name"] is None:
         flags["name"] = _ask_name(app)
     settings = load(app.home_dir, flags)
-    return daemon.run(settings, on_ready=lambda: greet(app, settings))
+    return daemon.run(settings, on_ready=lambda: greet(app, settings, first=first))
 
 
 def _ask_name(app: App) -> str | None:
     """Ask for a name on a first run at a terminal; elsewhere the node makes one up."""
-    named = load(app.home_dir).name is not None
-    if named or (app.home_dir / NAME_FILE).exists() or not sys.stdin.isatty():
+    if load(app.home_dir).name is not None or not sys.stdin.isatty():
         return None
     name = str(click.prompt("Your name, as others will see it", default="", show_default=False, err=True))
     return name.strip() or None
 
 
-async def greet(app: App, settings: Settings) -> None:
+async def greet(app: App, settings: Settings, *, first: bool) -> None:
     """Say who and where the node is and what to do next; called once the bridge answers."""
     if app.quiet and not settings.open:
         return
     async with connected(app, subscribe={"events": []}) as node:
-        me = await node.call("profile_get")
-        link = str(me.get("link") or (await node.call("contact_link_create"))["link"])
+        link = str((await node.call("profile_get"))["link"])
         page = await node.call("login_link_create") if settings.open else None
-    for line in greeting(app.program, str(me["username"]), app.home_dir, link):
+        name = node.username
+    for line in [*greeting(app.program, name, app.home_dir, link), *(opened(settings) if first else [])]:
         app.say(line)
     if page is not None and not webbrowser.open(str(page["url"])):
         app.say(f"Your page:  {page['url']}")
@@ -65,19 +69,31 @@ async def greet(app: App, settings: Settings) -> None:
 
 def greeting(program: str, name: str, home: Path, link: str) -> list[str]:
     """Return the greeting: who you are, your contact link and who can use it, and commands to paste."""
-    addresses = decode_contact(link).addresses
     return [
         f"You are {harmless(name)}. Your node runs; Ctrl-C stops it. It keeps everything in {home}",
         "",
         "Your contact link. Whoever adds it can write to you:",
         f"  {link}",
         "Who can use it, by the addresses it carries:",
-        *describe(addresses),
+        *describe(decode_contact(link).addresses),
         "",
         "Next, in another terminal:",
-        f"  {program} contact add -              paste a friend's link, press Enter",
-        f"  {program} room create club           make a room",
-        f"  {program} invite send club FRIEND    ask a contact in",
-        f"  {program} chat club                  chat",
-        f"  {program} bridge login --open        the same in your browser",
+        f"  {program} contact add -              # then paste a friend's link",
+        f"  {program} room create club           # make a room",
+        f"  {program} invite send club FRIEND    # ask a contact in",
+        f"  {program} chat club                  # chat",
+        f"  {program} bridge login --open        # the same in your browser",
+    ]
+
+
+def opened(settings: Settings) -> list[str]:
+    """Return what the first run says once: what is open to others, what is kept, how to change it."""
+    port = (
+        "nothing" if settings.listen is None else f"the mesh port ({settings.listen}); --listen off closes it"
+    )
+    return [
+        "",
+        f"Open to the network: {port}.",
+        f"Kept for others: sealed messages, unreadable here, {HORIZON_DAYS} days at most; a private network"
+        " (--network-secret FILE) keeps only its own.",
     ]

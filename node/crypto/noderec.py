@@ -13,7 +13,7 @@ from node.clock import Instant, day_of
 from node.crypto.labels import Label
 from node.crypto.primitives import KEY_BYTES, SIG_BYTES, ed25519_keypair, sign, verify
 from node.errors import CryptoFault, DecodeError
-from node.wire.codec import Value, array, blob, decode, literal, many, pack, string, uint
+from node.wire.codec import array, blob, decode, literal, many, pack, string, uint
 from node.wire.frames import MAX_ADDRESS_BYTES, MAX_ADDRESSES, pack_roles, unpack_roles
 
 MAX_BYTES = 4 + KEY_BYTES + MAX_ADDRESSES * (MAX_ADDRESS_BYTES + 2) + 32 + SIG_BYTES
@@ -47,7 +47,7 @@ def make_record(
 ) -> bytes:
     """Return our own signed record, valid for 7 days; only the first 4 addresses fit."""
     node_key, secret = ed25519_keypair(node_seed)
-    fitting: list[Value] = [a for a in addresses if 0 < len(a.encode()) <= MAX_ADDRESS_BYTES][:MAX_ADDRESSES]
+    fitting = tuple(a for a in addresses if 0 < len(a.encode()) <= MAX_ADDRESS_BYTES)[:MAX_ADDRESSES]
     expires_day = day_of(now.wall_ms) + MAX_AGE_DAYS
     body = pack([_VERSION, node_key, fitting, pack_roles(roles), seq, expires_day])
     return body + sign(Label.NODEREC, secret, body)

@@ -49,6 +49,11 @@ class AnswerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ShredSoon:
+    """Somebody left or was removed: seal the ratchet rows anew, so that what was erased is gone from disk."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopNode:
     """The owner asked the node to stop, cleanly."""
 
@@ -86,6 +91,7 @@ Effect: TypeAlias = (
     | FindMessages
     | AnswerStatus
     | StopNode
+    | ShredSoon
     | SendBytes
     | CloseLink
     | Dial

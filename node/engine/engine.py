@@ -35,6 +35,7 @@ from node.engine.effects import (
     MessagesFound,
     Persist,
     ReadChannel,
+    ShredSoon,
     Stopping,
     Woke,
 )
@@ -320,6 +321,8 @@ class Engine:
             after += self._down(turn, Publish(sealed))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
         self.state.seq = turn.seq
+        if any(_is_going(out) for out in turn.out):
+            self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []
         return [*first, *after, *delivered, *answers]
@@ -447,6 +450,11 @@ def _rows(turn: Turn) -> list[Write]:
 
 def _held(sealed: Envelope, *, own: bool) -> PutEnvelope:
     return PutEnvelope(sealed.eid, sealed.rk, sealed.ts_ms, sealed.expires_ms, own, sealed.raw)
+
+
+def _is_going(out: Any) -> bool:
+    """Say whether somebody left a room or was removed: time for a shred round."""
+    return isinstance(out, Logged) and isinstance(out.event, events.UserLeave)
 
 
 def _is_due(deadline: float | None, now: float) -> bool:

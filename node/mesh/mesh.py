@@ -1,17 +1,75 @@
-"""The mesh as one machine: links, gossip, sync and dialling behind one door (docs/protocol.md)."""
+"""The mesh as one machine: links, gossip, sync and dialling behind one door (docs/protocol.md).
+
+Every live link gets every new envelope at once; what it cannot take is announced to it, and what both missed
+is found by sync. Our own envelopes come in by `Publish` when they are durable.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import assert_never
 
-from node.clock import Instant
+from node.clock import HORIZON_DAYS, DAY_MS, Instant, earliest
+from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
-from node.mesh.ports import Connectivity, MeshEffect, MeshInput, PeerInfo
-from node.wire.envelope import Envelope
+from node.errors import DecodeError, PeerFault
+from node.mesh import greeting
+from node.mesh.gossip import FRESH_MS, Gossip, Verdict
+from node.mesh.index import ID_BYTES, Index
+from node.mesh.limits import MAX_LINKS, Scores
+from node.mesh.link import MAX_MALFORMED, Link
+from node.mesh.meshclock import MeshClock
+from node.mesh.neighbour import Neighbour
+from node.mesh.peers import Book
+from node.mesh.ports import (
+    AddAddress,
+    Arrived,
+    ClockSkew,
+    CloseLink,
+    Connectivity,
+    DeadlineReached,
+    Dial,
+    DialFailed,
+    HeldRead,
+    LinkBytes,
+    LinkClosed,
+    LinkDrained,
+    LinkOpened,
+    MeshEffect,
+    MeshInput,
+    PeerDown,
+    PeerInfo,
+    PeerUp,
+    Publish,
+    ReadHeld,
+    RemoveAddress,
+    SendBytes,
+    SyncFinished,
+)
+from node.mesh.sync import EVERYTHING
+from node.mesh.wants import Wants
+from node.wire import frames
+from node.wire.envelope import EPHEMERAL, Envelope, parse
+from node.wire.frames import Batch, Credit, Days, Gone, Goodbye, Hello, IHave, Leave, Ping, Pong, Push
+from node.wire.frames import Tail, Unknown, Want
+
+SYNC_EVERY = 300.0
+"""Seconds between two rounds with some peer, give or take a fifth."""
+SETTLE_MS = 5_000
+"""What is younger is still on its way by gossip and left out of these rounds."""
+AUTHOR_HOPS = 4
+"""Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
+_FULL_RETRY_S = 60
+_REFUSED_RETRY_S = 3600
 
 
 class Mesh:
-    """All between the engine and the websockets: feed inputs, carry out effects, wake at `deadline`."""
+    """All between the engine and the websockets: feed inputs, carry out effects, wake at `deadline`.
+
+    `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` what to tell peers of
+    where we are, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    """
 
     def __init__(
         self,
@@ -27,38 +85,460 @@ class Mesh:
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
     ) -> None:
-        raise NotImplementedError
+        self._entropy = entropy
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._roles = roles
+        self._listen = listen[: frames.MAX_ADDRESSES]
+        self._boot_nonce = boot_nonce
+        self._clock = MeshClock(relay="relay" in roles)
+        self._index = Index(known)
+        self._gossip = Gossip(self._index, verify, now=now.mono)
+        self._wants = Wants()
+        self._book = Book(self._spread)
+        self._scores = Scores()
+        self._near: dict[int, Neighbour] = {}
+        self._tickets: dict[int, tuple[int, int]] = {}
+        self._last_ticket = 0
+        self._sync_at = now.mono + SYNC_EVERY
+        self._effects: list[MeshEffect] = []
+
+    @property
+    def node_key(self) -> bytes:
+        """The 32-byte public key that peers know this node by."""
+        return self._keys.node_pub
 
     @property
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
-        raise NotImplementedError
+        soon = earliest(self._book.deadline, self._wants.deadline, self._sync_at)
+        for near in self._near.values():
+            soon = earliest(soon, near.deadline)
+        return soon
 
     @property
     def connectivity(self) -> Connectivity:
         """How connected this node is."""
-        raise NotImplementedError
-
-    def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
-        """Advance the machine; the only method that changes it, beside request_sync and forget."""
-        raise NotImplementedError
+        live = [near for near in self._near.values() if near.link.live]
+        if any(near.sync is not None and near.sync.finished_once for near in live):
+            return "synced"
+        if live:
+            return "meshed"
+        return "connecting" if self._near or self._book.addresses() else "alone"
 
     def mesh_time_ms(self, now: Instant) -> int:
-        """Own clock and the correction that the peers suggest."""
-        raise NotImplementedError
+        """Our clock and the correction that the peers suggest, in UNIX milliseconds."""
+        return now.wall_ms + self._clock.correction_ms
 
     def peers(self, now: Instant) -> list[PeerInfo]:
-        """Live links."""
-        raise NotImplementedError
+        """The live links."""
+        return [near.info(now.mono) for near in self._near.values() if near.link.live]
 
     def addresses(self) -> list[str]:
-        """Addresses that are dialled."""
-        raise NotImplementedError
+        """The addresses that are dialled, the owner's first."""
+        return self._book.addresses()
 
     def request_sync(self, now: Instant) -> None:
-        """Sync with every linked peer at the next deadline, which is now: a predecessor is missing."""
-        raise NotImplementedError
+        """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
+        for near in self._near.values():
+            if near.sync is not None:
+                near.sync.wish(until_ms=EVERYTHING)
 
     def forget(self, eids: Iterable[bytes]) -> None:
-        """Take expired envelopes out of the index."""
-        raise NotImplementedError
+        """Take envelopes that have expired out of what was accepted; not those that were evicted early."""
+        for eid in eids:
+            self._index.discard(eid)
+
+    def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
+        """Advance the machine; with request_sync and forget the only way to change it."""
+        match event:
+            case LinkBytes():
+                self._on_bytes(event, now)
+            case LinkDrained():
+                self._on_drained(event, now)
+            case Publish():
+                self._gossip.accept(event.envelope, now=now.mono)
+                self._push(event.envelope, self._entropy(1)[0] % AUTHOR_HOPS, None, now)
+            case HeldRead():
+                self._on_held(event)
+            case LinkOpened():
+                self._on_opened(event, now)
+            case LinkClosed():
+                self._on_closed(event, now)
+            case DialFailed():
+                self._book.failed(event.address, now=now.mono)
+            case AddAddress():
+                self._book.add(event.address, event.source, now=now.mono)
+                self._dial(now)
+            case RemoveAddress():
+                self._on_removed(event, now)
+            case DeadlineReached():
+                self._on_deadline(now)
+            case _:
+                assert_never(event)
+        self._flush(now)
+        effects, self._effects = self._effects, []
+        return effects
+
+    # links come and go
+
+    def _on_opened(self, event: LinkOpened, now: Instant) -> None:
+        link = Link(
+            event.link,
+            outbound=event.outbound,
+            address=event.address,
+            remote=event.remote,
+            keys=self._keys,
+            entropy=self._entropy,
+            now=now.mono,
+        )
+        self._near[event.link] = Neighbour(link)
+        if event.outbound:
+            self._book.opened(event.address)
+            if self._book.source_of(event.address) is None:
+                self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
+            return
+        going = greeting.crowded_out((near.link for near in self._near.values()), link)
+        if going is not None:
+            self._leave(self._near[going.number], Leave.FULL, "too many half-open links", now)
+
+    def _on_closed(self, event: LinkClosed, now: Instant) -> None:
+        near = self._near.get(event.link)
+        if near is not None:
+            self._drop(near, event.reason, now)
+
+    def _on_removed(self, event: RemoveAddress, now: Instant) -> None:
+        self._book.remove(event.address)
+        for near in list(self._near.values()):
+            if near.link.address == event.address:
+                self._leave(near, Leave.LEAVING, "address removed", now)
+
+    def _leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:
+        """Say goodbye if the peer can hear it, and close."""
+        if near.link.node_key:
+            near.link.send_control(frames.encode(Goodbye(code, retry_s)))
+            self._flush_one(near, now)
+        self._effects.append(CloseLink(near.link.number, reason))
+        self._drop(near, reason, now)
+
+    def _drop(self, near: Neighbour, reason: str, now: Instant) -> None:
+        link = near.link
+        if self._near.pop(link.number, None) is None:
+            return
+        self._clock.lost(link.number)
+        self._ask(self._wants.closed(link.number), now)
+        if not link.live:
+            self._book.failed(link.address, now=now.mono)
+            return
+        self._book.link_down(link.address, link.node_key, now=now.mono)
+        if not any(other.live and other.node_key == link.node_key for other in self._links()):
+            self._effects.append(PeerDown(link.number, link.node_key, reason))
+
+    def _links(self) -> list[Link]:
+        return [near.link for near in self._near.values()]
+
+    def _on_proven(self, near: Neighbour, now: Instant) -> None:
+        """The peer's key is known: is it one we talk to?"""
+        link = near.link
+        if link.node_key == self._keys.node_pub:
+            self._book.is_ourselves(link.address)
+            self._leave(near, Leave.SELF, "this is ourselves", now)
+        elif self._scores.refuses(link.node_key, now=now.mono):
+            self._leave(near, Leave.REFUSED, "refused for its faults", now, retry_s=_REFUSED_RETRY_S)
+        else:
+            link.send_control(frames.encode(near.make_hello(self._hello(link, now))))
+
+    def _hello(self, link: Link, now: Instant) -> Hello:
+        source = self._book.source_of(link.address)
+        return Hello(
+            features=0,
+            boot_nonce=self._boot_nonce,
+            listen=self._listen,
+            roles=self._roles,
+            max_frame=frames.MAX_FRAME_BYTES,
+            floor_ms=max(0, self.mesh_time_ms(now) - HORIZON_DAYS * DAY_MS),
+            now_ms=now.wall_ms,
+            budget=greeting.budget_for(link, source, relay="relay" in self._roles),
+        )
+
+    def _on_hello(self, near: Neighbour, hello: Hello, now: Instant) -> None:
+        link = near.link
+        others = [other for other in self._links() if other.live and other.node_key == link.node_key]
+        if not others and sum(other.live for other in self._links()) >= MAX_LINKS:
+            self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
+            return
+        near.go_live(hello, self._index, now=now.mono)
+        self._wants.opened(link.number)
+        self._book.link_up(link.address, link.node_key, now=now.mono)
+        self._hear_clock(near, hello.now_ms, now)
+        if not others:
+            self._effects.append(
+                PeerUp(link.number, link.node_key, link.address or link.remote, link.outbound, hello.roles)
+            )
+        for going in greeting.redundant(link, others, own_key=self._keys.node_pub, now=now.mono):
+            self._leave(self._near[going.number], Leave.DUPLICATE, "another link to this node", now)
+        if link.outbound and link.number in self._near and near.sync is not None:
+            near.sync.wish(until_ms=EVERYTHING)
+            near.sync.poll(now=now.mono)
+
+    # frames
+
+    def _on_bytes(self, event: LinkBytes, now: Instant) -> None:
+        near = self._near.get(event.link)
+        if near is None:
+            return
+        try:
+            for data in near.link.receive(event.data, now=now.mono):
+                if data:
+                    self._on_frame(near, data, now)
+                else:
+                    self._on_proven(near, now)
+                if event.link not in self._near:
+                    return
+        except PeerFault as fault:
+            self._leave(near, Leave.PROTOCOL, str(fault), now)
+
+    def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
+        try:
+            frame = frames.decode(data)
+            match frame:
+                case Hello() if not near.link.live:
+                    self._on_hello(near, frame, now)
+                case Goodbye():
+                    self._on_goodbye(near, frame, now)
+                case _ if not near.link.live:
+                    self._leave(near, Leave.PROTOCOL, "no HELLO", now)
+                case Push():
+                    self._on_push(near, frame, now)
+                case Ping():
+                    self._control(near, Pong(now.wall_ms), now)
+                case Pong():
+                    self._on_pong(near, frame, now)
+                case Hello():
+                    raise DecodeError("a second HELLO")
+                case Unknown():
+                    pass
+                case _:
+                    self._on_catch_up(near, frame, now)
+        except DecodeError:
+            self._on_malformed(near, now)
+
+    def _on_malformed(self, near: Neighbour, now: Instant) -> None:
+        near.link.malformed += 1
+        refused = self._scores.invalid(near.link.node_key, now=now.mono)
+        if refused or near.link.malformed >= MAX_MALFORMED:
+            self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
+        self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
+        self._drop(near, f"the peer left: {frame.code.name.lower()}", now)
+        self._book.put_off(near.link.address, frame.retry_s, now=now.mono)
+
+    def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
+        trip_ms = near.link.ponged(now=now.mono)
+        if trip_ms is not None:
+            self._hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
+
+    def _hear_clock(self, near: Neighbour, theirs_ms: int, now: Instant) -> None:
+        relay = near.link.hello is not None and "relay" in near.link.hello.roles
+        self._clock.heard(near.link.number, theirs_ms=theirs_ms, ours_ms=now.wall_ms, relay=relay)
+        skew = self._clock.skew_to_report(now=now.mono)
+        if skew is not None:
+            self._effects.append(ClockSkew(skew))
+
+    def _on_push(self, near: Neighbour, frame: Push, now: Instant) -> None:
+        env = parse(frame.envelope)
+        near.link.copies += 1
+        match self._judge(near, env, True, now):
+            case Verdict.NEW:
+                self._wants.arrived(env.eid[:ID_BYTES])
+                self._effects.append(Arrived(env, near.link.number))
+                self._push(env, frame.hop + 1, near, now)
+            case Verdict.OLD:
+                self._wants.announced(near.link.number, env.eid[:ID_BYTES])
+                self._ask({near.link.number}, now)
+            case _:
+                pass
+
+    def _judge(self, near: Neighbour, env: Envelope, pushed: bool, now: Instant) -> Verdict:
+        try:
+            return self._gossip.judge(env, mesh_ms=self.mesh_time_ms(now), pushed=pushed, now=now.mono)
+        except PeerFault:
+            if self._scores.invalid(near.link.node_key, now=now.mono):
+                self._leave(near, Leave.REFUSED, "bad signatures", now, retry_s=_REFUSED_RETRY_S)
+            return Verdict.KNOWN
+
+    def _push(self, env: Envelope, hop: int, source: Neighbour | None, now: Instant) -> None:
+        """Pass an envelope on to every live link but those to where it came from."""
+        frame = frames.encode_push(hop, env.raw)
+        ephemeral = env.kind == EPHEMERAL
+        origin = b"" if source is None else source.link.node_key
+        for near in self._near.values():
+            if not near.link.live or near.link.node_key == origin:
+                continue
+            if not near.link.send_live(frame, ephemeral=ephemeral, now=now.mono) and not ephemeral:
+                near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
+
+    # catching up
+
+    def _on_catch_up(
+        self, near: Neighbour, frame: IHave | Want | Days | Tail | Batch | Credit | Gone, now: Instant
+    ) -> None:
+        sync = near.sync
+        assert sync is not None
+        kept = True
+        match frame:
+            case IHave():
+                self._on_ihave(near, frame, now)
+            case Want():
+                kept = sync.answers.on_want(frame.ids)
+            case Days():
+                self._index.expire(self.mesh_time_ms(now))
+                until_ms = self._settled_ms(now) if sync.finished_once else EVERYTHING
+                kept = sync.on_days(frame, until_ms=until_ms, now=now.mono)
+            case Tail():
+                kept = sync.answers.on_tail(frame)
+            case Batch():
+                kept = self._on_batch(near, frame, now)
+            case Credit():
+                sync.answers.on_credit(frame.session, frame.nbytes)
+            case Gone():
+                self._ask(self._wants.gone(near.link.number, frame.ids), now)
+            case _:
+                assert_never(frame)
+        if not kept and self._scores.violation(near.link.node_key, now=now.mono):
+            self._leave(near, Leave.REFUSED, "unasked answers", now, retry_s=_REFUSED_RETRY_S)
+        self._finish(near, now)
+
+    def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
+        for prefix, _ in frame.ids:
+            if not self._gossip.knows(prefix):
+                self._wants.announced(near.link.number, prefix)
+        if near.sync is not None:
+            near.sync.moved(now=now.mono)
+        self._ask({near.link.number}, now)
+
+    def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> bool:
+        number = near.link.number
+        assert near.sync is not None
+        if not near.sync.on_batch(frame, expected=self._wants.expects(number), now=now.mono):
+            return False
+        self._wants.moved(number, now=now.mono)
+        for raw in frame.envelopes:
+            self._on_held_envelope(near, parse(raw), now)
+            if number not in self._near:
+                return True
+        if frame.session == 0 and not frame.more:
+            self._ask({number} | self._wants.answered(number), now)
+        return True
+
+    def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
+        near.link.copies += 1
+        prefix = env.eid[:ID_BYTES]
+        verdict = self._judge(near, env, False, now)
+        self._wants.arrived(prefix)
+        if verdict is not Verdict.NEW:
+            return
+        self._effects.append(Arrived(env, near.link.number))
+        if self.mesh_time_ms(now) - env.ts_ms < FRESH_MS:
+            self._push(env, 1, near, now)
+            return
+        for other in self._near.values():
+            if other.link.live and other.link.node_key != near.link.node_key:
+                other.announce(prefix, 1, now=now.mono)
+
+    def _ask(self, links: set[int], now: Instant) -> None:
+        for number in sorted(links):
+            near = self._near.get(number)
+            if near is not None:
+                for ids in self._wants.to_ask(number, now=now.mono):
+                    self._control(near, Want(ids), now)
+
+    def _finish(self, near: Neighbour, now: Instant) -> None:
+        number = near.link.number
+        if near.sync is not None and number in self._near:
+            for answered in near.sync.finish(idle=self._wants.idle(number), now=now.mono):
+                self._effects.append(SyncFinished(number, answered))
+
+    def _settled_ms(self, now: Instant) -> int:
+        return self.mesh_time_ms(now) - SETTLE_MS
+
+    def _on_held(self, event: HeldRead) -> None:
+        number, session = self._tickets.pop(event.ticket, (-1, 0))
+        near = self._near.get(number)
+        if near is not None and near.sync is not None:
+            near.sync.answers.on_held(session, event.envelopes, event.more)
+
+    # sending
+
+    def _control(self, near: Neighbour, frame: frames.Frame, now: Instant) -> None:
+        if not near.link.send_control(frames.encode(frame)):
+            self._effects.append(CloseLink(near.link.number, "reads nothing"))
+            self._drop(near, "reads nothing", now)
+
+    def _on_drained(self, event: LinkDrained, now: Instant) -> None:
+        near = self._near.get(event.link)
+        if near is not None:
+            near.link.drained(event.nbytes, now=now.mono)
+
+    def _flush(self, now: Instant) -> None:
+        for near in list(self._near.values()):
+            self._flush_one(near, now)
+
+    def _flush_one(self, near: Neighbour, now: Instant) -> None:
+        number = near.link.number
+        while near.has_work:
+            messages = near.link.flush(now=now.mono)
+            self._effects += [SendBytes(number, data) for data in messages]
+            for session, spec in near.take_reads():
+                self._last_ticket += 1
+                self._tickets[self._last_ticket] = (number, session)
+                self._effects.append(ReadHeld(self._last_ticket, spec))
+            if not messages:
+                return
+            near.pump()
+
+    # timers
+
+    def _on_deadline(self, now: Instant) -> None:
+        for near in list(self._near.values()):
+            self._look_at(near, now)
+        touched = self._wants.overdue(now=now.mono)
+        for number in sorted(touched):
+            if number in self._near:
+                self._finish(self._near[number], now)
+        self._ask(touched, now)
+        if now.mono >= self._sync_at:
+            self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
+            self._sync_with_someone(now)
+        self._book.give_up_stuck(now=now.mono)
+        self._dial(now)
+
+    def _look_at(self, near: Neighbour, now: Instant) -> None:
+        link = near.link
+        if link.silent_too_long(now=now.mono):
+            self._leave(near, Leave.SLOW, "silent for too long", now)
+        elif link.blocked(now=now.mono):
+            self._leave(near, Leave.SLOW, "reads nothing", now)
+        else:
+            if link.ping_due(now=now.mono):
+                link.ping_sent = now.mono
+                self._control(near, Ping(now.wall_ms), now)
+            near.send_announcements(now=now.mono)
+            if near.sync is not None:
+                self._index.expire(self.mesh_time_ms(now))
+                near.sync.poll(now=now.mono)
+                self._finish(near, now)
+
+    def _sync_with_someone(self, now: Instant) -> None:
+        live = [near for near in self._near.values() if near.sync is not None]
+        if live:
+            chosen = live[int(self._spread() * len(live))]
+            assert chosen.sync is not None
+            chosen.sync.wish(until_ms=self._settled_ms(now))
+            chosen.sync.poll(now=now.mono)
+
+    def _dial(self, now: Instant) -> None:
+        self._effects += [Dial(address) for address in self._book.due(now=now.mono)]
+
+    def _spread(self) -> float:
+        return int.from_bytes(self._entropy(4), "big") / (1 << 32)

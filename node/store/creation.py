@@ -91,25 +91,33 @@ def upgrade(conn: sqlite3.Connection, *, path: Path, steps: Sequence[Step]) -> N
     """Take the steps that are missing, all or none, after copying the database aside as `NAME.vN`.
 
     Raises:
-        Fatal: If the database is another program's (`store_corrupt`) or a newer release's (`schema_newer`).
+        Fatal: If the database is another program's (`store_corrupt`) or a newer release's (`schema_newer`),
+            or a step did not work (`migration_failed`).
     """
     if conn.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
         raise damaged("it belongs to another program")
+    (version,) = conn.execute("PRAGMA user_version").fetchone()
+    missing = pending(version, steps)
+    if version == 0:
+        raise damaged("it says that it was never made")
     size = path.stat().st_size
     if size <= QUICK_UP_TO:
         check(conn, "integrity_check" if size <= INTEGRITY_UP_TO else "quick_check")
-    (version,) = conn.execute("PRAGMA user_version").fetchone()
-    missing = pending(version, steps)
     if not missing:
         return
-    copy_aside(conn, beside(path, f".v{version}"))
+    aside = beside(path, f".v{version}")
+    copy_aside(conn, aside)
     conn.execute("BEGIN EXCLUSIVE")
     try:
         _take(conn, missing, len(steps))
         conn.execute("COMMIT")
-    except BaseException:
-        conn.execute("ROLLBACK")
-        raise
+    except sqlite3.Error as exc:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise Fatal(
+            f"the database could not be brought up to date ({exc}); it is as it was, a copy is {aside.name}",
+            code="migration_failed",
+        ) from exc
 
 
 def check(conn: sqlite3.Connection, how: str) -> None:

@@ -6,10 +6,11 @@ crash is `restore(snapshot())`: commits are whole, so what a node had committed 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import assert_never
 
 from node.errors import Refused
@@ -38,6 +39,8 @@ class _State:
     messages: dict[MessageKey, PutMessage] = field(default_factory=dict)
     order: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
     held: dict[bytes, PutEnvelope] = field(default_factory=dict)
+    """By the first 16 bytes of the id, which is what peers ask by."""
+    held_order: list[tuple[int, bytes]] = field(default_factory=list)
     last_seq: int = 0
     first_seq: int = 1
 
@@ -80,9 +83,7 @@ class MemoryStore:
         tables: dict[str, dict[bytes, bytes]] = {table: {} for table in sorted(ALL)}
         for (table, key), value in self._state.rows.items():
             tables.setdefault(table, {})[key] = value
-        held: list[Held] = sorted(
-            ((e.eid, e.ts_ms, e.expires_ms) for e in self._state.held.values()), key=lambda h: (h[1], h[0])
-        )
+        held: list[Held] = [(e.eid, e.ts_ms, e.expires_ms) for e in self._held_after(None)]
         return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held)
 
     def commit(self, writes: Sequence[Write]) -> None:
@@ -97,10 +98,10 @@ class MemoryStore:
             case Delete(table, key):
                 self._state.rows.pop((table, key), None)
             case PutEnvelope():
-                self._state.held.setdefault(write.eid, write)
+                self._hold(write)
             case DropEnvelopes(eids):
                 for eid in eids:
-                    self._state.held.pop(eid, None)
+                    self._drop(eid)
             case AppendEvent():
                 assert write.seq > self._state.last_seq, "the log only grows"
                 self._state.events[write.seq] = write
@@ -109,6 +110,21 @@ class MemoryStore:
                 self._put_message(write)
             case _:
                 assert_never(write)
+
+    def _hold(self, envelope: PutEnvelope) -> None:
+        if envelope.eid[:16] not in self._state.held:
+            self._state.held[envelope.eid[:16]] = envelope
+            insort(self._state.held_order, (envelope.ts_ms, envelope.eid))
+
+    def _drop(self, eid: bytes) -> None:
+        envelope = self._state.held.pop(eid[:16], None)
+        if envelope is not None:
+            del self._state.held_order[bisect_left(self._state.held_order, (envelope.ts_ms, eid))]
+
+    def _held_after(self, after: tuple[int, bytes] | None) -> Iterator[PutEnvelope]:
+        order = self._state.held_order
+        for at in range(0 if after is None else bisect_right(order, after), len(order)):
+            yield self._state.held[order[at][1][:16]]
 
     def _put_message(self, message: PutMessage) -> None:
         order = self._state.order.setdefault(message.room, [])
@@ -157,13 +173,11 @@ class MemoryStore:
     ) -> list[bytes]:
         """Return the oldest `limit` held envelopes of these routing keys by (ts_ms, eid), after `after`."""
         wanted = set(rks)
-        found = [e for e in self._by_time() if e.rk in wanted and (after is None or (e.ts_ms, e.eid) > after)]
-        return [e.raw for e in found[:limit]]
+        return [e.raw for e in islice((e for e in self._held_after(after) if e.rk in wanted), limit)]
 
     def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
         """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
-        by_prefix = {eid[:16]: envelope.raw for eid, envelope in self._state.held.items()}
-        return [by_prefix[prefix] for prefix in prefixes if prefix in by_prefix]
+        return [self._state.held[prefix].raw for prefix in prefixes if prefix in self._state.held]
 
     def envelopes_by_time(
         self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int
@@ -171,24 +185,21 @@ class MemoryStore:
         """Return a page of the envelopes with start <= ts_ms < end by (ts_ms, eid), and if there is more."""
         page: list[bytes] = []
         used = 0
-        for envelope in self._by_time():
-            inside = start_ms <= envelope.ts_ms < end_ms
-            if not inside or (after is not None and (envelope.ts_ms, envelope.eid) <= after):
-                continue
+        low = (start_ms, b"") if after is None else max(after, (start_ms, b""))
+        for envelope in self._held_after(low):
+            if envelope.ts_ms >= end_ms:
+                break
             used += len(envelope.raw)
             if page and used > max_bytes:
                 return page, True
             page.append(envelope.raw)
         return page, False
 
-    def _by_time(self) -> list[PutEnvelope]:
-        return sorted(self._state.held.values(), key=lambda e: (e.ts_ms, e.eid))
-
     def expire(self, now_ms: int) -> list[bytes]:
         """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
         gone = sorted((e.expires_ms, e.eid) for e in self._state.held.values() if e.expires_ms <= now_ms)
         for _, eid in gone:
-            del self._state.held[eid]
+            self._drop(eid)
         self._compact(now_ms)
         return [eid for _, eid in gone]
 
@@ -214,5 +225,6 @@ def _copied(state: _State) -> _State:
     twin = copy(state)
     twin.rows, twin.events = dict(state.rows), dict(state.events)
     twin.messages, twin.held = dict(state.messages), dict(state.held)
+    twin.held_order = list(state.held_order)
     twin.order = {room: list(order) for room, order in state.order.items()}
     return twin

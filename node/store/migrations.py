@@ -33,7 +33,7 @@ STEPS: tuple[Step, ...] = (
         """CREATE TABLE envelopes(n INTEGER PRIMARY KEY, eid BLOB NOT NULL UNIQUE, rk BLOB NOT NULL,
            ts_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, own INTEGER NOT NULL,
            raw BLOB NOT NULL) STRICT""",
-        "CREATE INDEX envelopes_rk ON envelopes(rk, ts_ms, eid)",
+        "CREATE INDEX envelopes_rk ON envelopes(rk, ts_ms)",
         "CREATE INDEX envelopes_time ON envelopes(ts_ms, eid, expires_ms)",
         "CREATE INDEX envelopes_expiry ON envelopes(expires_ms)",
     ),

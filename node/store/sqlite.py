@@ -32,7 +32,8 @@ Work = Callable[[sqlite3.Connection], T]
 BUSY_SECONDS = 5.0
 """How long a commit waits for another program that has the file open."""
 CACHE_KIB = 16 * 1024
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""SQLITE_ERROR: a statement does not fit the tables. Ours are fixed, so it is the tables that changed."""
 _DAMAGED_READS = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
 _UNWRITABLE = frozenset(
     {

@@ -242,9 +242,9 @@ def encode(frame: Frame) -> bytes:
         case Push():
             return encode_push(frame.hop, frame.envelope)
         case Hello():
-            listen, roles = list(frame.listen), pack_roles(frame.roles)
+            front = [Number.HELLO, PROTOCOL, frame.features, frame.boot_nonce]
             tail = [frame.max_frame, frame.floor_ms, frame.now_ms, frame.budget]
-            return pack([Number.HELLO, PROTOCOL, frame.features, frame.boot_nonce, listen, roles, *tail])
+            return pack([*front, frame.listen, pack_roles(frame.roles), *tail])
         case IHave():
             return pack([Number.IHAVE, frame.ids])
         case Want():

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fake_engine import ADMIN, Bridge, FakeEngine, clock, counted_entropy
 
 from node.bridge.server import BridgeServer
+from tests.bridge.fake_engine import ADMIN, Bridge, FakeEngine, clock, counted_entropy
 
 
 @pytest.fixture

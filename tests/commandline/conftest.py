@@ -47,6 +47,7 @@ class Scripted:
     """Stands where the SDK's client stands: answers by command name, remembers what was asked."""
 
     answers: dict[str, Any]
+    hello: dict[str, Any] = field(default_factory=lambda: {"user_id": ALICE, "username": "alice"})
     events_to_give: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 

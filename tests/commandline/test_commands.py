@@ -138,7 +138,7 @@ def test_a_member_is_removed_by_id(node: Scripted, gossamer_exits: Exits) -> Non
         ("not_a_contact", 4),
         ("not_a_member", 4),
         ("forbidden", 4),
-        ("timed_out", 5),
+        ("timeout", 5),
         ("unknown_user", 6),
         ("room_not_found", 6),
         ("invite_unknown", 6),

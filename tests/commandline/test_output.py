@@ -56,6 +56,11 @@ def test_what_a_terminal_would_obey_is_shown_instead(attack: str) -> None:
     assert obeyed(harmless(attack, lines=True).replace("\n", "")) == []
 
 
+def test_every_character_that_unicode_calls_a_control_is_shown_instead() -> None:
+    every = map(chr, range(0x110000))
+    assert [hex(ord(c)) for c in every if obeyed(c) and c in harmless(f"a{c}b")] == []
+
+
 @given(st.text())
 def test_no_text_at_all_reaches_the_terminal_with_a_control_character(text: str) -> None:
     assert obeyed(harmless(text)) == []

@@ -7,7 +7,6 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chat.room_samples import NOW, TODAY, Person, person
 
 from node.crypto import joining, prekeys, welcome
 from node.crypto.labels import Label
@@ -16,6 +15,7 @@ from node.crypto.primitives import SEAL_OVERHEAD, sign
 from node.crypto.welcome import Welcome
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.wire.codec import MAX_BYTES, pack, unpack
+from tests.chat.room_samples import NOW, TODAY, Person, person
 
 ADA, BEN, CYD = (person(n) for n in range(1, 4))
 ROOM, INVITE, SEED = b"r" * 16, b"i" * 16, b"s" * 32

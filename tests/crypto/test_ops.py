@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chat.room_samples import NOW, add_of, create, person
 
 from node.crypto import ops
 from node.crypto.labels import Label
@@ -36,6 +36,7 @@ from node.crypto.primitives import digest, sign
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.ids import uuid8
 from node.wire.codec import pack, unpack
+from tests.chat.room_samples import NOW, add_of, create, person
 
 ADA, BEN = person(1), person(2)
 ROOM = b"r" * 16
@@ -56,13 +57,13 @@ BODIES: list[OpBody] = [
 ]
 
 
-def make(body: OpBody, **changes: object) -> Op:
-    fields: dict[str, object] = {"author_seq": 2, "parents": (b"q" * 32,), "lamport": 1, "ts_ms": NOW}
-    return ops.make_op(ADA.keys, room_id=ROOM, body=body, **{**fields, **changes})  # type: ignore[arg-type]
+def make(body: OpBody) -> Op:
+    parents = (b"q" * 32,)
+    return ops.make_op(ADA.keys, room_id=ROOM, author_seq=2, parents=parents, lamport=1, ts_ms=NOW, body=body)
 
 
-def signed(fields: list[object]) -> bytes:
-    body = pack(fields)  # type: ignore[arg-type]
+def signed(fields: list[Any]) -> bytes:
+    body = pack(fields)
     return body + sign(Label.OP, ADA.keys.dsk_sk, body)
 
 

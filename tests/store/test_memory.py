@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from node.store.memory import MemoryStore
-from node.store.records import AppendEvent, Put, PutMessage, Table
+from node.store.records import AppendEvent, DropEnvelopes, Put, PutMessage, Table
+from tests.store.samples import held
 
 
 def test_a_restored_snapshot_forgets_what_came_later_and_can_be_restored_again() -> None:
@@ -23,3 +24,13 @@ def test_a_snapshot_shows_nothing_of_what_it_holds() -> None:
     store = MemoryStore()
     store.commit([Put(Table.SELF, b"a", b"very secret")])
     assert "very secret" not in repr(store.snapshot())
+
+
+def test_dropped_envelopes_leave_a_snapshot_untouched() -> None:
+    store = MemoryStore()
+    store.commit([held(b"a"), held(b"b", ts_ms=5)])
+    snapshot = store.snapshot()
+    store.commit([DropEnvelopes((held(b"a").eid,))])
+    assert [ts for _, ts, _ in store.load().envelopes] == [5]
+    store.restore(snapshot)
+    assert [ts for _, ts, _ in store.load().envelopes] == [5, 1_000]

@@ -328,10 +328,11 @@ async def test_an_older_database_is_copied_aside_and_brought_up_to_date(tmp_path
 async def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "gossamer.db"
     await (await reopened(path)).close()
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(Fatal, match=r"a copy is gossamer\.db\.v1") as fatal:
         await reopened(path, steps=(*STEPS, ("CREATE TABLE later(x)", "this is not SQL")))
+    assert fatal.value.code == "migration_failed"
     store = await reopened(path)
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+    with pytest.raises(Fatal, match="no such table"):
         await store._read.run(lambda conn: conn.execute("SELECT * FROM later"))
     await store.close()
 

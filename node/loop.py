@@ -1,0 +1,251 @@
+"""The one task that owns the engine: drain, handle, commit once, then let everything go.
+
+    drain the inbox (256 inputs or 5 ms, frontends first) -> handle each -> one commit -> effects in order
+
+Draining before committing is the group commit: one fsync for a busy moment, none visible when idle
+(docs/architecture.md, "One shape everywhere").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+from node.bridge.ports import (
+    CommandReceived,
+    CredentialsChanged,
+    Deliver,
+    EndSession,
+    EventsWritten,
+    ReadHistory,
+    SessionEnded,
+    SessionStarted,
+    StartReplay,
+)
+from node.chat import events
+from node.clock import Instant
+from node.engine.effects import (
+    AnswerStatus,
+    ChannelRead,
+    Effect,
+    FindMessages,
+    Hold,
+    Input,
+    MessagesFound,
+    Persist,
+    ReadChannel,
+    ShredSoon,
+    StopNode,
+    Woke,
+)
+from node.engine.engine import Engine
+from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
+from node.store.records import PutEnvelope, Write
+from node.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 256
+"""Inputs handled before one commit."""
+MAX_BATCH_SECONDS = 0.005
+HOLD_SECONDS = 1.0
+"""Somebody else's envelope is on disk within this time; a loss before is repaired by sync."""
+MAX_HELD_BACK = 2_000
+"""Envelopes that wait for that moment; more are written at once."""
+READ_PAGE = 2_000
+EXPIRE_SECONDS = 3600.0
+SHRED_SECONDS = 24 * 3600.0
+SHRED_PAUSE = 5.0
+"""Seconds between shred rounds, and from a removal to the round that it brings."""
+_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten)
+
+
+class Outlet(Protocol):
+    """A shell that carries out effects without blocking."""
+
+    def perform(self, effect: Any) -> None:
+        """Carry out one effect."""
+
+
+BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+MeshOut: TypeAlias = SendBytes | CloseLink | Dial
+
+
+class EngineLoop:
+    """Runs one engine over one store, between the bridge's and the mesh's shells."""
+
+    def __init__(self, store: SqliteStore, clock: Callable[[], Instant]) -> None:
+        self.store, self._clock = store, clock
+        self._engine: Engine | None = None
+        self.bridge: Outlet | None = None
+        self.mesh: Outlet | None = None
+        self.stopping = asyncio.Event()
+        self._frontends: deque[Input] = deque()
+        self._others: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._held: list[PutEnvelope] = []
+        self._held_since: float | None = None
+        self._reads: set[asyncio.Task[None]] = set()
+        self._next_expiry = 0.0
+        self._next_shred = clock().mono + SHRED_SECONDS
+        self.shred: Callable[[], Awaitable[bool]] | None = None
+
+    def submit(self, event: Input) -> None:
+        """Put an input into the inbox; called by the shells, never blocks."""
+        (self._frontends if isinstance(event, _FRONTEND) else self._others).append(event)
+        self._wake.set()
+
+    def backlog(self) -> int:
+        """Return how many inputs of frontends wait: the bridge reads no socket beyond its limit."""
+        return len(self._frontends)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that runs here; there is one from `begin` on."""
+        assert self._engine is not None
+        return self._engine
+
+    async def begin(self, engine: Engine) -> None:
+        """Take an engine and carry out what its start causes."""
+        self._engine = engine
+        await self._carry_out(self.engine.start(self._clock()))
+
+    async def run(self) -> None:
+        """Own the engine until cancelled; raises what makes going on unsafe."""
+        while True:
+            await self._sleep()
+            batch = self._drain()
+            effects: list[Effect] = []
+            now = self._clock()
+            for event in batch:
+                effects += self.engine.handle(event, now=now)
+            deadline = self.engine.deadline
+            if deadline is not None and now.mono >= deadline:
+                effects += self.engine.handle(Woke(), now=now)
+            await self._carry_out(effects)
+            await self._keep_house(now)
+
+    async def settle(self) -> None:
+        """Write what waits and finish reads: the last act before the store closes."""
+        while self._frontends or self._others:
+            batch, now = self._drain(), self._clock()
+            await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
+        await self._write_held()
+        for task in tuple(self._reads):
+            task.cancel()
+        await asyncio.gather(*self._reads, return_exceptions=True)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    async def _sleep(self) -> None:
+        if self._frontends or self._others:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        deadlines = [self.engine.deadline, self._next_expiry, self._next_shred]
+        if self._held_since is not None:
+            deadlines.append(self._held_since + HOLD_SECONDS)
+        soonest = min(d for d in deadlines if d is not None)
+        delay = max(0.0, soonest - self._clock().mono)
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _drain(self) -> list[Input]:
+        batch: list[Input] = []
+        until = time.perf_counter() + MAX_BATCH_SECONDS
+        while (self._frontends or self._others) and len(batch) < MAX_BATCH:
+            batch.append((self._frontends or self._others).popleft())
+            if time.perf_counter() > until:
+                break
+        return batch
+
+    async def _carry_out(self, effects: list[Effect]) -> None:
+        writes: list[Write] = []
+        for effect in effects:
+            if isinstance(effect, Persist):
+                writes += effect.writes
+        if writes:
+            await self.store.commit(writes)
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist():
+                return
+            case SendBytes() | CloseLink() | Dial():
+                assert self.mesh is not None
+                self.mesh.perform(effect)
+            case Hold(sealed):
+                self._held.append(sealed)
+                if self._held_since is None:
+                    self._held_since = self._clock().mono
+            case ShredSoon():
+                self._next_shred = min(self._next_shred, self._clock().mono + SHRED_PAUSE)
+            case StopNode():
+                self.stopping.set()
+            case ReadHeld() | ReadChannel() | FindMessages() | AnswerStatus():
+                task = asyncio.create_task(self._read(effect))
+                self._reads.add(task)
+                task.add_done_callback(self._reads.discard)
+            case _:
+                assert self.bridge is not None
+                self.bridge.perform(effect)
+
+    async def _read(self, effect: ReadHeld | ReadChannel | FindMessages | AnswerStatus) -> None:
+        match effect:
+            case ReadHeld(ticket, ByIds(ids16)):
+                await self._write_held()
+                self.submit(HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16))))
+            case ReadHeld(ticket, ByTime(t0, t1, after, most)):
+                await self._write_held()
+                found, more = await self.store.envelopes_by_time(t0, t1, after, most)
+                self.submit(HeldRead(ticket, tuple(found), more))
+            case ReadChannel(keys):
+                await self._write_held()
+                await self._read_channel(keys)
+            case FindMessages(room, mids):
+                known = [mid for mid in mids if await self.store.message(room, mid) is not None]
+                self.submit(MessagesFound(room, tuple(known)))
+            case AnswerStatus(session, req, fields):
+                stats = await self.store.stats()
+                assert self.bridge is not None
+                self.bridge.perform(Deliver(session, events.Ok(req=req, fields={**fields, **stats})))
+
+    async def _read_channel(self, keys: tuple[bytes, ...]) -> None:
+        after: tuple[int, bytes] | None = None
+        while True:
+            found = await self.store.envelopes_by_rk(keys, READ_PAGE, after)
+            if found:
+                self.submit(ChannelRead(tuple(found)))
+            if len(found) < READ_PAGE:
+                return
+            from node.wire import envelope
+
+            last = envelope.parse(found[-1])
+            after = (last.ts_ms, last.eid)
+
+    async def _write_held(self) -> None:
+        held, self._held, self._held_since = self._held, [], None
+        if held:
+            await self.store.commit(held)
+
+    async def _keep_house(self, now: Instant) -> None:
+        if self._held_since is not None and (
+            now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
+        ):
+            await self._write_held()
+        if now.mono >= self._next_expiry:
+            self._next_expiry = now.mono + EXPIRE_SECONDS
+            self.engine.mesh.forget(await self.store.expire(now.wall_ms))
+        if self.shred is not None and now.mono >= self._next_shred:
+            self._next_shred = now.mono + SHRED_SECONDS
+            if not await self.shred():
+                log.warning("the write-ahead log could not be emptied: the next shred round will")

@@ -1,0 +1,271 @@
+"""One link: from the first byte to sealed frames both ways (docs/protocol.md section 3).
+
+Decides what is read from a peer before its key is proven, in what order waiting frames leave, and how much
+may wait. Frames wait unsealed, so that something urgent can still overtake; a frame that is sealed has left.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+
+from node.crypto.handshake import Cipher, Handshake, LinkKeys
+from node.crypto.primitives import Entropy
+from node.errors import DecodeError
+from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
+from node.wire.frames import Hello
+
+MAX_MESSAGE_BYTES = 131_072
+"""One websocket message: the limit of both shells."""
+MAX_EARLY_BYTES = 2_048
+"""One websocket message before the peer has proven its key: its last handshake message and its HELLO."""
+MAX_EARLY_FRAME = 1_024
+MAX_EARLY_MESSAGES = 3
+OPEN_WITHIN = 10.0
+"""Seconds from the first byte to the peer's HELLO."""
+WINDOW = 262_144
+"""Bytes handed to the shell and not yet written: a fast link never runs dry, a slow one shows early."""
+BULK_WINDOW = 65_536
+"""Of these, what a catch-up may fill: a live frame never waits behind more."""
+MAX_CONTROL = 256
+"""Control frames waiting; a peer that reads none of them is not there."""
+MAX_LIVE_BYTES = 1 << 20
+"""Live frames waiting; what does not fit is announced instead."""
+BLOCKED_AFTER = 20.0
+"""Seconds without a byte written before a link is given up."""
+PING_AFTER = 15.0
+"""Seconds of silence before a peer is asked whether it is there."""
+PING_EVERY = 60.0
+"""Seconds between two measurements of round trip and clock on a busy link."""
+DROP_AFTER = 10.0
+"""Seconds a silent peer has to answer."""
+STALE_AFTER = 30.0
+"""Seconds of silence after which a link counts for less than a new one."""
+MAX_MALFORMED = 3
+"""Malformed frames before a link is closed: an honest peer of a later version may send one."""
+
+
+class Phase(Enum):
+    """How far a link has come: keys unproven, keys proven but no HELLO yet, in use."""
+
+    SHAKING = "shaking"
+    GREETING = "greeting"
+    LIVE = "live"
+
+
+class Link:
+    """State of one websocket: `receive` bytes, queue frames, `flush` what may leave now."""
+
+    def __init__(
+        self, number: int, *, outbound: bool, address: str, remote: str,
+        keys: LinkKeys, entropy: Entropy, now: float,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.outbound = outbound
+        self.address = address
+        self.remote = remote
+        self.phase = Phase.SHAKING
+        self.node_key = b""
+        self.hello: Hello | None = None
+        self.opened = self.heard = now
+        self.copies = 0
+        self.malformed = 0
+        self.rtt_ms: float | None = None
+        self.ping_sent: float | None = None
+        self.next_ping = now + PING_EVERY
+        self._handshake = Handshake(keys, initiator=outbound, entropy=entropy)
+        self._ciphers: tuple[Cipher, Cipher] | None = None
+        self._early = 0
+        self._handshake_out: list[bytes] = []
+        self._control: deque[bytes] = deque()
+        self._live: deque[bytes] = deque()
+        self._live_bytes = 0
+        self._bulk: deque[bytes] = deque()
+        self._bulk_bytes = 0
+        self._in_flight = 0
+        self._written_at = now
+        self._budget = TokenBucket(BUDGET_STRANGER, now=now)
+        self._ephemeral_budget = TokenBucket(BUDGET_STRANGER / EPHEMERAL_SHARE, now=now)
+        if outbound:
+            self._handshake_out.append(self._handshake.write())
+
+    @property
+    def live(self) -> bool:
+        """Whether both HELLOs have passed."""
+        return self.phase is Phase.LIVE
+
+    def greeted(self, hello: Hello, *, now: float) -> None:
+        """The peer's HELLO has come and is accepted: the link is in use from here."""
+        self.hello = hello
+        self.phase = Phase.LIVE
+        self._budget = TokenBucket(hello.budget, now=now)
+        self._ephemeral_budget = TokenBucket(hello.budget / EPHEMERAL_SHARE, now=now)
+        self.next_ping = now
+
+    def receive(self, data: bytes, *, now: float) -> Iterator[bytes]:
+        """Yield the frames in one websocket message; the last handshake message yields an empty one.
+
+        Raises:
+            DecodeError: If the message is not Noise messages of the sizes allowed at this point.
+            CryptoFault: If one of them does not open; the link is of no use any more.
+        """
+        self.heard = now
+        if self.phase is Phase.SHAKING:
+            self._early += 1
+            if len(data) > MAX_EARLY_BYTES or self._early > MAX_EARLY_MESSAGES:
+                raise DecodeError("too much before the handshake")
+        spot, end = 0, len(data)
+        while spot < end:
+            size = int.from_bytes(data[spot : spot + 2], "big")
+            message = data[spot + 2 : spot + 2 + size]
+            spot += 2 + size
+            if spot > end or not size:
+                raise DecodeError("a websocket message that is cut short")
+            if self._ciphers is not None:
+                yield self._ciphers[1].open(message)
+            elif self._shake(message):
+                yield b""
+
+    def _shake(self, message: bytes) -> bool:
+        """Take a handshake message; True when the peer's key is proven and both can talk."""
+        if len(message) > MAX_EARLY_FRAME:
+            raise DecodeError("an oversized handshake message")
+        self._handshake.read(message)
+        if self._handshake.writes_next:
+            self._handshake_out.append(self._handshake.write())
+        if not self._handshake.done:
+            return False
+        self._ciphers = self._handshake.split()
+        self.node_key = self._handshake.peer or b""
+        self.phase = Phase.GREETING
+        return True
+
+    def send_control(self, frame: bytes) -> bool:
+        """Queue a short frame ahead of all others; False if the peer reads none of them."""
+        if len(self._control) >= MAX_CONTROL:
+            return False
+        self._control.append(frame)
+        return True
+
+    @property
+    def control_room(self) -> bool:
+        """Whether control frames that can wait should be queued now."""
+        return len(self._control) < MAX_CONTROL // 4
+
+    def send_live(self, frame: bytes, *, ephemeral: bool, now: float) -> bool:
+        """Queue a PUSH; False if the link's queue is full or its budget is spent."""
+        size = len(frame)
+        if self._live_bytes + size > MAX_LIVE_BYTES:
+            return False
+        cost = envelope_cost(size)
+        if ephemeral and not self._ephemeral_budget.take(cost, now=now):
+            return False
+        if not self._budget.take(cost, now=now):
+            return False
+        self._live.append(frame)
+        self._live_bytes += size
+        return True
+
+    def send_bulk(self, frame: bytes) -> None:
+        """Queue a frame of a catch-up; ask `bulk_room` first."""
+        self._bulk.append(frame)
+        self._bulk_bytes += len(frame)
+
+    @property
+    def bulk_room(self) -> bool:
+        """Whether another frame of a catch-up should be made now."""
+        return self._bulk_bytes < BULK_WINDOW
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is left to send."""
+        return bool(self._handshake_out or self._control or self._live or self._bulk)
+
+    def flush(self, *, now: float) -> list[bytes]:
+        """Seal what may leave now; each item is one websocket message or part of one."""
+        if not self._in_flight:
+            self._written_at = now  # an idle link was not blocked
+        messages: list[bytes] = []
+        parts: list[bytes] = []
+        size = 0
+        for message in self._leaving():
+            if size + len(message) + 2 > MAX_MESSAGE_BYTES:
+                messages.append(b"".join(parts))
+                parts, size = [], 0
+            parts += (len(message).to_bytes(2, "big"), message)
+            size += len(message) + 2
+        if parts:
+            messages.append(b"".join(parts))
+        return messages
+
+    def _leaving(self) -> Iterator[bytes]:
+        while self._handshake_out:
+            yield self._count(self._handshake_out.pop(0))
+        while self._ciphers is not None and (frame := self._next()) is not None:
+            yield self._count(self._ciphers[0].seal(frame))
+
+    def _next(self) -> bytes | None:
+        if self._in_flight >= WINDOW:
+            return None
+        if self._control:
+            return self._control.popleft()
+        if self._live:
+            frame = self._live.popleft()
+            self._live_bytes -= len(frame)
+            return frame
+        if self._bulk and self._in_flight < BULK_WINDOW:
+            frame = self._bulk.popleft()
+            self._bulk_bytes -= len(frame)
+            return frame
+        return None
+
+    def _count(self, message: bytes) -> bytes:
+        self._in_flight += len(message) + 2
+        return message
+
+    def drained(self, nbytes: int, *, now: float) -> None:
+        """The shell has written `nbytes`."""
+        self._in_flight = max(0, self._in_flight - nbytes)
+        self._written_at = now
+
+    def blocked(self, *, now: float) -> bool:
+        """Whether the peer has read nothing for too long."""
+        return self._in_flight > 0 and now >= self._written_at + BLOCKED_AFTER
+
+    def stale(self, *, now: float) -> bool:
+        """Whether the peer has been silent so long that a new link to it is worth more."""
+        return now >= self.heard + STALE_AFTER
+
+    def silent_too_long(self, *, now: float) -> bool:
+        """Whether a ping went unanswered, or the link did not open in time."""
+        if not self.live:
+            return now >= self.opened + OPEN_WITHIN
+        return self.ping_sent is not None and now >= max(self.ping_sent, self.heard) + DROP_AFTER
+
+    def ponged(self, *, now: float) -> float | None:
+        """The peer has answered a ping; return the round trip in ms, None if there was no ping."""
+        if self.ping_sent is None:
+            return None
+        self.rtt_ms = (now - self.ping_sent) * 1000
+        self.ping_sent, self.next_ping = None, now + PING_EVERY
+        return self.rtt_ms
+
+    def ping_due(self, *, now: float) -> bool:
+        """Whether to ask the peer whether it is there."""
+        return self.live and self.ping_sent is None and now >= self._ping_at
+
+    @property
+    def _ping_at(self) -> float:
+        return min(self.heard + PING_AFTER, self.next_ping)
+
+    @property
+    def deadline(self) -> float:
+        """When this link wants to be looked at."""
+        if not self.live:
+            soon = self.opened + OPEN_WITHIN
+        elif self.ping_sent is None:
+            soon = self._ping_at
+        else:
+            soon = max(self.ping_sent, self.heard) + DROP_AFTER
+        return min(soon, self._written_at + BLOCKED_AFTER) if self._in_flight else soon

@@ -1,0 +1,99 @@
+"""One peer as the mesh sees it: its link, what is to be announced to it, and the sync with it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from node.clock import earliest
+from node.mesh.index import Index
+from node.mesh.link import Link
+from node.mesh.ports import ByIds, ByTime, PeerInfo
+from node.mesh.sync import EVERYTHING, Sync
+from node.wire.frames import MAX_IDS, Hello, IHave, encode
+
+ANNOUNCE_AFTER = 0.02
+"""Seconds that announcements are gathered into one IHAVE."""
+MAX_ANNOUNCED = 8192
+"""Ids waiting to be announced; what does not fit is left to a sync."""
+MAX_FRAMES_AT_ONCE = 8
+"""IHAVEs sent at one go: the control queue is never filled by them."""
+
+
+class Neighbour:
+    """A link and all that belongs to it."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.sync: Sync | None = None
+        self._own_hello: Hello | None = None
+        self._announcements: deque[tuple[bytes, int]] = deque()
+        self._announce_at: float | None = None
+
+    def make_hello(self, hello: Hello) -> Hello:
+        """Remember what we told the peer of ourselves."""
+        self._own_hello = hello
+        return hello
+
+    def go_live(self, hello: Hello, index: Index, *, now: float) -> None:
+        """Both have greeted: from here on frames of every kind may pass."""
+        assert self._own_hello is not None
+        self.link.greeted(hello, now=now)
+        floor_ms = max(hello.floor_ms, self._own_hello.floor_ms)
+        self.sync = Sync(self.link, index, floor_ms=floor_ms)
+
+    def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
+        """Tell the peer soon that we have an envelope."""
+        if len(self._announcements) >= MAX_ANNOUNCED:
+            self._announcements.popleft()
+            if self.sync is not None:
+                self.sync.wish(until_ms=EVERYTHING)
+        self._announcements.append((prefix, hop))
+        if self._announce_at is None:
+            self._announce_at = now + ANNOUNCE_AFTER
+
+    def send_announcements(self, *, now: float) -> None:
+        """Send what was gathered, if it is time."""
+        if self._announce_at is None or now < self._announce_at:
+            return
+        for _ in range(MAX_FRAMES_AT_ONCE):
+            if not self._announcements or not self.link.control_room:
+                break
+            count = min(MAX_IDS, len(self._announcements))
+            page = tuple(self._announcements.popleft() for _ in range(count))
+            self.link.send_control(encode(IHave(page)))
+        self._announce_at = now + ANNOUNCE_AFTER if self._announcements else None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there may be something to send or to read."""
+        return self.link.waits or (self.sync is not None and bool(self.sync.answers.reads))
+
+    def take_reads(self) -> list[tuple[int, ByIds | ByTime]]:
+        """Return the reads that answers to the peer need."""
+        if self.sync is None:
+            return []
+        reads, self.sync.answers.reads = self.sync.answers.reads, []
+        return reads
+
+    def pump(self) -> None:
+        """Let answers go on, now that there is room."""
+        if self.sync is not None:
+            self.sync.answers.pump()
+
+    @property
+    def deadline(self) -> float | None:
+        """When this neighbour wants to be looked at."""
+        return earliest(self.link.deadline, self._announce_at, self.sync.deadline if self.sync else None)
+
+    def info(self, now: float) -> PeerInfo:
+        """Return what the owner is shown of this neighbour."""
+        link = self.link
+        return PeerInfo(
+            peer=link.node_key.hex(),
+            address=link.address or link.remote,
+            direction="out" if link.outbound else "in",
+            rtt_ms=link.rtt_ms,
+            age_s=now - link.opened,
+            copies=link.copies,
+            state="syncing" if self.sync is not None and self.sync.running else "live",
+        )

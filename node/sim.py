@@ -1,0 +1,417 @@
+"""A mesh in one process: whole engines on a virtual clock, with latency, loss, partitions and crashes.
+
+The same seed gives the same run, to the byte: entropy is a BLAKE2b stream, time is a heap of events.
+Frontend authors use it as a fake mesh, our tests as the place where nodes fail
+(docs/architecture.md, "The simulator").
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from node.bridge.ports import (
+    CommandReceived,
+    Deliver,
+    Scope,
+    SessionEnded,
+    SessionStarted,
+    StartReplay,
+)
+from node.chat import commands, events
+from node.clock import Instant
+from node.crypto.keys import Identity
+from node.engine.effects import (
+    AnswerStatus,
+    ChannelRead,
+    Effect,
+    FindMessages,
+    Hold,
+    Input,
+    MessagesFound,
+    Persist,
+    ReadChannel,
+    Woke,
+)
+from node.engine.engine import Engine, Setup
+from node.mesh.ports import (
+    ByIds,
+    CloseLink,
+    Dial,
+    DialFailed,
+    HeldRead,
+    LinkBytes,
+    LinkClosed,
+    LinkDrained,
+    LinkOpened,
+    ReadHeld,
+    SendBytes,
+)
+from node.store.memory import MemoryStore, Snapshot
+
+EPOCH_MS = 1_790_000_000_000
+"""UNIX milliseconds at virtual time zero."""
+READ_LIMIT = 100_000
+
+
+def stream(seed: str) -> Callable[[int], bytes]:
+    """Return an entropy source that is the same for the same seed."""
+    state = {"counter": 0, "pool": b""}
+    key = blake2b(seed.encode(), digest_size=32).digest()
+
+    def draw(size: int) -> bytes:
+        pool: bytes = state["pool"]  # type: ignore[assignment]
+        while len(pool) < size:
+            counter: int = state["counter"]  # type: ignore[assignment]
+            pool += blake2b(counter.to_bytes(8, "big"), key=key).digest()
+            state["counter"] = counter + 1
+        state["pool"] = pool[size:]
+        return pool[:size]
+
+    return draw
+
+
+class SimSession:
+    """A frontend of a simulated node: what it was shown, in order."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen: list[events.Event] = []
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Return the events of one kind."""
+        return [event for event in self.seen if isinstance(event, kind)]
+
+
+@dataclass
+class _Link:
+    """One simulated websocket: the two ends, and when the last bytes each way arrive."""
+
+    ends: tuple[str, str]
+    arrives: dict[str, float] = field(default_factory=dict)
+
+
+class SimNode:
+    """One node: its store survives a crash, its engine does not."""
+
+    def __init__(self, world: Simulation, name: str, setup: Setup) -> None:
+        self.world, self.name, self.setup = world, name, setup
+        self.store = MemoryStore()
+        self.engine: Engine | None = None
+        self.sessions: dict[int, SimSession] = {}
+        self.skew_s = 0.0
+        self.effects_left: int | None = None
+        self.sent_bytes: list[bytes] = []
+        self._woken_for: float | None = None
+        self._next_session = 1
+
+    @property
+    def address(self) -> str:
+        """The address by which others dial it."""
+        return f"ws://{self.name}:1"
+
+    @property
+    def up(self) -> bool:
+        """Say whether it runs."""
+        return self.engine is not None
+
+    def now(self) -> Instant:
+        """Return what its clocks say."""
+        return Instant(self.world.time, EPOCH_MS + round((self.world.time + self.skew_s) * 1000))
+
+    def start(self) -> None:
+        """Start, or start again from what was committed."""
+        self._woken_for = None
+        self.engine = Engine(self.setup, self.store.load(), self.now())
+        self.perform(self.engine.start(self.now()))
+
+    def crash(self) -> None:
+        """Stop between two effects, as `kill -9` would; nothing that was not committed survives."""
+        self.engine = None
+        self.sessions.clear()
+        self.world.cut(self.name)
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the store, to roll back to."""
+        return self.store.snapshot()
+
+    # -- the frontend's side ----------------------------------------------------------------------
+
+    def attach(self, *, plain: bool = True, scope: Scope = "owner", **hello: Any) -> SimSession:
+        """Attach a frontend; `hello` may carry subscribe, resume, consumer."""
+        session = SimSession(self._next_session)
+        self._next_session += 1
+        self.sessions[session.number] = session
+        self.feed(SessionStarted(session.number, scope, "owner", plain, **hello))
+        return session
+
+    def detach(self, session: SimSession) -> None:
+        """Close a frontend."""
+        self.sessions.pop(session.number, None)
+        self.feed(SessionEnded(session.number))
+
+    def call(self, command: commands.Command, session: SimSession | None = None) -> dict[str, Any]:
+        """Do a command and return what its `ok` carries; raises CallError with the code of an `error`."""
+        asked = session or SimSession(0)
+        self.sessions.setdefault(asked.number, asked)
+        place = len(asked.seen)
+        self.feed(CommandReceived(asked.number, command))
+        for event in asked.seen[place:]:
+            if isinstance(event, events.Ok):
+                return event.fields
+            if isinstance(event, events.Error):
+                raise CallError(event.code, event.message)
+        raise CallError("no_answer", commands.name_of(command))
+
+    # -- the shell's side -------------------------------------------------------------------------
+
+    def feed(self, event: Input) -> None:
+        """Give the engine one input and carry its effects out."""
+        if self.engine is not None:
+            self.perform(self.engine.handle(event, now=self.now()))
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry effects out in order, Persist first; stop where a crash was ordered."""
+        for effect in effects:
+            if self.effects_left is not None:
+                self.effects_left -= 1
+                if self.effects_left < 0:
+                    self.effects_left = None
+                    self.crash()
+                    return
+            self._one(effect)
+            if self.engine is None:
+                return
+        self._set_alarm()
+
+    def _one(self, effect: Effect) -> None:
+        match effect:
+            case Persist(writes):
+                self.store.commit(writes)
+            case Hold(sealed):
+                self.store.commit([sealed])
+            case SendBytes(link, data):
+                self.sent_bytes.append(data)
+                self.world.send(self.name, link, data)
+            case CloseLink(link, reason):
+                self.world.close(self.name, link, reason)
+            case Dial(address):
+                self.world.dial(self.name, address)
+            case ReadHeld(ticket, spec):
+                self._read_held(ticket, spec)
+            case ReadChannel(keys):
+                found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT))
+                if found:
+                    self.world.later(self.name, 0.0, ChannelRead(found))
+            case FindMessages(room, mids):
+                known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
+                if known:
+                    self.world.later(self.name, 0.0, MessagesFound(room, known))
+            case Deliver(session, event):
+                if session in self.sessions:
+                    self.sessions[session].seen.append(event)
+            case StartReplay():
+                self._replay(effect)
+            case AnswerStatus(session, req, fields):
+                stats: dict[str, Any] = dict(self.store.stats())
+                if session in self.sessions:
+                    self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
+            case _:
+                pass
+
+    def _read_held(self, ticket: int, spec: Any) -> None:
+        if isinstance(spec, ByIds):
+            answer = HeldRead(ticket, tuple(self.store.envelopes_by_id(list(spec.ids16))))
+        else:
+            found, more = self.store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
+            answer = HeldRead(ticket, tuple(found), more)
+        self.world.later(self.name, 0.0, answer)
+
+    def _replay(self, order: StartReplay) -> None:
+        session = self.sessions.get(order.session)
+        if session is None:
+            return
+        logged = self.store.events_after(order.after_seq, READ_LIMIT)
+        if order.newest is not None:
+            until = order.until_seq or 0
+            kept = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+            session.seen += [events.decode_json(body) for body in kept[-order.newest :]]
+            return
+        session.seen += [events.decode_json(body) for _, body in logged]
+        last = logged[-1][0] if logged else order.after_seq
+        session.seen.append(events.CaughtUp(seq=last))
+
+    def _set_alarm(self) -> None:
+        assert self.engine is not None
+        deadline = self.engine.deadline
+        if deadline is not None and deadline != self._woken_for:
+            self._woken_for = deadline
+            self.world.wake(self.name, max(deadline, self.world.time))
+
+
+class CallError(Exception):
+    """A command of a simulated frontend was refused."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Simulation:
+    """Nodes, links and a clock; everything that happens is an event in a heap."""
+
+    def __init__(self, seed: str = "0", *, latency: tuple[float, float] = (0.005, 0.03)) -> None:
+        self.time = 0.0
+        self.latency = latency
+        self.nodes: dict[str, SimNode] = {}
+        self.loss = 0.0
+        self._seed = seed
+        self._entropy = stream(f"world {seed}")
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._links: dict[int, _Link] = {}
+        self._next_link = 1
+        self._groups: list[frozenset[str]] = []
+
+    def random(self) -> float:
+        """Return the world's next random number, 0 to 1."""
+        return int.from_bytes(self._entropy(6), "big") / (1 << 48)
+
+    def add(
+        self, name: str, *, peers: Iterable[str] = (), relay: bool = False
+    ) -> SimNode:
+        """Add a node that dials the named ones."""
+        entropy = stream(f"{self._seed} {name}")
+        setup = Setup(
+            identity=Identity.generate(entropy, EPOCH_MS // 86_400_000),
+            boot_id="simulated",
+            boot_nonce=entropy(8),
+            entropy=entropy,
+            name=name,
+            roles=frozenset({"relay", "hold"} if relay else {"hold"}),
+            addresses=(f"ws://{name}:1",),
+            peers=tuple(f"ws://{peer}:1" for peer in peers),
+        )
+        node = SimNode(self, name, setup)
+        self.nodes[name] = node
+        node.start()
+        return node
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def at(self, moment: float, act: Callable[[], None]) -> None:
+        """Let something happen at a moment of virtual time."""
+        self._order += 1
+        heapq.heappush(self._heap, (moment, self._order, act))
+
+    def later(self, name: str, delay: float, event: Input) -> None:
+        """Give a node an input after a delay, if it still runs as it does now."""
+        engine = self.nodes[name].engine
+
+        def act() -> None:
+            if self.nodes[name].engine is engine:
+                self.nodes[name].feed(event)
+
+        self.at(self.time + delay, act)
+
+    def wake(self, name: str, moment: float) -> None:
+        """Wake a node at its deadline."""
+        engine = self.nodes[name].engine
+
+        def act() -> None:
+            node = self.nodes[name]
+            if node.engine is engine and node.engine is not None:
+                deadline = node.engine.deadline
+                if deadline is not None and deadline <= self.time:
+                    node.feed(Woke())
+
+        self.at(moment, act)
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.run_until(lambda: False, seconds)
+
+    def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Run until something holds; False if it did not within so many virtual seconds."""
+        end = self.time + seconds
+        while not done():
+            if not self._heap or self._heap[0][0] > end:
+                self.time = end
+                return done()
+            self.time, _, act = heapq.heappop(self._heap)
+            act()
+        return True
+
+    # -- the network ------------------------------------------------------------------------------
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Part the nodes into groups that cannot reach each other; links between them break."""
+        self._groups = [frozenset(group) for group in groups]
+        for link, ends in list(self._links.items()):
+            if not self._reach(*ends.ends):
+                self._break(link, "partition")
+
+    def heal(self) -> None:
+        """Let everybody reach everybody again."""
+        self._groups = []
+
+    def _reach(self, a: str, b: str) -> bool:
+        return not self._groups or any(a in group and b in group for group in self._groups)
+
+    def dial(self, name: str, address: str) -> None:
+        """Open a link to an address, if its node runs and can be reached."""
+        peer = self.nodes.get(address.removeprefix("ws://").partition(":")[0])
+        if peer is None or not peer.up or not self._reach(name, peer.name):
+            self.later(name, self._delay(), DialFailed(address, "refused"))
+            return
+        link, self._next_link = self._next_link, self._next_link + 1
+        self._links[link] = _Link((name, peer.name))
+        self.later(name, self._delay(), LinkOpened(link, True, address, address))
+        self.later(peer.name, self._delay(), LinkOpened(link, False, "", f"{name}:1"))
+
+    def _delay(self) -> float:
+        low, high = self.latency
+        return low + (high - low) * self.random()
+
+    def send(self, name: str, link: int, data: bytes) -> None:
+        """Carry bytes to the other end, in order; a lost packet breaks the link, as TCP would in the end."""
+        wire = self._links.get(link)
+        if wire is None:
+            return
+        if self.loss and self.random() < self.loss:
+            self._break(link, "loss")
+            return
+        other = wire.ends[1] if wire.ends[0] == name else wire.ends[0]
+        moment = max(self.time + self._delay(), wire.arrives.get(other, 0.0))
+        wire.arrives[other] = moment
+        self.later(name, 0.0, LinkDrained(link, len(data)))
+        engine = self.nodes[other].engine
+
+        def arrive() -> None:
+            if link in self._links and self.nodes[other].engine is engine:
+                self.nodes[other].feed(LinkBytes(link, data))
+
+        self.at(moment, arrive)
+
+    def close(self, name: str, link: int, reason: str) -> None:
+        """Close a link from one end, after what was sent on it has arrived."""
+        wire = self._links.get(link)
+        if wire is None:
+            return
+        other = wire.ends[1] if wire.ends[0] == name else wire.ends[0]
+        self.at(max(self.time, wire.arrives.get(other, 0.0)), lambda: self._break(link, reason))
+
+    def _break(self, link: int, reason: str) -> None:
+        wire = self._links.pop(link, None)
+        if wire is not None:
+            for name in wire.ends:
+                self.later(name, 0.0, LinkClosed(link, reason))
+
+    def cut(self, name: str) -> None:
+        """Break every link of a node that is gone."""
+        for link, wire in list(self._links.items()):
+            if name in wire.ends:
+                self._break(link, "gone")

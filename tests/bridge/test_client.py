@@ -1,0 +1,99 @@
+"""The SDK against the bridge, over both of its ways in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from node.bridge.ports import (
+    CredentialsChanged,
+    EndSession,
+    SessionStarted,
+    Subscription,
+    TokenRecord,
+    hash_token,
+)
+from node.client import Client
+from node.errors import Refused
+from tests.bridge.fake_engine import ADMIN, EPOCH, ROOM, Bridge
+
+
+async def test_a_home_says_where_its_node_is(bridge: Bridge, tmp_path: Path) -> None:
+    runtime = {"bridge": {"host": "127.0.0.1", "port": bridge.port}, "socket": str(bridge.path)}
+    (tmp_path / "runtime.json").write_text(json.dumps(runtime))
+    async with Client.connect(home=tmp_path, subscribe={"events": []}) as client:
+        assert client.hello["log_epoch"] == EPOCH
+        assert await client.call("user_message", room=ROOM, message="hi") == {"id": ROOM, "ts_ms": 1}
+    (tmp_path / "runtime.json").write_text(json.dumps({**runtime, "socket": None}))
+    (tmp_path / "token").write_text(ADMIN + "\n")
+    async with Client.connect(home=tmp_path) as client:
+        assert await client.call("room_list") == {}
+    started = [i for i in bridge.engine.inputs if isinstance(i, SessionStarted)]
+    assert [s.plain for s in started] == [False, False]
+    assert started[0].subscribe == Subscription(frozenset(), None)
+
+
+async def test_no_node_is_said_as_such(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        async with Client.connect(home=tmp_path):
+            pass
+    assert caught.value.code == "not_running"
+    (tmp_path / "runtime.json").write_text('{"bridge":{"host":"127.0.0.1","port":1},"socket":"/nowhere"}')
+    with pytest.raises(Refused) as caught:
+        async with Client.connect(home=tmp_path):
+            pass
+    assert caught.value.code == "not_running"
+
+
+async def test_refusals_keep_their_code_field_and_extras(bridge: Bridge) -> None:
+    async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=ADMIN) as client:
+        with pytest.raises(Refused) as caught:
+            await client.call("user_message", room=ROOM)
+        assert (caught.value.code, caught.value.field) == ("invalid", "message")
+        with pytest.raises(Refused) as caught:
+            await client.call("made_up")
+        assert caught.value.code == "unknown_event"
+    with pytest.raises(Refused) as caught:
+        async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token="x" * 43):
+            pass
+    assert caught.value.code == "unauthorized"
+
+
+async def test_events_go_on_after_the_connection_was_lost(bridge: Bridge) -> None:
+    async with Client.connect(socket=str(bridge.path)) as client:
+        stream = client.events(reconnect=True)
+        bridge.engine.say("one")
+        assert (await anext(stream))["message"] == "one"
+        bridge.server.perform(EndSession(1, 4008, "slow"))
+        waiting = asyncio.create_task(asyncio.wait_for(anext(stream), 5))
+        while bridge.engine.sessions:
+            await asyncio.sleep(0.01)
+        bridge.engine.say("two")
+        assert (await waiting)["message"] == "two"
+        assert (await anext(stream))["event"] == "caught_up"
+        bridge.engine.say("three")
+        assert (await anext(stream))["seq"] == 3
+
+
+async def test_without_reconnect_the_loss_ends_events_and_calls(bridge: Bridge) -> None:
+    async with Client.connect(socket=str(bridge.path)) as client:
+        bridge.server.perform(EndSession(1, 1012, "stop"))
+        with pytest.raises(Refused) as caught:
+            await anext(client.events())
+        assert caught.value.code == "connection_lost"
+        with pytest.raises(Refused) as caught:
+            await client.call("room_list")
+        assert caught.value.code == "connection_lost"
+
+
+async def test_a_revoked_token_is_not_tried_again(bridge: Bridge) -> None:
+    child = "c" * 43
+    bridge.server.perform(CredentialsChanged((TokenRecord("bot", "chat", hash_token(child), 0),), ()))
+    async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=child) as client:
+        bridge.server.perform(CredentialsChanged((), ()))
+        with pytest.raises(Refused) as caught:
+            await anext(client.events(reconnect=True))
+        assert caught.value.code == "unauthorized"

@@ -1,0 +1,45 @@
+"""Objects in parts: any order, any repeats, nothing but the whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.chat.objects import MAX_PARTS, PART_BYTES, Assembly, split
+from node.errors import CryptoFault, DecodeError
+from node.wire import codec
+
+
+@given(st.integers(1, 5 * PART_BYTES), st.randoms())
+def test_parts_in_any_order_give_the_content_back_once(size: int, rng: object) -> None:
+    content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    parts = split(content)
+    rng.shuffle(parts)  # type: ignore[attr-defined]
+    assembly = Assembly()
+    results = [assembly.take(part) for part in parts]
+    assert [r for r in results if r is not None] == [content]
+
+
+def test_a_part_that_was_changed_spoils_the_object_and_nothing_is_given_out() -> None:
+    first, second = split(bytes(PART_BYTES + 1))
+    fields = codec.unpack(second)
+    fields[4] = b"\1"
+    assembly = Assembly()
+    assert assembly.take(first) is None
+    with pytest.raises(CryptoFault):
+        assembly.take(codec.pack(fields))
+
+
+@pytest.mark.parametrize(("index", "count"), [(0, 0), (1, 1), (0, MAX_PARTS + 1)])
+def test_impossible_numbers_are_refused(index: int, count: int) -> None:
+    with pytest.raises(DecodeError):
+        Assembly().take(codec.pack([7, bytes(32), index, count, b"x"]))
+
+
+def test_unfinished_objects_are_bounded() -> None:
+    assembly = Assembly()
+    for number in range(400):
+        assembly.take(codec.pack([7, number.to_bytes(32, "big"), 0, 2, bytes(PART_BYTES)]))
+    held = sum(len(c) for parts in assembly._parts.values() for c in parts.values())
+    assert held <= 4 * 1024 * 1024
