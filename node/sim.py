@@ -155,8 +155,7 @@ class SimNode:
 
     def call(self, command: commands.Command, session: SimSession | None = None) -> dict[str, Any]:
         """Do a command and return what its `ok` carries; raises CallError with the code of an `error`."""
-        asked = session or SimSession(0)
-        self.sessions.setdefault(asked.number, asked)
+        asked = session or self.sessions.setdefault(0, SimSession(0))
         place = len(asked.seen)
         self.feed(CommandReceived(asked.number, command))
         for event in asked.seen[place:]:

@@ -132,10 +132,10 @@ class InviteBook:
             if not invite.live:
                 continue
             moment = self._moment(invite)
-            if moment is not None and now.mono >= moment:
-                moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
-            elif invite.state == OFFERED and now.wall_ms >= invite.expires_ms:
+            if invite.state == OFFERED and now.wall_ms >= invite.expires_ms:
                 moments.append((invite, "expired"))
+            elif moment is not None and now.mono >= moment:
+                moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
         return moments
 
     def open_incoming(self) -> list[Invite]:

@@ -192,8 +192,7 @@ class Joins:
             invite_id=request.invite_id,
             join_req_hash=request.req_hash,
         )
-        op = room.author(turn, body)
-        room.post_op(turn, op, under)
+        room.author(turn, body, under)
         new, _ = room.rekey(turn, REASON_ROSTER)
         room.save(turn)
         self._welcome(turn, room, request, new, frontier)

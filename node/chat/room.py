@@ -139,11 +139,18 @@ class Room:
         room.save(turn)
         return room
 
-    def author(self, turn: Turn, body: OpBody) -> Op:
-        """Sign an op of ours on top of everything known, and apply it."""
+    def author(self, turn: Turn, body: OpBody, under: Epoch) -> Op:
+        """Sign an op of ours on top of everything known, apply it, and send it as a room message.
+
+        It goes under the epoch that was the sending one before it, with the view that was before it: those
+        who read it cannot know it yet.
+        """
+        view16 = self.log.view16
         op = self.log.next_op(self.me.identity, body, ts_ms=turn.mesh_ms)
         self.log.add(op)
         self.store_op(turn, op)
+        carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
+        self._seal(turn, under, Kind.OP, carrier, view16=view16)
         return op
 
     def take_op(self, turn: Turn, op: Op) -> None:
@@ -155,15 +162,9 @@ class Room:
         """Store one op of the log."""
         turn.put(Table.OPS, self.room_id + op.op_id, op.raw)
 
-    def post_op(self, turn: Turn, op: Op, under: Epoch) -> None:
-        """Send an op as a room message under the epoch that was the sending one before it."""
-        self._seal(turn, under, Kind.OP, Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw))
-
     def act(self, turn: Turn, body: OpBody, *, rekey: bool) -> Op:
         """Author an op, post it, and make the new epoch in the same turn if it takes one."""
-        under = self.sending(turn)
-        op = self.author(turn, body)
-        self.post_op(turn, op, under)
+        op = self.author(turn, body, self.sending(turn))
         if rekey:
             self.rekey(turn, REASON_ROSTER)
         self.save(turn)
@@ -179,8 +180,7 @@ class Room:
         """Leave: the cut includes the message that carries the leave itself."""
         under = self.sending(turn)
         cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
-        op = self.author(turn, Leave(cut))
-        self.post_op(turn, op, under)
+        self.author(turn, Leave(cut), under)
         self.state = LEFT
         self.save(turn)
 
@@ -210,7 +210,9 @@ class Room:
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
 
-    def _seal(self, turn: Turn, under: Epoch, kind: Kind, payload: Payload) -> None:
+    def _seal(
+        self, turn: Turn, under: Epoch, kind: Kind, payload: Payload, *, view16: bytes | None = None
+    ) -> None:
         assert under.send is not None
         under.send, inner = roommsg.seal(
             under.send,
@@ -218,7 +220,7 @@ class Room:
             room_id=self.room_id,
             epoch16=under.epoch16,
             device_id=self.me.device_id,
-            view16=self.log.view16,
+            view16=self.log.view16 if view16 is None else view16,
             payload=payload.encode(),
             dsk_sk=self.me.identity.dsk_sk,
             entropy=turn.entropy,

@@ -189,8 +189,7 @@ def apply(state: State, op: Op, card: Card | None) -> None:
         case Leave():
             _depart(state, op, op.author, removed=False)
         case Remove(account=account):
-            if account in state.members:
-                _depart(state, op, account, removed=True)
+            _depart(state, op, account, removed=True)
         case RoleChange(account, role):
             state.members[account] = replace(state.members[account], role=role)
         case Delete():
@@ -251,8 +250,8 @@ def _remove_objection(state: State, author: Member, account: bytes, *, late: boo
     target, gone = state.members.get(account), state.departed.get(account)
     if target is not None:
         role = target.role
-    elif late and gone is not None:
-        role = gone.role
+    elif late:
+        role = Role.MEMBER if gone is None else gone.role
     else:
         return "that account is not a member"
     return None if author.role > role else "only someone above a member can remove it"
@@ -324,7 +323,10 @@ def _open_invite(state: State, op: Op, body: Invite) -> None:
 
 def _depart(state: State, op: Op, account: bytes, *, removed: bool) -> None:
     """Take a member out; the invites of one who was put out close with it, for it knows their seeds."""
-    role = state.members.pop(account).role
+    member = state.members.pop(account, None)
+    if member is None and account in state.departed:
+        return
+    role = Role.MEMBER if member is None else member.role
     state.departed[account] = Departure(role, len(state.applied), removed, op.op_id)
     if removed:
         for invite in [i for i in state.invites.values() if i.author == account and not i.revoked]:

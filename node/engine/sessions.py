@@ -18,6 +18,7 @@ PLAIN_BACKLOG = 200
 def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     """A frontend attached: greet it, replay what it asks for, show it the open invites."""
     state = desk.state
+    desk.inviting.due(turn)
     state.sessions[session.session] = session
     if session.plain:
         desk.after.append(

@@ -153,7 +153,8 @@ class Restorer:
         state.rooms.inboxes[row.room_id] = RoomInbox(room)
 
     def _log(self, inbox: RoomInbox, room_id: bytes) -> None:
-        stored = [ops.parse_op(data) for key, data in self.rows[Table.OPS].items() if key.startswith(room_id)]
+        rows = [data for key, data in self.rows[Table.OPS].items() if key.startswith(room_id)]
+        stored = [ops.parse_op(unpack_row(data, bytes)) for data in rows]
         for op in sorted(stored, key=lambda op: op.lamport):
             inbox.restore_op(op)
 

@@ -71,6 +71,7 @@ class Link:
         self.opened = self.heard = now
         self.copies = 0
         self.malformed = 0
+        self.deaf = False
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
@@ -141,12 +142,12 @@ class Link:
         self.phase = Phase.GREETING
         return True
 
-    def send_control(self, frame: bytes) -> bool:
-        """Queue a short frame ahead of all others; False if the peer reads none of them."""
+    def send_control(self, frame: bytes) -> None:
+        """Queue a short frame ahead of all others; the link is `deaf` when the peer reads none of them."""
         if len(self._control) >= MAX_CONTROL:
-            return False
-        self._control.append(frame)
-        return True
+            self.deaf = True
+        else:
+            self._control.append(frame)
 
     @property
     def control_room(self) -> bool:

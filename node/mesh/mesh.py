@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from node.clock import HORIZON_DAYS, DAY_MS, Instant, earliest
+from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
-from node.mesh.gossip import FRESH_MS, Gossip, Verdict
-from node.mesh.index import ID_BYTES, Index
+from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.gossip import EARLY_WINDOW_MS
+from node.mesh.index import Index
 from node.mesh.limits import MAX_LINKS, Scores
 from node.mesh.link import MAX_MALFORMED, Link
 from node.mesh.meshclock import MeshClock
@@ -23,7 +24,6 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
-    Arrived,
     ClockSkew,
     CloseLink,
     Connectivity,
@@ -44,19 +44,14 @@ from node.mesh.ports import (
     ReadHeld,
     RemoveAddress,
     SendBytes,
-    SyncFinished,
 )
 from node.mesh.sync import EVERYTHING
-from node.mesh.wants import Wants
 from node.wire import frames
-from node.wire.envelope import EPHEMERAL, Envelope, parse
-from node.wire.frames import Batch, Credit, Days, Gone, Goodbye, Hello, IHave, Leave, Ping, Pong, Push
-from node.wire.frames import Tail, Unknown, Want
+from node.wire.envelope import Envelope
+from node.wire.frames import Goodbye, Hello, Leave, Ping, Pong, Push, Unknown
 
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
-SETTLE_MS = 5_000
-"""What is younger is still on its way by gossip and left out of these rounds."""
 AUTHOR_HOPS = 4
 """Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
 _FULL_RETRY_S = 60
@@ -66,8 +61,8 @@ _REFUSED_RETRY_S = 3600
 class Mesh:
     """All between the engine and the websockets: feed inputs, carry out effects, wake at `deadline`.
 
-    `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` what to tell peers of
-    where we are, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
+    `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
+    peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
     expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
     """
 
@@ -91,9 +86,6 @@ class Mesh:
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
         self._clock = MeshClock(relay="relay" in roles)
-        self._index = Index(known)
-        self._gossip = Gossip(self._index, verify, now=now.mono)
-        self._wants = Wants()
         self._book = Book(self._spread)
         self._scores = Scores()
         self._near: dict[int, Neighbour] = {}
@@ -101,6 +93,8 @@ class Mesh:
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
+        self._index = Index(known)
+        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
 
     @property
     def node_key(self) -> bytes:
@@ -110,7 +104,7 @@ class Mesh:
     @property
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
-        soon = earliest(self._book.deadline, self._wants.deadline, self._sync_at)
+        soon = earliest(self._book.deadline, self._exchange.wants.deadline, self._sync_at)
         for near in self._near.values():
             soon = earliest(soon, near.deadline)
         return soon
@@ -127,7 +121,7 @@ class Mesh:
 
     def mesh_time_ms(self, now: Instant) -> int:
         """Our clock and the correction that the peers suggest, in UNIX milliseconds."""
-        return now.wall_ms + self._clock.correction_ms
+        return self._clock.mesh_ms(now)
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
@@ -139,9 +133,10 @@ class Mesh:
 
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
+        until_ms = self.mesh_time_ms(now) + EARLY_WINDOW_MS
         for near in self._near.values():
             if near.sync is not None:
-                near.sync.wish(until_ms=EVERYTHING)
+                near.sync.wish(until_ms=until_ms)
 
     def forget(self, eids: Iterable[bytes]) -> None:
         """Take envelopes that have expired out of what was accepted; not those that were evicted early."""
@@ -156,8 +151,7 @@ class Mesh:
             case LinkDrained():
                 self._on_drained(event, now)
             case Publish():
-                self._gossip.accept(event.envelope, now=now.mono)
-                self._push(event.envelope, self._entropy(1)[0] % AUTHOR_HOPS, None, now)
+                self._exchange.publish(event.envelope, self._entropy(1)[0] % AUTHOR_HOPS, now)
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():
@@ -176,7 +170,8 @@ class Mesh:
             case _:
                 assert_never(event)
         self._flush(now)
-        effects, self._effects = self._effects, []
+        effects = list(self._effects)
+        self._effects.clear()
         return effects
 
     # links come and go
@@ -225,7 +220,7 @@ class Mesh:
         if self._near.pop(link.number, None) is None:
             return
         self._clock.lost(link.number)
-        self._ask(self._wants.closed(link.number), now)
+        self._exchange.closed(link.number, now)
         if not link.live:
             self._book.failed(link.address, now=now.mono)
             return
@@ -237,7 +232,7 @@ class Mesh:
         return [near.link for near in self._near.values()]
 
     def _on_proven(self, near: Neighbour, now: Instant) -> None:
-        """The peer's key is known: is it one we talk to?"""
+        """The peer's key is known: greet it, unless it is our own or refused."""
         link = near.link
         if link.node_key == self._keys.node_pub:
             self._book.is_ourselves(link.address)
@@ -267,7 +262,7 @@ class Mesh:
             self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
-        self._wants.opened(link.number)
+        self._exchange.wants.opened(link.number)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._hear_clock(near, hello.now_ms, now)
         if not others:
@@ -301,16 +296,16 @@ class Mesh:
         try:
             frame = frames.decode(data)
             match frame:
+                case Push() if near.link.live:
+                    self._exchange.on_push(near, frame, now)
                 case Hello() if not near.link.live:
                     self._on_hello(near, frame, now)
                 case Goodbye():
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._on_push(near, frame, now)
                 case Ping():
-                    self._control(near, Pong(now.wall_ms), now)
+                    near.link.send_control(frames.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
@@ -318,14 +313,21 @@ class Mesh:
                 case Unknown():
                     pass
                 case _:
-                    self._on_catch_up(near, frame, now)
-        except DecodeError:
-            self._on_malformed(near, now)
+                    self._exchange.on_catch_up(near, frame, now)
+        except PeerFault as fault:
+            self._blame(near, fault, now)
 
-    def _on_malformed(self, near: Neighbour, now: Instant) -> None:
-        near.link.malformed += 1
-        refused = self._scores.invalid(near.link.node_key, now=now.mono)
-        if refused or near.link.malformed >= MAX_MALFORMED:
+    def _blame(self, near: Neighbour, fault: PeerFault, now: Instant) -> None:
+        """Count what a peer did wrong on a proven link, and part from it when it is too much."""
+        key = near.link.node_key
+        if isinstance(fault, Unasked):
+            refused = self._scores.violation(key, now=now.mono)
+        else:
+            refused = self._scores.invalid(key, now=now.mono)
+            near.link.malformed += isinstance(fault, DecodeError)
+        if refused:
+            self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
+        elif near.link.malformed >= MAX_MALFORMED:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
@@ -345,135 +347,13 @@ class Mesh:
         if skew is not None:
             self._effects.append(ClockSkew(skew))
 
-    def _on_push(self, near: Neighbour, frame: Push, now: Instant) -> None:
-        env = parse(frame.envelope)
-        near.link.copies += 1
-        match self._judge(near, env, True, now):
-            case Verdict.NEW:
-                self._wants.arrived(env.eid[:ID_BYTES])
-                self._effects.append(Arrived(env, near.link.number))
-                self._push(env, frame.hop + 1, near, now)
-            case Verdict.OLD:
-                self._wants.announced(near.link.number, env.eid[:ID_BYTES])
-                self._ask({near.link.number}, now)
-            case _:
-                pass
-
-    def _judge(self, near: Neighbour, env: Envelope, pushed: bool, now: Instant) -> Verdict:
-        try:
-            return self._gossip.judge(env, mesh_ms=self.mesh_time_ms(now), pushed=pushed, now=now.mono)
-        except PeerFault:
-            if self._scores.invalid(near.link.node_key, now=now.mono):
-                self._leave(near, Leave.REFUSED, "bad signatures", now, retry_s=_REFUSED_RETRY_S)
-            return Verdict.KNOWN
-
-    def _push(self, env: Envelope, hop: int, source: Neighbour | None, now: Instant) -> None:
-        """Pass an envelope on to every live link but those to where it came from."""
-        frame = frames.encode_push(hop, env.raw)
-        ephemeral = env.kind == EPHEMERAL
-        origin = b"" if source is None else source.link.node_key
-        for near in self._near.values():
-            if not near.link.live or near.link.node_key == origin:
-                continue
-            if not near.link.send_live(frame, ephemeral=ephemeral, now=now.mono) and not ephemeral:
-                near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
-
-    # catching up
-
-    def _on_catch_up(
-        self, near: Neighbour, frame: IHave | Want | Days | Tail | Batch | Credit | Gone, now: Instant
-    ) -> None:
-        sync = near.sync
-        assert sync is not None
-        kept = True
-        match frame:
-            case IHave():
-                self._on_ihave(near, frame, now)
-            case Want():
-                kept = sync.answers.on_want(frame.ids)
-            case Days():
-                self._index.expire(self.mesh_time_ms(now))
-                until_ms = self._settled_ms(now) if sync.finished_once else EVERYTHING
-                kept = sync.on_days(frame, until_ms=until_ms, now=now.mono)
-            case Tail():
-                kept = sync.answers.on_tail(frame)
-            case Batch():
-                kept = self._on_batch(near, frame, now)
-            case Credit():
-                sync.answers.on_credit(frame.session, frame.nbytes)
-            case Gone():
-                self._ask(self._wants.gone(near.link.number, frame.ids), now)
-            case _:
-                assert_never(frame)
-        if not kept and self._scores.violation(near.link.node_key, now=now.mono):
-            self._leave(near, Leave.REFUSED, "unasked answers", now, retry_s=_REFUSED_RETRY_S)
-        self._finish(near, now)
-
-    def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
-        for prefix, _ in frame.ids:
-            if not self._gossip.knows(prefix):
-                self._wants.announced(near.link.number, prefix)
-        if near.sync is not None:
-            near.sync.moved(now=now.mono)
-        self._ask({near.link.number}, now)
-
-    def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> bool:
-        number = near.link.number
-        assert near.sync is not None
-        if not near.sync.on_batch(frame, expected=self._wants.expects(number), now=now.mono):
-            return False
-        self._wants.moved(number, now=now.mono)
-        for raw in frame.envelopes:
-            self._on_held_envelope(near, parse(raw), now)
-            if number not in self._near:
-                return True
-        if frame.session == 0 and not frame.more:
-            self._ask({number} | self._wants.answered(number), now)
-        return True
-
-    def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
-        near.link.copies += 1
-        prefix = env.eid[:ID_BYTES]
-        verdict = self._judge(near, env, False, now)
-        self._wants.arrived(prefix)
-        if verdict is not Verdict.NEW:
-            return
-        self._effects.append(Arrived(env, near.link.number))
-        if self.mesh_time_ms(now) - env.ts_ms < FRESH_MS:
-            self._push(env, 1, near, now)
-            return
-        for other in self._near.values():
-            if other.link.live and other.link.node_key != near.link.node_key:
-                other.announce(prefix, 1, now=now.mono)
-
-    def _ask(self, links: set[int], now: Instant) -> None:
-        for number in sorted(links):
-            near = self._near.get(number)
-            if near is not None:
-                for ids in self._wants.to_ask(number, now=now.mono):
-                    self._control(near, Want(ids), now)
-
-    def _finish(self, near: Neighbour, now: Instant) -> None:
-        number = near.link.number
-        if near.sync is not None and number in self._near:
-            for answered in near.sync.finish(idle=self._wants.idle(number), now=now.mono):
-                self._effects.append(SyncFinished(number, answered))
-
-    def _settled_ms(self, now: Instant) -> int:
-        return self.mesh_time_ms(now) - SETTLE_MS
+    # sending
 
     def _on_held(self, event: HeldRead) -> None:
         number, session = self._tickets.pop(event.ticket, (-1, 0))
         near = self._near.get(number)
         if near is not None and near.sync is not None:
             near.sync.answers.on_held(session, event.envelopes, event.more)
-
-    # sending
-
-    def _control(self, near: Neighbour, frame: frames.Frame, now: Instant) -> None:
-        if not near.link.send_control(frames.encode(frame)):
-            self._effects.append(CloseLink(near.link.number, "reads nothing"))
-            self._drop(near, "reads nothing", now)
 
     def _on_drained(self, event: LinkDrained, now: Instant) -> None:
         near = self._near.get(event.link)
@@ -483,6 +363,9 @@ class Mesh:
     def _flush(self, now: Instant) -> None:
         for near in list(self._near.values()):
             self._flush_one(near, now)
+            if near.link.deaf:
+                self._effects.append(CloseLink(near.link.number, "reads nothing"))
+                self._drop(near, "reads nothing", now)
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
@@ -502,11 +385,7 @@ class Mesh:
     def _on_deadline(self, now: Instant) -> None:
         for near in list(self._near.values()):
             self._look_at(near, now)
-        touched = self._wants.overdue(now=now.mono)
-        for number in sorted(touched):
-            if number in self._near:
-                self._finish(self._near[number], now)
-        self._ask(touched, now)
+        self._exchange.on_deadline(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
             self._sync_with_someone(now)
@@ -522,19 +401,19 @@ class Mesh:
         else:
             if link.ping_due(now=now.mono):
                 link.ping_sent = now.mono
-                self._control(near, Ping(now.wall_ms), now)
+                link.send_control(frames.encode(Ping(now.wall_ms)))
             near.send_announcements(now=now.mono)
             if near.sync is not None:
                 self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
-                self._finish(near, now)
+                self._exchange.finish(near, now)
 
     def _sync_with_someone(self, now: Instant) -> None:
         live = [near for near in self._near.values() if near.sync is not None]
         if live:
             chosen = live[int(self._spread() * len(live))]
             assert chosen.sync is not None
-            chosen.sync.wish(until_ms=self._settled_ms(now))
+            chosen.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
             chosen.sync.poll(now=now.mono)
 
     def _dial(self, now: Instant) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from node.clock import Instant
+
 MAX_CORRECTION_MS = 36 * 3_600_000
 """Peers that claim more are not believed: the two days that early envelopes may have are not used up."""
 WARN_MS = 60_000
@@ -31,6 +33,10 @@ class MeshClock:
         self._warn_at = float("-inf")
         self.correction_ms = 0
         self.offset_ms = 0
+
+    def mesh_ms(self, now: Instant) -> int:
+        """Return the mesh time in UNIX milliseconds."""
+        return now.wall_ms + self.correction_ms
 
     def heard(self, link: int, *, theirs_ms: int, ours_ms: int, relay: bool) -> None:
         """Count what a peer's clock showed when ours showed `ours_ms`."""

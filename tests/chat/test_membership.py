@@ -577,11 +577,10 @@ def test_what_a_removed_admin_did_behind_the_removers_back_is_void_with_all_that
     log = ranked_room()
     last = log.ops_in_order()[-1]
     sneaked = beside(log, BEN, add_of(FAY), (last,))
-    removal = later(log, Remove(BEN.account))
     side = replica(log, sneaked)
     hangs = does(side, FAY, add_of(person(7)))
     attack = does(side, FAY, Remove(EVE.account))
-    assert log.knows(removal.op_id)
+    removal = later(log, Remove(BEN.account))
     for ops_ in ((sneaked, hangs, attack), (attack, hangs, sneaked)):
         got = replica(log, *ops_)
         assert accounts(got) == people(ADA, CYD, DOT, EVE)
@@ -652,6 +651,21 @@ def test_an_add_beside_a_removal_does_not_bring_anyone_back() -> None:
     assert facts(left) == facts(right)
     assert left.applied(gone.op_id)
     assert EVE.account not in left.roster.members
+
+
+@pytest.mark.attack("A20")
+def test_ops_that_make_each_other_void_in_turn_end_with_the_removal() -> None:
+    log = ranked_room()
+    gus = person(8)
+    does(log, ADA, add_of(gus, Role.ADMIN))
+    last = log.ops_in_order()[-1]
+    behind = beside(log, BEN, add_of(FAY), (last,))
+    again = beside(log, CYD, add_of(FAY), (last,))
+    side = replica(log, behind)
+    gone = does(side, gus, Remove(FAY.account))
+    later(log, Remove(BEN.account))
+    for order in ((behind, again, gone), (gone, again, behind)):
+        assert FAY.account not in replica(log, *order).roster.members
 
 
 @pytest.mark.attack("A21")

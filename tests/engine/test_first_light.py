@@ -39,6 +39,7 @@ def test_a_third_member_joins_and_reads_from_then_on() -> None:
     world.run(1)
     befriend(world, bob, cat)
     seen = invite(world, bob, cat, room)
+    world.run(2)
     ann.call(c.UserMessage(room=room, message="after"))
     world.run(2)
     cat.call(c.UserMessage(room=room, message="thanks"))

@@ -13,10 +13,14 @@ def befriend(world: Simulation, one: SimNode, other: SimNode) -> None:
     one.call(c.ContactAdd(link=link))
 
     def done() -> bool:
-        names = [one.call(c.ContactList())["contacts"], other.call(c.ContactList())["contacts"]]
-        return all(any(row["state"] == "contact" for row in rows) for rows in names)
+        pairs = ((one, other), (other, one))
+        return all((peer.name, "contact") in _states(node) for node, peer in pairs)
 
     assert world.run_until(done, 10), "contacts did not answer"
+
+
+def _states(node: SimNode) -> set[tuple[str, str]]:
+    return {(row["username"], row["state"]) for row in node.call(c.ContactList())["contacts"]}
 
 
 def invite(world: Simulation, host: SimNode, guest: SimNode, room: str) -> SimSession:

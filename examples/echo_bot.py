@@ -1,0 +1,55 @@
+"""Echo what is said in every room, accept every invite: a whole frontend on the raw bridge.
+
+    gossamer call token_create name=echo scope=chat
+    python examples/echo_bot.py ws://127.0.0.1:7117 token.txt
+
+The token is read from a file or, as `-`, from standard input, so that it is in no process list.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+
+async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
+    """Answer one event of the node."""
+    match event:
+        case {"event": "user_invite", "sender": sender, "room": room}:
+            print(f"{sender} invites us to {room}", flush=True)
+            await say(socket, event="user_invite_response", response="accept", invite=event["invite"])
+        case {"event": "user_message", "self": False, "room": room, "message": text, "id": said}:
+            # The nonce makes a repetition harmless: one message is echoed once, whatever restarts.
+            await say(socket, event="user_message", room=room, message=f"echo: {text}", nonce=f"echo {said}")
+        case {"event": "error", "code": code, "message": why}:
+            print(f"the node refused: {why} ({code})", file=sys.stderr, flush=True)
+
+
+async def say(socket: ClientConnection, **command: Any) -> None:
+    """Send one command."""
+    await socket.send(json.dumps(command))
+
+
+async def main(url: str, token_file: str) -> None:
+    """Connect, again whenever the node was away, and go on where we were."""
+    token = (sys.stdin.readline() if token_file == "-" else Path(token_file).read_text()).strip()
+    headers, resume = {"Authorization": f"Bearer {token}"}, {}
+    async for socket in connect(f"{url}/?hello=1", additional_headers=headers, proxy=None):
+        try:
+            await say(socket, event="hello", client="echo", **resume)
+            async for frame in socket:
+                event = json.loads(frame)
+                await answer(socket, event)
+                if event["event"] == "hello" and not resume:
+                    resume = {"resume": {"epoch": event["log_epoch"], "seq": event["seq"]}}
+                elif "seq" in event and event["event"] != "hello":
+                    resume["resume"]["seq"] = max(event["seq"], resume["resume"]["seq"])
+        except OSError:
+            continue
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:3]))

@@ -1,0 +1,175 @@
+"""What passes between live links: new envelopes on, missing ones asked for (docs/protocol.md sections 5, 6).
+
+Somebody else's envelope goes on to every other live link in the same step in which it came. A link that cannot
+take it is told of it instead, and asks when it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+from node.clock import Instant
+from node.errors import PeerFault
+from node.mesh.gossip import FRESH_MS, Gossip, Verdict
+from node.mesh.index import ID_BYTES, Index
+from node.mesh.meshclock import MeshClock
+from node.mesh.neighbour import Neighbour
+from node.mesh.ports import Arrived, MeshEffect, SyncFinished
+from node.mesh.sync import EVERYTHING
+from node.mesh.wants import Wants
+from node.wire import frames
+from node.wire.envelope import EPHEMERAL, Envelope, parse
+from node.wire.frames import Batch, Credit, Days, Gone, IHave, Push, Tail, Want
+
+SETTLE_MS = 5_000
+"""What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
+
+CatchUp: TypeAlias = IHave | Want | Days | Tail | Batch | Credit | Gone
+
+
+class Unasked(PeerFault):
+    """A peer answered what nobody asked, or asked for more than its share."""
+
+    code = "unasked"
+
+
+class Exchange:
+    """Moves envelopes between the live links in `near`; effects go to the list it shares with the mesh."""
+
+    def __init__(
+        self,
+        index: Index,
+        verify: Callable[[Envelope], None],
+        near: dict[int, Neighbour],
+        clock: MeshClock,
+        effects: list[MeshEffect],
+        *,
+        now: Instant,
+    ) -> None:
+        self.wants = Wants()
+        self._index = index
+        self._gossip = Gossip(index, verify, now=now.mono)
+        self._near = near
+        self._clock = clock
+        self._effects = effects
+
+    def publish(self, env: Envelope, hop: int, now: Instant) -> None:
+        """Send an envelope of our own to every live link."""
+        self._gossip.accept(env, now=now.mono)
+        self._push(env, hop, b"", now)
+
+    def on_push(self, near: Neighbour, frame: Push, now: Instant) -> None:
+        """Take a PUSH; raises PeerFault for an envelope that is malformed or not genuine."""
+        env = parse(frame.envelope)
+        near.link.copies += 1
+        verdict = self._gossip.judge(env, mesh_ms=self._clock.mesh_ms(now), pushed=True, now=now.mono)
+        if verdict is Verdict.NEW:
+            self.wants.arrived(env.eid[:ID_BYTES])
+            self._effects.append(Arrived(env, near.link.number))
+            self._push(env, frame.hop + 1, near.link.node_key, now)
+        elif verdict is Verdict.OLD:
+            self.wants.announced(near.link.number, env.eid[:ID_BYTES])
+            self._ask({near.link.number}, now)
+
+    def _push(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> None:
+        """Pass an envelope to every live link but those to the node it came from."""
+        frame = frames.encode_push(hop, env.raw)
+        ephemeral = env.kind == EPHEMERAL
+        for near in self._near.values():
+            if not near.link.live or near.link.node_key == origin:
+                continue
+            if not near.link.send_live(frame, ephemeral=ephemeral, now=now.mono) and not ephemeral:
+                near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
+
+    def on_catch_up(self, near: Neighbour, frame: CatchUp, now: Instant) -> None:
+        """Take a frame of sync or of asking by id; raises PeerFault, Unasked if it has no place."""
+        sync = near.sync
+        assert sync is not None
+        match frame:
+            case IHave():
+                self._on_ihave(near, frame, now)
+            case Want():
+                _demand(sync.answers.on_want(frame.ids), "too many WANTs")
+            case Days():
+                self._index.expire(self._clock.mesh_ms(now))
+                until_ms = self._clock.mesh_ms(now) - SETTLE_MS if sync.finished_once else EVERYTHING
+                _demand(sync.on_days(frame, until_ms=until_ms, now=now.mono), "DAYS out of turn")
+            case Tail():
+                _demand(sync.answers.on_tail(frame), "TAIL of no round")
+            case Batch():
+                self._on_batch(near, frame, now)
+            case Credit():
+                sync.answers.on_credit(frame.session, frame.nbytes)
+            case Gone():
+                self._ask(self.wants.gone(near.link.number, frame.ids), now)
+            case _:
+                assert_never(frame)
+        self.finish(near, now)
+
+    def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
+        for prefix, _ in frame.ids:
+            if not self._gossip.knows(prefix):
+                self.wants.announced(near.link.number, prefix)
+        if near.sync is not None:
+            near.sync.moved(now=now.mono)
+        self._ask({near.link.number}, now)
+
+    def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> None:
+        number = near.link.number
+        expected = self.wants.expects(number)
+        asked = near.sync is not None and near.sync.on_batch(frame, expected=expected, now=now.mono)
+        _demand(asked, "BATCH that nobody asked for")
+        self.wants.moved(number, now=now.mono)
+        try:
+            for raw in frame.envelopes:
+                self._on_held_envelope(near, parse(raw), now)
+        finally:
+            if not frame.session and not frame.more:
+                self._ask({number} | self.wants.answered(number), now)
+
+    def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
+        """Take an envelope that a peer held for us: checked like any other, then announced."""
+        near.link.copies += 1
+        prefix, mesh_ms = env.eid[:ID_BYTES], self._clock.mesh_ms(now)
+        self.wants.arrived(prefix)
+        if self._gossip.judge(env, mesh_ms=mesh_ms, pushed=False, now=now.mono) is not Verdict.NEW:
+            return
+        self._effects.append(Arrived(env, near.link.number))
+        if mesh_ms - env.ts_ms < FRESH_MS:
+            self._push(env, 1, near.link.node_key, now)
+            return
+        for other in self._near.values():
+            if other.link.live and other.link.node_key != near.link.node_key:
+                other.announce(prefix, 1, now=now.mono)
+
+    def closed(self, number: int, now: Instant) -> None:
+        """A link is gone: what it was asked for, others are asked for."""
+        self._ask(self.wants.closed(number), now)
+
+    def on_deadline(self, now: Instant) -> None:
+        """Pass on the WANTs of links that do not answer."""
+        touched = self.wants.overdue(now=now.mono)
+        for number in sorted(touched):
+            if number in self._near:
+                self.finish(self._near[number], now)
+        self._ask(touched, now)
+
+    def finish(self, near: Neighbour, now: Instant) -> None:
+        """Report the rounds of sync over a link that have ended."""
+        number = near.link.number
+        if near.sync is not None:
+            for answered in near.sync.finish(idle=self.wants.idle(number), now=now.mono):
+                self._effects.append(SyncFinished(number, answered))
+
+    def _ask(self, numbers: set[int], now: Instant) -> None:
+        for number in sorted(numbers):
+            near = self._near.get(number)
+            if near is not None:
+                for ids in self.wants.to_ask(number, now=now.mono):
+                    near.link.send_control(frames.encode(Want(ids)))
+
+
+def _demand(kept: bool, otherwise: str) -> None:
+    if not kept:
+        raise Unasked(otherwise)
