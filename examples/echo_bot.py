@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 
 async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
@@ -21,7 +22,9 @@ async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
         case {"event": "user_invite", "sender": sender, "room": room}:
             print(f"{sender} invites us to {room}", flush=True)
             await say(socket, event="user_invite_response", response="accept", invite=event["invite"])
-        case {"event": "user_message", "self": False, "room": room, "message": text, "id": said}:
+        case {"event": "user_message", "self": False, "room": room, "message": text, "id": said} if (
+            not text.startswith("echo: ")  # another echo bot's: two of them would never end
+        ):
             # The nonce makes a repetition harmless: one message is echoed once, whatever restarts.
             await say(socket, event="user_message", room=room, message=f"echo: {text}", nonce=f"echo {said}")
         case {"event": "error", "code": code, "message": why}:
@@ -33,9 +36,8 @@ async def say(socket: ClientConnection, **command: Any) -> None:
     await socket.send(json.dumps(command))
 
 
-async def main(url: str, token_file: str) -> None:
+async def main(url: str, token: str) -> None:
     """Connect, again whenever the node was away, and go on where we were."""
-    token = (sys.stdin.readline() if token_file == "-" else Path(token_file).read_text()).strip()
     headers, resume = {"Authorization": f"Bearer {token}"}, {}
     async for socket in connect(f"{url}/?hello=1", additional_headers=headers, proxy=None):
         try:
@@ -47,9 +49,10 @@ async def main(url: str, token_file: str) -> None:
                     resume = {"resume": {"epoch": event["log_epoch"], "seq": event["seq"]}}
                 elif "seq" in event and event["event"] != "hello":
                     resume["resume"]["seq"] = max(event["seq"], resume["resume"]["seq"])
-        except OSError:
+        except ConnectionClosed:
             continue
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    at, file = sys.argv[1:3]
+    asyncio.run(main(at, (sys.stdin.readline() if file == "-" else Path(file).read_text()).strip()))

@@ -14,14 +14,14 @@ from node.chat.me import Me
 from node.chat.objects import INNER_MOST, Assembly, split
 from node.chat.people import People
 from node.chat.records import take_record
-from node.chat.room import MEMBER, REASON_ROSTER, Room
+from node.chat.room import MEMBER, Room
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
-from node.crypto.epoch import NewEpoch
+from node.crypto.epoch import REASON_ROSTER, NewEpoch
 from node.crypto.joining import JoinRequest
 from node.crypto.ops import Add
 from node.crypto.welcome import Welcome

@@ -20,7 +20,7 @@ from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
-from node.crypto.epoch import NewEpoch
+from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import Refused
@@ -30,8 +30,6 @@ from node.wire.payload import Payload, Type
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
 """Rooms up to this size rekey at once on an add and carry presence (docs/crypto.md 3.7)."""
-REASON_CREATE, REASON_ROSTER, REASON_AGE = 1, 2, 3
-"""Why an epoch was made; told in its announce."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Room:
 
     def roster_hash(self) -> bytes:
         """Return the hash an epoch for today's roster must carry."""
-        return epochs.roster_hash([m.device_id for m in self.log.roster.members.values()])
+        return self.log.roster.roster_hash
 
     def row(self) -> RoomRow:
         """Return the stored form of what changes with every message."""
@@ -237,7 +235,10 @@ class Room:
         if self.log.deleted:
             raise Refused("room_deleted", "this room was deleted", field="room")
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
-        return held if held is not None else self.rekey(turn, REASON_ROSTER)[1]
+        if held is not None:
+            return held
+        current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
+        return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
 
     def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
         """Make a new epoch for today's roster and announce it on every epoch it descends from."""

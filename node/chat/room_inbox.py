@@ -122,6 +122,8 @@ class RoomInbox:
         chain, plain = roommsg.open_message(chain, msg, day=today)
         payload = decode(plain)
         op = self._carried_op(msg, payload)
+        if payload.leaf is not None:
+            ops.check_leaf(ops.Leaf(*payload.leaf))
         room.epochs.save_recv(turn, held, core.device16, chain)
         if payload.leaf is not None:
             self._renew_leaf(turn, core.device16, payload.leaf)
@@ -280,6 +282,7 @@ class RoomInbox:
         if creator is None:
             raise CryptoFault("epoch by somebody who was not a member")
         epochs.verify_announce(announce, creator.dsk)
+        epochs.check_generation(announce, {e: held.announce.gen for e, held in room.epochs.held.items()})
         if not room.log.allows(announce.creator_device, announce.epoch16, -1, announce.heads):
             raise CryptoFault("epoch made after its author was removed or left")
         devices = sorted(m.device_id for m in roster.members.values())

@@ -47,8 +47,7 @@ _EXIT: Final[Mapping[str, int]] = {
     "room_deleted": CONFLICT,
     "invite_expired": CONFLICT,
     "invite_resolved": CONFLICT,
-    "address_taken": CONFLICT,
-    "home_in_use": CONFLICT,
+    "home_locked": CONFLICT,
 }
 _EXIT_BY_START: Final[Mapping[str, int]] = {
     "unknown_": NOT_FOUND,
@@ -106,7 +105,8 @@ class App:
         found = shutil.which(name)
         if ours.name == name and (found is None or Path(found).resolve() != ours.resolve()):
             name = shlex.quote(str(ours))
-        return f"{name} --home {shlex.quote(self.home)}" if self.home else name
+        chosen = self.home or os.environ.get("GOSSAMER_HOME")
+        return f"{name} --home {shlex.quote(str(self.home_dir))}" if chosen else name
 
     def emit(self, value: object, lines: Iterable[str]) -> None:
         """Print data: `value` as one JSON object under `--json`, else `lines` (made harmless already)."""

@@ -1,7 +1,7 @@
 """What passes between live links: new envelopes on, missing ones asked for (docs/protocol.md sections 5, 6).
 
-Somebody else's envelope goes on to every other live link in the same step in which it came. A link that cannot
-take it is told of it instead, and asks when it can.
+Somebody else's envelope goes on to every other live link in the same step in which it came. A link that
+cannot take it is told of it instead, and asks when it can.
 """
 
 from __future__ import annotations

@@ -296,14 +296,14 @@ class Mesh:
         try:
             frame = frames.decode(data)
             match frame:
-                case Push() if near.link.live:
-                    self._exchange.on_push(near, frame, now)
                 case Hello() if not near.link.live:
                     self._on_hello(near, frame, now)
                 case Goodbye():
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
+                case Push():
+                    self._exchange.on_push(near, frame, now)
                 case Ping():
                     near.link.send_control(frames.encode(Pong(now.wall_ms)))
                 case Pong():

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from node.chat.membership import RoomLog
+import pytest
+
+from node.chat.membership import RoomLog, Unauthorised
 from node.clock import DAY_MS
-from node.crypto import keys, ops
+from node.crypto import joining, keys, ops, prekeys
 from node.crypto.keys import DeviceCert, DeviceList, Identity
-from node.crypto.ops import Add, Leaf, Op, OpBody, Policy, Role
+from node.crypto.ops import (
+    Add,
+    Invite,
+    Leaf,
+    Op,
+    OpBody,
+    Policy,
+    Role,
+)
 from node.crypto.primitives import x25519_public
+from node.errors import PeerFault
 
 TODAY = 20_000
 NOW = TODAY * DAY_MS + 1_000
@@ -101,3 +112,90 @@ def facts(log: RoomLog) -> object:
     order = [op.op_id for op in log.ops_in_order()]
     cuts = {device: log.cut_for(device) for device in (person(n).device for n in range(1, 8))}
     return members, dict(log.invites), log.name, log.policy, applied, order, log.view16, log.heads, cuts
+
+
+ADA, BEN, CYD, DOT, EVE, FAY = (person(n) for n in range(1, 7))
+E0, E1, E2 = b"0" * 16, b"1" * 16, b"2" * 16
+
+
+def accounts(log: RoomLog) -> set[bytes]:
+    return set(log.roster.members)
+
+
+def people(*some: Person) -> set[bytes]:
+    return {who.account for who in some}
+
+
+def invite(number: int = 1, **changes: object) -> Invite:
+    seed = bytes([number]) * 32
+    made = Invite(
+        bytes([number]) * 16, joining.invite_keypair(seed)[0], b"c" * 32, 1, NOW + DAY_MS, Role.GREETER
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def refused(log: RoomLog, author: Person, body: OpBody, kind: type[PeerFault] = Unauthorised) -> None:
+    """Assert that the op is refused and that the log is as it was."""
+    before = facts(log)
+    op = ops.make_op(
+        author.keys,
+        room_id=log.room_id,
+        author_seq=log.next_author_seq(author.account),
+        parents=log.heads,
+        lamport=log.lamport + 1,
+        ts_ms=NOW,
+        body=body,
+    )
+    with pytest.raises(kind):
+        log.add(op)
+    assert facts(log) == before
+    assert not log.knows(op.op_id)
+
+
+def ranked_room(policy: Policy | None = None) -> RoomLog:
+    """Ada created it, Ben is admin, Cyd and Dot greeters, Eve a plain member."""
+    log = new_room(ADA, policy)
+    for who, role in ((BEN, Role.ADMIN), (CYD, Role.GREETER), (DOT, Role.GREETER), (EVE, Role.MEMBER)):
+        does(log, ADA, add_of(who, role))
+    return log
+
+
+def later(log: RoomLog, body: OpBody) -> Op:
+    """Let a greeter and then Ada act: in the order of ops, what an admin does beside both comes first."""
+    does(log, DOT, invite(9))
+    return does(log, ADA, body)
+
+
+def replace_device(who: Person, entropy: object, seq: int = 1) -> Person:
+    """Return the same account on a new device, with a list of that number."""
+    fresh = keys.Identity.generate(entropy, TODAY)  # type: ignore[arg-type]
+    identity = keys.Identity(
+        who.keys.account_seed,
+        fresh.device_seed,
+        fresh.dik_secret,
+        fresh.intro_secret,
+        fresh.node_seed,
+        created_day=TODAY,
+    )
+    cert = keys.make_cert(identity, TODAY, TODAY + 3650)
+    link = bytes(32) if seq == 1 else who.devices.list_hash
+    devices = keys.make_list(identity, seq, link, [cert.cert_hash], [], TODAY)
+    return Person(identity, cert, devices, Leaf(99, who.leaf.public), who.leaf_secret)
+
+
+def request(who: Person, number: int = 1, room: bytes = b"", ts_ms: int = NOW) -> joining.JoinRequest:
+    prekey = prekeys.new_prekey(Random(5).randbytes, 1, TODAY)
+    inner = joining.make_join_request(
+        who.keys,
+        room_id=room,
+        invite_seed=bytes([number]) * 32,
+        invite_id=invite(number).invite_id,
+        cert=who.cert,
+        devices=who.devices,
+        bundle=prekeys.make_bundle(who.keys, 1, prekey),
+        node_record=b"",
+        leaf=who.leaf,
+        name="x",
+        ts_ms=ts_ms,
+    )
+    return joining.parse_join_request(inner, invite(number).invite_pk)

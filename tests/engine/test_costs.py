@@ -1,0 +1,98 @@
+"""What a message costs, counted: the same in a room of two and of two hundred (docs/crypto.md, I10)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from node.bridge.ports import CommandReceived
+from node.chat import commands as c
+from node.chat.room import Room
+from node.chat.turn import Turn
+from node.crypto import keys, primitives
+from node.crypto.keys import Identity
+from node.crypto.ops import Add, Leaf, Role
+from node.engine.effects import Persist
+from node.mesh.ports import SendBytes
+from node.sim import SimNode, stream
+from tests.engine.worlds import trio
+
+COUNTED = (
+    "crypto_secretbox",
+    "crypto_secretbox_open",
+    "crypto_sign",
+    "crypto_sign_open",
+    "crypto_scalarmult",
+)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    counter: Counter[str] = Counter()
+
+    def counted(name: str, real: Any) -> Any:
+        def call(*args: Any) -> Any:
+            counter[name] += 1
+            return real(*args)
+
+        return call
+
+    for name in COUNTED:
+        monkeypatch.setattr(primitives.sodium, name, counted(name, getattr(primitives.sodium, name)))
+    return counter
+
+
+def fill(node: SimNode, room_id: bytes, members: int) -> None:
+    """Let the creator add people who never run: what counts is the roster's size."""
+    assert node.engine is not None
+    room: Room = node.engine.state.rooms.inboxes[room_id].room
+    turn = Turn(node.now(), node.now().wall_ms, node.setup.entropy, node.engine.state.seq)
+    day = node.now().wall_ms // 86_400_000
+    for number in range(members - len(room.log.roster.members)):
+        entropy = stream(f"extra {number}")
+        who = Identity.generate(entropy, day)
+        cert = keys.make_cert(who, day, day + 100)
+        devices = keys.make_list(who, 1, bytes(32), (cert.cert_hash,), (), day)
+        leaf = Leaf(1, primitives.x25519_public(entropy(32)))
+        body = Add(who.account, Role.MEMBER, cert.raw, devices.raw, leaf, f"extra{number}")
+        room.people.meet(turn, who.account, f"extra{number}")
+        room.author(turn, body, room.sending(turn) if number == 0 else next(iter(room.epochs.held.values())))
+    room.rekey(turn, 2)
+
+
+@pytest.mark.parametrize("members", [2, 200])
+def test_sending_costs_two_secretboxes_and_two_signatures_whatever_the_size(
+    members: int, calls: Counter[str]
+) -> None:
+    world, ann, _, _, room = trio(f"cost {members}")
+    room_id = next(iter(ann.engine.state.rooms.inboxes))  # type: ignore[union-attr]
+    if members > 2:
+        fill(ann, room_id, members)
+    ann.call(c.UserMessage(room=room, message="warm up"))
+    calls.clear()
+    assert ann.engine is not None
+    effects = ann.engine.handle(
+        CommandReceived(0, c.UserMessage(room=room, message="x" * 900)), now=ann.now()
+    )
+    assert calls == {"crypto_secretbox": 2, "crypto_sign": 2}
+    persist = effects[0]
+    assert isinstance(persist, Persist)
+    assert len(persist.writes) <= 5
+    assert any(isinstance(effect, SendBytes) for effect in effects)
+
+
+def test_receiving_costs_two_openings_one_verification_and_one_signature(calls: Counter[str]) -> None:
+    world, ann, bob, cat, room = trio("receive")
+    ann.call(c.UserMessage(room=room, message="warm up"))
+    world.run(2)
+    bob.sent_bytes.clear()
+    calls.clear()
+    ann.call(c.UserMessage(room=room, message="hello"))
+    ann_calls = Counter(calls)
+    calls.clear()
+    world.run(0.5)
+    assert ann_calls == {"crypto_secretbox": 2, "crypto_sign": 2}
+    # cat relays with one verification; bob opens two boxes, verifies one signature and signs again to compare
+    assert calls == {"crypto_secretbox_open": 2, "crypto_sign_open": 2, "crypto_sign": 1}
