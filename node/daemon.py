@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -27,7 +28,8 @@ from pathlib import Path
 from node import addresses
 from node.bridge.server import BridgeServer
 from node.clock import Instant, day_of
-from node.config import Settings, is_loopback
+from node.config import Settings
+from node.config import load as load_settings
 from node.crypto.channel import network_id
 from node.crypto.keys import Identity
 from node.crypto.vault import StoreKeys
@@ -35,6 +37,7 @@ from node.engine.effects import Stopping
 from node.engine.engine import Engine, Setup
 from node.errors import Fatal, NodeError
 from node.loop import EngineLoop
+from node.mesh.ports import AddAddress
 from node.mesh.transport import Transport
 from node.store import files, identity
 from node.store.lock import HomeLock
@@ -133,13 +136,7 @@ class Daemon:
 
     async def _run(self, home: Home, on_ready: Ready | None) -> int:
         loop = EngineLoop(home.store, clock)
-        listen = self.settings.listen
-        transport = Transport(
-            loop.submit,
-            listen=None if listen is None else (listen.host, listen.port),
-            tries=1 if listen is None or listen.given else TRIES,
-        )
-        mesh_at = await started(transport.start(), "mesh", listen)
+        transport, mesh_at = await self._listen(loop)
         bridge = BridgeServer(
             loop.submit,
             home.store,
@@ -154,7 +151,11 @@ class Daemon:
         loop.bridge, loop.mesh = bridge, transport
         loop.shred = partial(shred_round, home.store, ShredFile(home.path))
         tries = 1 if self.settings.bridge.given else TRIES
-        bridge_at = await started(bridge.start(tries=tries), "bridge", self.settings.bridge)
+        try:
+            bridge_at = await bridge.start(tries=tries)
+        except OSError as exc:
+            await transport.stop()
+            raise port_taken("bridge", self.settings.bridge, exc) from exc
         await loop.begin(await self._engine(home, mesh_at))
         owner = asyncio.create_task(loop.run(), name="engine")
         self._say_ports(bridge_at, mesh_at)
@@ -164,6 +165,20 @@ class Daemon:
         finally:
             loop.submit(Stopping())
             await self._take_down(loop, owner, bridge, transport)
+
+    async def _listen(self, loop: EngineLoop) -> tuple[Transport, tuple[str, int] | None]:
+        """Open the mesh listener; of a default port that is taken, the next free one."""
+        at = self.settings.listen
+        last = 0 if at is None or at.given else TRIES - 1
+        for step in range(last + 1):
+            where = None if at is None else (at.host, at.port + step if at.port else 0)
+            transport = Transport(loop.submit, listen=where, backlog=loop.mesh_backlog)
+            try:
+                return transport, await transport.start()
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE or step == last:
+                    raise port_taken("mesh", at, exc) from exc
+        raise AssertionError("the loop returns or raises")
 
     async def _engine(self, home: Home, mesh_at: tuple[str, int] | None) -> Engine:
         secret = self.settings.network_key()
@@ -190,6 +205,8 @@ class Daemon:
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
                 running.add_signal_handler(number, loop.stopping.set)
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            running.add_signal_handler(signal.SIGHUP, self._reload, loop)
         stop = asyncio.create_task(loop.stopping.wait(), name="stop")
         greeting = asyncio.create_task(greeted(on_ready), name="greeting")
         try:
@@ -201,6 +218,18 @@ class Daemon:
             for task in (stop, greeting):
                 task.cancel()
             await asyncio.gather(stop, greeting, return_exceptions=True)
+
+    def _reload(self, loop: EngineLoop) -> None:
+        """SIGHUP: read the configuration again; peers and log level take effect at once."""
+        try:
+            fresh = load_settings(self.settings.home)
+        except NodeError as fault:
+            log.error("the configuration was not read again: %s", fault)
+            return
+        logging.getLogger("node").setLevel(fresh.log_level.upper())
+        for address in fresh.peers:
+            loop.submit(AddAddress(address, "configured"))
+        log.info("configuration read again")
 
     async def _take_down(
         self, loop: EngineLoop, owner: asyncio.Task[None], bridge: BridgeServer, transport: Transport
@@ -239,13 +268,10 @@ class Daemon:
         files.replace(home.path / "runtime.json", json.dumps(runtime).encode())
 
 
-async def started(starting: Awaitable[tuple[str, int] | None], what: str, asked: object) -> tuple[str, int]:
-    """Await a listener; a taken port is a Fatal with exit code 7."""
-    try:
-        return await starting  # type: ignore[return-value]
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise Fatal(f"the {what} cannot listen on {asked}: {reason}", code="port_taken", exit_code=7) from exc
+def port_taken(what: str, asked: object, fault: OSError) -> Fatal:
+    """Return the Fatal for a listener that cannot be had; exit code 7."""
+    reason = fault.strerror or str(fault)
+    return Fatal(f"the {what} cannot listen on {asked}: {reason}", code="port_taken", exit_code=7)
 
 
 async def greeted(on_ready: Ready | None) -> None:
@@ -309,6 +335,3 @@ def start_log(home: Path, level: str) -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     root.propagate = False
-
-
-__all__ = ["Daemon", "is_loopback", "run"]

@@ -103,6 +103,10 @@ class EngineLoop:
         """Return how many inputs of frontends wait: the bridge reads no socket beyond its limit."""
         return len(self._frontends)
 
+    def mesh_backlog(self) -> int:
+        """Return how many inputs of the mesh wait: links are not read beyond the transport's limit."""
+        return len(self._others)
+
     @property
     def engine(self) -> Engine:
         """The engine that runs here; there is one from `begin` on."""

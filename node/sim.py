@@ -279,9 +279,7 @@ class Simulation:
         """Return the world's next random number, 0 to 1."""
         return int.from_bytes(self._entropy(6), "big") / (1 << 48)
 
-    def add(
-        self, name: str, *, peers: Iterable[str] = (), relay: bool = False
-    ) -> SimNode:
+    def add(self, name: str, *, peers: Iterable[str] = (), relay: bool = False) -> SimNode:
         """Add a node that dials the named ones."""
         entropy = stream(f"{self._seed} {name}")
         setup = Setup(

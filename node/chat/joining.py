@@ -7,7 +7,7 @@ newest epoch and its slots, so that the newcomer reads from that epoch on and no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
 from node.chat.me import Me
@@ -31,6 +31,8 @@ from node.wire import codec
 
 _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
 MAX_RECORDS = 8
+ASK_AGAIN_MS = 20 * 3_600_000
+"""Before a request's day is over, the hourly look included."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Joining:
     inviter: bytes
     room_name: str
     since_ms: int
+    asked_ms: int
     seed: bytes = field(repr=False)
 
 
@@ -67,6 +70,7 @@ class Joins:
 
     def ask(self, turn: Turn, wish: Joining) -> None:
         """Post our join request on the invite's channel and wait for the welcome there."""
+        wish = replace(wish, asked_ms=turn.mesh_ms)
         leaf = self.me.new_leaf(turn)
         inner = joining.make_join_request(
             self.me.identity,
@@ -86,6 +90,12 @@ class Joins:
         route = self.route(wish)
         turn.watch.append((route, day_of(turn.mesh_ms)))
         turn.post(route.channel, inner)
+
+    def ask_again(self, turn: Turn) -> None:
+        """Ask again where nobody has answered for a day: a request is good for a day only."""
+        for wish in list(self.open.values()):
+            if turn.mesh_ms - wish.asked_ms >= ASK_AGAIN_MS:
+                self.ask(turn, wish)
 
     def give_up(self, turn: Turn, room_id: bytes) -> None:
         """Forget a join that was cancelled."""

@@ -29,6 +29,8 @@ class Profile:
     avatar: str | None = None
     status: str | None = None
     presence_cs: bytes = field(default=b"", repr=False)
+    presence_ms: int = 0
+    presence_stale: bool = False
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,8 @@ class Engine:
             self._next_chores = turn.now.mono + HOUSEKEEPING
             state.channels.roll(day_of(turn.mesh_ms))
             state.contacts.ask_again(turn)
+            state.joins.ask_again(turn)
+            self.desk.inbox.renew_presence(turn)
             state.me.expire_prekeys(turn)
             for inbox in state.rooms.inboxes.values():
                 inbox.room.epochs.retire(turn)

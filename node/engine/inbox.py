@@ -15,7 +15,7 @@ from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
-from node.clock import day_of
+from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
@@ -71,6 +71,8 @@ class Inbox:
         members = set(room.log.roster.members)
         for account in members - before - {self.state.me.account}:
             self.state.presence.watch(account, turn.now.mono)
+        if before - members:
+            self.somebody_left(turn)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
             self.introduce_later(turn, room.room_id)
         for profile in inbox.take_profiles():
@@ -97,6 +99,32 @@ class Inbox:
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
         inbox.room.whisper(turn, Type.PROFILE, body)
+
+    def spread_profile(self, turn: Turn) -> None:
+        """Tell contacts and small rooms what we show of ourselves now."""
+        state = self.state
+        for person in state.people.contacts():
+            if person.state == CONTACT and state.dms.of(person.account):
+                state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
+        for room in state.rooms.rooms():
+            if len(room.log.roster.members) <= SMALL:
+                self.introduce(turn, state.rooms.inboxes[room.room_id])
+
+    def somebody_left(self, turn: Turn) -> None:
+        """Whoever left a small room still has our presence channel: it is to be renewed."""
+        profile = self.state.me.profile
+        if not profile.presence_stale:
+            self.state.me.set_profile(turn, replace(profile, presence_stale=True))
+
+    def renew_presence(self, turn: Turn) -> None:
+        """Renew the presence channel after somebody left, at most daily, and hand the new one out."""
+        profile = self.state.me.profile
+        if profile.presence_stale and turn.now.wall_ms - profile.presence_ms >= DAY_MS:
+            fresh = replace(
+                profile, presence_cs=turn.entropy(32), presence_ms=turn.now.wall_ms, presence_stale=False
+            )
+            self.state.me.set_profile(turn, fresh)
+            self.spread_profile(turn)
 
     def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
         session, payload = self.state.dms.open(turn, route.part, inner)

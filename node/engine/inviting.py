@@ -197,8 +197,9 @@ class Inviting:
             invite.invite_id,
             invite.account,
             invite.room_name,
-            turn.mesh_ms,
-            invite.seed,
+            since_ms=turn.mesh_ms,
+            asked_ms=turn.mesh_ms,
+            seed=invite.seed,
         )
         self.end(turn, invite, "accept")
         self._result(turn, invite, "accept", None)

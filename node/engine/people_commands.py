@@ -124,7 +124,7 @@ def profile_set(desk: Desk, turn: Turn, _session: int, command: c.ProfileSet) ->
     )
     state.me.set_profile(turn, changed)
     state.people.rename_self(old.username, username)
-    _spread(desk, turn)
+    desk.inbox.spread_profile(turn)
     turn.log(
         events.Profile(
             username=username,
@@ -135,13 +135,3 @@ def profile_set(desk: Desk, turn: Turn, _session: int, command: c.ProfileSet) ->
         )
     )
     return profile_get(desk, turn, -1, c.ProfileGet())
-
-
-def _spread(desk: Desk, turn: Turn) -> None:
-    state = desk.state
-    for person in state.people.contacts():
-        if person.state == CONTACT and state.dms.of(person.account):
-            state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
-    for inbox in state.rooms.inboxes.values():
-        if inbox.room in state.rooms.rooms():
-            desk.inbox.introduce(turn, inbox)

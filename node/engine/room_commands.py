@@ -104,6 +104,7 @@ def member_remove(desk: Desk, turn: Turn, _session: int, command: c.MemberRemove
     inbox = desk.state.rooms.inboxes[room.room_id]
     room.remove(turn, account, command.reason or "")
     inbox.gone(turn, account, "removed")
+    desk.inbox.somebody_left(turn)
     return {"room": command.room, "username": desk.state.people.username(account)}
 
 
@@ -115,11 +116,9 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
     room = desk.state.rooms.find(command.room)
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
     item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
+    room.show(turn, [item])
     if isinstance(room, Direct):
-        room.show(turn, [item])
         _reach(desk, turn, room)
-    else:
-        room.show(turn, [item])
     return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
 
 

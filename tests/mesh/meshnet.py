@@ -227,9 +227,9 @@ class Net:
         mine, theirs = next(self._order), next(self._order)
         wire = Wire({mine: node, theirs: other})
         node.wires[mine] = other.wires[theirs] = wire
-        node.put(LinkOpened(mine, True, address, f"203.0.113.{other.seed}:1"))
+        node.put(LinkOpened(mine, True, address, f"8.8.{other.seed}.1:1"))
         if wire.open:
-            other.put(LinkOpened(theirs, False, "", f"203.0.113.{node.seed}:5"))
+            other.put(LinkOpened(theirs, False, "", f"8.8.{node.seed}.1:5"))
 
     def close(self, wire: Wire, reason: str) -> None:
         if not wire.open:

@@ -1,0 +1,256 @@
+"""The shell of the mesh: websockets in, websockets out; it decides nothing (docs/protocol.md section 3).
+
+A task reads each link, another writes it. Writing joins what has gathered meanwhile into one websocket
+message, which the framing of Noise messages allows: fewer system calls exactly when there is much to send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl as tls
+from collections import deque
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import TypeAlias, assert_never
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from node.mesh.link import MAX_MESSAGE_BYTES
+from node.mesh.ports import (
+    CloseLink,
+    Dial,
+    DialFailed,
+    LinkBytes,
+    LinkClosed,
+    LinkDrained,
+    LinkOpened,
+    MeshInput,
+    SendBytes,
+)
+
+Connection: TypeAlias = ClientConnection | ServerConnection
+Performed: TypeAlias = SendBytes | CloseLink | Dial
+
+OPEN_TIMEOUT = 10.0
+"""Seconds for the websocket's own handshake."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that the last bytes of a link get."""
+MAX_QUEUE = 16
+"""Websocket messages read ahead of the engine on one link."""
+MAX_BACKLOG = 512
+"""Inputs waiting for the engine before links are not read any more: the kernel then slows the peers down."""
+BACKLOG_PAUSE = 0.005
+STOP_TIMEOUT = 2.0
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class _Line:
+    """One open websocket: what waits to be written, and whether to close after it."""
+
+    __slots__ = ("close_reason", "connection", "number", "waiting", "wake")
+
+    def __init__(self, number: int, connection: Connection) -> None:
+        self.number = number
+        self.connection = connection
+        self.waiting: deque[bytes] = deque()
+        self.wake = asyncio.Event()
+        self.close_reason: str | None = None
+
+    def take(self) -> bytes:
+        """Return what goes into the next websocket message."""
+        parts = [self.waiting.popleft()]
+        size = len(parts[0])
+        while self.waiting and size + len(self.waiting[0]) <= MAX_MESSAGE_BYTES:
+            size += len(self.waiting[0])
+            parts.append(self.waiting.popleft())
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Transport:
+    """Listens, dials, reads and writes; every fact goes to `submit`, which must not block.
+
+    `listen` is (host, port), port 0 for any; the host `::` takes IPv4 as well. `backlog` says how many inputs
+    the engine has not handled yet. `ssl` serves wss:// instead of ws://. Of `tries` ports from `port` on the
+    first free one is taken.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[MeshInput], None],
+        *,
+        listen: tuple[str, int] | None,
+        ssl: tls.SSLContext | None = None,
+        tries: int = 1,
+        backlog: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._submit = submit
+        self._listen = listen
+        self._ssl = ssl
+        self._tries = tries
+        self._backlog = backlog
+        self._numbers = count(1)
+        self._lines: dict[int, _Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: Server | None = None
+
+    async def start(self) -> tuple[str, int] | None:
+        """Listen, if told to; return the bound (host, port). Raises OSError if the address is not to be had."""
+        if self._listen is None:
+            return None
+        sock = _bind_first(*self._listen, self._tries)
+        self._server = await serve(
+            self._accept,
+            sock=sock,
+            ssl=self._ssl,
+            origins=[None],  # browsers say where they come from, nodes do not: no page talks to the mesh
+            compression=None,
+            max_size=MAX_MESSAGE_BYTES,
+            max_queue=MAX_QUEUE,
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            ping_interval=None,
+            server_header=None,
+        )
+        host, port = sock.getsockname()[:2]
+        return host, port
+
+    async def stop(self) -> None:
+        """Close everything; what is not gone after 2 s is dropped."""
+        if self._server is not None:
+            self._server.close()
+        for line in self._lines.values():
+            line.close_reason = "stopping"
+            line.wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), STOP_TIMEOUT)
+
+    def perform(self, effect: Performed) -> None:
+        """Carry out an effect of the mesh; returns at once."""
+        match effect:
+            case SendBytes(link, data):
+                line = self._lines.get(link)
+                if line is not None and line.close_reason is None:
+                    line.waiting.append(data)
+                    line.wake.set()
+            case CloseLink(link, reason):
+                line = self._lines.get(link)
+                if line is not None and line.close_reason is None:
+                    line.close_reason = reason
+                    line.wake.set()
+            case Dial(address):
+                self._spawn(self._dial(address))
+            case _:
+                assert_never(effect)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _dial(self, address: str) -> None:
+        try:
+            connection = await connect(
+                address,
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                max_queue=MAX_QUEUE,
+                open_timeout=OPEN_TIMEOUT,
+                close_timeout=CLOSE_TIMEOUT,
+                ping_interval=None,
+                user_agent_header=None,
+                proxy=None,
+            )
+        except (OSError, WebSocketException, ValueError) as exc:
+            self._submit(DialFailed(address, str(exc) or type(exc).__name__))
+            return
+        await self._serve_link(connection, address)
+
+    async def _accept(self, connection: ServerConnection) -> None:
+        await self._serve_link(connection, "")
+
+    async def _serve_link(self, connection: Connection, address: str) -> None:
+        line = _Line(next(self._numbers), connection)
+        self._lines[line.number] = line
+        remote = _text(connection.remote_address)
+        self._submit(LinkOpened(line.number, bool(address), address, remote))
+        writer = asyncio.ensure_future(self._write(line))
+        self._tasks.add(writer)
+        writer.add_done_callback(self._tasks.discard)
+        reason = "cancelled"
+        try:
+            reason = await self._read(line)
+        finally:
+            writer.cancel()
+            del self._lines[line.number]
+            self._submit(LinkClosed(line.number, reason))
+            connection.transport.abort()
+
+    async def _read(self, line: _Line) -> str:
+        try:
+            while True:
+                data = await line.connection.recv()
+                if isinstance(data, str):
+                    return "sent text"
+                while self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number is all that is known
+                    await asyncio.sleep(BACKLOG_PAUSE)
+                self._submit(LinkBytes(line.number, data))
+        except (ConnectionClosed, OSError) as exc:
+            return line.close_reason or str(exc) or "closed"
+
+    async def _write(self, line: _Line) -> None:
+        """Write what gathers until told to close; the reader notices the end, whoever brings it about."""
+        with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
+            while line.close_reason is None or line.waiting:
+                if not line.waiting:
+                    line.wake.clear()
+                    await line.wake.wait()
+                    continue
+                data = line.take()
+                if line.close_reason is None:
+                    await line.connection.send(data)
+                else:
+                    await asyncio.wait_for(line.connection.send(data), CLOSE_TIMEOUT)
+                self._submit(LinkDrained(line.number, len(data)))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(line.connection.close(), CLOSE_TIMEOUT)
+        line.connection.transport.abort()
+
+
+def _bind_first(host: str, port: int, tries: int) -> socket.socket:
+    for candidate in range(port, port + tries):
+        try:
+            return _bind(host, candidate)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or candidate == port + tries - 1:
+                raise
+    raise AssertionError("at least one try")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; `::` takes IPv4 too, and falls back to it where there is no IPv6."""
+    if host in ("", "::") and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as exc:
+            if exc.errno not in _NO_IPV6:
+                raise
+    if host in ("", "::"):
+        host = "0.0.0.0"  # noqa: S104 - a node is there to be reached; the handshake keeps strangers out
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return socket.create_server(found[0][4][:2], family=found[0][0])
+
+
+def _text(address: tuple[object, ...]) -> str:
+    host, port = (str(part) for part in address[:2])
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
