@@ -99,7 +99,7 @@ class Transport:
         self._server: Server | None = None
 
     async def start(self) -> tuple[str, int] | None:
-        """Listen, if told to; return the bound (host, port). Raises OSError if the address is not to be had."""
+        """Listen, if told to; return the bound (host, port). Raises OSError if it cannot."""
         if self._listen is None:
             return None
         sock = _bind_first(*self._listen, self._tries)

@@ -31,14 +31,16 @@ class NodeProcess:
         """Start, and wait until bridge and mesh are ready."""
         listen = f"127.0.0.1:{self.mesh_port}"
         bridge = f"127.0.0.1:{self.bridge_port}"
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli", "--home", str(self.home), "run",
-            "--name", self.name, "--bridge", bridge, "--listen", listen, *self.flags,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self.home.parent / f"{self.name}.err").open("ab"),
-            env={**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
+        errors = self.home.parent / f"{self.name}.err"
+        with errors.open("ab") as stderr:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "cli", "--home", str(self.home), "run",
+                "--name", self.name, "--bridge", bridge, "--listen", listen, *self.flags,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                env={**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"},
+            )  # fmt: skip
         pid = self.process.pid
         async with asyncio.timeout(START_SECONDS):
             while True:
