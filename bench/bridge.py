@@ -17,6 +17,7 @@ from node.commandline.processes import NodeProcess, end, start
 
 BODY = 1024
 WINDOW = 256  # messages sent and not yet acknowledged: a frontend that does not wait for each ok
+_NOT_WORK = ("poll", "acquire", "compile", "exec", "marshal", "set_default_verify_paths")  # waiting, starting
 PATIENCE = 120.0  # seconds for any one measurement
 
 
@@ -119,11 +120,11 @@ async def _until(client: Client, kind: str) -> dict[str, str]:
 
 
 def profile(folder: Path, name: str, rows: int = 12) -> list[str]:
-    """Return where a profiled node's time went, by module, its waiting left out."""
+    """Return where a profiled node's time went, by module, its waiting and starting left out."""
     stats = pstats.Stats(str(folder / f"{name}.prof"))
     spent: Counter[str] = Counter()
     for (file, _, function), (_, _, own, _, _) in stats.stats.items():  # type: ignore[attr-defined]
-        if "poll" not in function and "acquire" not in function:
+        if not any(word in function for word in _NOT_WORK):
             spent[_part(file, function)] += own
     total = sum(spent.values()) or 1.0
     return [f"  {share / total:5.1%}  {share:6.2f} s  {part}" for part, share in spent.most_common(rows)]

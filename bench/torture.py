@@ -118,8 +118,19 @@ class Torture:
         print(f"{kills} kills, {len(self.acknowledged)} acknowledged, {len(self.shown)} shown")
         print(f"{len(lost)} lost, {twice} shown twice, {disorder} out of order")
         if lost:
-            print(f"lost: {lost[:20]}")
+            print(f"lost: {', '.join(ranges(lost))}")
         return not (lost or twice or disorder)
+
+
+def ranges(numbers: list[int]) -> list[str]:
+    """Return ascending numbers as runs: `3-7`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return [f"{first}-{last}" for first, last in runs]
 
 
 def main() -> None:

@@ -146,7 +146,6 @@ class Inviting:
             if started.can_answer:
                 self.shown.setdefault(session, []).append(invite_id)
         self._result(turn, invite, "delivered", invite.answer_by.wall_ms)
-        self._tell(turn, invite, "delivered", invite.answer_by.wall_ms)
 
     def event(self, invite: Invite) -> events.UserInvite:
         """Return the `user_invite` of an open invite."""
