@@ -118,7 +118,7 @@ class Client:
         answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self._waiting[req] = answer
         try:
-            await self._ws.send(json.dumps({"event": command, "req": req, **keys}))
+            await self._ws.send(_frame({"event": command, "req": req, **keys}))
             async with asyncio.timeout(timeout):
                 reply = await answer
         except TimeoutError as exc:
@@ -251,6 +251,16 @@ def _announced(url: str) -> str:
 
 def _not_running() -> Refused:
     return Refused("not_running", "no node is running here; start it:  gossamer run", retryable=True)
+
+
+def _frame(command: Event) -> str:
+    """Write a command as JSON; what is not Unicode text (bytes of a terminal, of a file) is refused here."""
+    text = json.dumps(command, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise Refused("invalid", "this is not UTF-8 text") from exc
+    return text
 
 
 def _refused(reply: Event) -> Refused:

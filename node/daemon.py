@@ -35,6 +35,7 @@ from node.crypto.keys import Identity
 from node.crypto.vault import StoreKeys
 from node.engine.effects import Stopping
 from node.engine.engine import Engine, Setup
+from node.engine.node_commands import credentials
 from node.errors import Fatal, NodeError
 from node.loop import EngineLoop
 from node.mesh.ports import AddAddress
@@ -51,7 +52,10 @@ TRIES = 20
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 108 (Linux) or 104 (BSD)."""
 LOG_BYTES, LOG_FILES = 2 * 1024 * 1024, 4
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.5
+"""For frontends and links to take what is queued; the store needs the rest of the five seconds."""
+PRIVATE = 0o077
+"""The umask: whatever is made in the home, a rotated log too, is the owner's alone."""
 Ready = Callable[[], Awaitable[None]]
 
 
@@ -69,13 +73,14 @@ def boot_id() -> str:
         return secrets.token_hex(16)
 
 
-def run(settings: Settings, *, on_ready: Ready | None = None) -> int:
-    """Run a node in the foreground; returns the exit code (docs/operations.md)."""
-    try:
-        return asyncio.run(Daemon(settings).serve(on_ready))
-    except NodeError as fault:
-        print(f"gossamer: {fault}", file=sys.stderr)
-        return getattr(fault, "exit_code", 1)
+def run(settings: Settings, *, on_ready: Ready | None = None, passphrase: bytes | None = None) -> int:
+    """Run a node in the foreground; returns 0 after a clean stop. `passphrase` was typed by the owner.
+
+    Raises:
+        NodeError: If it cannot start, or cannot go on: Fatal has the exit code.
+    """
+    os.umask(PRIVATE)
+    return asyncio.run(Daemon(settings, passphrase).serve(on_ready))
 
 
 @dataclass
@@ -92,8 +97,9 @@ class Home:
 class Daemon:
     """One running node."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, passphrase: bytes | None = None) -> None:
         self.settings = settings
+        self._passphrase = passphrase
         self._home: Home | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -110,8 +116,11 @@ class Daemon:
 
     async def _open(self) -> Home:
         path = self.settings.home
-        await asyncio.to_thread(files.prepare_home, path)
-        lock = await asyncio.to_thread(HomeLock.take, path)
+        try:
+            await asyncio.to_thread(files.prepare_home, path)
+            lock = await asyncio.to_thread(HomeLock.take, path)
+        except OSError as exc:
+            raise Fatal(f"{path} cannot be the home: {exc.strerror}", code="home_unusable") from exc
         try:
             start_log(path, self.settings.log_level)
             owner, master = await asyncio.to_thread(self._owner, path)
@@ -126,7 +135,7 @@ class Daemon:
             raise
 
     def _owner(self, path: Path) -> tuple[Identity, bytes]:
-        phrase = self.settings.passphrase()
+        phrase = self._passphrase or self.settings.passphrase()
         if not identity.exists(path):
             fresh = Identity.generate(os.urandom, day_of(clock().wall_ms))
             stored = identity.create(path, fresh.to_bytes(), passphrase=phrase, entropy=os.urandom)
@@ -135,9 +144,34 @@ class Daemon:
         return Identity.from_bytes(stored.secrets), stored.master
 
     async def _run(self, home: Home, on_ready: Ready | None) -> int:
+        secret = self.settings.network_key()
         loop = EngineLoop(home.store, clock)
         transport, mesh_at = await self._listen(loop)
-        bridge = BridgeServer(
+        engine = await self._engine(home, secret, mesh_at)
+        bridge = self._bridge(home, loop, engine)
+        loop.bridge, loop.mesh = bridge, transport
+        loop.shred = partial(shred_round, home.store, ShredFile(home.path))
+        tries = 1 if self.settings.bridge.given else TRIES
+        try:
+            bridge_at = await bridge.start(tries=tries)
+        except OSError as exc:
+            await transport.stop()
+            raise port_taken("bridge", self.settings.bridge, exc) from exc
+        await loop.begin(engine)
+        owner = asyncio.create_task(loop.run(), name="engine")
+        try:
+            self._heed_signals(loop)
+            self._say_ports(bridge_at, mesh_at)
+            await asyncio.to_thread(self._write_runtime, home, bridge_at, mesh_at)
+            return await self._until_stopped(loop, owner, on_ready)
+        finally:
+            loop.submit(Stopping())
+            await self._take_down(loop, owner, bridge, transport)
+
+    def _bridge(self, home: Home, loop: EngineLoop, engine: Engine) -> BridgeServer:
+        """Make the bridge; it knows child tokens and origins before its first connection."""
+        known = credentials(engine.desk)
+        return BridgeServer(
             loop.submit,
             home.store,
             admin_token=home.token,
@@ -147,24 +181,9 @@ class Daemon:
             entropy=os.urandom,
             clock=clock,
             backlog=loop.backlog,
+            tokens=known.tokens,
+            origins=known.origins,
         )
-        loop.bridge, loop.mesh = bridge, transport
-        loop.shred = partial(shred_round, home.store, ShredFile(home.path))
-        tries = 1 if self.settings.bridge.given else TRIES
-        try:
-            bridge_at = await bridge.start(tries=tries)
-        except OSError as exc:
-            await transport.stop()
-            raise port_taken("bridge", self.settings.bridge, exc) from exc
-        await loop.begin(await self._engine(home, mesh_at))
-        owner = asyncio.create_task(loop.run(), name="engine")
-        self._say_ports(bridge_at, mesh_at)
-        await asyncio.to_thread(self._write_runtime, home, bridge_at, mesh_at)
-        try:
-            return await self._until_stopped(loop, owner, on_ready)
-        finally:
-            loop.submit(Stopping())
-            await self._take_down(loop, owner, bridge, transport)
 
     async def _listen(self, loop: EngineLoop) -> tuple[Transport, tuple[str, int] | None]:
         """Open the mesh listener; of a default port that is taken, the next free one."""
@@ -180,8 +199,7 @@ class Daemon:
                     raise port_taken("mesh", at, exc) from exc
         raise AssertionError("the loop returns or raises")
 
-    async def _engine(self, home: Home, mesh_at: tuple[str, int] | None) -> Engine:
-        secret = self.settings.network_key()
+    async def _engine(self, home: Home, secret: bytes | None, mesh_at: tuple[str, int] | None) -> Engine:
         told = () if mesh_at is None else addresses.reachable(*mesh_at)
         name = self.settings.name or f"user-{home.owner.account.hex()[:4]}"
         setup = Setup(
@@ -198,20 +216,24 @@ class Daemon:
         )
         return Engine(setup, await home.store.load(), clock())
 
-    async def _until_stopped(
-        self, loop: EngineLoop, owner: asyncio.Task[None], on_ready: Ready | None
-    ) -> int:
+    def _heed_signals(self, loop: EngineLoop) -> None:
+        """Stop cleanly, or read the configuration again: from before anybody learns that we run."""
         running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
                 running.add_signal_handler(number, loop.stopping.set)
         with contextlib.suppress(NotImplementedError, AttributeError):
             running.add_signal_handler(signal.SIGHUP, self._reload, loop)
+
+    async def _until_stopped(
+        self, loop: EngineLoop, owner: asyncio.Task[None], on_ready: Ready | None
+    ) -> int:
         stop = asyncio.create_task(loop.stopping.wait(), name="stop")
         greeting = asyncio.create_task(greeted(on_ready), name="greeting")
         try:
             await asyncio.wait({stop, owner}, return_when=asyncio.FIRST_COMPLETED)
             if owner.done():
+                log.critical("the node cannot go on", exc_info=owner.exception())
                 owner.result()
             return 0
         finally:
@@ -239,8 +261,7 @@ class Daemon:
             async with asyncio.timeout(STOP_SECONDS):
                 if healthy:
                     await asyncio.sleep(0.05)
-                await bridge.stop()
-                await transport.stop()
+                await asyncio.gather(bridge.stop(), transport.stop())
         owner.cancel()
         await asyncio.gather(owner, return_exceptions=True)
         if healthy:
@@ -305,7 +326,7 @@ def socket_path(home: Path) -> Path | None:
         return None
     mark = hashlib.blake2b(os.fsencode(home), digest_size=4).hexdigest()
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
+    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK | os.X_OK):
         at = Path(runtime) / f"gossamer-{mark}.sock"
         if len(os.fsencode(at)) <= MAX_SOCKET_PATH:
             return at

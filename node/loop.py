@@ -43,6 +43,7 @@ from node.engine.effects import (
     Woke,
 )
 from node.engine.engine import Engine
+from node.errors import Fatal, StoreFull
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
 from node.store.records import PutEnvelope, Write
 from node.store.sqlite import SqliteStore
@@ -93,6 +94,7 @@ class EngineLoop:
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_SECONDS
         self.shred: Callable[[], Awaitable[bool]] | None = None
+        self._fault: BaseException | None = None
 
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
@@ -122,6 +124,8 @@ class EngineLoop:
         """Own the engine until cancelled; raises what makes going on unsafe."""
         while True:
             await self._sleep()
+            if self._fault is not None:
+                raise self._fault
             batch = self._drain()
             effects: list[Effect] = []
             now = self._clock()
@@ -130,7 +134,10 @@ class EngineLoop:
             deadline = self.engine.deadline
             if deadline is not None and now.mono >= deadline:
                 effects += self.engine.handle(Woke(), now=now)
-            await self._carry_out(effects)
+            try:
+                await self._carry_out(effects)
+            except StoreFull as full:
+                raise self._full(full, batch) from full
             await self._keep_house(now)
 
     async def settle(self) -> None:
@@ -144,6 +151,22 @@ class EngineLoop:
         await asyncio.gather(*self._reads, return_exceptions=True)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _full(self, full: StoreFull, batch: list[Input]) -> Fatal:
+        """Tell every frontend that nothing of this batch was done.
+
+        The engine is ahead of the disk now, so the node has to stop; what it was asked can be asked again.
+        """
+        assert self.bridge is not None
+        text = f"nothing was stored, the node stops: make room on the disk, then start it again ({full})"
+        for event in batch:
+            if isinstance(event, CommandReceived):
+                req = event.command.req
+                failed = events.Error(code=full.code, message=text, retryable=True, req=req)
+                self.bridge.perform(Deliver(event.session, failed))
+        for session in self.engine.state.sessions:
+            self.bridge.perform(Deliver(session, events.Warning(code=full.code, message=text)))
+        return Fatal(text, code=full.code)
 
     async def _sleep(self) -> None:
         if self._frontends or self._others:
@@ -198,10 +221,18 @@ class EngineLoop:
             case ReadHeld() | ReadChannel() | FindMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)
-                task.add_done_callback(self._reads.discard)
+                task.add_done_callback(self._read_done)
             case _:
                 assert self.bridge is not None
                 self.bridge.perform(effect)
+
+    def _read_done(self, task: asyncio.Task[None]) -> None:
+        self._reads.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, StoreFull):
+            fault = self._full(fault, [])
+        self._fault = self._fault or fault
+        self._wake.set()
 
     async def _read(self, effect: ReadHeld | ReadChannel | FindMessages | AnswerStatus) -> None:
         match effect:
@@ -212,9 +243,9 @@ class EngineLoop:
                 await self._write_held()
                 found, more = await self.store.envelopes_by_time(t0, t1, after, most)
                 self.submit(HeldRead(ticket, tuple(found), more))
-            case ReadChannel(keys):
+            case ReadChannel():
                 await self._write_held()
-                await self._read_channel(keys)
+                await self._read_channel(effect)
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
                 self.submit(MessagesFound(room, tuple(known)))
@@ -223,12 +254,12 @@ class EngineLoop:
                 assert self.bridge is not None
                 self.bridge.perform(Deliver(session, events.Ok(req=req, fields={**fields, **stats})))
 
-    async def _read_channel(self, keys: tuple[bytes, ...]) -> None:
-        after: tuple[int, bytes] | None = None
+    async def _read_channel(self, order: ReadChannel) -> None:
+        after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None
         while True:
-            found = await self.store.envelopes_by_rk(keys, READ_PAGE, after)
+            found = await self.store.envelopes_by_rk(order.keys, READ_PAGE, after)
             if found:
-                self.submit(ChannelRead(tuple(found)))
+                self.submit(ChannelRead(tuple(found), order.final))
             if len(found) < READ_PAGE:
                 return
             from node.wire import envelope
@@ -245,10 +276,21 @@ class EngineLoop:
         if self._held_since is not None and (
             now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
         ):
-            await self._write_held()
+            try:
+                await self._write_held()
+            except StoreFull as full:
+                raise self._full(full, []) from full
+        try:
+            await self._clean(now)
+        except StoreFull as full:
+            log.warning("what has expired could not be erased, and will be tried again: %s", full)
+
+    async def _clean(self, now: Instant) -> None:
+        """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
             self._next_expiry = now.mono + EXPIRE_SECONDS
             self.engine.mesh.forget(await self.store.expire(now.wall_ms))
+            self.engine.state.first_seq = self.store.first_seq
         if self.shred is not None and now.mono >= self._next_shred:
             self._next_shred = now.mono + SHRED_SECONDS
             if not await self.shred():

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 import msgspec
 from aiohttp import WSMsgType, web
 
+from node.bridge import intervals
 from node.bridge import session as machine
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
@@ -31,6 +32,7 @@ from node.bridge.ports import (
 from node.bridge.session import Session
 from node.chat import commands, events
 from node.clock import Instant
+from node.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +164,8 @@ class Connection:
 
     def start_replay(self, effect: StartReplay) -> None:
         """Send the log after a position before anything live."""
-        self.outbox.start_replay(effect.after_seq, newest=effect.newest, until=effect.until_seq)
+        at = effect.after_seq
+        self.outbox.start_replay(at, newest=effect.newest, until=effect.until_seq, had=effect.had)
         self._woken()
 
     def read_history(self, effect: ReadHistory) -> None:
@@ -329,11 +332,12 @@ class Connection:
         until = replay.cursor if replay.until is None else replay.until
         found: deque[tuple[int, bytes]] = deque(maxlen=newest)
         cursor = max(replay.cursor, until - NEWEST_WINDOW)
-        while cursor < until:
+        while (cursor := intervals.past(replay.had, cursor)) < until:
             rows = await self.around.reader.events_after(cursor, PAGE)
             if not rows:
                 break
-            found.extend(row for row in rows if row[0] <= until and self._shown(row[1], "user_message"))
+            fresh = [row for row in rows if row[0] <= until and not intervals.holds(replay.had, row[0])]
+            found.extend(row for row in fresh if self._shown(row[1], "user_message"))
             cursor = rows[-1][0]
         for seq, body in found:
             if self.outbox.replay is not replay:
@@ -354,6 +358,9 @@ class Connection:
             bodies, more = await self.around.reader.history(
                 effect.room, effect.before, effect.after, effect.limit
             )
+        except Refused as fault:
+            self.deliver(events.error_of(fault, effect.req))
+            return
         except Exception:
             log.exception("history could not be read")
             text = "the history could not be read; the log says why"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from node.bridge.intervals import Intervals
+
 MAX_EVENTS = 1024
 MAX_BYTES = 4 * 1024 * 1024
 """Queued for one frontend; above either it is slow, and the log on disk is its queue from there on."""
@@ -32,6 +34,7 @@ class Replay:
     newest: int | None = None
     until: int | None = None
     skipped: int = 0
+    had: Intervals = ()
 
 
 class Outbox:
@@ -106,12 +109,14 @@ class Outbox:
         """The frontend has everything up to `seq`, or knows that it starts there."""
         self.position = self.reported = self.announced = seq
 
-    def start_replay(self, after: int, *, newest: int | None = None, until: int | None = None) -> None:
+    def start_replay(
+        self, after: int, *, newest: int | None = None, until: int | None = None, had: Intervals = ()
+    ) -> None:
         """What is queued goes first, then the log after `after`."""
         if self.muted:
             return
         self.anchor(after)
-        self.replay = Replay(after, newest, until)
+        self.replay = Replay(after, newest, until, had=had)
 
     def end_replay(self, seq: int) -> None:
         """The log was read up to `seq`: go live behind it."""

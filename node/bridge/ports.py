@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from node.bridge.intervals import Intervals
 from node.chat import commands, events
 from node.crypto.primitives import plain_digest
 
@@ -99,14 +100,15 @@ class Deliver:
 class StartReplay:
     """Send the log after `after_seq` up to its head, then `caught_up`, then go live without gap or repeat.
 
-    With `newest` (for plain sessions): only the newest that many messages of (after_seq, until_seq], no
-    `caught_up`; `until_seq` is then the log's head as the engine knows it.
+    With `newest` (for plain sessions): only the newest that many messages of (after_seq, until_seq] outside
+    `had`, no `caught_up`; `until_seq` is then the log's head as the engine knows it.
     """
 
     session: int
     after_seq: int
     newest: int | None = None
     until_seq: int | None = None
+    had: Intervals = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ MAX_NAMELESS = 64
 MAX_REFUSED_ORIGINS = 256
 """Refused origins remembered so that each is logged once."""
 RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 
 
 class BridgeServer:
@@ -250,6 +250,9 @@ class BridgeServer:
         if origin in self._refused or len(self._refused) >= MAX_REFUSED_ORIGINS:
             return
         self._refused.add(origin)
+        if origin == "null":
+            log.warning("refused a page without an origin (null); serve it over http, and allow that origin")
+            return
         shown = origin[:200].encode("ascii", "backslashreplace").decode().replace("'", "")
         log.warning("refused a page of origin %s; to allow it: gossamer bridge allow '%s'", shown, shown)
 

@@ -1,7 +1,8 @@
 """Which envelopes are ours: the table from posting key to channel (docs/crypto.md 3.3).
 
 Posting keys change every day, so a channel is known by one key a day, from the day it was made (at most 35
-days ago) to tomorrow; the table rolls on at midnight of mesh time.
+days ago) to tomorrow; the table rolls on at midnight of mesh time. Others tell us secrets of channels, and may
+name one that is somebody else's: a key leads to every channel that has it, so nobody takes another's away.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ class Channels:
     """Every channel this node can open, indexed by the posting keys its envelopes may carry."""
 
     def __init__(self) -> None:
-        self._by_key: dict[bytes, Route] = {}
+        self._by_key: dict[bytes, list[Route]] = {}
         self._keys: dict[tuple[int, bytes, bytes], list[tuple[int, bytes]]] = {}
         self._routes: dict[tuple[int, bytes, bytes], Route] = {}
         self._rolled_to = 0
 
     def find(self, rk: bytes) -> Route | None:
         """Return the channel an envelope with posting key `rk` belongs to, if it is ours."""
-        return self._by_key.get(rk)
+        routes = self._by_key.get(rk)
+        return None if routes is None else routes[0]
+
+    def find_all(self, rk: bytes) -> tuple[Route, ...]:
+        """Return every channel with this posting key, the longest known first."""
+        return tuple(self._by_key.get(rk, ()))
 
     def add(self, route: Route, created_day: int, today: int) -> list[bytes]:
         """Watch a channel; return its posting keys up to tomorrow (none if it was watched already)."""
@@ -43,18 +49,21 @@ class Channels:
         keys = []
         for day in range(max(created_day, today - HORIZON_DAYS), today + 2):
             key = route.channel.rk(day)
-            self._by_key[key] = route
+            self._by_key.setdefault(key, []).append(route)
             keys.append((day, key))
         self._keys[name] = keys
-        self._rolled_to = max(self._rolled_to, today)
         return [key for _, key in keys]
+
+    def keys(self, name: tuple[int, bytes, bytes]) -> tuple[bytes, ...]:
+        """Return the posting keys of a watched channel, by (kind, owner, part)."""
+        return tuple(key for _, key in self._keys.get(name, ()))
 
     def remove(self, kind: int, owner: bytes, part: bytes = b"") -> None:
         """Stop to watch a channel."""
         name = (kind, owner, part)
-        self._routes.pop(name, None)
+        route = self._routes.pop(name, None)
         for _, key in self._keys.pop(name, []):
-            self._by_key.pop(key, None)
+            self._drop(key, route)
 
     def roll(self, today: int) -> None:
         """Add tomorrow's posting keys and forget those beyond the horizon."""
@@ -64,8 +73,13 @@ class Channels:
             keys = self._keys[name]
             for day in range(keys[-1][0] + 1 if keys else today, today + 2):
                 key = route.channel.rk(day)
-                self._by_key[key] = route
+                self._by_key.setdefault(key, []).append(route)
                 keys.append((day, key))
             while keys and keys[0][0] < today - HORIZON_DAYS:
-                self._by_key.pop(keys.pop(0)[1], None)
+                self._drop(keys.pop(0)[1], route)
         self._rolled_to = today
+
+    def _drop(self, key: bytes, route: Route | None) -> None:
+        left = [other for other in self._by_key.pop(key, []) if other is not route]
+        if left:
+            self._by_key[key] = left

@@ -31,7 +31,11 @@ REMEMBER_DAYS = 42
 """Requests and intros are remembered past every horizon and prekey, so a replay makes nothing new."""
 ASK_AGAIN_MS = 7 * 86_400_000
 MAX_REQUESTS = 1_000
-"""Strangers' requests kept in all."""
+"""Strangers' requests kept in all; what a stranger says of itself is kept with them, and only then."""
+MAX_REPLAYED = 20_000
+"""Requests and intros remembered; a bundle is good for a week, so far fewer could be told twice at all."""
+MAX_PEOPLE = 20_000
+"""Persons known: beyond that no new ones come by links and requests, only by rooms."""
 LINK_DAYS = 365
 MAX_TOKENS = 256
 
@@ -116,6 +120,10 @@ class Contacts:
         """Take somebody's link: ask them, unless they are a contact already."""
         if link.account == self.me.account:
             raise Refused("invalid", "this is your own contact link", field="link")
+        try:
+            people.check_agreeable(link.intro_pub)
+        except CryptoFault as fault:
+            raise Refused("bad_link", "the key in this link cannot be used", field="link") from fault
         person = self.people.meet(turn, link.account, name)
         if person.state == CONTACT:
             return person
@@ -170,22 +178,30 @@ class Contacts:
         friend = token is not None or (known is not None and known.state in {CONTACT, ASKED})
         shares = request.token is not None and self._co_member(account, request.token)
         self._check_list(request.cert, request.devices)
+        people.check_agreeable(request.bundle.spk_pub)
+        if known is None and len(self.people.by_account) >= MAX_PEOPLE:
+            raise CryptoFault("too many people are known already")
+        if not (friend or shares):
+            self._keep(turn, request, inner)
+            return
         self._remember(turn, mark)
         person = self._learn(turn, request.name, request.cert, request.devices, request.node_record)
-        if friend or shares:
-            if token is not None:
-                self._use(turn, token)
-            self._answer(turn, person, request, befriend=friend)
-        else:
-            self._keep(turn, person, inner)
+        if token is not None:
+            self._use(turn, token)
+        self._answer(turn, person, request, befriend=friend)
 
-    def _keep(self, turn: Turn, person: Person, inner: bytes) -> None:
-        if person.account not in self.waiting and len(self.waiting) >= MAX_REQUESTS:
-            return
-        self.waiting[person.account] = inner
-        turn.put(Table.REQUESTS, b"w" + person.account, inner)
-        user_id = self.people.user_id(person.account)
-        turn.log(events.ContactRequested(username=person.username, user_id=user_id))
+    def _keep(self, turn: Turn, request: ContactRequest, inner: bytes) -> None:
+        """Keep a stranger's request, one an account, told to the owner once; no address of it is dialled."""
+        account = request.cert.account
+        standing = account in self.waiting
+        if not standing and len(self.waiting) >= MAX_REQUESTS:
+            raise CryptoFault("too many strangers wait already")
+        person = self._learn(turn, request.name, request.cert, request.devices, None)
+        self.waiting[account] = inner
+        turn.put(Table.REQUESTS, b"w" + account, inner)
+        if not standing:
+            user_id = self.people.user_id(account)
+            turn.log(events.ContactRequested(username=person.username, user_id=user_id))
 
     def _answer(self, turn: Turn, person: Person, request: ContactRequest, *, befriend: bool) -> None:
         ek_seed = turn.entropy(32)
@@ -306,9 +322,18 @@ class Contacts:
         today = day_of(turn.now.wall_ms)
         self.replayed[mark] = today
         turn.put(Table.REQUESTS, b"r" + mark, today)
+        if len(self.replayed) > MAX_REPLAYED:
+            self._unremember(turn, next(iter(self.replayed)))
+
+    def expire(self, turn: Turn) -> None:
+        """Forget requests and intros that could not be told twice any more."""
+        today = day_of(turn.now.wall_ms)
         for old in [m for m, day in self.replayed.items() if day + REMEMBER_DAYS < today]:
-            del self.replayed[old]
-            turn.delete(Table.REQUESTS, b"r" + old)
+            self._unremember(turn, old)
+
+    def _unremember(self, turn: Turn, mark: bytes) -> None:
+        del self.replayed[mark]
+        turn.delete(Table.REQUESTS, b"r" + mark)
 
 
 def _name_of(payload: Payload) -> str:

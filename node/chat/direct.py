@@ -6,18 +6,17 @@ ratchet, its order is the same causal one as a room's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node import ids
 from node.chat.dms import Dms
 from node.chat.me import Me
 from node.chat.messages import message_event
 from node.chat.people import People
-from node.chat.timeline import Item, Timeline
+from node.chat.timeline import Item, Timeline, shown_ms
 from node.chat.turn import Turn
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
-from node.errors import DecodeError
 from node.tables import Table
 from node.wire.payload import Payload, Type
 
@@ -94,11 +93,9 @@ class Direct:
 
     def receive(self, turn: Turn, payload: Payload) -> None:
         """Take a text of the other one: show it, or hold it back until what it refers to is here."""
-        if payload.type is not Type.TEXT:
-            raise DecodeError("not a text")
         if self.timeline.seen(payload.mid):
             return
-        item = self._item(self.peer, payload)
+        item = self._item(self.peer, replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms)))
         shown = self.timeline.offer(item, now=turn.now.mono, linked=1)
         if item.mid in self.timeline.waiting:
             turn.put(Table.PENDING, b"t" + self.room_id + item.mid, item)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from node.chat.behind import PATIENCE
 from node.chat.channels import Route
 from node.chat.turn import Turn, pack_row
 from node.clock import day_of
 from node.crypto import ratchet
 from node.crypto.channel import Channel, ChannelKind
 from node.crypto.ratchet import Ratchet
-from node.errors import Refused
+from node.errors import CryptoFault, Refused
 from node.tables import Table
 from node.wire.payload import Payload, decode
 
@@ -123,9 +124,17 @@ class Dms:
             turn.delete(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"))
             self.send(turn, account, decode(queued.payload))
 
-    def open(self, turn: Turn, session_id: bytes, inner: bytes) -> tuple[DmSession, Payload]:
-        """Decrypt one inner of a session; nothing changes unless it opens. Raises PeerFault."""
-        session = self.sessions[session_id]
+    def open(self, turn: Turn, session_id: bytes, inner: bytes) -> tuple[DmSession, Payload] | None:
+        """Decrypt one inner of a session; nothing changes unless it opens. Raises PeerFault.
+
+        None: it is too far ahead to be opened yet, and the turn says so.
+        """
+        session = self.sessions.get(session_id)
+        if session is None:
+            raise CryptoFault("session is gone")
+        if turn.patient and ratchet.ahead(session.ratchet, inner) > PATIENCE:
+            turn.behind.append((int(ChannelKind.DM), session.account, session_id))
+            return None
         today = day_of(turn.now.wall_ms)
         state, plain = ratchet.decrypt(session.ratchet, inner, day=today, entropy=turn.entropy)
         payload = decode(plain)

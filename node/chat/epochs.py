@@ -7,7 +7,8 @@ first message, and leaves the shared one, so that no row can derive what was alr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
 from node.chat.turn import Turn
@@ -24,6 +25,10 @@ EPOCH_DAYS = 7
 EPOCH_MESSAGES = 10_000
 """Messages one device seals under one epoch."""
 MAX_PARENTS = 4
+MAX_EPOCHS = 400
+"""Epochs held a room, about ten a day: fewer than a cut can list, so that who makes them can be put out."""
+MAX_SKIPPED = 20_000
+"""Seeds of messages that have not come, kept in all of a room's epochs: 640 KB."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class ChainRow:
-    """One device's chain in one epoch: ours as `send`, another's as `recv`, or a skipped `run` of it."""
+    """One device's chain in one epoch: ours as `send`, another's as `recv`, or a skipped `run` of it.
+
+    `hash16` and `view16` are of the message with the highest index: what the next one has to follow.
+    """
 
     room_id: bytes
     epoch16: bytes
@@ -50,6 +58,8 @@ class ChainRow:
     send: SendChain | None = field(default=None, repr=False)
     recv: RecvChain | None = field(default=None, repr=False)
     run: Skipped | None = field(default=None, repr=False)
+    hash16: bytes = b""
+    view16: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Epoch:
         self.idle: dict[bytes, bytes] = {}
         self.recv: dict[bytes, RecvChain] = {}
         self.send: SendChain | None = None
+        self.last: dict[bytes, tuple[bytes, bytes]] = {}
 
     @property
     def route(self) -> Route:
@@ -85,6 +96,11 @@ class Epoch:
         if chain is None and device_id in self.idle:
             chain = RecvChain(self.idle[device_id])
         return chain
+
+    @property
+    def born_ms(self) -> int:
+        """When it was made; not later than it came, so that nobody's word keeps it in use for ever."""
+        return min(self.announce.created_ms, self.row.received_ms)
 
     def highest(self, device_id: bytes) -> int:
         """Return the highest index accepted from a device, -1 if none."""
@@ -99,6 +115,7 @@ class Epochs:
         self.room_id = room_id
         self.device_id = device_id
         self.held: dict[bytes, Epoch] = {}
+        self.skipped = 0
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
@@ -121,6 +138,8 @@ class Epochs:
             if row.recv is not None:
                 own = tuple(runs.get((row.epoch16, row.device_id), ()))
                 held.recv[row.device_id] = chains.joined(row.recv, own)
+                held.last[row.device_id] = (row.hash16, row.view16)
+                self.skipped += held.recv[row.device_id].skipped_count
 
     def restore_idle(self, row: IdleRow) -> None:
         """Take the stored first keys of idle chains back."""
@@ -146,17 +165,34 @@ class Epochs:
         self._save_idle(turn, held)
         self.save_send(turn, held)
         turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))
+        self._bound(turn, held)
         return held
+
+    def _bound(self, turn: Turn, newest: Epoch) -> None:
+        """Let epochs go when there are too many: the oldest of the device that made the most."""
+        while len(self.held) > MAX_EPOCHS:
+            made = Counter(held.announce.creator_device for held in self.held.values())
+            others = [held for held in self.held.values() if held is not newest]
+            going = min(others, key=lambda h: (-made[h.announce.creator_device], h.row.received_ms))
+            self._forget(turn, going)
 
     def save_send(self, turn: Turn, held: Epoch) -> None:
         """Store our own chain of an epoch."""
         row = ChainRow(self.room_id, held.epoch16, self.device_id, send=held.send)
         turn.put(Table.CHAINS, held.epoch16 + self.device_id, row)
 
-    def save_recv(self, turn: Turn, held: Epoch, device_id: bytes, chain: RecvChain) -> None:
-        """Move a device's chain on: its own row, and out of the shared one at its first message."""
+    def save_recv(
+        self, turn: Turn, held: Epoch, device_id: bytes, chain: RecvChain, last: tuple[bytes, bytes]
+    ) -> None:
+        """Move a device's chain on: its own row, and out of the shared one at its first message.
+
+        `last` is (hash16, view16) of the message that moved it.
+        """
         before = held.recv.get(device_id) or RecvChain(b"")
+        chain = self._within(before, chain)
         held.recv[device_id] = chain
+        if chain.next_index > before.next_index:
+            held.last[device_id] = last
         key = held.epoch16 + device_id
         fresh, gone = chains.changed(before, chain)
         for run in fresh:
@@ -166,7 +202,18 @@ class Epochs:
             turn.delete(Table.CHAINS, key + first.to_bytes(4, "big"))
         if held.idle.pop(device_id, None) is not None:
             self._save_idle(turn, held)
-        turn.put(Table.CHAINS, key, ChainRow(self.room_id, held.epoch16, device_id, recv=chain.head))
+        hash16, view16 = held.last.get(device_id, (b"", b""))
+        row = ChainRow(self.room_id, held.epoch16, device_id, recv=chain.head, hash16=hash16, view16=view16)
+        turn.put(Table.CHAINS, key, row)
+
+    def _within(self, before: RecvChain, chain: RecvChain) -> RecvChain:
+        """Keep fewer skipped seeds of a chain if the room has too many of them."""
+        grown = chain.skipped_count - before.skipped_count
+        if grown > 0 and self.skipped + grown > MAX_SKIPPED:
+            most = max(0, MAX_SKIPPED - self.skipped + before.skipped_count)
+            chain = replace(chain, skipped=chains.newest(chain.skipped, most))
+        self.skipped += chain.skipped_count - before.skipped_count
+        return chain
 
     def _save_idle(self, turn: Turn, held: Epoch) -> None:
         turn.put(Table.CHAINS, b"idle" + held.epoch16, IdleRow(self.room_id, held.epoch16, held.idle))
@@ -177,7 +224,7 @@ class Epochs:
             held
             for held in self.held.values()
             if held.announce.roster_hash == roster_hash
-            and mesh_ms < min(held.announce.expires_ms, held.announce.created_ms + EPOCH_DAYS * DAY_MS)
+            and mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
             and held.send is not None
             and held.send.index < EPOCH_MESSAGES
         ]
@@ -192,15 +239,23 @@ class Epochs:
     def retire(self, turn: Turn) -> None:
         """Erase what is beyond the horizon and superseded."""
         limit = turn.now.wall_ms - (HORIZON_DAYS + EPOCH_DAYS) * DAY_MS
-        for epoch16, held in list(self.held.items()):
-            if held.row.received_ms >= limit or held in self.tips():
-                continue
-            del self.held[epoch16]
-            turn.delete(Table.EPOCHS, self.room_id + epoch16)
-            turn.delete(Table.CHAINS, b"idle" + epoch16)
-            for device_id in held.devices:
-                turn.delete(Table.CHAINS, epoch16 + device_id)
-            turn.unwatch.append((int(ChannelKind.ROOM), self.room_id, epoch16))
+        for held in list(self.held.values()):
+            if held.row.received_ms < limit and held not in self.tips():
+                self._forget(turn, held)
+
+    def _forget(self, turn: Turn, held: Epoch) -> None:
+        """Erase an epoch with every key that came of it."""
+        epoch16 = held.epoch16
+        del self.held[epoch16]
+        turn.delete(Table.EPOCHS, self.room_id + epoch16)
+        turn.delete(Table.CHAINS, b"idle" + epoch16)
+        for device_id in held.devices:
+            turn.delete(Table.CHAINS, epoch16 + device_id)
+        for device_id, chain in held.recv.items():
+            self.skipped -= chain.skipped_count
+            for run in chain.skipped:
+                turn.delete(Table.CHAINS, epoch16 + device_id + run.first.to_bytes(4, "big"))
+        turn.unwatch.append((int(ChannelKind.ROOM), self.room_id, epoch16))
 
     def cut_of(
         self, device_id: bytes, *, more: dict[bytes, int] | None = None

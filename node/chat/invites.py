@@ -18,6 +18,11 @@ OFFER_MS = 7 * 86_400_000
 DELIVER_AT_LATEST = 24 * 3600.0
 """Seconds after arrival when the clock starts even if no frontend came."""
 
+MAX_OFFERS = 20
+"""Offers of one person that can be open at once; more are not kept."""
+KEEP_ENDED = 1_000
+"""Ended invites remembered, the newest: what `invite_list` shows, and what a late answer is told by."""
+
 OFFERED = "offered"
 OPEN = "open"
 ENDS = frozenset({"accept", "decline", "ignore", "cancelled", "expired"})
@@ -132,11 +137,23 @@ class InviteBook:
             if not invite.live:
                 continue
             moment = self._moment(invite)
-            if invite.state == OFFERED and now.wall_ms >= invite.expires_ms:
+            if (invite.state == OFFERED or not invite.incoming) and now.wall_ms >= invite.expires_ms:
                 moments.append((invite, "expired"))
             elif moment is not None and now.mono >= moment:
                 moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
         return moments
+
+    def has_room_for(self, account: bytes) -> bool:
+        """Say whether one more offer of this person is kept."""
+        return sum(i.account == account for i in self.open_incoming()) < MAX_OFFERS
+
+    def crowded_out(self) -> list[Invite]:
+        """Return and forget the longest ended invites beyond those remembered."""
+        over = sorted((i for i in self.all.values() if not i.live), key=lambda i: i.ended_ms or 0)
+        going = over[: max(0, len(over) - KEEP_ENDED)]
+        for invite in going:
+            del self.all[invite.invite_id]
+        return going
 
     def open_incoming(self) -> list[Invite]:
         """Return the incoming invites that still wait for an answer, oldest first."""

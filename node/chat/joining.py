@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
 from node.chat.me import Me
-from node.chat.objects import INNER_MOST, Assembly, split
-from node.chat.people import People
+from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
+from node.chat.people import People, Person, check_list
 from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
 from node.chat.turn import Turn
@@ -23,7 +23,7 @@ from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
 from node.crypto.epoch import REASON_ROSTER, NewEpoch
 from node.crypto.joining import JoinRequest
-from node.crypto.ops import Add
+from node.crypto.ops import Add, Op
 from node.crypto.welcome import Welcome
 from node.errors import CryptoFault
 from node.tables import Table
@@ -31,6 +31,9 @@ from node.wire import codec
 
 _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
 MAX_RECORDS = 8
+MAX_WELCOME_BYTES = MAX_PARTS * PART_BYTES
+"""What travels as one Object: about 2,000 ops."""
+RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
 
@@ -46,6 +49,7 @@ class Joining:
     since_ms: int
     asked_ms: int
     seed: bytes = field(repr=False)
+    leaf_id: int | None = None
 
 
 class Joins:
@@ -56,6 +60,7 @@ class Joins:
         self.open: dict[bytes, Joining] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
+        """By invite, of open joins alone."""
 
     # -- the invited ------------------------------------------------------------------------------
 
@@ -70,8 +75,10 @@ class Joins:
 
     def ask(self, turn: Turn, wish: Joining) -> None:
         """Post our join request on the invite's channel and wait for the welcome there."""
-        wish = replace(wish, asked_ms=turn.mesh_ms)
         leaf = self.me.new_leaf(turn)
+        if wish.leaf_id is not None:
+            self.me.retire_leaf(turn, wish.leaf_id)
+        wish = replace(wish, asked_ms=turn.mesh_ms, leaf_id=leaf.leaf_id)
         inner = joining.make_join_request(
             self.me.identity,
             room_id=wish.room_id,
@@ -101,6 +108,7 @@ class Joins:
         """Forget a join that was cancelled."""
         wish = self.open.pop(room_id, None)
         if wish is not None:
+            self._objects.pop(wish.invite_id, None)
             turn.delete(Table.JOINS, room_id)
             turn.unwatch.append((int(ChannelKind.JOIN), room_id, wish.invite_id))
 
@@ -126,6 +134,7 @@ class Joins:
             for op in old.log.ops_in_order():
                 room.log.add(op)
             room.epochs, room.timeline, room.unread = old.epochs, old.timeline, old.unread
+            room.leaves = old.leaves
         for raw in welcome.ops:
             room.log.add(ops.parse_op(raw))
         if not room.is_member(self.me.account):
@@ -168,32 +177,35 @@ class Joins:
 
     # -- the inviter ------------------------------------------------------------------------------
 
-    def on_request(self, turn: Turn, room: Room, invite_id: bytes, inner: bytes) -> bytes | None:
+    def on_request(
+        self, turn: Turn, room: Room, invite_id: bytes, inner: bytes, target: bytes | None
+    ) -> bytes:
         """Answer a join request: add, rekey, welcome; returns the new member's account.
+
+        `target` is whom the invite was for, None if it is for whoever has it. Nothing changes before all is
+        checked.
 
         Raises:
             PeerFault: If the request is not the invite's, or the invite admits nobody any more.
         """
         invite = room.log.invites.get(invite_id)
-        if invite is None or room.state != MEMBER:
+        if invite is None or not room.open:
             raise CryptoFault("join request for an invite that is not here")
         request = joining.parse_join_request(inner, invite.invite_pk)
         invite = room.log.judge_join(request, now_ms=turn.mesh_ms)
-        known = self.people.get(request.account)
-        if known is not None and request.devices.seq < known.list_seq:
-            raise CryptoFault("device list goes back")
-        self._admit(turn, room, request, invite.role)
-        return request.account
+        if target is not None and request.account != target:
+            raise CryptoFault("join request by somebody else than the invited")
+        account = request.account
+        check_list(self.people.get(account) or Person(account, ""), request.cert, request.devices)
+        op = room.signed(turn, self._add_of(request, invite.role))
+        if _welcome_bytes(room, op) > MAX_WELCOME_BYTES:
+            raise CryptoFault("the room's log is too long to be handed over")
+        self._admit(turn, room, request, op)
+        return account
 
-    def _admit(self, turn: Turn, room: Room, request: JoinRequest, role: ops.Role) -> None:
-        account = request.cert.account
-        person = self.people.meet(turn, account, request.name)
-        self.people.pin(turn, person, request.cert, request.devices)
-        take_record(turn, request.node_record, "room")
-        under = room.sending(turn)
-        frontier = tuple(room.timeline.frontier)
-        body = Add(
-            account,
+    def _add_of(self, request: JoinRequest, role: ops.Role) -> Add:
+        return Add(
+            request.account,
             role,
             request.cert.raw,
             request.devices.raw,
@@ -202,7 +214,14 @@ class Joins:
             invite_id=request.invite_id,
             join_req_hash=request.req_hash,
         )
-        room.author(turn, body, under)
+
+    def _admit(self, turn: Turn, room: Room, request: JoinRequest, op: Op) -> None:
+        person = self.people.meet(turn, request.account, request.name)
+        self.people.pin(turn, person, request.cert, request.devices)
+        take_record(turn, request.node_record, "room")
+        under = room.sending(turn)
+        frontier = tuple(room.timeline.frontier)
+        room.author(turn, op, under)
         new, _ = room.rekey(turn, REASON_ROSTER)
         room.save(turn)
         self._welcome(turn, room, request, new, frontier)
@@ -231,3 +250,10 @@ class Joins:
         inner = codec.pack([8, content]) if len(content) <= INNER_MOST else b""
         for part in [inner] if inner else split(content):
             turn.post(channel, part)
+
+
+def _welcome_bytes(room: Room, op: Op) -> int:
+    """Return at most how large the welcome will be that follows this `add`."""
+    log = sum(len(one.raw) + 3 for one in room.log.ops_in_order()) + len(op.raw)
+    slots = 60 * (len(room.log.roster.members) + 1)
+    return log + slots + RECORDS_BYTES + epochs.MAX_ANNOUNCE_BYTES + 4096

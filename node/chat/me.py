@@ -16,6 +16,8 @@ from node.tables import Table
 
 PREKEY_DAYS = 7
 """A signed prekey is renewed weekly; its private half is kept a horizon longer."""
+LEAF_DAYS = 7
+"""A leaf this old is renewed with the next message in its room (docs/crypto.md 3.7)."""
 CERT_DAYS = 3650
 """A certificate outlives any planned key change; device renewal comes with several devices."""
 
@@ -53,6 +55,7 @@ class LeafRow:
     public: bytes
     created_day: int
     secret: bytes = field(repr=False)
+    replaced_day: int | None = None
 
 
 class Me:
@@ -127,6 +130,19 @@ class Me:
         self.save(turn)
         return Leaf(leaf_id, row.public)
 
+    def leaf_is_old(self, turn: Turn, leaf_id: int) -> bool:
+        """Say whether a leaf of ours has been in use for a week."""
+        row = self.leaves.get(leaf_id)
+        return row is not None and row.created_day + LEAF_DAYS <= day_of(turn.now.wall_ms)
+
+    def retire_leaf(self, turn: Turn, leaf_id: int) -> None:
+        """A leaf is not in use any more: its private half goes a horizon later."""
+        row = self.leaves.get(leaf_id)
+        if row is None or row.replaced_day is not None:
+            return
+        self.leaves[leaf_id] = replace(row, replaced_day=day_of(turn.now.wall_ms))
+        turn.put(Table.LEAVES, leaf_id.to_bytes(4, "big"), self.leaves[leaf_id])
+
     def leaf_secrets(self) -> dict[int, bytes]:
         """Return every private leaf half that is still kept, by leaf id."""
         return {leaf_id: row.secret for leaf_id, row in self.leaves.items()}
@@ -135,6 +151,14 @@ class Me:
         """Erase prekeys whose time and horizon are over."""
         today = day_of(turn.now.wall_ms)
         for spk_id, key in list(self.prekeys.items()):
-            if key.expires_day + HORIZON_DAYS < today:
+            if key.erase_day <= today:
                 del self.prekeys[spk_id]
                 turn.delete(Table.PREKEYS, spk_id.to_bytes(4, "big"))
+
+    def expire_leaves(self, turn: Turn) -> None:
+        """Erase the private halves of leaves that were replaced a horizon ago."""
+        today = day_of(turn.now.wall_ms)
+        for leaf_id, row in list(self.leaves.items()):
+            if row.replaced_day is not None and row.replaced_day + HORIZON_DAYS < today:
+                del self.leaves[leaf_id]
+                turn.delete(Table.LEAVES, leaf_id.to_bytes(4, "big"))

@@ -49,6 +49,8 @@ from node.errors import CryptoFault, DecodeError
 
 MAX_OPS = 50_000
 """Ops of one room; a thousand members who come, invite and go ten times over stay below."""
+GOING_OPS = 2_000
+"""Beyond that people can still go and be put out: who fills a log on purpose does not stay for it."""
 MAX_STATES = 16
 """States kept for sets of heads other than the newest: concurrent authors mostly share theirs."""
 JOIN_WINDOW_MS = DAY_MS
@@ -106,13 +108,19 @@ class RoomLog:
         missing = tuple(parent for parent in op.parents if parent not in self._graph.ops)
         if missing:
             return AddResult(new=False, missing=missing)
-        if len(self._graph.ops) >= MAX_OPS:
+        card, rank = self.judge(op)
+        self._insert(op, card, rank)
+        return AddResult(new=True)
+
+    def judge(self, op: Op) -> tuple[Card | None, int]:
+        """Return what an op, whose parents are here, brings, and its author's rank; raises as `add`."""
+        room_left = MAX_OPS + (GOING_OPS if isinstance(op.body, Leave | Remove) else 0)
+        if len(self._graph.ops) >= room_left:
             raise DecodeError(f"a room's log holds at most {MAX_OPS} ops")
         card = self._check_signatures(op)
         state = self._state_at(op.parents)
         self._check_place(op, state, card)
-        self._insert(op, card, state.rank(op.author))
-        return AddResult(new=True)
+        return card, state.rank(op.author)
 
     def add_all(self, ops: Iterable[Op]) -> tuple[Op, ...]:
         """Take ops in any order; return those whose parents are not here or among them; raises as `add`."""

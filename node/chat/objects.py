@@ -14,6 +14,8 @@ PART_BYTES = 24_576
 MAX_PARTS = 64
 MAX_REASSEMBLY = 4 * 1024 * 1024
 """Bytes in reassembly a channel; over it the oldest unfinished Object is forgotten."""
+MAX_UNFINISHED = 64
+"""Objects in reassembly a channel: parts can be one byte long, and each Object costs memory of its own."""
 INNER_MOST = 32 * 1024 - 64
 """What surely fits one envelope with its padding."""
 
@@ -50,8 +52,8 @@ class Assembly:
         parts = self._parts.setdefault(object_id, {})
         self._counts[object_id] = count
         parts[index] = chunk
-        self._bound()
         if len(parts) < count:
+            self._bound()
             return None
         content = b"".join(parts[i] for i in range(count))
         del self._parts[object_id], self._counts[object_id]
@@ -60,6 +62,9 @@ class Assembly:
         return content
 
     def _bound(self) -> None:
-        while sum(len(c) for parts in self._parts.values() for c in parts.values()) > MAX_REASSEMBLY:
+        while self._size() > MAX_REASSEMBLY or len(self._parts) > MAX_UNFINISHED:
             oldest = next(iter(self._parts))
             del self._parts[oldest], self._counts[oldest]
+
+    def _size(self) -> int:
+        return sum(len(chunk) for parts in self._parts.values() for chunk in parts.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from node import ids
 from node.chat import events, names
 from node.chat.turn import Turn
-from node.crypto import keys
+from node.crypto import keys, ops
 from node.crypto.keys import DeviceCert, DeviceList
 from node.errors import CryptoFault, Refused
 from node.tables import Table
@@ -44,7 +44,8 @@ class People:
     """The persons by account and by name."""
 
     def __init__(self, own_account: bytes, own_name: str) -> None:
-        self._own = own_account
+        self._own, self._own_name = own_account, own_name
+        self._user_ids: dict[bytes, str] = {}
         self.by_account: dict[bytes, Person] = {}
         self._names: dict[str, bytes] = {own_name: own_account}
         self._by_uuid: dict[bytes, bytes] = {keys.user_uuid(own_account): own_account}
@@ -70,9 +71,7 @@ class People:
 
     def username(self, account: bytes) -> str:
         """Return the name an account has on this node; every account in a roster has one."""
-        if account == self._own:
-            return next(name for name, owner in self._names.items() if owner == self._own)
-        return self.by_account[account].username
+        return self._own_name if account == self._own else self.by_account[account].username
 
     def owner_of(self, name: str) -> bytes | None:
         """Return the account that has a username, our own included."""
@@ -80,7 +79,10 @@ class People:
 
     def user_id(self, account: bytes) -> str:
         """Return an account's UUID string."""
-        return ids.text(keys.user_uuid(account))
+        known = self._user_ids.get(account)
+        if known is None:
+            known = self._user_ids[account] = ids.text(keys.user_uuid(account))
+        return known
 
     def meet(self, turn: Turn, account: bytes, name: str) -> Person:
         """Return the person, made and named when first seen; a first real name replaces `new~xxxx`."""
@@ -108,6 +110,7 @@ class People:
         """Index the owner under a new username."""
         self._names.pop(old, None)
         self._names[new] = self._own
+        self._own_name = new
 
     def find(self, name: str) -> bytes:
         """Return the account of a username or user id.
@@ -181,6 +184,13 @@ def check_list(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
         raise CryptoFault("certificate or device list of another account")
     if cert.cert_hash not in devices.cert_hashes or cert.device_id in devices.revoked:
         raise CryptoFault("device is not in its account's list")
+    for key in (cert.intro, cert.dik):
+        check_agreeable(key)
     older = devices.seq < person.list_seq
     if older or (devices.seq == person.list_seq and devices.list_hash != person.list_hash):
         raise CryptoFault("device list goes back or contradicts the pinned one")
+
+
+def check_agreeable(public: bytes) -> None:
+    """Raise CryptoFault for a key with which nothing can be agreed, before anything depends on it."""
+    ops.check_leaf(ops.Leaf(0, public))

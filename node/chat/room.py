@@ -23,7 +23,7 @@ from node.crypto import ops, roommsg
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
-from node.errors import Refused
+from node.errors import PeerFault, Refused
 from node.tables import Table
 from node.wire.payload import Payload, Type
 
@@ -62,6 +62,11 @@ class Room:
         self.leaves: dict[bytes, Leaf] = {}
 
     # -- facts ------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Say whether we can still say anything here: in it, and it was not deleted."""
+        return self.state == MEMBER and self.is_member(self.me.account) and not self.log.deleted
 
     @property
     def uuid(self) -> str:
@@ -132,37 +137,54 @@ class Room:
             ts_ms=turn.mesh_ms,
         )
         room = cls(op.room_id, me, people)
-        room.take_op(turn, op)
+        room.log.add(op)
+        room.store_op(turn, op)
         room.rekey(turn, REASON_CREATE)
         room.save(turn)
         return room
 
-    def author(self, turn: Turn, body: OpBody, under: Epoch) -> Op:
-        """Sign an op of ours on top of everything known, apply it, and send it as a room message.
+    def signed(self, turn: Turn, body: OpBody) -> Op:
+        """Sign an op of ours on top of everything known; nothing changes yet.
+
+        Raises:
+            PeerFault: If the log would not take it: we have no right to it, or it is over a limit.
+        """
+        op = self.log.next_op(self.me.identity, body, ts_ms=turn.mesh_ms)
+        self.log.judge(op)
+        return op
+
+    def author(self, turn: Turn, op: Op, under: Epoch) -> None:
+        """Apply an op that we signed, and send it as a room message.
 
         It goes under the epoch that was the sending one before it, with the view that was before it: those
         who read it cannot know it yet.
         """
         view16 = self.log.view16
-        op = self.log.next_op(self.me.identity, body, ts_ms=turn.mesh_ms)
         self.log.add(op)
         self.store_op(turn, op)
         carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
         self._seal(turn, under, Kind.OP, carrier, view16=view16)
-        return op
-
-    def take_op(self, turn: Turn, op: Op) -> None:
-        """Apply an op and store it."""
-        self.log.add(op)
-        self.store_op(turn, op)
 
     def store_op(self, turn: Turn, op: Op) -> None:
         """Store one op of the log."""
         turn.put(Table.OPS, self.room_id + op.op_id, op.raw)
 
+    def drop_op(self, turn: Turn, op_id: bytes) -> None:
+        """Forget a stored op that is not in the log and will not be."""
+        turn.delete(Table.OPS, self.room_id + op_id)
+
     def act(self, turn: Turn, body: OpBody, *, rekey: bool) -> Op:
-        """Author an op, post it, and make the new epoch in the same turn if it takes one."""
-        op = self.author(turn, body, self.sending(turn))
+        """Author an op, post it, and make the new epoch in the same turn if it takes one.
+
+        Raises:
+            Refused: If we have no right to it or are out of the room; nothing was changed in its log.
+        """
+        self._check_in()
+        try:
+            op = self.signed(turn, body)
+        except PeerFault as fault:
+            raise Refused("forbidden", f"the room does not allow this: {fault}", field="room") from fault
+        self.author(turn, op, self.sending(turn))
         if rekey:
             self.rekey(turn, REASON_ROSTER)
         self.save(turn)
@@ -178,8 +200,9 @@ class Room:
         """Leave: the cut includes the message that carries the leave itself."""
         under = self.sending(turn)
         cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
-        self.author(turn, Leave(cut), under)
+        self.author(turn, self.signed(turn, Leave(cut)), under)
         self.state = LEFT
+        self.retire_leaf(turn)
         self.save(turn)
 
     def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
@@ -187,7 +210,8 @@ class Room:
         under = self.sending(turn)
         refs, before, lamport = self.timeline.compose(under.epoch16)
         body = [text, kind, reply_to]
-        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before)
+        leaf = self._fresh_leaf(turn)
+        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before, leaf)
         self._seal(turn, under, Kind.MESSAGE, payload)
         item = Item(
             payload.mid,
@@ -207,6 +231,36 @@ class Room:
         """Post a payload that is not shown: a profile, a node record."""
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
+
+    # -- leaves -----------------------------------------------------------------------------------
+
+    def leaf_of(self, member: Member) -> Leaf:
+        """Return the newest leaf of a member: of the log, or of one of its later messages."""
+        renewed = self.leaves.get(member.device_id)
+        return member.leaf if renewed is None or renewed.leaf_id < member.leaf.leaf_id else renewed
+
+    def save_leaf(self, turn: Turn, device_id: bytes, leaf: Leaf) -> None:
+        """Use and store another leaf of a member's device."""
+        self.leaves[device_id] = leaf
+        turn.put(Table.OBJECTS, b"leaf" + self.room_id + device_id, [leaf.leaf_id, leaf.public])
+
+    def _fresh_leaf(self, turn: Turn) -> tuple[int, bytes] | None:
+        """Return a new leaf of ours for the message about to go, if the one in use is a week old."""
+        current = self.leaf_of(self.log.roster.members[self.me.account])
+        if not self.me.leaf_is_old(turn, current.leaf_id):
+            return None
+        fresh = self.me.new_leaf(turn)
+        self.me.retire_leaf(turn, current.leaf_id)
+        self.save_leaf(turn, self.me.device_id, fresh)
+        return fresh.leaf_id, fresh.public
+
+    def retire_leaf(self, turn: Turn) -> None:
+        """We are out: what reaches us here is of no more use once the last envelopes have come."""
+        member = self.log.device(self.me.device_id)
+        if member is not None:
+            self.me.retire_leaf(turn, self.leaf_of(member).leaf_id)
+
+    # -- sealing ----------------------------------------------------------------------------------
 
     def _seal(
         self, turn: Turn, under: Epoch, kind: Kind, payload: Payload, *, view16: bytes | None = None
@@ -230,15 +284,18 @@ class Room:
 
     def sending(self, turn: Turn) -> Epoch:
         """Return the epoch to seal under, made now if there is none for today's roster."""
-        if self.state != MEMBER or not self.is_member(self.me.account):
-            raise Refused("not_a_member", "you are not in this room any more", field="room")
-        if self.log.deleted:
-            raise Refused("room_deleted", "this room was deleted", field="room")
+        self._check_in()
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
         if held is not None:
             return held
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
+
+    def _check_in(self) -> None:
+        if self.state != MEMBER or not self.is_member(self.me.account):
+            raise Refused("not_a_member", "you are not in this room any more", field="room")
+        if self.log.deleted:
+            raise Refused("room_deleted", "this room was deleted", field="room")
 
     def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
         """Make a new epoch for today's roster and announce it on every epoch it descends from."""
@@ -262,7 +319,7 @@ class Room:
 
     def _slots(self) -> Sequence[tuple[bytes, Leaf]]:
         members = self.log.roster.members.values()
-        return [(m.device_id, self.leaves.get(m.device_id, m.leaf)) for m in members]
+        return [(m.device_id, self.leaf_of(m)) for m in members]
 
     # -- what members' frontends see --------------------------------------------------------------
 

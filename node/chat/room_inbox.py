@@ -7,31 +7,42 @@ parked and tried again when the room has learnt something.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node import ids
 from node.chat import events
+from node.chat.behind import PATIENCE
 from node.chat.epochs import Epoch
-from node.chat.membership import Member
+from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
+from node.chat.people import Person
 from node.chat.room import MEMBER, REMOVED, Room
-from node.chat.timeline import Item
+from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
+from node.crypto import chain as chains
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
-from node.crypto.channel import Inner
+from node.crypto.chain import RecvChain
+from node.crypto.channel import ChannelKind, Inner, inner_type
+from node.crypto.epoch import EpochAnnounce, SlotOmitted, SplitEpoch
 from node.crypto.labels import Label
 from node.crypto.ops import Leave, Op, OpType
 from node.crypto.primitives import digest
 from node.crypto.roommsg import Kind, RoomInner
-from node.errors import CryptoFault, PeerFault
+from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire import codec
 from node.wire.payload import Payload, Type, decode
 
 MAX_PARKED = 1_000
 """Inners a room keeps that need something it has not got yet."""
+MAX_PENDING_OPS = 1_000
+"""Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
+MAX_AHEAD = 1_000
+"""How far an epoch's generation may be above that of the parent it was announced to."""
+HERE = b""
+"""An inner needs nothing more."""
 _ANNOUNCE = codec.array(codec.literal(2), codec.blob_upto(8192, least=64), codec.blob_upto(2 * 1024 * 1024))
 
 
@@ -42,6 +53,7 @@ class Parked:
     room_id: bytes
     epoch16: bytes
     inner: bytes
+    needs: bytes = HERE
 
 
 class RoomInbox:
@@ -53,23 +65,33 @@ class RoomInbox:
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
         self._objects = Assembly()
+        self._accused: set[bytes] = set()
+        self._retrying = self._again = False
 
     def receive(self, turn: Turn, epoch16: bytes, inner: bytes) -> None:
         """Take one inner of an epoch's channel; raises PeerFault with nothing changed."""
         held = self.room.epochs.held[epoch16]
-        if not self._try(turn, held, inner):
-            self._park(turn, Parked(self.room.room_id, epoch16, inner))
+        needs = self._try(turn, held, inner)
+        if needs:
+            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs))
 
-    def _try(self, turn: Turn, held: Epoch, inner: bytes) -> bool:
-        """Take an inner; False if it needs something that is not here yet."""
+    def _try(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
+        """Take an inner; returns the first 16 bytes of an op that it needs and that is not here, or HERE."""
         match inner[1]:
             case Inner.ROOM_MESSAGE:
                 return self._message(turn, held, inner)
             case Inner.ANNOUNCE:
-                return self._announce(turn, inner)
+                return self._announce(turn, held, inner)
             case Inner.OBJECT_PART:
                 content = self._objects.take(inner)
-                return content is None or content[1] != Inner.ANNOUNCE or self._announce(turn, content)
+                if content is None:
+                    return HERE
+                if inner_type(content) != Inner.ANNOUNCE:
+                    raise DecodeError("an Object that a room does not take yet")
+                needs = self._announce(turn, held, content)
+                if needs:
+                    self._park_whole(turn, held, content, needs)
+                return HERE
             case _:
                 raise CryptoFault("kind of inner that a room does not take")
 
@@ -85,28 +107,74 @@ class RoomInbox:
             del self.parked[oldest]
             turn.delete(Table.PENDING, b"p" + oldest)
 
+    def _park_whole(self, turn: Turn, held: Epoch, announce: bytes, needs: bytes) -> None:
+        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs))
+
     def retry(self, turn: Turn) -> None:
-        """Try what was parked again, until nothing more comes of it."""
-        moved = True
-        while moved and self.parked:
-            moved = False
+        """Try what was parked again, until nothing more comes of it.
+
+        What is freed may be an op that frees more: it only asks for another round, for peers choose how long
+        such a chain is.
+        """
+        self._again = True
+        if self._retrying:
+            return
+        self._retrying = True
+        while self._again and self.parked:
+            self._again = False
             for mark, parked in list(self.parked.items()):
-                held = self.room.epochs.held.get(parked.epoch16)
-                try:
-                    done = held is None or self._try(turn, held, parked.inner)
-                except PeerFault:
-                    done = True
-                if done:
-                    self.parked.pop(mark, None)
-                    turn.delete(Table.PENDING, b"p" + mark)
-                    moved = True
+                if not parked.needs or self.room.log.knows16(parked.needs):
+                    self._free(turn, mark, parked)
+        self._retrying = False
+
+    def _free(self, turn: Turn, mark: bytes, parked: Parked) -> None:
+        del self.parked[mark]
+        turn.delete(Table.PENDING, b"p" + mark)
+        held = self.room.epochs.held.get(parked.epoch16)
+        if held is None:
+            return
+        try:
+            if inner_type(parked.inner) == Inner.ANNOUNCE:
+                needs = self._announce(turn, held, parked.inner)
+            else:
+                needs = self._try(turn, held, parked.inner)
+        except PeerFault:
+            return
+        if needs:
+            self._park(turn, replace(parked, needs=needs))
 
     # -- messages ---------------------------------------------------------------------------------
 
-    def _message(self, turn: Turn, held: Epoch, inner: bytes) -> bool:
+    def _message(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         msg = roommsg.parse(inner)
-        core = msg.core
-        room = self.room
+        author, chain = self._checked(turn, held, msg)
+        if not self.room.log.knows16(msg.core.view16):
+            return msg.core.view16
+        if turn.patient and msg.core.index - chain.next_index > self._patience():
+            turn.behind.append((int(ChannelKind.ROOM), self.room.room_id, held.epoch16))
+            return HERE
+        self._check_view(held, msg)
+        after, plain = roommsg.open_message(chain, msg, day=day_of(turn.now.wall_ms))
+        payload = decode(plain)
+        op = self._carried_op(msg, payload)
+        if payload.leaf is not None:
+            ops.check_leaf(ops.Leaf(*payload.leaf))
+        if msg.core.index == chain.next_index and self._contradicts(held, msg):
+            self._accuse(turn, author)
+        self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
+        if payload.leaf is not None:
+            self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
+        if op is not None:
+            self._take_op(turn, op)
+        elif payload.type is Type.TEXT:
+            self._text(turn, held, author, payload)
+        else:
+            self._profiles.append((author.account, payload))
+        return HERE
+
+    def _checked(self, turn: Turn, held: Epoch, msg: RoomInner) -> tuple[Member, RecvChain]:
+        """Return who wrote a message, and where its device's chain is, once the signature holds."""
+        core, room = msg.core, self.room
         if core.room != room.room_id or core.epoch16 != held.epoch16:
             raise CryptoFault("message of another room or epoch")
         if core.device16 == room.me.device_id:
@@ -114,26 +182,48 @@ class RoomInbox:
         chain = held.chain_of(core.device16)
         if chain is None:
             raise CryptoFault("device is not in the epoch")
-        if not room.log.knows16(core.view16):
-            return False
         author = self._author(held, core.device16, core.index)
+        last = held.last.get(core.device16)
+        if core.index == chain.next_index - 1 and last and last[0] not in {b"", msg.hash16}:
+            roommsg.verify(msg, author.dsk)
+            self._accuse(turn, author)
+        chains.check(chain, core.index)
         roommsg.verify(msg, author.dsk)
-        today = day_of(turn.now.wall_ms)
-        chain, plain = roommsg.open_message(chain, msg, day=today)
-        payload = decode(plain)
-        op = self._carried_op(msg, payload)
-        if payload.leaf is not None:
-            ops.check_leaf(ops.Leaf(*payload.leaf))
-        room.epochs.save_recv(turn, held, core.device16, chain)
-        if payload.leaf is not None:
-            self._renew_leaf(turn, core.device16, payload.leaf)
-        if op is not None:
-            self._take_op(turn, op)
-        elif payload.type is Type.TEXT:
-            self._text(turn, held, author, payload)
-        else:
-            self._profiles.append((author.account, payload))
-        return True
+        return author, chain
+
+    def _check_view(self, held: Epoch, msg: RoomInner) -> None:
+        """Refuse who says to know less than it knew before: a removal cannot be unseen."""
+        core = msg.core
+        last = held.last.get(core.device16)
+        if last is None or last[1] in {b"", core.view16}:
+            return
+        later = core.index > held.highest(core.device16)
+        old, new = (last[1], core.view16) if later else (core.view16, last[1])
+        if self.room.log.is_strict_ancestor(new, old):
+            raise CryptoFault("a view that goes back")
+
+    def _contradicts(self, held: Epoch, msg: RoomInner) -> bool:
+        """Say whether a message follows another one than that which we have under the index before."""
+        last = held.last.get(msg.core.device16)
+        return last is not None and bool(last[0]) and last[0] != msg.core.prev16
+
+    def _accuse(self, turn: Turn, author: Member) -> None:
+        """Tell the owner, once a start, of a device that signs two messages of one index."""
+        if author.device_id in self._accused:
+            return
+        self._accused.add(author.device_id)
+        person = self.room.people.get(author.account)
+        name = author.name if person is None else person.username
+        text = f"{name} showed different messages to different members of {self.room.name}"
+        turn.accuse(events.Warning(code="equivocation", message=text))
+
+    def _known(self, turn: Turn, author: Member) -> Person:
+        """Return an author as a person; whoever came and went in one step of the log is met only now."""
+        return self.room.people.meet(turn, author.account, author.name)
+
+    def _patience(self) -> int:
+        """Return how far ahead a chain may run: not at all while much is being held back already."""
+        return 0 if len(self.room.timeline.waiting) >= MAX_WAITING // 2 else PATIENCE
 
     def _author(self, held: Epoch, device_id: bytes, index: int) -> Member:
         """Return whose device it is, or refuse what comes after its removal."""
@@ -149,12 +239,15 @@ class RoomInbox:
             raise CryptoFault("kind of core and type of payload disagree")
         return ops.parse_op(payload.body) if payload.type is Type.OP else None
 
-    def _renew_leaf(self, turn: Turn, device_id: bytes, leaf: tuple[int, bytes]) -> None:
-        self.room.leaves[device_id] = ops.Leaf(*leaf)
-        turn.put(Table.OBJECTS, b"leaf" + self.room.room_id + device_id, list(leaf))
+    def _renew_leaf(self, turn: Turn, device_id: bytes, leaf: ops.Leaf) -> None:
+        """Take a newer leaf; messages may come out of order, the numbers of a device's leaves only rise."""
+        held = self.room.leaves.get(device_id)
+        if held is None or leaf.leaf_id > held.leaf_id:
+            self.room.save_leaf(turn, device_id, leaf)
 
     def _text(self, turn: Turn, held: Epoch, author: Member, payload: Payload) -> None:
         room = self.room
+        self._known(turn, author)
         mid = room.timeline.rename(payload.mid, author.account)
         if mid is None:
             return
@@ -164,7 +257,7 @@ class RoomInbox:
             mid,
             held.epoch16,
             author.account,
-            payload.ts_ms,
+            shown_ms(payload.ts_ms, turn.mesh_ms),
             payload.lamport,
             text,
             kind,
@@ -199,7 +292,7 @@ class RoomInbox:
     # -- ops --------------------------------------------------------------------------------------
 
     def _take_op(self, turn: Turn, op: Op) -> None:
-        self.pending_ops[op.op_id] = op
+        self._pend(turn, op)
         moved = True
         while moved:
             moved = False
@@ -210,15 +303,25 @@ class RoomInbox:
         self.room.save(turn)
         self.retry(turn)
 
+    def _pend(self, turn: Turn, op: Op) -> None:
+        self.pending_ops[op.op_id] = op
+        if len(self.pending_ops) > MAX_PENDING_OPS:
+            oldest = next(iter(self.pending_ops))
+            del self.pending_ops[oldest]
+            self.room.drop_op(turn, oldest)
+
     def _apply(self, turn: Turn, op: Op) -> bool:
+        """Put an op into the log; False if its parents are missing. A refused one leaves nothing behind."""
         log = self.room.log
         before = dict(log.roster.members)
         try:
             result = log.add(op)
         except PeerFault:
+            self.room.drop_op(turn, op.op_id)
             return True
         self.room.store_op(turn, op)
         if result.missing:
+            turn.sync_wanted = True
             return False
         if result.new:
             self._tell(turn, op, before)
@@ -255,6 +358,7 @@ class RoomInbox:
         """Tell everybody's frontend that an account is not in the room any more."""
         if account == self.room.me.account and self.room.state == MEMBER:
             self.room.state = REMOVED
+            self.room.retire_leaf(turn)
         people = self.room.people
         turn.log(
             events.UserLeave(
@@ -267,37 +371,57 @@ class RoomInbox:
 
     # -- epochs -----------------------------------------------------------------------------------
 
-    def _announce(self, turn: Turn, inner: bytes) -> bool:
+    def _announce(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
+        """Take a new epoch that was announced to `held`, one of its parents."""
         _, raw, slots = codec.decode(inner, _ANNOUNCE)
         room = self.room
         announce = epochs.parse_announce(raw)
         if announce.epoch16 in room.epochs.held:
-            return True
-        if announce.room_id != room.room_id:
-            raise CryptoFault("announce of another room")
-        if not all(room.log.knows(head) for head in announce.heads):
-            return False
+            return HERE
+        self._check_place(held, announce)
+        known = room.log.device(announce.creator_device)
+        if known is not None:
+            epochs.verify_announce(announce, known.dsk)
+        needs = next((head[:16] for head in announce.heads if not room.log.knows(head)), HERE)
+        if needs:
+            return needs
         roster = room.log.roster_at(announce.heads)
-        creator = next((m for m in roster.members.values() if m.device_id == announce.creator_device), None)
+        creator = roster.by_device(announce.creator_device)
         if creator is None:
             raise CryptoFault("epoch by somebody who was not a member")
         epochs.verify_announce(announce, creator.dsk)
-        epochs.check_generation(announce, {e: held.announce.gen for e, held in room.epochs.held.items()})
         if not room.log.allows(announce.creator_device, announce.epoch16, -1, announce.heads):
             raise CryptoFault("epoch made after its author was removed or left")
-        devices = sorted(m.device_id for m in roster.members.values())
-        if room.me.device_id not in devices:
-            return True
-        secrets = epochs.open_epoch(
-            announce,
-            slots,
-            device_id=room.me.device_id,
-            leaf_secrets=room.me.leaf_secrets(),
-            device_ids=devices,
-        )
-        room.epochs.add(turn, raw, secrets, first=False)
+        if room.me.device_id in roster.devices:
+            self._open_epoch(turn, announce, slots, roster)
+        return HERE
+
+    def _check_place(self, held: Epoch, announce: EpochAnnounce) -> None:
+        if announce.room_id != self.room.room_id:
+            raise CryptoFault("announce of another room")
+        if held.epoch16 not in announce.parents:
+            raise CryptoFault("epoch that was not announced to its parent")
+        if announce.gen > held.announce.gen + MAX_AHEAD:
+            raise CryptoFault("epoch of a generation far ahead of its parent's")
+        gens = {epoch16: held.announce.gen for epoch16, held in self.room.epochs.held.items()}
+        epochs.check_generation(announce, gens)
+
+    def _open_epoch(self, turn: Turn, announce: EpochAnnounce, slots: bytes, roster: Roster) -> None:
+        room = self.room
+        try:
+            secrets = epochs.open_epoch(
+                announce,
+                slots,
+                device_id=room.me.device_id,
+                leaf_secrets=room.me.leaf_secrets(),
+                device_ids=roster.devices,
+            )
+        except (SlotOmitted, SplitEpoch) as fault:
+            text = f"a member of {room.name} made new keys that leave this node out: {fault}"
+            turn.accuse(events.Warning(code=fault.code, message=text))
+            raise
+        room.epochs.add(turn, announce.raw, secrets, first=False)
         room.save(turn)
-        return True
 
     def take_profiles(self) -> list[tuple[bytes, Payload]]:
         """Return (account, payload) of what members said of themselves since the last call."""
@@ -305,6 +429,10 @@ class RoomInbox:
         return profiles
 
     def restore_op(self, op: Op) -> None:
-        """Take a stored op back after a start."""
-        if self.room.log.add(op).missing:
+        """Take a stored op back after a start; one that waited for its parents may turn out to be bad."""
+        try:
+            missing = self.room.log.add(op).missing
+        except PeerFault:
+            return
+        if missing:
             self.pending_ops[op.op_id] = op

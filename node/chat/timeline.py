@@ -27,6 +27,10 @@ GAP_AFTER_SYNC = 10.0
 GAP_AFTER_LINK = 60.0
 """Seconds with a link, whatever the peers say."""
 ENOUGH_PEERS = 2
+MAX_LAMPORT = 1 << 62
+"""Far above what honest counting reaches, below what the format holds: nobody can count us out of it."""
+MAX_AHEAD_MS = 60_000
+"""How far in the future a message may seem to be: its author's clock is its own, our frontends are ours."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,19 @@ class _Waiting:
     item: Item
     missing: set[bytes]
     synced: set[int] = field(default_factory=set)
-    deadline: float | None = None
+    short: float | None = None
+    long: float | None = None
+
+    def moment(self, progress: float) -> float | None:
+        """Return when it is shown with its gap: the short clock stands while messages keep coming."""
+        if self.short is None or self.long is None:
+            return self.long
+        return min(self.long, max(self.short, progress + GAP_AFTER_SYNC))
+
+
+def shown_ms(ts_ms: int, mesh_ms: int) -> int:
+    """Return the time to show for a message whose author says `ts_ms`."""
+    return min(ts_ms, mesh_ms + MAX_AHEAD_MS)
 
 
 class Timeline:
@@ -62,11 +78,12 @@ class Timeline:
         self.own_last: tuple[bytes, bytes] | None = None
         self.lamport = 0
         self.waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
+        self._progress = -GAP_AFTER_SYNC
 
     @property
     def deadline(self) -> float | None:
         """When the next held-back message is shown with its gap."""
-        return earliest(*(entry.deadline for entry in self.waiting.values()))
+        return earliest(*(entry.moment(self._progress) for entry in self.waiting.values()))
 
     def seen(self, mid: bytes) -> bool:
         """Say whether this message id was shown or is being held back."""
@@ -105,9 +122,9 @@ class Timeline:
         """Take one opened message; return what can now be shown, in order (possibly nothing yet)."""
         missing = {ref for ref in item.refs if ref not in self.known}
         if not missing:
+            self._progress = now
             return self._show([item])
-        deadline = now + GAP_AFTER_LINK if linked else None
-        self.waiting[item.mid] = _Waiting(item, missing, deadline=deadline)
+        self.waiting[item.mid] = _Waiting(item, missing, long=now + GAP_AFTER_LINK if linked else None)
         if len(self.waiting) > MAX_WAITING:
             oldest = next(iter(self.waiting.values()))
             return self._show([self._release(oldest)])
@@ -131,18 +148,19 @@ class Timeline:
         for entry in self.waiting.values():
             entry.synced.add(link)
             if len(entry.synced) >= min(ENOUGH_PEERS, max(1, linked)):
-                short = now + GAP_AFTER_SYNC
-                entry.deadline = short if entry.deadline is None else min(entry.deadline, short)
+                entry.short = now + GAP_AFTER_SYNC if entry.short is None else entry.short
+                entry.long = now + GAP_AFTER_LINK if entry.long is None else entry.long
 
     def link_up(self, now: float) -> None:
         """There is a link again: the long clock of everything held back starts now, if it stood still."""
         for entry in self.waiting.values():
-            if entry.deadline is None:
-                entry.deadline = now + GAP_AFTER_LINK
+            if entry.long is None:
+                entry.long = now + GAP_AFTER_LINK
 
     def expire(self, now: float) -> list[Item]:
         """Return what has waited long enough, marked `gap`, and what that frees."""
-        due = [e for e in self.waiting.values() if e.deadline is not None and e.deadline <= now]
+        moments = [(entry, entry.moment(self._progress)) for entry in self.waiting.values()]
+        due = [entry for entry, moment in moments if moment is not None and moment <= now]
         return self._show([self._release(entry) for entry in due])
 
     def sent(self, item: Item) -> None:
@@ -177,7 +195,7 @@ class Timeline:
         self.frontier[item.mid] = item.epoch16
         while len(self.frontier) > MAX_FRONTIER:
             self.frontier.popitem(last=False)
-        self.lamport = max(self.lamport, item.lamport)
+        self.lamport = max(self.lamport, min(item.lamport, MAX_LAMPORT))
 
     def _remember(self, mid: bytes, account: bytes) -> None:
         self.known[mid] = account

@@ -75,7 +75,10 @@ class Turn:
     unwatch: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     addresses: list[tuple[str, Literal["contact", "room"]]] = field(default_factory=list)
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    accusations: list[Out] = field(default_factory=list)
     sync_wanted: bool = False
+    patient: bool = True
 
     def new_id(self) -> bytes:
         """Return a fresh random UUIDv4 of 16 bytes: a message's or an invite's id."""
@@ -113,6 +116,10 @@ class Turn:
     def tell(self, event: events.Event) -> None:
         """Show an event that is not logged to every attached session."""
         self.out.append(Told(event))
+
+    def accuse(self, event: events.Event) -> None:
+        """Show what a peer did, even if what it sent is refused for it and changes nothing else."""
+        self.accusations.append(Told(event))
 
     def reply(self, session: int, event: events.Event) -> None:
         """Answer one session."""

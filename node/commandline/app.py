@@ -229,6 +229,8 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # what is not UTF-8 is refused where it would be sent
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         result = group.main(args, prog_name="gossamer", standalone_mode=False, obj=app)
     except click.exceptions.Exit as exc:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from node.client import Client
 
 P = ParamSpec("P")
+_BEGINNING = re.compile(r"[0-9A-Fa-f]{8}[0-9A-Fa-f-]*")  # of a UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,15 @@ class Node:
         return pick(text, await self.rooms(), id_key="room", name_key="name", what="room")
 
     async def user(self, text: str) -> str:
-        """Return the user_id of a contact that NAME means; a name we do not know is left to the node."""
-        contacts = list((await self.call("contact_list"))["contacts"])
-        if not matches(text, contacts, id_key="user_id", name_key="username"):
+        """Return the user_id of the person that NAME means; a name we do not know is left to the node."""
+        people = list((await self.call("contact_list"))["contacts"])
+        if not matches(text, people, id_key="user_id", name_key="username") and _BEGINNING.fullmatch(text):
+            for room in await self.rooms():  # a co-member need not be a contact
+                people += (await self.call("room_get", room=room["room"]))["members"]
+            people = list({row["user_id"]: row for row in people}.values())
+        if not matches(text, people, id_key="user_id", name_key="username"):
             return text
-        return str(pick(text, contacts, id_key="user_id", name_key="username", what="user")["user_id"])
+        return str(pick(text, people, id_key="user_id", name_key="username", what="user")["user_id"])
 
     async def invites(self) -> list[Row]:
         """Return the invites this node sent and got."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
 from node.commandline.output import as_json, clock, harmless
 from node.commandline.resolve import Row
+from node.commandline.runtime import read_runtime
 from node.errors import NodeError, Refused
 
 SHOWN_AT_START = 20  # messages of a room that `chat` shows before it goes live
@@ -115,10 +115,10 @@ async def _tail(app: App, since: int | None) -> None:
 
 def log_epoch(home: Path) -> str:
     """Return the log epoch that the running node wrote into runtime.json; raises Refused."""
-    try:
-        return str(json.loads((home / "runtime.json").read_bytes())["log_epoch"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise Refused("not_running", f"no node runs in {home}: start it with `gossamer run`") from exc
+    epoch = read_runtime(home).get("log_epoch")
+    if epoch is None:
+        raise Refused("not_running", f"no node runs in {home}: start it with `gossamer run`")
+    return str(epoch)
 
 
 @click.command(cls=Command)

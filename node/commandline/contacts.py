@@ -10,7 +10,6 @@ from node.commandline.app import Group, duration
 from node.commandline.asking import Node, secret_or_link, with_node
 from node.commandline.output import harmless, heading, table
 from node.commandline.reach import describe
-from node.commandline.resolve import pick
 from node.crypto.links import decode_contact
 
 
@@ -79,8 +78,7 @@ def _marks(contact_: dict[str, Any]) -> str:
 @with_node
 async def rename(node: Node, name: str, new: str) -> None:
     """Call NAME by another name on this node; they are not told."""
-    who = pick(name, await _contacts(node), id_key="user_id", name_key="username", what="user")
-    renamed = await node.call("contact_rename", username=who["user_id"], name=new)
+    renamed = await node.call("contact_rename", username=await node.user(name), name=new)
     node.app.emit(renamed, [harmless(str(renamed.get("username", new)))])
 
 

@@ -16,6 +16,7 @@ from node import __version__
 from node.commandline.app import Command, current_app
 from node.commandline.asking import Node, with_node
 from node.commandline.output import as_json, fields, size, span
+from node.commandline.runtime import pid_of
 from node.errors import Refused
 
 _TEXT = (str, str | None)
@@ -51,11 +52,10 @@ def _amount(value: object) -> object:
 def stop() -> None:
     """Stop the node cleanly, and wait until it has."""
     app = current_app()
-    runtime = app.home_dir / "runtime.json"
-    running = _pid(runtime)
+    running = pid_of(app.home_dir)
     _ask_to_stop()
     deadline = time.monotonic() + STOP_WAIT_S
-    while _pid(runtime) == running is not None or _alive(running):
+    while pid_of(app.home_dir) == running is not None or _alive(running):
         if time.monotonic() > deadline:
             raise Refused("timeout", f"the node (pid {running}) has not stopped within {STOP_WAIT_S:.0f} s")
         time.sleep(0.05)
@@ -70,15 +70,6 @@ async def _ask_to_stop(node: Node) -> None:
     except Refused as fault:
         if fault.code != "connection_lost":  # it stopped before its answer was read
             raise
-
-
-def _pid(runtime: Path) -> int | None:
-    """Return the pid that runtime.json names, or None when there is none."""
-    try:
-        found = json.loads(runtime.read_bytes())["pid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, int) else None
 
 
 def _alive(pid: int | None) -> bool:
@@ -111,7 +102,9 @@ async def call(node: Node, command: str, pairs: tuple[str, ...]) -> None:
     KEY=VALUE is read as the command wants it; KEY:=JSON is JSON as it stands; `-` reads one JSON object
     from standard input, so that no secret need be an argument.
     """
-    answer = await node.call(command, **read_pairs(command, pairs))
+    asked = read_pairs(command, pairs)
+    # This connection has said its hello: the node's answer to it is what `call hello` is after.
+    answer = node.client.hello if command == "hello" and not asked else await node.call(command, **asked)
     click.echo(as_json(answer))
 
 

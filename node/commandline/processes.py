@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node.commandline.runtime import read_runtime
 from node.errors import Refused
 
 START_S = 30.0  # for a node to answer at its bridge; a cold start takes about one second
@@ -32,10 +32,7 @@ class NodeProcess:
         """Wait until the node has written runtime.json and return it; raises Refused when it will not."""
         deadline = time.monotonic() + START_S
         while True:
-            try:
-                found: dict[str, Any] = json.loads((self.home / "runtime.json").read_bytes())
-            except (OSError, ValueError):
-                found = {}
+            found = read_runtime(self.home)
             if found.get("pid") == self.process.pid:
                 return found
             if self.process.poll() is not None:

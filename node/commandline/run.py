@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,8 +14,10 @@ from node.commandline.app import App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
 from node.commandline.reach import describe
+from node.commandline.runtime import read_runtime
 from node.config import LOG_LEVELS, Settings, load
 from node.crypto.links import decode_contact
+from node.store import identity
 
 NAME_FILE = "identity.key"  # once it is there the name is chosen
 
@@ -42,7 +45,8 @@ def run(**flags: object) -> int:
     if first and flags["name"] is None:
         flags["name"] = _ask_name(app)
     settings = load(app.home_dir, flags)
-    return daemon.run(settings, on_ready=lambda: greet(app, settings, first=first))
+    phrase = _ask_passphrase(settings)
+    return daemon.run(settings, on_ready=lambda: greet(app, settings, first=first), passphrase=phrase)
 
 
 def _ask_name(app: App) -> str | None:
@@ -53,6 +57,22 @@ def _ask_name(app: App) -> str | None:
     return name.strip() or None
 
 
+def _ask_passphrase(settings: Settings) -> bytes | None:
+    """Ask at a terminal, unless a file has it: to seal new keys (empty: not at all) or to open them."""
+    if settings.passphrase_file is not None or not sys.stdin.isatty():
+        return None
+    if not identity.exists(settings.home):
+        text = "A passphrase that seals your keys (empty: none)"
+        given = click.prompt(
+            text, default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True
+        )
+    elif identity.sealed(settings.home):
+        given = click.prompt("Your passphrase", hide_input=True, err=True)
+    else:
+        return None
+    return str(given).encode() or None
+
+
 async def greet(app: App, settings: Settings, *, first: bool) -> None:
     """Say who and where the node is and what to do next; called once the bridge answers."""
     if app.quiet and not settings.open:
@@ -61,7 +81,8 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
         link = str((await node.call("profile_get"))["link"])
         page = await node.call("login_link_create") if settings.open else None
         name = node.username
-    for line in [*greeting(app.program, name, app.home_dir, link), *(opened(settings) if first else [])]:
+    mesh = read_runtime(app.home_dir).get("mesh")
+    for line in [*greeting(app.program, name, app.home_dir, link), *(opened(mesh) if first else [])]:
         app.say(line)
     if page is not None and not webbrowser.open(str(page["url"])):
         app.say(f"Your page:  {page['url']}")
@@ -86,10 +107,12 @@ def greeting(program: str, name: str, home: Path, link: str) -> list[str]:
     ]
 
 
-def opened(settings: Settings) -> list[str]:
+def opened(mesh: dict[str, Any] | None) -> list[str]:
     """Return what the first run says once: what is open to others, what is kept, how to change it."""
     port = (
-        "nothing" if settings.listen is None else f"the mesh port ({settings.listen}); --listen off closes it"
+        "nothing"
+        if mesh is None
+        else f"the mesh port {mesh['port']} on {mesh['host']}; --listen off closes it"
     )
     return [
         "",

@@ -1,4 +1,4 @@
-"""Where a node can be reached, said by the node itself (docs/protocol.md section 6).
+"""Where a node can be reached, said by the node itself (docs/protocol.md section 7).
 
     record = [1, node_key, addresses, roles, seq, expires_day] || SIG(noderec, node key, the array)
 

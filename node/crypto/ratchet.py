@@ -190,6 +190,14 @@ def sort_key(inner: bytes) -> tuple[bytes, int]:
     return msg.peer, msg.index
 
 
+def ahead(state: Ratchet, inner: bytes) -> int:
+    """Return how many messages `inner` is ahead of the newest received in its chain; raises DecodeError."""
+    msg = _parse(inner)
+    if state.recv is None or msg.peer != state.peer:
+        return msg.index
+    return msg.index - state.recv.next_index
+
+
 def _parse(inner: bytes) -> _Message:
     _, header, kc, nonce, box = codec.decode(inner, _INNER, max_bytes=MAX_BYTES)
     _, _, peer, previous, index = codec.decode(header, _HEADER, max_bytes=MAX_HEADER_BYTES)

@@ -90,7 +90,17 @@ def _remember(desk: Desk, turn: Turn, key: str, answer: dict[str, Any]) -> None:
     nonces = desk.state.nonces
     nonces[key] = Nonce(turn.now.wall_ms, msgspec.json.encode(answer).decode())
     turn.put(Table.NONCES, key.encode(), nonces[key])
-    oldest_key = next(iter(nonces))
-    if len(nonces) > MAX_NONCES or turn.now.wall_ms - nonces[oldest_key].at_ms > NONCE_MS:
-        del nonces[oldest_key]
-        turn.delete(Table.NONCES, oldest_key.encode())
+    if len(nonces) > MAX_NONCES:
+        _forget(desk, turn, next(iter(nonces)))
+
+
+def expire_nonces(desk: Desk, turn: Turn) -> None:
+    """Forget nonces that are too old to be repeated."""
+    limit = turn.now.wall_ms - NONCE_MS
+    for key in [key for key, nonce in desk.state.nonces.items() if nonce.at_ms < limit]:
+        _forget(desk, turn, key)
+
+
+def _forget(desk: Desk, turn: Turn, key: str) -> None:
+    del desk.state.nonces[key]
+    turn.delete(Table.NONCES, key.encode())

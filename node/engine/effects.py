@@ -26,9 +26,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class ReadChannel:
-    """Read every held envelope with one of these posting keys: a channel has become known."""
+    """Read the held envelopes with these posting keys, from `since_ms` on, oldest first.
+
+    A channel has become known, or has messages that were left unopened; `final` says that whatever is still
+    missing before them will not come.
+    """
 
     keys: tuple[bytes, ...]
+    since_ms: int = 0
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,10 @@ class StopNode:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRead:
-    """The held envelopes of a channel that became known, oldest first."""
+    """The held envelopes of a channel, oldest first, as ReadChannel asked for them."""
 
     envelopes: tuple[bytes, ...]
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from node.crypto.keys import parse_cert
 from node.engine.inviting import Inviting
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
-from node.wire.envelope import Envelope
+from node.tables import Table
+from node.wire.envelope import EPHEMERAL, Envelope
 from node.wire.payload import Payload, Type
 
 INTRODUCE_AFTER = 0.5
@@ -44,6 +45,8 @@ class Inbox:
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
         """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
         inner = route.channel.open(envelope)
+        if (envelope.kind == EPHEMERAL) != (inner[1] == Inner.EPHEMERAL):
+            raise DecodeError("an ephemeral that is to be kept, or a message that is not")
         match route.channel.kind:
             case ChannelKind.ROOM:
                 self._room(turn, route, inner)
@@ -82,6 +85,7 @@ class Inbox:
         """Introduce ourselves once the epoch that the newcomer opens has surely come, one after another."""
         jitter = int.from_bytes(turn.entropy(2), "big") / 65_536 * INTRODUCE_SPREAD
         self.state.introductions.setdefault(room_id, turn.now.mono + INTRODUCE_AFTER + jitter)
+        turn.put(Table.SETTINGS, b"introduce" + room_id, 1)
 
     def introductions_due(self, turn: Turn) -> None:
         """Introduce ourselves where it is time, if there is an epoch to do it under."""
@@ -91,11 +95,14 @@ class Inbox:
             if turn.now.mono < due or not (ready or turn.now.mono > due + INTRODUCE_PATIENCE):
                 continue
             del self.state.introductions[room_id]
+            turn.delete(Table.SETTINGS, b"introduce" + room_id)
             if inbox.room in self.state.rooms.rooms():
                 self.introduce(turn, inbox)
 
     def introduce(self, turn: Turn, inbox: RoomInbox) -> None:
         """Tell a small room our nickname and presence channel."""
+        if not inbox.room.open:
+            return
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
         inbox.room.whisper(turn, Type.PROFILE, body)
@@ -127,8 +134,10 @@ class Inbox:
             self.spread_profile(turn)
 
     def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
-        session, payload = self.state.dms.open(turn, route.part, inner)
-        self.on_dm(turn, session.account, payload)
+        opened = self.state.dms.open(turn, route.part, inner)
+        if opened is not None:
+            session, payload = opened
+            self.on_dm(turn, session.account, payload)
 
     def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Act on a payload that came in a direct session."""
@@ -142,7 +151,7 @@ class Inbox:
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
             case _:
-                raise DecodeError("payload that a direct session does not carry")
+                return
 
     def direct_with(self, turn: Turn, account: bytes) -> Direct:
         """Return the direct room with an account, made if there is none."""

@@ -11,16 +11,22 @@ from node import ids
 from node.chat import events
 from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
+from node.chat.people import CONTACT
 from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
 from node.crypto import ops
-from node.crypto.channel import join_channel_secret
+from node.crypto.channel import ChannelKind, join_channel_secret
 from node.crypto.joining import invite_keypair
 from node.engine.state import State
-from node.errors import CryptoFault, DecodeError, Refused
+from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import MAX_OPTIONS_BYTES, Payload, Type
+
+REFUSING = frozenset({"decline", "ignore", "cancelled"})
+"""Ends after which nobody is admitted by an invite any more, whatever its seed could still sign."""
+MAX_OPTION_PARTS = 256
+"""Objects and arrays in the options of an invite: no frontend nests deeper, and a parser must not fall."""
 
 
 class Inviting:
@@ -47,6 +53,9 @@ class Inviting:
         person = state.people.by_account[account]
         if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
             raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
+        text = msgspec.json.encode(options or {}).decode()
+        if len(text.encode()) > MAX_OPTIONS_BYTES or _options(text) is None:
+            raise Refused("invalid", "options are an object of at most 4 KiB of JSON", field="options")
         invite_id, seed = turn.new_id(), turn.entropy(32)
         expires = turn.now.wall_ms + OFFER_MS
         body = ops.Invite(
@@ -61,7 +70,6 @@ class Inviting:
         turn.watch.append(
             (state.joins.door(room.room_id, invite_id, body.join_cs), turn.mesh_ms // 86_400_000)
         )
-        text = msgspec.json.encode(options or {}).decode()
         invite = Invite(
             invite_id, room.room_id, seed, False, account, room.name, kind, text, expires, OFFERED
         )
@@ -78,7 +86,7 @@ class Inviting:
         if not invite.live:
             raise over(invite)
         inbox = self.state.rooms.inboxes.get(invite.room_id)
-        if inbox is not None and inbox.room.state == MEMBER:
+        if inbox is not None and inbox.room.open and invite_id in inbox.room.log.invites:
             inbox.room.act(turn, ops.InviteRevoke(invite_id), rekey=False)
         self.end(turn, invite, "cancelled")
         self._result(turn, invite, "cancelled", None)
@@ -88,7 +96,7 @@ class Inviting:
         invite_id, number, expires_ms = payload.body
         invite = self.state.invites.all.get(invite_id)
         if invite is None or invite.account != account or not 1 <= number <= len(RESPONSES):
-            raise CryptoFault("result of an invite that is not between us")
+            return
         response = RESPONSES[number - 1]
         if invite.incoming:
             self._taken_back(turn, invite, response)
@@ -100,7 +108,7 @@ class Inviting:
 
     def _taken_back(self, turn: Turn, invite: Invite, response: str) -> None:
         if response != "cancelled":
-            raise DecodeError("only the inviter cancels")
+            return
         if invite.live:
             self.end(turn, invite, "cancelled")
         elif invite.state == "accept" and invite.room_id in self.state.joins.open:
@@ -109,14 +117,13 @@ class Inviting:
 
     def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
         """Somebody used an invite of ours: add them, and count it as their acceptance."""
-        account = self.state.joins.on_request(turn, inbox.room, invite_id, inner)
-        if account is None:
-            return
+        invite = self.state.invites.all.get(invite_id)
+        if invite is None or invite.incoming or invite.state in REFUSING:
+            raise CryptoFault("join request for an invite that is over")
+        account = self.state.joins.on_request(turn, inbox.room, invite_id, inner, invite.account)
         inbox.joined(turn, account)
         self.state.presence.watch(account, turn.now.mono)
-        invite = self.state.invites.all.get(invite_id)
-        if invite is not None and invite.account == account:
-            self.end(turn, invite, "accept")
+        self.end(turn, invite, "accept")
 
     # -- being invited ----------------------------------------------------------------------------
 
@@ -126,6 +133,9 @@ class Inviting:
         state = self.state
         if invite_id in state.invites.all or turn.mesh_ms >= expires_ms:
             return
+        if not self._may_offer(account) or _options(options) is None:
+            return
+        expires_ms = min(expires_ms, turn.mesh_ms + OFFER_MS)
         inbox = state.rooms.inboxes.get(room_id)
         if inbox is not None and inbox.room.state == MEMBER:
             return
@@ -133,6 +143,13 @@ class Inviting:
         self._save(turn, state.invites.arrived(offer, turn.now))
         if any(session.can_answer for session in state.sessions.values()):
             self.deliver(turn, invite_id)
+
+    def _may_offer(self, account: bytes) -> bool:
+        """Contacts and co-members may invite; a session outlives what made somebody one."""
+        state = self.state
+        person = state.people.get(account)
+        friend = person is not None and person.state == CONTACT
+        return (friend or bool(state.rooms.shared(account))) and state.invites.has_room_for(account)
 
     def deliver(self, turn: Turn, invite_id: bytes) -> None:
         """Log the invite, start its 120 seconds, tell the inviter; nothing if they run already."""
@@ -157,7 +174,7 @@ class Inviting:
             target=self.state.me.profile.username,
             room_name=invite.room_name,
             kind=invite.kind,
-            options=_options(invite.options),
+            options=_options(invite.options) or {},
             expires_at=invite.answer_by.wall_ms // 1000,
         )
 
@@ -217,7 +234,7 @@ class Inviting:
             if not found.live:
                 raise over(found)
             return found
-        mine = [book.all[i] for i in self.shown.get(session, [])]
+        mine = [book.all[i] for i in self.shown.get(session, []) if i in book.all]
         live = [i for i in mine if i.live]
         if live:
             return live[-1]
@@ -255,6 +272,13 @@ class Inviting:
         if ended is not None:
             self._save(turn, ended)
             self._tell(turn, ended, how, None)
+
+    def forget(self, turn: Turn) -> None:
+        """Forget what ended long ago; nobody is admitted by it any more."""
+        for invite in self.state.invites.crowded_out():
+            turn.delete(Table.INVITES, invite.invite_id)
+            if not invite.incoming:
+                turn.unwatch.append((int(ChannelKind.JOIN), invite.room_id, invite.invite_id))
 
     def _tell(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
         target = self.state.me.account if invite.incoming else invite.account
@@ -311,9 +335,13 @@ def over(invite: Invite) -> Refused:
     )
 
 
-def _options(text: str) -> dict[str, Any]:
+def _options(text: str) -> dict[str, Any] | None:
+    """Read what the other side's frontend sent along; None if it is not an object that ours could be shown."""
+    if text.count("[") + text.count("{") > MAX_OPTION_PARTS:
+        return None
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        value = msgspec.json.decode(text, type=dict[str, Any])
+        msgspec.msgpack.encode(value)
+    except (msgspec.MsgspecError, OverflowError, UnicodeError):
+        return None
+    return value

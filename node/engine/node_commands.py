@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
+from typing import Final
 
 from node import __version__
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
 from node.chat import commands as c
 from node.chat.turn import Turn
+from node.engine import sessions
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.effects import AnswerStatus, StopNode
 from node.errors import Refused
@@ -17,6 +20,9 @@ from node.tables import Table
 MAX_TOKENS = 100
 MAX_ORIGINS = 100
 MAX_PEERS = 64
+_ADDRESS: Final = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/[^\s?#]*)?")
+_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#@*\\]*)/?")
+_WEB: Final = ("http://", "https://")
 
 
 def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> Answer:
@@ -65,7 +71,8 @@ def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> An
 
 def peer_add(desk: Desk, turn: Turn, _session: int, command: c.PeerAdd) -> Answer:
     """Dial an address from now on, and after every start."""
-    if not command.address.startswith(("ws://", "wss://")):
+    found = _ADDRESS.fullmatch(command.address)
+    if found is None or not 0 < int(found[1] or 1) < 65_536:
         raise Refused("invalid", "an address is ws://HOST:PORT or wss://HOST:PORT", field="address")
     peers = desk.state.peers
     if len(peers) >= MAX_PEERS and command.address not in peers:
@@ -90,9 +97,10 @@ def peer_remove(desk: Desk, turn: Turn, _session: int, command: c.PeerRemove) ->
 def token_create(desk: Desk, turn: Turn, _session: int, command: c.TokenCreate) -> Answer:
     """Make a child token; it is shown this once."""
     tokens = desk.state.tokens
-    if command.name in tokens:
+    standing = tokens.get(command.name)
+    if standing is not None and not _is_over(standing, turn.now.wall_ms):
         raise Refused("name_taken", f"a token is called {command.name} already", field="name")
-    if len(tokens) >= MAX_TOKENS:
+    if standing is None and len(tokens) >= MAX_TOKENS:
         raise Refused("too_many", f"there are {MAX_TOKENS} tokens: revoke one first")
     secret = urlsafe_b64encode(turn.entropy(32)).decode().rstrip("=")
     expires = None if command.expires_in is None else turn.now.wall_ms + command.expires_in * 1000
@@ -106,6 +114,10 @@ def token_create(desk: Desk, turn: Turn, _session: int, command: c.TokenCreate) 
         "scope": command.scope,
         "expires_at": None if expires is None else expires // 1000,
     }
+
+
+def _is_over(token: TokenRecord, now_ms: int) -> bool:
+    return token.expires_ms is not None and now_ms >= token.expires_ms
 
 
 def token_list(desk: Desk, _turn: Turn, _session: int, _command: c.TokenList) -> Answer:
@@ -138,10 +150,8 @@ def origin_list(desk: Desk, _turn: Turn, _session: int, _command: c.OriginList) 
 
 def origin_allow(desk: Desk, turn: Turn, _session: int, command: c.OriginAllow) -> Answer:
     """Let pages of an origin connect, given that they have a token."""
-    origin = command.origin.rstrip("/")
-    if "://" not in origin or origin.lower() == "null" or "*" in origin:
-        raise Refused("invalid", "an origin is SCHEME://HOST[:PORT], exactly", field="origin")
-    if len(desk.state.origins) >= MAX_ORIGINS:
+    origin = _origin(command.origin)
+    if len(desk.state.origins) >= MAX_ORIGINS and origin not in desk.state.origins:
         raise Refused("too_many", f"{MAX_ORIGINS} origins are allowed already")
     desk.state.origins[origin] = turn.now.wall_ms
     turn.put(Table.ORIGINS, origin.encode(), turn.now.wall_ms)
@@ -149,9 +159,17 @@ def origin_allow(desk: Desk, turn: Turn, _session: int, command: c.OriginAllow) 
     return {"origin": origin}
 
 
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it; `file://` and other schemes of applications have no host."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None or (found[1].lower() in _WEB and not found[2]):
+        raise Refused("invalid", "an origin is SCHEME://HOST[:PORT], exactly, or file://", field="origin")
+    return (found[1] + found[2]).lower()
+
+
 def origin_remove(desk: Desk, turn: Turn, _session: int, command: c.OriginRemove) -> Answer:
     """Take an origin off the list and close its sessions."""
-    origin = command.origin.rstrip("/")
+    origin = _origin(command.origin)
     if desk.state.origins.pop(origin, None) is None:
         raise Refused("origin_not_found", f"{origin} is not on the list", field="origin")
     turn.delete(Table.ORIGINS, origin.encode())
@@ -167,9 +185,7 @@ def ack(desk: Desk, turn: Turn, session: int, command: c.Ack) -> Answer:
         raise Refused("invalid", "say hello with `consumer` first", field="seq")
     if command.seq > turn.seq:
         raise Refused("invalid", "this seq has not been given out yet", field="seq")
-    desk.state.consumers[consumer] = max(command.seq, desk.state.consumers.get(consumer, 0))
-    turn.put(Table.CONSUMERS, consumer.encode(), desk.state.consumers[consumer])
-    return {"seq": desk.state.consumers[consumer]}
+    return {"seq": sessions.move(desk, turn, consumer, command.seq)}
 
 
 def credentials(desk: Desk) -> CredentialsChanged:

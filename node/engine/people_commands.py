@@ -51,7 +51,11 @@ def contact_rename(desk: Desk, turn: Turn, _session: int, command: c.ContactRena
     account = people.find(command.username)
     if account == desk.state.me.account:
         raise Refused("invalid", "your own name is changed by profile_set", field="username")
-    person = people.rename(turn, people.by_account[account], command.name)
+    try:
+        person = people.rename(turn, people.by_account[account], command.name)
+    except Refused as fault:
+        fault.field = "name"
+        raise
     user_id = people.user_id(account)
     turn.log(events.ContactUpdated(username=person.username, user_id=user_id))
     return {"username": person.username, "user_id": user_id}

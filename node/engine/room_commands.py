@@ -161,7 +161,11 @@ def _known_room(desk: Desk, room: str) -> bytes:
 def user_invite(desk: Desk, turn: Turn, _session: int, command: c.UserInvite) -> Answer:
     """Invite a contact or co-member to a room."""
     room = desk.state.rooms.find_group(command.room)
-    account = desk.state.people.find(command.target)
+    try:
+        account = desk.state.people.find(command.target)
+    except Refused as fault:
+        fault.field = "target"
+        raise
     invite = desk.inviting.invite(turn, room, account, command.kind or "room", command.options)
     return {"invite": ids.text(invite.invite_id), "expires_at": invite.expires_ms // 1000}
 

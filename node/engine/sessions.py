@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from node import __version__
+from node.bridge import intervals
 from node.bridge.ports import Deliver, EventsWritten, SessionEnded, SessionStarted, StartReplay
 from node.chat import events
 from node.chat.turn import Turn
 from node.engine.desk import Desk
+from node.errors import Refused
 from node.tables import Table
 
 PROTOCOL = "gossamer/1"
 FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct"]
 PLAIN_BACKLOG = 200
 """Messages no frontend has had that a plain session is given on connecting."""
+MAX_CONSUMERS = 256
+"""Names that cursors are kept for; an owner has a handful of frontends."""
 
 
 def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
@@ -21,9 +25,8 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     desk.inviting.due(turn)
     state.sessions[session.session] = session
     if session.plain:
-        desk.after.append(
-            StartReplay(session.session, state.had_seq, newest=PLAIN_BACKLOG, until_seq=turn.seq)
-        )
+        backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
+        desk.after.append(backlog)
     else:
         _greet(desk, turn, session)
     if session.can_answer and session.resume is None:
@@ -51,6 +54,7 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     turn.reply(number, hello)
     after = _position(desk, session)
     if after is None:
+        _first_time(desk, turn, session)
         return
     if after < state.first_seq - 1 or after > turn.seq or not _same_epoch(desk, session):
         lost = events.Error(
@@ -68,8 +72,28 @@ def _position(desk: Desk, session: SessionStarted) -> int | None:
     if session.resume is not None:
         return session.resume.seq
     if session.consumer is not None:
-        return desk.state.consumers.get(session.consumer, 0)
+        return desk.state.consumers.get(session.consumer)
     return None
+
+
+def _first_time(desk: Desk, turn: Turn, session: SessionStarted) -> None:
+    """A consumer begins at its first hello, like any session; from there on the node remembers for it."""
+    if session.consumer is None:
+        return
+    try:
+        move(desk, turn, session.consumer, turn.seq)
+    except Refused as fault:
+        turn.reply(session.session, events.error_of(fault, session.req))
+
+
+def move(desk: Desk, turn: Turn, consumer: str, seq: int) -> int:
+    """Move a consumer's cursor, never back; returns where it is. Refused: `too_many` consumers."""
+    consumers = desk.state.consumers
+    if consumer not in consumers and len(consumers) >= MAX_CONSUMERS:
+        raise Refused("too_many", f"{MAX_CONSUMERS} consumers are remembered already", field="consumer")
+    consumers[consumer] = max(seq, consumers.get(consumer, 0))
+    turn.put(Table.CONSUMERS, consumer.encode(), consumers[consumer])
+    return consumers[consumer]
 
 
 def _same_epoch(desk: Desk, session: SessionStarted) -> bool:
@@ -83,10 +107,11 @@ def ended(desk: Desk, _turn: Turn, session: SessionEnded) -> None:
 
 
 def written(desk: Desk, turn: Turn, upto: EventsWritten) -> None:
-    """A frontend that shows all messages has been handed the log up to here."""
-    if upto.after <= desk.state.had_seq < upto.upto:
-        desk.state.had_seq = upto.upto
-        turn.put(Table.SETTINGS, b"had", upto.upto)
+    """A frontend that shows all messages has been handed this part of the log."""
+    had = intervals.joined(desk.state.had, upto.after, upto.upto)
+    if had != desk.state.had:
+        desk.state.had = had
+        turn.put(Table.SETTINGS, b"shown", had)
 
 
 __all__ = ["Deliver", "ended", "started", "written"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
@@ -33,6 +35,10 @@ from node.store.records import Loaded
 from node.tables import Table
 
 
+INTRODUCE_AFTER_START = 5.0
+"""Seconds after a start before introductions that were due are made: a sync may have told us more by then."""
+
+
 @dataclass(frozen=True)
 class Nonce:
     """The first result of a command that carried this idempotency key."""
@@ -55,13 +61,14 @@ class State:
         self.joins = Joins(me, self.people)
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
+        self.behind = Behind()
         self.sessions: dict[int, SessionStarted] = {}
         self.nonces: dict[str, Nonce] = {}
         self.tokens: dict[str, TokenRecord] = {}
         self.origins: dict[str, int] = {}
         self.peers: dict[str, int] = {}
         self.consumers: dict[str, int] = {}
-        self.had_seq = 0
+        self.had: Intervals = ()
         self.introductions: dict[bytes, float] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
 
@@ -88,6 +95,11 @@ def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
         leaf = unpack_row(data, LeafRow)
         me.leaves[leaf.leaf_id] = leaf
     return me
+
+
+def _came_ms(invite: Invite) -> int:
+    """Order invites as they came: by a clock of ours, for the offer's own end is its sender's word."""
+    return invite.expires_ms if invite.deliver_by is None else invite.deliver_by.wall_ms
 
 
 class Restorer:
@@ -131,7 +143,7 @@ class Restorer:
         """Expect beats of somebody whose presence channel we were given."""
         if person.presence_cs:
             channel = presence_channel(person.presence_cs)
-            self._add(Route(channel, person.account), self.today)
+            self._add(Route(channel, person.account, person.presence_cs[:8]), self.today)
             if person.state == CONTACT:
                 self.state.presence.watch(person.account, self.now.mono)
 
@@ -196,6 +208,9 @@ class Restorer:
             elif key[:1] == b"p":
                 parked = unpack_row(data, Parked)
                 state.rooms.inboxes[parked.room_id].parked[key[1:]] = parked
+            elif key[:1] == b"b":
+                kind, owner, part, since_ms = unpack_row(data, tuple[int, bytes, bytes, int])
+                state.behind.note((kind, owner, part), since_ms, self.now.mono)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
 
@@ -208,14 +223,15 @@ class Restorer:
 
     def _small_tables(self) -> None:
         state = self.state
-        for data in self.rows[Table.INVITES].values():
-            state.invites.restore(unpack_row(data, Invite), self.now)
+        invites = [unpack_row(data, Invite) for data in self.rows[Table.INVITES].values()]
+        for invite in sorted(invites, key=_came_ms):
+            state.invites.restore(invite, self.now)
         for data in self.rows[Table.JOINS].values():
             wish = unpack_row(data, Joining)
             state.joins.open[wish.room_id] = wish
             self._add(state.joins.route(wish), day_of(wish.since_ms))
-        for key, data in self.rows[Table.NONCES].items():
-            state.nonces[key.decode()] = unpack_row(data, Nonce)
+        nonces = {key.decode(): unpack_row(data, Nonce) for key, data in self.rows[Table.NONCES].items()}
+        state.nonces.update(sorted(nonces.items(), key=lambda entry: entry[1].at_ms))
         for data in self.rows[Table.TOKENS].values():
             token = unpack_row(data, TokenRecord)
             state.tokens[token.name] = token
@@ -230,17 +246,18 @@ class Restorer:
         if key.startswith(b"token"):
             token = unpack_row(data, LinkToken)
             self.state.contacts.tokens[token.token] = token
+        elif key.startswith(b"introduce"):
+            self.state.introductions[key[9:]] = self.now.mono + INTRODUCE_AFTER_START
         elif key.startswith(b"peer"):
             self.state.peers[key[4:].decode()] = unpack_row(data, int)
-        elif key == b"had":
-            self.state.had_seq = unpack_row(data, int)
+        elif key == b"shown":
+            self.state.had = unpack_row(data, Intervals)
 
     def _inbox(self) -> None:
         me = self.state.me
         route = Route(inbox_channel(me.identity.intro_pub), me.account)
         self._add(route, day_of(me.row.created_ms))
-        own = [i for i in self.state.invites.all.values() if not i.incoming]
-        for invite in own:
+        for invite in [i for i in self.state.invites.all.values() if not i.incoming]:
             inbox = self.state.rooms.inboxes.get(invite.room_id)
             known = None if inbox is None else inbox.room.log.invites.get(invite.invite_id)
             if known is not None:

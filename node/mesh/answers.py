@@ -15,7 +15,7 @@ from node.clock import DAY_MS
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
-from node.wire.frames import MAX_BATCH_BYTES, MAX_CREDIT, MAX_DAYS, MAX_IDS, Batch, Gone, IHave, Tail, encode
+from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_IDS, Batch, Gone, IHave, Tail, encode
 
 CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""
@@ -65,11 +65,12 @@ class _Lane:
 class Answers:
     """What a peer asks of us on one link. `reads` are to be carried out and answered by `on_held`."""
 
-    def __init__(self, link: Link, index: Index, *, floor_ms: int) -> None:
+    def __init__(self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int) -> None:
         self.reads: list[tuple[int, ByIds | ByTime]] = []
         self._link = link
         self._index = index
         self._floor_ms = floor_ms
+        self._batch_bytes = batch_bytes
         self._lanes = {WANT_SESSION: _Lane(WANT_SESSION)}
 
     def open_session(self, session: int) -> None:
@@ -142,12 +143,12 @@ class Answers:
             case _ if lane.credit <= 0:
                 return False
             case _Stream():
-                return self._read(lane, ByTime(job.start_ms, job.end_ms, job.after, MAX_BATCH_BYTES))
+                return self._read(lane, ByTime(job.start_ms, job.end_ms, job.after, self._batch_bytes))
             case _Fetch() if not job.ready and job.ids:
                 job.reading = tuple(job.ids.popleft() for _ in range(min(READ_IDS, len(job.ids))))
                 return self._read(lane, ByIds(job.reading))
             case _Fetch():
-                page = _page(job.ready)
+                page = _page(job.ready, self._batch_bytes)
                 self._send_batch(lane, page, more=bool(job.ready or job.ids))
                 return True
             case _:
@@ -180,10 +181,9 @@ class Answers:
             self._link.send_bulk(encode(Gone(missing)))
 
 
-def _page(ready: deque[bytes]) -> tuple[bytes, ...]:
+def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:
     """Take as many envelopes as one BATCH holds."""
     page: list[bytes] = []
-    room = MAX_BATCH_BYTES
     while ready and len(ready[0]) <= room:
         room -= len(ready[0])
         page.append(ready.popleft())

@@ -108,12 +108,13 @@ class Exchange:
         self.finish(near, now)
 
     def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
-        for prefix, _ in frame.ids:
-            if not self._gossip.knows(prefix):
-                self.wants.announced(near.link.number, prefix)
-        if near.sync is not None:
-            near.sync.moved(now=now.mono)
-        self._ask({near.link.number}, now)
+        assert near.sync is not None
+        near.sync.moved(now=now.mono)
+        number, unknown = near.link.number, [p for p, _ in frame.ids if not self._gossip.knows(p)]
+        noted = [self.wants.announced(number, prefix) for prefix in unknown]
+        if not all(noted):
+            near.sync.wish(until_ms=EVERYTHING)  # too many at once: the next round brings the rest
+        self._ask({number}, now)
 
     def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> None:
         number = near.link.number

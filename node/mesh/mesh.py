@@ -204,7 +204,7 @@ class Mesh:
     def _on_removed(self, event: RemoveAddress, now: Instant) -> None:
         self._book.remove(event.address)
         for near in list(self._near.values()):
-            if near.link.address == event.address:
+            if event.address in (near.link.address, near.link.remote):
                 self._leave(near, Leave.LEAVING, "address removed", now)
 
     def _leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:

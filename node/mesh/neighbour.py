@@ -9,7 +9,7 @@ from node.mesh.index import Index
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime, PeerInfo
 from node.mesh.sync import EVERYTHING, Sync
-from node.wire.frames import MAX_IDS, Hello, IHave, encode
+from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave, encode
 
 ANNOUNCE_AFTER = 0.02
 """Seconds that announcements are gathered into one IHAVE."""
@@ -39,7 +39,8 @@ class Neighbour:
         assert self._own_hello is not None
         self.link.greeted(hello, now=now)
         floor_ms = max(hello.floor_ms, self._own_hello.floor_ms)
-        self.sync = Sync(self.link, index, floor_ms=floor_ms)
+        batch_bytes = min(MAX_BATCH_BYTES, hello.max_frame - BATCH_OVERHEAD)
+        self.sync = Sync(self.link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
 
     def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
         """Tell the peer soon that we have an envelope."""

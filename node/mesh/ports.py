@@ -86,7 +86,7 @@ class AddAddress:
 
 @dataclass(frozen=True, slots=True)
 class RemoveAddress:
-    """Stop dialling an address and take leave of the link that was dialled to it."""
+    """Stop dialling an address and take leave of its links, outbound or (by `remote`) inbound."""
 
     address: str
 

@@ -13,7 +13,7 @@ from node.clock import DAY_MS, earliest
 from node.mesh.answers import CREDIT, WANT_SESSION, Answers
 from node.mesh.index import Index, fingerprint
 from node.mesh.link import Link
-from node.wire.frames import MAX_BATCH_BYTES, MAX_DAYS, Batch, Credit, Days, Frame, Tail, encode
+from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, Tail, encode
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""
@@ -37,26 +37,17 @@ class _Round:
     days: deque[int] | None = None
 
 
-@dataclass(slots=True)
-class _Meter:
-    """BATCH bytes of a session: granted, taken in, taken in and not granted again."""
-
-    granted: int = CREDIT
-    taken: int = 0
-    owed: int = 0
-
-
 class Sync:
     """Catching up over one link, as the one who asks; `answers` is the other half."""
 
-    def __init__(self, link: Link, index: Index, *, floor_ms: int) -> None:
-        self.answers = Answers(link, index, floor_ms=floor_ms)
+    def __init__(self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int) -> None:
+        self.answers = Answers(link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
         self.finished_once = False
         self._link = link
         self._index = index
         self._floor_ms = floor_ms
         self._rounds: dict[int, _Round] = {}
-        self._meters = {WANT_SESSION: _Meter()}
+        self._owed = {WANT_SESSION: 0}  # BATCH bytes taken in and not yet granted again
         self._next_session = 1 if link.outbound else 2
         self._last_theirs = 0
         self._theirs_at = float("-inf")
@@ -109,25 +100,20 @@ class Sync:
         return True
 
     def on_batch(self, frame: Batch, *, expected: bool, now: float) -> bool:
-        """Account for a BATCH; False if nobody asked for it or it is over the credit.
+        """Account for a BATCH; False if nobody asked for it.
 
         `expected` says whether a WANT is unanswered, which is what session 0 is for.
         """
-        meter = self._meters.get(frame.session)
-        size = sum(map(len, frame.envelopes))
-        if meter is None or meter.taken + size > meter.granted + MAX_BATCH_BYTES:
-            return False
-        if frame.session == WANT_SESSION:
-            if not expected:
-                return False
-        else:
-            days = self._rounds[frame.session].days
-            if not days:
+        if frame.session != WANT_SESSION:
+            found = self._rounds.get(frame.session)
+            if found is None or not found.days:
                 return False
             if not frame.more:
-                days.popleft()
+                found.days.popleft()
+        elif not expected:
+            return False
         self._moved_at = now
-        self._take(frame.session, meter, size)
+        self._take_in(frame.session, sum(map(len, frame.envelopes)))
         return True
 
     def moved(self, *, now: float) -> None:
@@ -140,7 +126,7 @@ class Sync:
         for session, found in list(self._rounds.items()):
             answered = idle and found.days is not None and not found.days
             if answered or now >= self._moved_at + STALLED_AFTER:
-                del self._rounds[session], self._meters[session]
+                del self._rounds[session], self._owed[session]
                 self.finished_once |= answered
                 ended.append(answered)
         return ended
@@ -154,9 +140,9 @@ class Sync:
 
     def _open(self, session: int, until_ms: int, now: float) -> _Round:
         for other in [n for n in self._rounds if n % 2 == session % 2]:
-            del self._rounds[other], self._meters[other]
+            del self._rounds[other], self._owed[other]
         found = self._rounds[session] = _Round(session, until_ms)
-        self._meters[session] = _Meter()
+        self._owed[session] = 0
         self._moved_at = now
         self.answers.open_session(session)
         self._send(Days(session, self._summary(until_ms)))
@@ -183,13 +169,11 @@ class Sync:
             return Tail(found.session, day, start, EMPTY)
         return Tail(found.session, day, newest, self._index.summary(day, start, newest)[1])
 
-    def _take(self, session: int, meter: _Meter, size: int) -> None:
-        meter.taken += size
-        meter.owed += size
-        if meter.owed >= REGRANT:
-            self._send(Credit(session, meter.owed))
-            meter.granted += meter.owed
-            meter.owed = 0
+    def _take_in(self, session: int, size: int) -> None:
+        self._owed[session] += size
+        if self._owed[session] >= REGRANT:
+            self._send(Credit(session, self._owed[session]))
+            self._owed[session] = 0
 
     def _send(self, frame: Frame) -> None:
         self._link.send_control(encode(frame))

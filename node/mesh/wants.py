@@ -13,6 +13,8 @@ from node.wire.frames import MAX_IDS
 
 MAX_WANTED = 1 << 17
 """Ids wanted at once, over all links, about 30 MiB; the next sync finds what did not fit."""
+MAX_WANTED_OF_LINK = 1 << 13
+"""Of these on one link, about 2 MiB: a peer that announces what nobody has crowds out no other."""
 MAX_FLIGHTS = 2
 """WANTs under way on one link: one being answered, one on its way there."""
 MAX_HOLDERS = 3
@@ -56,10 +58,11 @@ class Wants:
             if link not in holders and len(holders) < MAX_HOLDERS:
                 holders.append(link)
             return True
-        if len(self._holders) >= MAX_WANTED or link not in self._lines:
+        line = self._lines.get(link)
+        if line is None or len(self._holders) >= MAX_WANTED or len(line.waiting) >= MAX_WANTED_OF_LINK:
             return False
         self._holders[prefix] = [link]
-        self._lines[link].waiting.append(prefix)
+        line.waiting.append(prefix)
         return True
 
     def arrived(self, prefix: bytes) -> None:

@@ -56,15 +56,18 @@ def decode(data: bytes, shape: Shape, *, max_bytes: int = MAX_BYTES) -> list[Any
     return list(value)
 
 
+_SCALARS = frozenset({bytes, int, str, type(None)})
+
+
 def _check_types(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise DecodeError("nested too deep")
-    kind = type(value)
-    if kind is list:
-        for item in value:  # type: ignore[attr-defined]
+    if not isinstance(value, list):
+        if type(value) not in _SCALARS:
+            raise DecodeError(f"type {type(value).__name__} is not used")
+    elif not _SCALARS.issuperset(map(type, value)):
+        for item in value:
             _check_types(item, depth + 1)
-    elif kind is not bytes and kind is not int and kind is not str and value is not None:
-        raise DecodeError(f"type {kind.__name__} is not used")
 
 
 def array(*fields: Shape) -> Shape:

@@ -32,6 +32,8 @@ MAX_DAYS = 40
 """The horizon of 35 days, today, two days of early envelopes, and slack for an edge."""
 MAX_BATCH_BYTES = 61_440
 """Envelope bytes in one BATCH: fits one frame, and is soon over for what waits behind it."""
+BATCH_OVERHEAD = 512
+"""What surrounds the envelopes of a BATCH, at most: 3 bytes each, and its other fields."""
 MAX_BATCH = MAX_BATCH_BYTES // (OVERHEAD + 512)
 MAX_HOP = 127
 """Hops saturate here, so that PUSH has one layout; the longest path of a real mesh is below 30."""
@@ -208,7 +210,7 @@ _SHAPES: dict[int, Shape] = {
         blob(8),
         many(string(MAX_ADDRESS_BYTES, least=1), MAX_ADDRESSES),
         uint(8),
-        lambda size: _U32(size) and size > MAX_ENVELOPE_BYTES + 64,
+        lambda size: _U32(size) and size >= MAX_ENVELOPE_BYTES + BATCH_OVERHEAD,
         _U64,
         _U64,
         _U32,

@@ -1,4 +1,4 @@
-"""What a message's box holds: the plaintext of room and direct messages (docs/protocol.md section 6).
+"""What a message's box holds: the plaintext of room and direct messages (docs/protocol.md section 9).
 
     payload = [1, mid16, ts_ms, lamport, refs, refs_before, leaf | nil, type, body]
 

@@ -14,6 +14,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from node.bridge import ports
+from node.bridge.intervals import Intervals
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.clock import Instant
@@ -32,6 +33,8 @@ class FakeEngine:
         self.sessions: dict[int, ports.SessionStarted] = {}
         self.server: BridgeServer | None = None
         self.queued = 0
+        self.had: Intervals = ()
+        self.no_history: Exception | None = None
         self.on_page: Callable[[], None] = lambda: None
 
     def submit(self, event: ports.BridgeInput) -> None:
@@ -50,7 +53,7 @@ class FakeEngine:
         self.sessions[started.session] = started
         if started.plain:
             self.perform(
-                ports.StartReplay(started.session, 0, newest=200, until_seq=len(self.log)),
+                ports.StartReplay(started.session, 0, newest=200, until_seq=len(self.log), had=self.had),
             )
             return
         self.deliver(
@@ -104,6 +107,8 @@ class FakeEngine:
     async def history(
         self, room: bytes, before: bytes | None, after: bytes | None, limit: int
     ) -> tuple[list[bytes], bool]:
+        if self.no_history is not None:
+            raise self.no_history
         return [body for _seq, body in self.log[-limit:]], len(self.log) > limit
 
 

@@ -48,6 +48,14 @@ async def test_no_node_is_said_as_such(tmp_path: Path) -> None:
     assert caught.value.code == "not_running"
 
 
+async def test_what_is_not_unicode_is_refused_before_it_is_sent(bridge: Bridge) -> None:
+    async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=ADMIN) as client:
+        with pytest.raises(Refused) as caught:
+            await client.call("user_message", room=ROOM, message=b"\xff".decode(errors="surrogateescape"))
+        assert caught.value.code == "invalid"
+        assert await client.call("user_message", room=ROOM, message="\u2028 é") == {"id": ROOM, "ts_ms": 1}
+
+
 async def test_refusals_keep_their_code_field_and_extras(bridge: Bridge) -> None:
     async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=ADMIN) as client:
         with pytest.raises(Refused) as caught:

@@ -23,8 +23,10 @@ from node.bridge.ports import (
     TokenRecord,
     hash_token,
 )
+from node.bridge.server import BridgeServer
 from node.chat import events
-from tests.bridge.fake_engine import ADMIN, EPOCH, ROOM, Bridge, recv
+from node.errors import Refused
+from tests.bridge.fake_engine import ADMIN, EPOCH, ROOM, Bridge, FakeEngine, clock, counted_entropy, recv
 
 CHILD = "c" * 43
 
@@ -83,6 +85,21 @@ async def test_of_what_no_frontend_has_had_a_plain_client_gets_the_newest_200(br
         bridge.engine.say(str(number))
     async with connect(bridge.url()) as ws:
         assert [(await recv(ws))["seq"] for _ in range(200)] == list(range(501, 701))
+
+
+async def test_what_other_frontends_had_is_left_out_of_a_plain_clients_backlog(bridge: Bridge) -> None:
+    for number in range(700):
+        bridge.engine.say(str(number))
+    bridge.engine.had = ((100, 300), (310, 698))
+    async with connect(bridge.url()) as ws:
+        wanted = [*range(1, 101), *range(301, 311), 699, 700]
+        assert [(await recv(ws))["seq"] for _ in wanted] == wanted
+        bridge.engine.say("live")
+        assert (await recv(ws))["seq"] == 701
+    await until(lambda: any(isinstance(e, SessionEnded) for e in bridge.engine.inputs))
+    assert (
+        EventsWritten(1, 0, 701) in bridge.engine.inputs or EventsWritten(1, 700, 701) in bridge.engine.inputs
+    )
 
 
 async def test_a_hello_right_after_a_good_handshake_sees_nothing_twice(bridge: Bridge) -> None:
@@ -171,6 +188,17 @@ async def test_history_is_answered_from_the_store(bridge: Bridge) -> None:
         assert (answer["req"], answer["more"], answer["messages"][0]["message"]) == (2, False, "x")
         bridge.engine.say("y")
         assert msgspec.msgpack.decode(await ws.recv(decode=False))["message"] == "y"
+
+
+async def test_a_refusal_of_the_store_keeps_its_code(bridge: Bridge) -> None:
+    async with connect(bridge.url()) as ws:
+        for fault, code in (
+            (Refused("message_not_found", "no"), "message_not_found"),
+            (OSError(), "internal"),
+        ):
+            bridge.engine.no_history = fault
+            await ws.send(json.dumps({"event": "history_get", "room": ROOM, "req": 2}))
+            assert (await recv(ws))["code"] == code
 
 
 async def test_without_credential_nothing_is_sent_before_hello(bridge: Bridge) -> None:
@@ -309,6 +337,29 @@ async def test_a_refused_origin_is_named_once_with_the_command_that_allows_it(
     assert len(lines) == 1
     assert "gossamer bridge allow 'https://app.example'" in lines[0]
     assert ADMIN not in caplog.text
+
+
+async def test_a_page_without_origin_is_not_told_to_be_allowed(
+    bridge: Bridge, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await refused(bridge.url(), origin="null") == 403
+    assert "bridge allow" not in caplog.text
+    assert "null" in caplog.text
+
+
+async def test_tokens_and_origins_that_are_stored_hold_from_the_first_connection() -> None:
+    engine, origin = FakeEngine(), "http://localhost:5173"
+    record = TokenRecord("bot", "chat", hash_token("t" * 43), 0)
+    server = BridgeServer(
+        engine.submit, engine, admin_token=ADMIN, host="127.0.0.1", port=0, socket_path=None,
+        entropy=counted_entropy(), clock=clock, tokens=(record,), origins=(origin,),
+    )  # fmt: skip
+    _, port = await server.start()
+    try:
+        async with connect(f"ws://127.0.0.1:{port}/?token={'t' * 43}", origin=origin):  # type: ignore[arg-type] - a NewType
+            await until(lambda: bool(engine.inputs))
+    finally:
+        await server.stop()
 
 
 async def test_a_revoked_token_closes_4401_and_an_origin_taken_off_4403(bridge: Bridge) -> None:

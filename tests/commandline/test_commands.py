@@ -251,3 +251,20 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     assert not app.App(no_color=True).colour(stream)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not app.App().colour(stream)
+
+
+def test_a_co_member_who_is_no_contact_is_found_by_the_beginning_of_the_id(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["contact_list"] = {"contacts": []}
+    node.answers["contact_rename"] = {"username": "robert"}
+    assert gossamer_exits("contact", "rename", BOB[:8], "robert")[:2] == (0, "robert\n")
+    assert node.asked[-1] == ("contact_rename", {"username": BOB, "name": "robert"})
+    gossamer_exits("contact", "rename", "bobby", "robert")
+    assert node.asked[-1] == ("contact_rename", {"username": "bobby", "name": "robert"})
+
+
+def test_call_hello_gives_the_hello_of_its_own_connection(node: Scripted, gossamer_exits: Exits) -> None:
+    code, out, _ = gossamer_exits("call", "hello")
+    assert (code, json.loads(out)) == (0, node.hello)
+    assert node.asked == []

@@ -58,7 +58,8 @@ def fill(node: SimNode, room_id: bytes, members: int) -> None:
         leaf = Leaf(1, primitives.x25519_public(entropy(32)))
         body = Add(who.account, Role.MEMBER, cert.raw, devices.raw, leaf, f"extra{number}")
         room.people.meet(turn, who.account, f"extra{number}")
-        room.author(turn, body, room.sending(turn) if number == 0 else next(iter(room.epochs.held.values())))
+        op = room.log.next_op(room.me.identity, body, ts_ms=turn.mesh_ms)
+        room.author(turn, op, room.sending(turn) if number == 0 else next(iter(room.epochs.held.values())))
     room.rekey(turn, 2)
 
 

@@ -1,4 +1,4 @@
-"""Property tests over the simulator: whatever fails on the way, what was acknowledged is shown once, in order."""
+"""Property tests over the simulator: whatever fails, what was acknowledged is shown once, in order."""
 
 from __future__ import annotations
 

@@ -73,6 +73,8 @@ class Node:
         self.store: dict[bytes, Envelope] = {}
         self.options = options
         self.verified = 0
+        self.outside: Callable[[MeshEffect], None] = lambda _effect: None
+        self.reads: list[ReadHeld] | None = None  # kept here instead of answered
         self.start()
 
     def start(self) -> None:
@@ -121,6 +123,8 @@ class Node:
 
     def _do(self, effect: MeshEffect) -> None:
         match effect:
+            case SendBytes(link) | CloseLink(link) if link not in self.wires:
+                self.outside(effect)
             case SendBytes(link, data):
                 self.net.send(self, link, data)
             case CloseLink(link, reason):
@@ -130,6 +134,8 @@ class Node:
             case Arrived(env, _):
                 if env.kind != EPHEMERAL:
                     self.store[env.eid] = env
+            case ReadHeld() if self.reads is not None:
+                self.reads.append(effect)
             case ReadHeld(ticket, spec):
                 found, more = self.read(spec)
                 self.net.later(0.001, lambda: self.put(HeldRead(ticket, found, more)))

@@ -330,6 +330,14 @@ def test_nodes_of_two_networks_do_not_link() -> None:
     assert b.mesh.peers(b.now) == []
 
 
+def test_an_inbound_link_can_be_removed_by_where_it_comes_from() -> None:
+    net = Net()
+    a, _ = chain(net, "a", "b")
+    (info,) = a.mesh.peers(a.now)
+    a.put(RemoveAddress(info.address))
+    assert a.mesh.peers(a.now) == []
+
+
 def test_a_silent_peer_is_given_up_after_25_seconds() -> None:
     net = Net()
     a, b = chain(net, "a", "b")

@@ -1,0 +1,112 @@
+"""Every command against a real node: its `ok` carries exactly the keys that docs/bridge.md promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.chat import commands
+from tests.e2e.nodes import Frontend, NodeProcess, befriend, running
+
+pytestmark = pytest.mark.slow
+
+PAGE = (Path(__file__).parents[2] / "docs" / "bridge.md").read_text("utf-8")
+ROWS = dict(re.findall(r"^\| `([a-z_]+)(?:\{.*?\})?` \| (?:read|chat|owner) \| (.*) \|$", PAGE, re.MULTILINE))
+SOMETIMES = {"user_join": {"state", "invite"}, "user_invite_response": {"room"}}
+UNSAID = {"joined", "joining", "declined", "open", "ignore", "read", "user_message", "members"}
+"""Words in backticks that are values, scopes or other things than keys."""
+
+
+def promised(command: str) -> tuple[set[str], dict[str, set[str]]]:
+    """Return the keys of a command's `ok`, and the keys of the rows of its lists, as the table has them."""
+    text = ROWS[command]
+    if found := re.match(r"as `([a-z_]+)`", text):
+        return promised(found[1])
+    keys = {word for word in re.findall(r"`([a-z_]+)", text) if word not in UNSAID - {"members"}}
+    rows = {name: set(inner.split(",")) for name, inner in re.findall(r"`([a-z_]+)\[\{([a-z_,]+)\}\]`", text)}
+    return (keys - {"members"} if command == "room_list" else keys), rows
+
+
+class Checked:
+    """A frontend whose every `ok` is compared with the table."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self.frontend = frontend
+        self.done: set[str] = set()
+
+    async def call(self, command: str, **keys: Any) -> dict[str, Any]:
+        reply = await self.frontend.call(command, **keys)
+        wanted, rows = promised(command)
+        some = SOMETIMES.get(command, set())
+        assert reply.keys() - {"event", "req"} - some == wanted - some, command
+        for name, inner in rows.items():
+            assert all(row.keys() == inner for row in reply[name]), (command, name)
+        self.done.add(command)
+        return reply
+
+
+async def people(ann: Checked, bob: Checked) -> None:
+    await ann.call("contact_link_create", once=True)
+    assert (await ann.call("contact_list"))["contacts"]
+    await ann.call("contact_rename", username="bob", name="bobby")
+    await ann.call("contact_rename", username="bobby", name="bob")
+    await ann.call("contact_add", link=(await bob.call("profile_get"))["link"])
+    await ann.call("profile_get", username="bob")
+    await ann.call("profile_set", status="at tea")
+
+
+async def rooms(ann: Checked, bob: Checked) -> None:
+    room = (await ann.call("room_create", name="tea", nonce="first"))["room"]
+    assert room == (await ann.call("room_create", name="tea", nonce="first"))["room"]
+    gone = (await ann.call("user_invite", target="bob", room=room))["invite"]
+    await ann.call("invite_cancel", invite=gone)
+    offered = (await ann.call("user_invite", target="bob", room=room))["invite"]
+    await bob.frontend.event("user_invite", invite=offered)
+    assert (await bob.call("invite_list"))["invites"]
+    await bob.call("user_invite_response", response="ignore", invite=offered)
+    await bob.call("user_invite_response", response="accept", invite=offered)
+    await bob.frontend.event("user_join", room=room)
+    await bob.call("user_join", room=room)
+    said = (await bob.call("user_message", room=room, message="hello"))["id"]
+    await ann.frontend.event("user_message", id=said)
+    assert (await ann.call("history_get", room=room, limit=5))["messages"]
+    await ann.call("room_read", room=room)
+    assert (await ann.call("room_get", room=room))["members"]
+    await ann.call("member_remove", room=room, username="bob", reason="spam")
+    await ann.call("dm_open", username="bob")
+    assert (await ann.call("room_list"))["rooms"]
+    await ann.call("user_leave", room=room)
+
+
+async def owner(ann: Checked) -> None:
+    await ann.call("node_status")
+    await ann.call("peer_add", address="ws://127.0.0.1:1")
+    assert (await ann.call("peer_list"))["peers"]
+    await ann.call("peer_remove", address="ws://127.0.0.1:1")
+    await ann.call("token_create", name="mybot", scope="chat")
+    assert (await ann.call("token_list"))["tokens"]
+    await ann.call("token_revoke", name="mybot")
+    await ann.call("origin_allow", origin="file://")
+    assert (await ann.call("origin_list"))["origins"] == ["file://"]
+    await ann.call("origin_remove", origin="file://")
+    await ann.call("login_link_create")
+    await ann.call("ack", seq=1)
+    await ann.call("node_stop")
+
+
+async def test_every_ok_has_the_keys_that_the_table_promises(tmp_path: Path) -> None:
+    ann, bob = NodeProcess(tmp_path / "ann", "ann"), NodeProcess(tmp_path / "bob", "bob")
+    async with running(ann, bob):
+        await befriend(ann, bob)
+        async with ann.frontend({"consumer": "test"}) as at_ann, bob.frontend({}) as at_bob:
+            one, other = Checked(at_ann), Checked(at_bob)
+            await people(one, other)
+            await rooms(one, other)
+            await owner(one)
+        assert one.done | other.done == commands.BY_NAME.keys() - {"hello"}
+        assert ann.process is not None
+        assert await ann.process.wait() == 0
+        assert not (tmp_path / "ann" / "runtime.json").exists()

@@ -1,0 +1,145 @@
+"""What an owner's commands take and refuse: origins, addresses, tokens, consumers, keys named in errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.bridge.ports import EventsWritten, Resume, StartReplay
+from node.chat import commands as c
+from node.chat import events
+from node.engine import sessions
+from node.sim import CallError, SimNode, SimSession, Simulation
+
+
+def lone(seed: str = "owner") -> tuple[Simulation, SimNode]:
+    world = Simulation(seed)
+    return world, world.add("ann")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("file://", "file://"),
+        ("file:///", "file://"),
+        ("tauri://localhost", "tauri://localhost"),
+        ("app://-", "app://-"),
+        ("HTTP://Localhost:5173/", "http://localhost:5173"),
+    ],
+)
+def test_an_origin_is_kept_as_a_browser_writes_it(given: str, kept: str) -> None:
+    _, ann = lone()
+    assert ann.call(c.OriginAllow(origin=given)) == {"origin": kept}
+    assert ann.call(c.OriginList()) == {"origins": [kept]}
+    assert ann.call(c.OriginRemove(origin=given)) == {"origin": kept}
+    assert ann.call(c.OriginList()) == {"origins": []}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["null", "*", "http://", "http://a b", "http://a/path", "http://u@h", "https://*.a", "file:", "x"],
+)
+def test_what_no_browser_would_send_as_origin_is_refused(given: str) -> None:
+    _, ann = lone()
+    with pytest.raises(CallError, match="SCHEME"):
+        ann.call(c.OriginAllow(origin=given))
+
+
+@pytest.mark.parametrize(
+    "given", ["ws://", "ws://:7118", "http://a:1", "ws://a:99999", "ws://a b:1", "ws://u@h:1"]
+)
+def test_an_address_that_cannot_be_dialled_is_refused(given: str) -> None:
+    _, ann = lone()
+    with pytest.raises(CallError):
+        ann.call(c.PeerAdd(address=given))
+    assert ann.call(c.PeerAdd(address="ws://[::1]:7118")) == {"address": "ws://[::1]:7118"}
+
+
+def test_the_name_of_a_token_is_free_again_once_it_has_expired() -> None:
+    world, ann = lone()
+    first = ann.call(c.TokenCreate(name="bot", scope="read", expires_in=5))["token"]
+    with pytest.raises(CallError) as taken:
+        ann.call(c.TokenCreate(name="bot", scope="read"))
+    assert taken.value.code == "name_taken"
+    world.run(6)
+    assert ann.call(c.TokenCreate(name="bot", scope="chat"))["token"] != first
+    assert [t["scope"] for t in ann.call(c.TokenList())["tokens"]] == ["chat"]
+
+
+def said(node: SimNode, room: str, *words: str) -> int:
+    """Say something in a room; returns the `seq` of the last."""
+    for word in words:
+        node.call(c.UserMessage(room=room, message=word))
+    assert node.engine is not None
+    return node.engine.state.seq
+
+
+def shown(session: SimSession) -> list[str]:
+    return [event.message for event in session.of(events.UserMessage)]
+
+
+def test_a_new_consumer_begins_now_and_misses_nothing_from_there_on() -> None:
+    _, ann = lone()
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    said(ann, room, "before")
+    ann.detach(ann.attach(plain=False, consumer="bot"))
+    last = said(ann, room, "one", "two")
+    again = ann.attach(plain=False, consumer="bot")
+    assert shown(again) == ["one", "two"]
+    assert ann.call(c.Ack(seq=last - 1), again) == {"seq": last - 1}
+    ann.crash()
+    ann.start()
+    assert shown(ann.attach(plain=False, consumer="bot")) == ["two"]
+
+
+def test_more_consumers_than_are_remembered_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ann = lone()
+    monkeypatch.setattr(sessions, "MAX_CONSUMERS", 1)
+    ann.attach(plain=False, consumer="one")
+    other = ann.attach(plain=False, consumer="two")
+    assert [e.code for e in other.of(events.Error)] == ["too_many"]
+
+
+def test_what_any_frontend_was_handed_is_no_backlog_for_a_plain_one() -> None:
+    _, ann = lone()
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    first = said(ann, room, "seen by nobody")
+    live = ann.attach(plain=False)
+    last = said(ann, room, "seen live", "and this")
+    ann.feed(EventsWritten(live.number, first, last))
+    ann.crash()
+    ann.start()
+    orders = _replays(ann)
+    ann.attach(plain=True)
+    assert [order.had for order in orders] == [((first, last),)]
+    assert orders[0].until_seq == last
+
+
+def _replays(node: SimNode) -> list[StartReplay]:
+    orders: list[StartReplay] = []
+    node._replay = orders.append  # type: ignore[method-assign] # what the shell would be told
+    return orders
+
+
+def test_a_position_before_the_compacted_part_of_the_log_is_a_resync() -> None:
+    _, ann = lone()
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    last = said(ann, room, "one", "two")
+    assert ann.engine is not None
+    ann.engine.state.first_seq = last
+    epoch = ann.engine.state.log_epoch
+    lost = ann.attach(plain=False, resume=Resume(epoch, last - 2))
+    assert [e.code for e in lost.of(events.Error)] == ["resync_required"]
+    assert shown(ann.attach(plain=False, resume=Resume(epoch, last - 1))) == ["two"]
+
+
+def test_an_error_names_the_key_of_the_command_that_is_meant() -> None:
+    _, ann = lone()
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    session = ann.attach(plain=False)
+    for command, field in (
+        (c.UserInvite(target="nobody", room=room), "target"),
+        (c.MemberRemove(username="nobody", room=room), "username"),
+    ):
+        with pytest.raises(CallError):
+            ann.call(command, session)
+        assert session.of(events.Error)[-1].field == field

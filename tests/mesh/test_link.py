@@ -1,0 +1,180 @@
+"""One link: what leaves first, how much waits, when it is given up."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from node.crypto.channel import network_id
+from node.crypto.handshake import LinkKeys, make_link_keys
+from node.errors import PeerFault
+from node.mesh import link as link_module
+from node.mesh.link import Link
+from node.wire.frames import Hello
+
+
+def keys(seed: int) -> LinkKeys:
+    return make_link_keys(
+        bytes([seed]) * 32, network_id=network_id(None), psk=None, entropy=random.Random(seed).randbytes
+    )
+
+
+def hello(budget: int = 10_000) -> Hello:
+    return Hello(0, b"12345678", (), frozenset(), 65_519, 0, 0, budget)
+
+
+def ends(*, budget: int = 10_000) -> tuple[Link, Link]:
+    """Two live ends of one link."""
+    a, b = (
+        Link(
+            n,
+            outbound=n == 1,
+            address="",
+            remote="",
+            keys=keys(n),
+            entropy=random.Random(n).randbytes,
+            now=0.0,
+        )
+        for n in (1, 2)
+    )
+    for one, other in ((a, b), (b, a), (a, b)):
+        for message in one.flush(now=0.0):
+            list(other.receive(message, now=0.0))
+    for end in (a, b):
+        end.greeted(hello(budget), now=0.0)
+        end.drained(10_000, now=0.0)
+    return a, b
+
+
+def pass_on(a: Link, b: Link, *, now: float = 0.0) -> list[bytes]:
+    return [frame for message in a.flush(now=now) for frame in b.receive(message, now=now)]
+
+
+def test_urgent_frames_overtake_what_waits() -> None:
+    a, b = ends()
+    a.send_bulk(b"bulk")
+    a.send_live(b"live", ephemeral=False, now=0.0)
+    a.send_control(b"control")
+    assert pass_on(a, b) == [b"control", b"live", b"bulk"]
+
+
+def test_many_frames_are_one_message_within_the_limit() -> None:
+    a, b = ends()
+    for number in range(200):
+        a.send_live(b"%4d" % number + bytes(900), ephemeral=False, now=0.0)
+    messages = a.flush(now=0.0)
+    assert len(messages) == 2 and max(map(len, messages)) <= 131_072
+    got = [frame for message in messages for frame in b.receive(message, now=0.0)]
+    assert [int(frame[:4]) for frame in got] == list(range(200))
+
+
+def test_no_more_than_a_window_is_handed_over_unwritten() -> None:
+    a, b = ends()
+    for _ in range(1_000):
+        a.send_live(bytes(1_000), ephemeral=False, now=0.0)
+    first = sum(map(len, a.flush(now=0.0)))
+    assert 262_144 <= first < 262_144 + 2_000 and a.flush(now=0.0) == []
+    a.drained(100_000, now=0.0)
+    assert 99_000 < sum(map(len, a.flush(now=0.0))) < 102_000
+    assert b.live
+
+
+def test_a_catch_up_leaves_room_for_live_frames() -> None:
+    a, b = ends()
+    while a.bulk_room:
+        a.send_bulk(bytes(10_000))
+    a.send_bulk(bytes(60_000))
+    sent = sum(map(len, a.flush(now=0.0)))
+    assert sent < 65_536 + 11_000
+    a.send_live(b"live", ephemeral=False, now=0.0)
+    assert len(a.flush(now=0.0)) == 1 and a.waits and b.live
+
+
+def test_a_full_live_queue_and_a_spent_budget_refuse() -> None:
+    a, _ = ends()
+    taken = 0
+    while a.send_live(bytes(10_000), ephemeral=False, now=0.0):
+        taken += 10_000
+    assert 1_030_000 < taken <= 1 << 20
+    a, _ = ends(budget=100)
+    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.0) for _ in range(200)) == 100
+    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.5) for _ in range(200)) == 50
+    a, _ = ends(budget=100)
+    assert sum(a.send_live(b"x" * 700, ephemeral=True, now=0.0) for _ in range(200)) == 20
+    a, _ = ends(budget=100)
+    assert sum(a.send_live(bytes(10_486), ephemeral=False, now=0.0) for _ in range(200)) == 50
+
+
+def test_a_link_whose_peer_reads_no_control_frames_is_deaf() -> None:
+    a, _ = ends()
+    for _ in range(256):
+        a.send_control(b"x")
+    assert not a.deaf and not a.control_room
+    a.send_control(b"x")
+    assert a.deaf
+
+
+def test_an_idle_link_is_not_blocked_by_its_idleness() -> None:
+    a, _ = ends()
+    a.drained(1_000_000, now=0.0)
+    assert not a.blocked(now=100.0)
+    a.send_control(b"x")
+    a.flush(now=100.0)
+    assert not a.blocked(now=119.0) and a.blocked(now=120.0)
+    a.drained(19, now=119.5)
+    assert not a.blocked(now=200.0)
+
+
+def test_silence_is_broken_by_a_ping_and_ended_after_it() -> None:
+    a, _ = ends()
+    assert a.ping_due(now=0.0), "the round trip is measured at once"
+    a.ping_sent = 0.0
+    assert a.ponged(now=0.25) == 250.0 and a.rtt_ms == 250.0
+    assert a.ponged(now=0.3) is None
+    assert not a.ping_due(now=14.9) and a.ping_due(now=15.0)
+    a.ping_sent = 15.0
+    assert not a.silent_too_long(now=24.9) and a.silent_too_long(now=25.0)
+
+
+def test_a_link_that_never_opens_is_given_up_after_ten_seconds() -> None:
+    link = Link(1, outbound=False, address="", remote="", keys=keys(1), entropy=bytes, now=5.0)
+    assert link.deadline == 15.0
+    assert not link.silent_too_long(now=14.9) and link.silent_too_long(now=15.0)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 30])
+def test_a_message_that_is_cut_short_is_refused(cut: int) -> None:
+    a, b = ends()
+    a.send_control(b"x" * 20)
+    (message,) = a.flush(now=0.0)
+    with pytest.raises(PeerFault):
+        list(b.receive(message[:cut], now=0.0))
+
+
+def test_frames_that_are_replayed_or_out_of_order_are_refused() -> None:
+    a, b = ends()
+    a.send_control(b"one")
+    (one,) = a.flush(now=0.0)
+    a.send_control(b"two")
+    (two,) = a.flush(now=0.0)
+    with pytest.raises(PeerFault):
+        list(b.receive(two, now=0.0))
+    assert list(b.receive(one, now=0.0)) == [b"one"]
+    with pytest.raises(PeerFault):
+        list(b.receive(one, now=0.0))
+
+
+def test_no_bytes_of_our_own_come_back_to_us() -> None:
+    a, _ = ends()
+    a.send_control(b"x")
+    (message,) = a.flush(now=0.0)
+    with pytest.raises(PeerFault):
+        list(a.receive(message, now=0.0))
+
+
+def test_the_bounds_fit_what_a_peer_may_cost() -> None:
+    live, window = link_module.MAX_LIVE_BYTES, link_module.WINDOW
+    control = link_module.MAX_CONTROL * 5_000
+    store_page = 64 * 33_000
+    assert live + window + control + link_module.BULK_WINDOW + 61_440 + store_page < 6 << 20
