@@ -258,9 +258,9 @@ class EngineLoop:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None
         while True:
             found = await self.store.envelopes_by_rk(order.keys, READ_PAGE, after)
-            if found:
-                self.submit(ChannelRead(tuple(found), order.final))
-            if len(found) < READ_PAGE:
+            done = len(found) < READ_PAGE
+            self.submit(ChannelRead(order.channel, tuple(found), order.final, done))
+            if done:
                 return
             from node.wire import envelope
 

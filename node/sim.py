@@ -201,10 +201,9 @@ class SimNode:
                 self.world.dial(self.name, address)
             case ReadHeld(ticket, spec):
                 self._read_held(ticket, spec)
-            case ReadChannel(keys, since_ms, final):
+            case ReadChannel(channel, keys, since_ms, final):
                 found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
-                if found:
-                    self.world.later(self.name, 0.0, ChannelRead(found, final))
+                self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
             case FindMessages(room, mids):
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:

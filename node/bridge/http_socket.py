@@ -76,7 +76,7 @@ class Surroundings:
     clock: Callable[[], Instant]
     backlog: Callable[[], int]
     lookup: Callable[[str, int], Grant | None]
-    login_link: Callable[[], tuple[str, int]]
+    login_link: Callable[[str | None], tuple[str, int]]
     last: tuple[events.Event, dict[bool, bytes]] | None = field(default=None, repr=False)
 
     def encode(self, dialect: Dialect, event: events.Event) -> bytes:
@@ -244,7 +244,7 @@ class Connection:
         if isinstance(event, SessionStarted):
             self._started = True
         if isinstance(event, CommandReceived) and isinstance(event.command, commands.LoginLinkCreate):
-            url, expires = self.around.login_link()
+            url, expires = self.around.login_link(event.command.nonce)
             self.deliver(events.Ok(req=event.command.req, fields={"url": url, "expires_at": expires}))
             return
         self.around.submit(event)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
@@ -23,7 +24,7 @@ from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_routes import VIEW, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection, Reader, Surroundings
-from node.bridge.logins import COOKIE_SECONDS, LINK_MS, Logins
+from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
@@ -78,6 +79,7 @@ class BridgeServer:
         self._extra_hosts = extra_hosts
         self._clock = clock
         self._logins = Logins(admin_token, entropy)
+        self._links: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._credentials = Credentials(hash_token(admin_token), tokens)
         self._origins = frozenset(origins)
         self._policy = self._make_policy(frozenset())
@@ -227,7 +229,18 @@ class BridgeServer:
     def _lookup(self, token: str, now_ms: int) -> guard.Grant | None:
         return self._credentials.lookup(token, now_ms)
 
-    def _login_link(self) -> tuple[str, int]:
+    def _login_link(self, nonce: str | None = None) -> tuple[str, int]:
+        """Return a new login link and the second it ends; the same nonce again gives the same link."""
+        if nonce is not None and nonce in self._links:
+            return self._links[nonce]
+        link = self._new_link()
+        if nonce is not None:
+            self._links[nonce] = link
+            while len(self._links) > MAX_LINKS:
+                self._links.popitem(last=False)
+        return link
+
+    def _new_link(self) -> tuple[str, int]:
         now_ms = self._clock().wall_ms
         host = "127.0.0.1" if self._host in {"0.0.0.0", ""} else self._host  # noqa: S104
         at = f"{_bracketed('::1' if host == '::' else host)}:{self._port}"

@@ -22,15 +22,30 @@ Key = tuple[int, bytes, bytes]
 """A channel by kind, owner and part, as in the routing table."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Read a channel from `since_ms` on; `final`: jump over what is still missing."""
+
+    key: Key
+    since_ms: int
+    final: bool
+
+
 @dataclass
 class _Lag:
     since_ms: int
     until: float
     synced: set[int] = field(default_factory=set)
+    reading: bool = False
+    again: bool = False
 
 
 class Behind:
-    """The channels that have unopened messages in the store."""
+    """The channels that have unopened messages in the store, each until a reading left none.
+
+    A reading is noted before it is ordered and forgotten with the commit of what it brought, so that a crash
+    in between repeats it.
+    """
 
     def __init__(self) -> None:
         self._lags: dict[Key, _Lag] = {}
@@ -38,42 +53,63 @@ class Behind:
     @property
     def deadline(self) -> float | None:
         """When the first channel is read again whatever the peers say."""
-        return earliest(*(lag.until for lag in self._lags.values()))
+        return earliest(*(lag.until for lag in self._lags.values() if not lag.reading))
 
     def __contains__(self, key: Key) -> bool:
         return key in self._lags
 
-    def owners(self) -> set[bytes]:
-        """Return the rooms and sessions' accounts that wait for something."""
-        return {owner for _, owner, _ in self._lags}
-
     def note(self, key: Key, since_ms: int, now: float) -> bool:
         """A message of `since_ms` was left unopened; says whether that is news worth storing."""
         lag = self._lags.get(key)
-        if lag is not None and lag.since_ms <= since_ms:
-            return False
-        if lag is None and len(self._lags) >= MAX_BEHIND:
-            return False
         if lag is None:
+            if len(self._lags) >= MAX_BEHIND:
+                return False
             self._lags[key] = _Lag(since_ms, now + GAP_AFTER_LINK)
-        else:
-            lag.since_ms = since_ms
+            return True
+        lag.again = lag.again or lag.reading
+        if lag.since_ms <= since_ms:
+            return False
+        lag.since_ms = since_ms
         return True
 
-    def peer_finished(self, link: int, *, linked: int) -> list[tuple[Key, int, bool]]:
-        """A sync ended: return (channel, since_ms, final) of what to read again."""
-        reads = []
-        for key, lag in list(self._lags.items()):
+    def peer_finished(self, link: int, *, linked: int, now: float) -> list[Reading]:
+        """A sync ended: return what to read again, for good where enough peers have said what they have."""
+        readings = []
+        for key, lag in self._lags.items():
             lag.synced.add(link)
-            final = len(lag.synced) >= min(ENOUGH_PEERS, max(1, linked))
-            reads.append((key, lag.since_ms, final))
-            if final:
-                del self._lags[key]
-        return reads
+            if not lag.reading:
+                readings.append(
+                    self._read(key, now, final=len(lag.synced) >= min(ENOUGH_PEERS, max(1, linked)))
+                )
+        return readings
 
-    def due(self, now: float) -> list[tuple[Key, int, bool]]:
+    def due(self, now: float) -> list[Reading]:
         """Return what has waited long enough, to be read again for good."""
-        reads = [(key, lag.since_ms, True) for key, lag in self._lags.items() if now >= lag.until]
-        for key, _, _ in reads:
-            del self._lags[key]
-        return reads
+        late = [key for key, lag in self._lags.items() if not lag.reading and now >= lag.until]
+        return [self._read(key, now, final=True) for key in late]
+
+    def all(self, now: float) -> list[Reading]:
+        """Return everything, to be read again after a start."""
+        return [self._read(key, now, final=False) for key in self._lags]
+
+    def _read(self, key: Key, now: float, *, final: bool) -> Reading:
+        lag = self._lags[key]
+        lag.reading, lag.again, lag.until = True, False, now + GAP_AFTER_LINK
+        return Reading(key, lag.since_ms, final)
+
+    def begin(self, key: Key) -> None:
+        """A reading of a channel that has just become known was ordered."""
+        lag = self._lags.get(key)
+        if lag is not None:
+            lag.reading, lag.again = True, False
+
+    def done(self, key: Key) -> bool:
+        """A reading has ended; says whether it left nothing unopened, so that the note can go."""
+        lag = self._lags.get(key)
+        if lag is None:
+            return False
+        lag.reading = False
+        if lag.again:
+            return False
+        del self._lags[key]
+        return True

@@ -1,8 +1,8 @@
 """Which envelopes are ours: the table from posting key to channel (docs/crypto.md 3.3).
 
 Posting keys change every day, so a channel is known by one key a day, from the day it was made (at most 35
-days ago) to tomorrow; the table rolls on at midnight of mesh time. Others tell us secrets of channels, and may
-name one that is somebody else's: a key leads to every channel that has it, so nobody takes another's away.
+days ago) to tomorrow; the table rolls on at midnight of mesh time. Others tell us the secrets of channels and
+may name one that is not theirs: a key leads to every channel that has it, so nobody takes one away from us.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
 MAX_RECORDS = 8
 MAX_WELCOME_BYTES = MAX_PARTS * PART_BYTES
 """What travels as one Object: about 2,000 ops."""
+MAX_GENERATION = 1 << 31
+"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
 RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
@@ -148,6 +150,8 @@ class Joins:
         announce = epochs.parse_announce(welcome.announce)
         if announce.room_id != room.room_id or not all(room.log.knows(head) for head in announce.heads):
             raise CryptoFault("welcome's epoch does not fit its log")
+        if announce.epoch16 in room.epochs.held or announce.gen > MAX_GENERATION:
+            raise CryptoFault("welcome's epoch was here before, or leaves no room for another")
         roster = room.log.roster_at(announce.heads)
         creator = next((m for m in roster.members.values() if m.device_id == announce.creator_device), None)
         if creator is None:

@@ -417,8 +417,10 @@ class RoomInbox:
                 device_ids=roster.devices,
             )
         except (SlotOmitted, SplitEpoch) as fault:
-            text = f"a member of {room.name} made new keys that leave this node out: {fault}"
-            turn.accuse(events.Warning(code=fault.code, message=text))
+            if announce.creator_device not in self._accused:
+                self._accused.add(announce.creator_device)
+                text = f"a member of {room.name} made new keys that leave this node out: {fault}"
+                turn.accuse(events.Warning(code=fault.code, message=text))
             raise
         room.epochs.add(turn, announce.raw, secrets, first=False)
         room.save(turn)

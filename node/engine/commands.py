@@ -66,8 +66,9 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     """Do one command and answer it; a nonce that was used returns its first result."""
     command, session = received.command, received.session
-    known = desk.state.nonces.get(_key(command)) if command.nonce else None
-    if known is not None:
+    key = _key(desk, received)
+    known = desk.state.nonces.get(key) if command.nonce else None
+    if known is not None and turn.now.wall_ms - known.at_ms <= NONCE_MS:
         desk.ok(turn, session, command.req, msgspec.json.decode(known.fields))
         return
     handler = HANDLERS.get(type(command))
@@ -78,16 +79,20 @@ def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
         return
     assert isinstance(answer, dict)
     if command.nonce:
-        _remember(desk, turn, _key(command), answer)
+        _remember(desk, turn, key, answer)
     desk.ok(turn, session, command.req, answer)
 
 
-def _key(command: c.Command) -> str:
-    return f"{c.name_of(command)} {command.nonce}"
+def _key(desk: Desk, received: CommandReceived) -> str:
+    """Return what a nonce is remembered by: frontends with tokens of their own do not meet by chance."""
+    started = desk.state.sessions.get(received.session)
+    token = "" if started is None else started.token_name
+    return f"{c.name_of(received.command)} {len(token)} {token} {received.command.nonce}"
 
 
 def _remember(desk: Desk, turn: Turn, key: str, answer: dict[str, Any]) -> None:
     nonces = desk.state.nonces
+    nonces.pop(key, None)
     nonces[key] = Nonce(turn.now.wall_ms, msgspec.json.encode(answer).decode())
     turn.put(Table.NONCES, key.encode(), nonces[key])
     if len(nonces) > MAX_NONCES:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from node.bridge.ports import BridgeEffect, BridgeInput
+from node.chat.behind import Key
 from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
 from node.store.records import PutEnvelope, Write
 
@@ -32,6 +33,7 @@ class ReadChannel:
     missing before them will not come.
     """
 
+    channel: Key
     keys: tuple[bytes, ...]
     since_ms: int = 0
     final: bool = False
@@ -66,10 +68,12 @@ class StopNode:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRead:
-    """The held envelopes of a channel, oldest first, as ReadChannel asked for them."""
+    """A page of the held envelopes of a channel, oldest first, as ReadChannel asked; `done`: the last."""
 
+    channel: Key
     envelopes: tuple[bytes, ...]
-    final: bool = False
+    final: bool
+    done: bool
 
 
 @dataclass(frozen=True, slots=True)

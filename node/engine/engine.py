@@ -18,7 +18,6 @@ from node.bridge.ports import (
     SessionStarted,
 )
 from node.chat import events
-from node.chat.behind import Key
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import ephemeral, noderec
@@ -35,13 +34,14 @@ from node.engine.effects import (
     Input,
     MessagesFound,
     Persist,
-    ReadChannel,
     ShredSoon,
     Stopping,
     Woke,
 )
 from node.engine.inbox import BEAT, Inbox
 from node.engine.inviting import Inviting
+from node.engine.mark import Mark
+from node.engine.replay import Replay
 from node.engine.state import Restorer, State, first_rows, restore_me
 from node.errors import PeerFault, Refused
 from node.mesh.mesh import Mesh
@@ -116,6 +116,7 @@ class Engine:
             now=now,
         )
         self.addresses = setup.addresses
+        self.replay = Replay(self.state)
         inviting = Inviting(self.state)
         inbox = Inbox(self.state, inviting)
         self.desk = Desk(
@@ -155,9 +156,7 @@ class Engine:
         if self._fresh:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
-        for wish in self.state.joins.open.values():
-            route = self.state.joins.route(wish)
-            effects.append(ReadChannel(tuple(route.channel.rk(d) for d in _days(wish.since_ms, now))))
+        effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
@@ -183,6 +182,7 @@ class Engine:
                 turn.patient = not event.final
                 for raw in event.envelopes:
                     self._replay(turn, raw)
+                self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
             case Woke():
@@ -231,7 +231,7 @@ class Engine:
     def _open(self, turn: Turn, sealed: Envelope) -> None:
         """Let the domain have an envelope of ours; whatever is wrong with it changes nothing."""
         for route in self.state.channels.find_all(sealed.rk):
-            mark = _Mark.of(turn)
+            mark = Mark.of(turn)
             try:
                 self.desk.inbox.take(turn, route, sealed)
             except PeerFault:
@@ -240,22 +240,7 @@ class Engine:
                 continue
             mark.keep(turn)
             break
-        for key in turn.behind:
-            self._note_behind(turn, key, sealed.ts_ms)
-        turn.behind.clear()
-
-    def _note_behind(self, turn: Turn, key: Key, since_ms: int) -> None:
-        """A message was left unopened in the store: note from where its channel is to be read again."""
-        if key not in self.state.behind:
-            turn.sync_wanted = True
-        if self.state.behind.note(key, since_ms, turn.now.mono):
-            turn.put(Table.PENDING, _behind_row(key), [*key, since_ms])
-
-    def _read_again(self, turn: Turn, reads: list[tuple[Key, int, bool]]) -> None:
-        for key, since_ms, final in reads:
-            if final:
-                turn.delete(Table.PENDING, _behind_row(key))
-            self.desk.after.append(ReadChannel(self.state.channels.keys(key), since_ms, final))
+        self.replay.left(turn, sealed.ts_ms)
 
     def _found(self, turn: Turn, found: MessagesFound) -> None:
         rooms = self.state.rooms
@@ -269,7 +254,7 @@ class Engine:
     def _chores(self, turn: Turn) -> None:
         """Do what is due: invites, beats, held-back messages, and hourly what has expired."""
         state = self.state
-        self._read_again(turn, state.behind.due(turn.now.mono))
+        self.desk.after += self.replay.orders(state.behind.due(turn.now.mono))
         self.desk.inviting.due(turn)
         self.desk.inbox.introductions_due(turn)
         for account in state.presence.expire(turn.now.mono):
@@ -343,7 +328,7 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
-        after += self._watch(turn)
+        after += self.replay.watch(turn)
         writes += _rows(turn)
         delivered = self._outputs(turn, writes)
         if turn.sync_wanted:
@@ -384,7 +369,8 @@ class Engine:
                 self._tell_connectivity(turn)
             case SyncFinished(link, _):
                 linked = len(self.mesh.peers(turn.now))
-                self._read_again(turn, self.state.behind.peer_finished(link, linked=linked))
+                finished = self.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
+                self.desk.after += self.replay.orders(finished)
                 for room in self._timelines():
                     room.peer_finished(link, linked=linked, now=turn.now.mono)
                 self._tell_connectivity(turn)
@@ -414,17 +400,6 @@ class Engine:
             writes.append(_held(sealed, own=True))
         self._open(turn, sealed)
 
-    def _watch(self, turn: Turn) -> list[Effect]:
-        """Watch new channels; what is held of them already is read and replayed."""
-        effects: list[Effect] = []
-        for kind, owner, part in turn.unwatch:
-            self.state.channels.remove(kind, owner, part)
-        for route, created_day in turn.watch:
-            keys = self.state.channels.add(route, created_day, day_of(turn.mesh_ms))
-            if keys:
-                effects.append(ReadChannel(tuple(keys)))
-        return effects
-
     def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:
         """Write logged events, and address every event to its sessions."""
         delivered: list[Effect] = []
@@ -448,41 +423,6 @@ class Engine:
         writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, message))
 
 
-@dataclass
-class _Mark:
-    """A turn's place, to go back to when a peer's bytes turn out to be wrong half way.
-
-    Rows from here on are written on a sheet of their own: as many envelopes can come in one turn as a catch-up
-    brings, and none of them copies what the others wrote.
-    """
-
-    rows: dict[tuple[str, bytes], bytes | None]
-    lengths: tuple[int, ...]
-    seq: int
-
-    @classmethod
-    def of(cls, turn: Turn) -> _Mark:
-        rows, turn.rows = turn.rows, {}
-        return cls(rows, tuple(len(entries) for entries in _lists(turn)), turn.seq)
-
-    def changed(self, turn: Turn) -> bool:
-        """Say whether something was written since: a fault should have been found before."""
-        return bool(turn.rows) or self.lengths != tuple(len(entries) for entries in _lists(turn))
-
-    def keep(self, turn: Turn) -> None:
-        self.rows.update(turn.rows)
-        turn.rows = self.rows
-
-    def back(self, turn: Turn) -> None:
-        for entries, length in zip(_lists(turn), self.lengths, strict=True):
-            del entries[length:]
-        turn.rows, turn.seq = self.rows, self.seq
-
-
-def _lists(turn: Turn) -> tuple[list[Any], ...]:
-    return turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups
-
-
 def _rows(turn: Turn) -> list[Write]:
     return [
         Delete(table, key) if value is None else Put(table, key, value)
@@ -499,17 +439,8 @@ def _is_going(out: Any) -> bool:
     return isinstance(out, Logged) and isinstance(out.event, events.UserLeave)
 
 
-def _behind_row(key: Key) -> bytes:
-    kind, owner, part = key
-    return b"b" + bytes([kind]) + owner + part
-
-
 def _is_due(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
-
-
-def _days(since_ms: int, now: Instant) -> range:
-    return range(day_of(since_ms), day_of(now.wall_ms) + 2)
 
 
 __all__ = ["Callable", "Engine", "Setup", "Table"]

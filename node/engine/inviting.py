@@ -336,7 +336,7 @@ def over(invite: Invite) -> Refused:
 
 
 def _options(text: str) -> dict[str, Any] | None:
-    """Read what the other side's frontend sent along; None if it is not an object that ours could be shown."""
+    """Read what the other side's frontend sent along; None if it is not an object to show to ours."""
     if text.count("[") + text.count("{") > MAX_OPTION_PARTS:
         return None
     try:

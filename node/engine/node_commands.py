@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
-from typing import Final
+from typing import Any, Final
 
 from node import __version__
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
@@ -53,8 +53,8 @@ def node_stop(desk: Desk, _turn: Turn, _session: int, _command: c.NodeStop) -> A
 
 
 def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> Answer:
-    """List links and addresses."""
-    rows = [
+    """List the live links, and the addresses that no link stands to."""
+    rows: list[dict[str, Any]] = [
         {
             "peer": peer.peer,
             "address": peer.address,
@@ -66,7 +66,14 @@ def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> An
         }
         for peer in desk.mesh.peers(turn.now)
     ]
+    linked = {row["address"] for row in rows}
+    rows += [_down(address) for address in desk.mesh.addresses() if address not in linked]
     return {"peers": rows}
+
+
+def _down(address: str) -> dict[str, Any]:
+    blank = dict.fromkeys(("peer", "address", "direction", "rtt_ms", "age_s"))
+    return {**blank, "address": address, "direction": "out", "copies": 0, "state": "down"}
 
 
 def peer_add(desk: Desk, turn: Turn, _session: int, command: c.PeerAdd) -> Answer:
@@ -86,8 +93,7 @@ def peer_add(desk: Desk, turn: Turn, _session: int, command: c.PeerAdd) -> Answe
 def peer_remove(desk: Desk, turn: Turn, _session: int, command: c.PeerRemove) -> Answer:
     """Dial an address no longer."""
     known = desk.state.peers.pop(command.address, None)
-    listed = any(peer.address == command.address for peer in desk.mesh.peers(turn.now))
-    if known is None and not listed:
+    if known is None and command.address not in desk.mesh.addresses():
         raise Refused("peer_not_found", "this address is not dialled", field="address")
     turn.delete(Table.SETTINGS, b"peer" + command.address.encode())
     desk.mesh_orders.append(RemoveAddress(command.address))

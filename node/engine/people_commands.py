@@ -116,9 +116,10 @@ def profile_set(desk: Desk, turn: Turn, _session: int, command: c.ProfileSet) ->
     username = old.username
     if command.name is not None:
         username = names.clean(command.name)
-        owner = None if not username else state.people.owner_of(username)
-        if not username or owner not in {None, state.me.account}:
-            raise Refused("name_taken", f"{command.name} is taken or no name", field="name")
+        if not username:
+            raise Refused("invalid", "nothing of this name is left as a username", field="name")
+        if state.people.owner_of(username) not in {None, state.me.account}:
+            raise Refused("name_taken", f"{username} is already the name of somebody else", field="name")
     changed = replace(
         old,
         username=username,

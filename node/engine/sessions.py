@@ -27,16 +27,16 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     if session.plain:
         backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
         desk.after.append(backlog)
-    else:
-        _greet(desk, turn, session)
-    if session.can_answer and session.resume is None:
+    replayed = not session.plain and _greet(desk, turn, session)
+    if session.can_answer and not replayed:
         desk.inviting.attach(turn, session.session)
     elif session.can_answer:
         for invite in state.invites.open_incoming():
             desk.inviting.resumed(turn, session.session, invite)
 
 
-def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> None:
+def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
+    """Answer a hello; True if the log is replayed from where the frontend, or its consumer, stopped."""
     state = desk.state
     number = session.session
     hello = events.Hello(
@@ -55,7 +55,7 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     after = _position(desk, session)
     if after is None:
         _first_time(desk, turn, session)
-        return
+        return False
     if after < state.first_seq - 1 or after > turn.seq or not _same_epoch(desk, session):
         lost = events.Error(
             code="resync_required",
@@ -64,8 +64,9 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> None:
             extra={"log_epoch": state.log_epoch, "seq": turn.seq},
         )
         turn.reply(number, lost)
-        return
+        return False
     desk.after.append(StartReplay(number, after))
+    return True
 
 
 def _position(desk: Desk, session: SessionStarted) -> int | None:

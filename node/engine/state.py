@@ -34,7 +34,6 @@ from node.errors import PeerFault
 from node.store.records import Loaded
 from node.tables import Table
 
-
 INTRODUCE_AFTER_START = 5.0
 """Seconds after a start before introductions that were due are made: a sync may have told us more by then."""
 

@@ -56,6 +56,15 @@ async def test_what_is_not_unicode_is_refused_before_it_is_sent(bridge: Bridge) 
         assert await client.call("user_message", room=ROOM, message="\u2028 é") == {"id": ROOM, "ts_ms": 1}
 
 
+async def test_a_login_link_is_made_once_for_a_nonce(bridge: Bridge) -> None:
+    async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=ADMIN) as client:
+        links = [
+            (await client.call("login_link_create", nonce=n))["url"] for n in ("one", "one", "two", None)
+        ]
+    assert links[0] == links[1]
+    assert len(set(links)) == 3
+
+
 async def test_refusals_keep_their_code_field_and_extras(bridge: Bridge) -> None:
     async with Client.connect(url=f"ws://127.0.0.1:{bridge.port}", token=ADMIN) as client:
         with pytest.raises(Refused) as caught:

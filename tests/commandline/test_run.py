@@ -80,7 +80,7 @@ def test_a_node_that_cannot_start_says_the_code_and_exits_with_it(
     gossamer_exits: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    code, _, err = gossamer_exits("--home", str(tmp_path / "file" / "home"), "--json", "run", "--listen", "off")
+    code, _, err = gossamer_exits("--home", str(tmp_path / "file" / "home"), "run", "--json", "--listen=off")
     assert code in {1, 2}
     assert json.loads(err)["error"]["code"] in {"home_unusable", "invalid_config"}
     secret = str(tmp_path / "no.secret")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from node.chat import commands as c
 from node.chat import events
+from node.chat.behind import PATIENCE
 from node.crypto.chain import MAX_SKIPPED
 from tests.engine.worlds import texts, trio
 
@@ -46,3 +49,26 @@ def test_the_same_holds_for_direct_messages() -> None:
         world.run(0.01)
     world.run(30)
     assert texts(seen)[-MISSED - 20 :] == [str(number) for number in range(MISSED + 20)]
+
+
+def test_a_crash_between_ordering_a_reading_and_its_commit_loses_nothing() -> None:
+    for effects in range(0, 40, 3):
+        world, ann, bob, cat, room = trio(f"reading {effects}")
+        bob.crash()
+        for number in range(PATIENCE + 40):
+            ann.call(c.UserMessage(room=room, message=str(number)))
+        world.run(3)
+        bob.start()
+        for number in range(PATIENCE + 40, PATIENCE + 80):
+            ann.call(c.UserMessage(room=room, message=str(number)))
+            world.run(0.004)
+            if number == PATIENCE + 60:
+                bob.effects_left = effects
+        bob.effects_left = None
+        if bob.up:
+            bob.crash()
+        bob.start()
+        world.run(90)
+        logged = [json.loads(body) for _, body in bob.store.events_after(0, 10**6)]
+        shown = [event["message"] for event in logged if event["event"] == "user_message"]
+        assert shown == [str(number) for number in range(PATIENCE + 80)], effects

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node.bridge.ports import EventsWritten, Resume, StartReplay
 from node.chat import commands as c
 from node.chat import events
 from node.engine import sessions
+from node.engine.commands import NONCE_MS
 from node.sim import CallError, SimNode, SimSession, Simulation
+from tests.engine.worlds import trio
 
 
 def lone(seed: str = "owner") -> tuple[Simulation, SimNode]:
@@ -54,6 +58,18 @@ def test_an_address_that_cannot_be_dialled_is_refused(given: str) -> None:
     assert ann.call(c.PeerAdd(address="ws://[::1]:7118")) == {"address": "ws://[::1]:7118"}
 
 
+def test_an_address_that_does_not_answer_is_listed_until_it_is_removed() -> None:
+    world, ann = lone()
+    ann.call(c.PeerAdd(address="ws://nobody:1"))
+    world.run(3)
+    [row] = ann.call(c.PeerList())["peers"]
+    assert (row["address"], row["state"], row["peer"]) == ("ws://nobody:1", "down", None)
+    ann.call(c.PeerRemove(address="ws://nobody:1"))
+    assert ann.call(c.PeerList()) == {"peers": []}
+    with pytest.raises(CallError):
+        ann.call(c.PeerRemove(address="ws://nobody:1"))
+
+
 def test_the_name_of_a_token_is_free_again_once_it_has_expired() -> None:
     world, ann = lone()
     first = ann.call(c.TokenCreate(name="bot", scope="read", expires_in=5))["token"]
@@ -63,6 +79,24 @@ def test_the_name_of_a_token_is_free_again_once_it_has_expired() -> None:
     world.run(6)
     assert ann.call(c.TokenCreate(name="bot", scope="chat"))["token"] != first
     assert [t["scope"] for t in ann.call(c.TokenList())["tokens"]] == ["chat"]
+
+
+def test_a_nonce_holds_for_its_token_and_for_seven_days() -> None:
+    world, ann = lone()
+    bot = ann.attach(plain=False)
+    first = ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"]
+    ann.crash()
+    ann.start()
+    bot = ann.attach(plain=False)
+    assert ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"] == first
+    assert ann.engine is not None
+    ann.engine.state.sessions[bot.number] = replace(ann.engine.state.sessions[bot.number], token_name="other")
+    assert ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"] != first
+    for nonce, kept in ann.engine.state.nonces.items():
+        ann.engine.state.nonces[nonce] = replace(kept, at_ms=kept.at_ms - NONCE_MS - 60_000)
+    last = ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"]
+    assert last != first
+    assert ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"] == last
 
 
 def said(node: SimNode, room: str, *words: str) -> int:
@@ -89,6 +123,27 @@ def test_a_new_consumer_begins_now_and_misses_nothing_from_there_on() -> None:
     ann.crash()
     ann.start()
     assert shown(ann.attach(plain=False, consumer="bot")) == ["two"]
+
+
+def test_an_open_invite_comes_again_to_whom_no_replay_brings_it() -> None:
+    world, ann, bob, _, _ = trio("again")
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    bob.detach(bob.attach(plain=False, consumer="bot"))
+    first = bob.attach(plain=False)
+    ann.call(c.UserInvite(target="bob", room=room))
+    assert world.run_until(lambda: bool(first.of(events.UserInvite)), 10)
+    assert bob.engine is not None
+    epoch, seq = bob.engine.state.log_epoch, bob.engine.state.seq
+    for again in (
+        bob.attach(),
+        bob.attach(plain=False),
+        bob.attach(plain=False, consumer="bot"),
+        bob.attach(plain=False, resume=Resume("another log", 1)),
+    ):
+        assert len(again.of(events.UserInvite)) == 1
+    assert not bob.attach(plain=False, resume=Resume(epoch, seq)).of(events.UserInvite)
+    bob.call(c.UserInviteResponse(response="decline"), again)
+    assert world.run_until(lambda: not bob.engine or not bob.engine.state.invites.open_incoming(), 5)
 
 
 def test_more_consumers_than_are_remembered_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +194,9 @@ def test_an_error_names_the_key_of_the_command_that_is_meant() -> None:
     for command, field in (
         (c.UserInvite(target="nobody", room=room), "target"),
         (c.MemberRemove(username="nobody", room=room), "username"),
+        (c.ProfileSet(name=" "), "name"),
     ):
         with pytest.raises(CallError):
             ann.call(command, session)
         assert session.of(events.Error)[-1].field == field
+    assert session.of(events.Error)[-1].code == "invalid"
