@@ -113,14 +113,14 @@ class Direct:
         """Show what was held back long enough."""
         self.show(turn, self.timeline.expire(turn.now.mono))
 
-    def show(self, turn: Turn, items: list[Item]) -> None:
-        """Log messages as `user_message` events, in the order given."""
+    def show(self, turn: Turn, items: list[Item], *, nonce: str | None = None) -> None:
+        """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
             turn.rows[(Table.PENDING, b"t" + self.room_id + item.mid)] = None
             mine = item.account == self.me.account
             self.unread += 0 if mine else 1
             self.last_message = item.text[:200]
-            event = message_event(self.people, self.room_id, item, mine=mine)
+            event = message_event(self.people, self.room_id, item, mine=mine, nonce=nonce)
             turn.log(event, message=(self.room_id, item.mid))
         if items:
             self.save(turn)

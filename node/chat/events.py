@@ -95,7 +95,10 @@ class UserLeave(_Base, frozen=True, kw_only=True):
 
 
 class UserMessage(_Base, frozen=True, kw_only=True):
-    """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing."""
+    """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing.
+
+    `nonce` is that of the command which sent it from this node: how a frontend knows its own words again.
+    """
 
     username: str
     timestamp: int
@@ -104,9 +107,9 @@ class UserMessage(_Base, frozen=True, kw_only=True):
     id: str
     user_id: str
     kind: str = "text"
-    attachment: Any = UNSET
-    reply_to: str | UnsetType | None = UNSET
-    nonce: str | UnsetType | None = UNSET
+    attachment: Any = None
+    reply_to: str | None = None
+    nonce: str | None = None
     mine: bool = msgspec.field(name="self", default=False)
     ts_ms: int
     gap: bool = False

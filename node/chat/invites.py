@@ -49,7 +49,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Invite:
-    """One invite as this node knows it; `state` is `offered`, `open`, or how it ended."""
+    """One invite as this node knows it; `state` is `offered`, `open`, or how it ended.
+
+    `seq` is the number of its `user_invite` in the event log, 0 before.
+    """
 
     invite_id: bytes
     room_id: bytes
@@ -64,6 +67,7 @@ class Invite:
     deliver_by: Clock | None = None
     answer_by: Clock | None = None
     ended_ms: int | None = None
+    seq: int = 0
 
     @property
     def live(self) -> bool:

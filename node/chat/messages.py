@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
-
 from node import ids
 from node.chat import events
 from node.chat.people import People
 from node.chat.timeline import Item
 
 
-def message_event(people: People, room_id: bytes, item: Item, *, mine: bool) -> events.UserMessage:
+def message_event(
+    people: People, room_id: bytes, item: Item, *, mine: bool, nonce: str | None = None
+) -> events.UserMessage:
     """Return the event of one message; `timestamp` is whole UNIX seconds, as the seed has it."""
     return events.UserMessage(
         username=people.username(item.account),
@@ -20,7 +20,8 @@ def message_event(people: People, room_id: bytes, item: Item, *, mine: bool) -> 
         id=ids.text(item.mid),
         user_id=people.user_id(item.account),
         kind=item.kind,
-        reply_to=UNSET if item.reply_to is None else ids.text(item.reply_to),
+        reply_to=None if item.reply_to is None else ids.text(item.reply_to),
+        nonce=nonce,
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,

@@ -323,15 +323,15 @@ class Room:
 
     # -- what members' frontends see --------------------------------------------------------------
 
-    def show(self, turn: Turn, items: Sequence[Item]) -> None:
-        """Log messages as `user_message` events, in the order given."""
+    def show(self, turn: Turn, items: Sequence[Item], *, nonce: str | None = None) -> None:
+        """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
             mine = item.account == self.me.account
             if not mine:
                 self.unread += 1
             self.last_message = item.text[:200]
             turn.log(
-                message_event(self.people, self.room_id, item, mine=mine),
+                message_event(self.people, self.room_id, item, mine=mine, nonce=nonce),
                 message=(self.room_id, item.mid),
             )
         if items:

@@ -379,17 +379,16 @@ class RoomInbox:
         if announce.epoch16 in room.epochs.held:
             return HERE
         self._check_place(held, announce)
-        known = room.log.device(announce.creator_device)
-        if known is not None:
-            epochs.verify_announce(announce, known.dsk)
+        author = room.log.device(announce.creator_device)
+        if author is None or author.device_id not in held.devices:
+            raise CryptoFault("epoch by a device that could not read its parent")
+        epochs.verify_announce(announce, author.dsk)
         needs = next((head[:16] for head in announce.heads if not room.log.knows(head)), HERE)
         if needs:
             return needs
         roster = room.log.roster_at(announce.heads)
-        creator = roster.by_device(announce.creator_device)
-        if creator is None:
+        if roster.by_device(announce.creator_device) is None:
             raise CryptoFault("epoch by somebody who was not a member")
-        epochs.verify_announce(announce, creator.dsk)
         if not room.log.allows(announce.creator_device, announce.epoch16, -1, announce.heads):
             raise CryptoFault("epoch made after its author was removed or left")
         if room.me.device_id in roster.devices:

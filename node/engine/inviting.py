@@ -156,9 +156,9 @@ class Inviting:
         invite = self.state.invites.delivered(invite_id, turn.now)
         if invite is None:
             return
-        self._save(turn, invite)
         assert invite.answer_by is not None
         turn.log(self.event(invite))
+        self._save(turn, replace(invite, seq=turn.seq))
         for session, started in self.state.sessions.items():
             if started.can_answer:
                 self.shown.setdefault(session, []).append(invite_id)
@@ -176,6 +176,7 @@ class Inviting:
             kind=invite.kind,
             options=_options(invite.options) or {},
             expires_at=invite.answer_by.wall_ms // 1000,
+            seq=invite.seq or msgspec.UNSET,
         )
 
     def attach(self, turn: Turn, session: int) -> None:

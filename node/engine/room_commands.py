@@ -116,7 +116,7 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
     room = desk.state.rooms.find(command.room)
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
     item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
-    room.show(turn, [item])
+    room.show(turn, [item], nonce=command.nonce)
     if isinstance(room, Direct):
         _reach(desk, turn, room)
     return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}

@@ -101,8 +101,8 @@ def test_an_event_starts_with_the_seeds_bytes_and_adds_keys(
 def test_the_whole_line_of_a_message() -> None:
     assert JSON.encode(SEED_FRAMES[2][0]) == (
         b'{"event":"user_message","username":"Example","timestamp":1730736486,"message":"Hello, world!",'
-        b'"room":"fc3667cb-fe5b-4685-8ef7-f780deaa322e","id":"m","user_id":"u","kind":"text","self":false,'
-        b'"ts_ms":1730736486000,"gap":false,"seq":2}'
+        b'"room":"fc3667cb-fe5b-4685-8ef7-f780deaa322e","id":"m","user_id":"u","kind":"text",'
+        b'"attachment":null,"reply_to":null,"nonce":null,"self":false,"ts_ms":1730736486000,"gap":false,"seq":2}'
     )
 
 

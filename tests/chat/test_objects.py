@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.chat.objects import MAX_PARTS, PART_BYTES, Assembly, split
+from node.chat.objects import MAX_PARTS, MAX_UNFINISHED, PART_BYTES, Assembly, split
 from node.errors import CryptoFault, DecodeError
 from node.wire import codec
 
@@ -43,3 +43,24 @@ def test_unfinished_objects_are_bounded() -> None:
         assembly.take(codec.pack([7, number.to_bytes(32, "big"), 0, 2, bytes(PART_BYTES)]))
     held = sum(len(c) for parts in assembly._parts.values() for c in parts.values())
     assert held <= 4 * 1024 * 1024
+
+
+def test_an_object_that_is_finished_as_the_oldest_of_too_many_is_given_out() -> None:
+    assembly = Assembly()
+    objects = [split(bytes([n]) * (MAX_PARTS * PART_BYTES)) for n in range(3)]
+    for parts in objects:
+        for part in parts[:-10]:
+            assert assembly.take(part) is None
+    for part in objects[2][-10:-1]:
+        assembly.take(part)
+    for part in objects[0][-10:-1]:
+        assembly.take(part)
+    for part in objects[0][-1:]:
+        assembly.take(part)
+
+
+def test_objects_of_tiny_parts_are_bounded_in_number() -> None:
+    assembly = Assembly()
+    for number in range(MAX_UNFINISHED * 3):
+        assembly.take(codec.pack([7, number.to_bytes(32, "big"), 0, 2, b"x"]))
+    assert len(assembly._parts) == len(assembly._counts) == MAX_UNFINISHED

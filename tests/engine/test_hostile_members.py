@@ -143,6 +143,7 @@ def test_an_op_that_turns_out_bad_after_it_was_kept_does_not_stop_the_next_start
     assert not room_of(ann).log.knows(orphan.op_id)
 
 
+@pytest.mark.attack("A36")
 def test_ops_whose_parents_never_come_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.chat.room_inbox.MAX_PENDING_OPS", 3)
     world, ann, bob, _, room = trio("orphans")
@@ -260,6 +261,7 @@ def test_an_epoch_from_the_future_is_renewed_after_a_week_all_the_same() -> None
     assert sending(ann).epoch16 != later.epoch.epoch16
 
 
+@pytest.mark.attack("A36")
 def test_epochs_are_bounded_and_who_makes_too_many_loses_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.chat.epochs.MAX_EPOCHS", 6)
     world, ann, bob, _, room = trio("many epochs")
@@ -352,6 +354,42 @@ def test_a_message_that_follows_another_than_ours_is_told() -> None:
     world.run(1)
     assert texts(seen) == ["one", "two"]
     assert [w.code for w in seen.of(events.Warning)] == ["equivocation"]
+
+
+@pytest.mark.attack("A09")
+def test_nothing_that_was_read_is_read_again_after_a_restart() -> None:
+    world, ann, bob, _, room = trio("replayed")
+    for number in range(5):
+        bob.call(c.UserMessage(room=room, message=f"m{number}"))
+    bob.call(c.UserMessage(room=bob.call(c.DmOpen(username="ann"))["room"], message="between us"))
+    world.run(2)
+    ann.crash()
+    ann.start()
+    seen = ann.attach(plain=False)
+    last, people = ann.store.last_seq, dict(engine_of(ann).state.people.by_account)
+    for raw in ann.store.envelopes_by_time(0, 1 << 62, None, 1 << 40)[0]:
+        turn = turn_of(ann)
+        engine_of(ann)._replay(turn, raw)
+        release(ann, turn)
+    assert texts(seen) == []
+    assert ann.store.last_seq == last
+    assert engine_of(ann).state.people.by_account == people
+
+
+@pytest.mark.attack("A10")
+def test_ones_own_words_that_come_back_are_refused() -> None:
+    world, ann, bob, _, room = trio("reflected")
+    seen = bob.attach()
+    turn = turn_of(bob)
+    room_of(bob).say(turn, "mine", kind="text", reply_to=None)
+    payload = Payload(turn.new_id(), turn.mesh_ms, 0, Type.TEXT, ["mine", "text", None])
+    engine_of(bob).state.dms.send(turn, ann.setup.identity.account, payload)
+    mine = list(turn.posts)
+    release(bob, turn)
+    assert len(mine) == 2
+    give(bob, mine)
+    assert texts(seen) == []
+    no_late_faults(bob)
 
 
 @pytest.mark.attack("A03")

@@ -1,7 +1,7 @@
-"""Changed bytes, at every depth: the outside, what is inside a good outside, what a member signs. Nothing falls.
+"""Changed bytes, at every depth: outside, inside a good outside, under a good signature. Nothing falls.
 
-The corpus is what a small world really sent. What is changed must leave store and memory as they were; what is
-well signed and means nothing may use up its place in a chain, and no more.
+The corpus is what a small world really sent. What is changed must leave store and memory as they were; what
+is well signed and means nothing may use up its place in a chain, and no more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def take(node: SimNode, raw: bytes) -> None:
     node.perform(engine._release(turn_of(node), [Arrived(sealed, None)]))
 
 
+@pytest.mark.attack("A07")
 def test_envelopes_with_any_bytes_changed_leave_a_node_as_it_was() -> None:
     ann, _, corpus = world()
     rng = Random(SEED)
@@ -152,6 +154,7 @@ def resealed(node: SimNode, route: Route, inner: bytes, kind: int) -> Envelope |
     return envelope.parse(raw)
 
 
+@pytest.mark.attack("A07")
 def test_well_sealed_envelopes_with_any_bytes_changed_inside_leave_a_node_as_it_was() -> None:
     ann, _, corpus = world()
     rng = Random(SEED)

@@ -133,6 +133,7 @@ def test_an_open_invite_comes_again_to_whom_no_replay_brings_it() -> None:
     ann.call(c.UserInvite(target="bob", room=room))
     assert world.run_until(lambda: bool(first.of(events.UserInvite)), 10)
     assert bob.engine is not None
+    seen = first.of(events.UserInvite)[0]
     epoch, seq = bob.engine.state.log_epoch, bob.engine.state.seq
     for again in (
         bob.attach(),
@@ -140,10 +141,20 @@ def test_an_open_invite_comes_again_to_whom_no_replay_brings_it() -> None:
         bob.attach(plain=False, consumer="bot"),
         bob.attach(plain=False, resume=Resume("another log", 1)),
     ):
-        assert len(again.of(events.UserInvite)) == 1
+        assert [event.seq for event in again.of(events.UserInvite)] == [seen.seq]
     assert not bob.attach(plain=False, resume=Resume(epoch, seq)).of(events.UserInvite)
     bob.call(c.UserInviteResponse(response="decline"), again)
     assert world.run_until(lambda: not bob.engine or not bob.engine.state.invites.open_incoming(), 5)
+
+
+def test_a_message_brings_every_key_and_the_nonce_of_the_command_that_sent_it() -> None:
+    world, ann, bob, _, room = trio("nonce")
+    here, there = ann.attach(), bob.attach()
+    ann.call(c.UserMessage(room=room, message="hi", nonce="n-1"))
+    assert world.run_until(lambda: bool(there.of(events.UserMessage)), 5)
+    assert [m.nonce for m in here.of(events.UserMessage)] == ["n-1"]
+    told = events.builtins(there.of(events.UserMessage)[0])
+    assert (told["nonce"], told["reply_to"], told["attachment"]) == (None, None, None)
 
 
 def test_more_consumers_than_are_remembered_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +182,7 @@ def test_what_any_frontend_was_handed_is_no_backlog_for_a_plain_one() -> None:
 
 def _replays(node: SimNode) -> list[StartReplay]:
     orders: list[StartReplay] = []
-    node._replay = orders.append  # type: ignore[method-assign] # what the shell would be told
+    node._replay = orders.append  # type: ignore[method-assign,assignment] # what the shell would be told
     return orders
 
 
