@@ -14,7 +14,7 @@ from node.chat.me import Me
 from node.chat.messages import message_event
 from node.chat.people import People
 from node.chat.timeline import Item, Timeline, shown_ms
-from node.chat.turn import Turn
+from node.chat.turn import Turn, check_body
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
 from node.tables import Table
@@ -77,6 +77,7 @@ class Direct:
 
     def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
         """Send one message to the other, or queue it until there is a session."""
+        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
         self.dms.check_room(self.peer)
         refs, _, lamport = self.timeline.compose(NO_EPOCH)
         payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, [text, kind, reply_to], refs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from node import ids
-from node.chat.turn import Turn
+from node.chat.turn import Turn, check_body
 from node.clock import HORIZON_DAYS, Instant, day_of
 from node.crypto import keys, prekeys
 from node.crypto.keys import DeviceCert, DeviceList, Identity
@@ -13,6 +13,7 @@ from node.crypto.ops import Leaf
 from node.crypto.prekeys import PrekeyBundle, SignedPrekey
 from node.crypto.primitives import Entropy, x25519_public
 from node.tables import Table
+from node.wire.payload import Type
 
 PREKEY_DAYS = 7
 """A signed prekey is renewed weekly; its private half is kept a horizon longer."""
@@ -103,7 +104,10 @@ class Me:
         turn.put(Table.SELF, b"me", self.row)
 
     def set_profile(self, turn: Turn, profile: Profile) -> None:
-        """Change what others are told."""
+        """Change what others are told; refuses what they could not read."""
+        shown, old = (profile.nickname, profile.avatar, profile.status), self.row.profile
+        if shown != (old.nickname, old.avatar, old.status):
+            check_body(Type.PROFILE, [*shown, None], field_name="status")
         self.row = replace(self.row, profile=profile)
         self.save(turn)
 

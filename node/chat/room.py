@@ -17,7 +17,7 @@ from node.chat.messages import message_event
 from node.chat.objects import INNER_MOST, split
 from node.chat.people import People
 from node.chat.timeline import Item, Timeline
-from node.chat.turn import Turn
+from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
@@ -207,6 +207,7 @@ class Room:
 
     def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
         """Seal and post one message; returns it as the timeline has it."""
+        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
         under = self.sending(turn)
         refs, before, lamport = self.timeline.compose(under.epoch16)
         body = [text, kind, reply_to]

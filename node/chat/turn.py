@@ -18,10 +18,18 @@ from node.chat.channels import Route
 from node.clock import HORIZON_DAYS, Instant
 from node.crypto.channel import Channel
 from node.crypto.primitives import Entropy
+from node.errors import Refused
 from node.wire import envelope
 from node.wire.envelope import Envelope
+from node.wire.payload import BODIES, Type
 
 T = TypeVar("T")
+
+
+def check_body(kind: Type, body: list[Any], *, field_name: str) -> None:
+    """Refuse what others could not read, before it is sealed: nodes measure in bytes, people in letters."""
+    if not BODIES[kind](body):
+        raise Refused("invalid", f"`{field_name}` is too long for other nodes to read", field=field_name)
 
 
 def pack_row(value: object) -> bytes:

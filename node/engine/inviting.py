@@ -14,7 +14,7 @@ from node.chat.joining import Joining
 from node.chat.people import CONTACT
 from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
-from node.chat.turn import Turn
+from node.chat.turn import Turn, check_body
 from node.crypto import ops
 from node.crypto.channel import ChannelKind, join_channel_secret
 from node.crypto.joining import invite_keypair
@@ -56,6 +56,7 @@ class Inviting:
         text = msgspec.json.encode(options or {}).decode()
         if len(text.encode()) > MAX_OPTIONS_BYTES or _options(text) is None:
             raise Refused("invalid", "options are an object of at most 4 KiB of JSON", field="options")
+        check_body(Type.INVITE, [bytes(16), bytes(16), bytes(32), "", kind, "", 0], field_name="kind")
         invite_id, seed = turn.new_id(), turn.entropy(32)
         expires = turn.now.wall_ms + OFFER_MS
         body = ops.Invite(

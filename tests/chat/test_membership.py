@@ -282,3 +282,13 @@ def test_many_adds_check_each_signature_once(monkeypatch: pytest.MonkeyPatch) ->
     copy = replica(source)
     assert len(copy.roster.members) == 41
     assert len(checked) == 41
+
+
+def test_who_fills_the_log_can_still_be_put_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_room(ADA)
+    does(log, ADA, add_of(BEN))
+    monkeypatch.setattr("node.chat.membership.MAX_OPS", 2)
+    with pytest.raises(DecodeError):
+        does(log, ADA, add_of(CYD))
+    does(log, ADA, Remove(BEN.account))
+    assert accounts(log) == people(ADA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from node.chat import commands as c
 from node.chat.dms import DmSession
 from node.chat.epochs import Epoch
 from node.chat.room import Room
@@ -15,9 +16,10 @@ from node.crypto.channel import Channel
 from node.crypto.roommsg import Kind
 from node.engine.engine import Engine
 from node.mesh.ports import Arrived
-from node.sim import SimNode
+from node.sim import SimNode, Simulation
 from node.wire.envelope import Envelope
 from node.wire.payload import Payload, Type
+from tests.engine.worlds import texts
 
 
 def engine_of(node: SimNode) -> Engine:
@@ -113,3 +115,28 @@ def direct(node: SimNode, other: SimNode, kind: Type, body: Any) -> None:
 def no_late_faults(*nodes: SimNode) -> None:
     """What peers got wrong was found before anything had changed."""
     assert [node.name for node in nodes if engine_of(node).late_faults] == []
+
+
+def later_on(world: Simulation, days: int, *nodes: SimNode) -> None:
+    """Let days go by in which nobody runs, and start these nodes again."""
+    for node in world.nodes.values():
+        if node.up:
+            node.crash()
+    world.run(1)
+    world.time += days * 86_400
+    for node in nodes:
+        node.start()
+
+
+def still_talk(world: Simulation, one: SimNode, other: SimNode, room: str) -> None:
+    """Both run, hear each other, and found every fault before it changed anything."""
+    hears_one, hears_other = other.attach(), one.attach()
+    one.call(c.UserMessage(room=room, message=f"from {one.name}"))
+    other.call(c.UserMessage(room=room, message=f"from {other.name}"))
+
+    def both_heard() -> bool:
+        heard = f"from {one.name}" in texts(hears_one), f"from {other.name}" in texts(hears_other)
+        return all(heard)
+
+    assert world.run_until(both_heard, 90)
+    no_late_faults(one, other)
