@@ -129,6 +129,8 @@ class MemoryStore:
     def _put_message(self, message: PutMessage) -> None:
         order = self._state.order.setdefault(message.room, [])
         old = self._state.messages.get((message.room, message.mid))
+        if old is not None and not message.edit:
+            return
         if old is not None:
             order.remove((old.seq, old.mid))
         order.insert(bisect_right(order, message.seq, key=lambda entry: entry[0]), (message.seq, message.mid))

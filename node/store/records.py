@@ -88,13 +88,15 @@ class AppendEvent:
 class PutMessage:
     """Write one message of a room's history; `body` is the JSON of its `user_message` event.
 
-    `room` and `mid` are 16 bytes. `seq` orders the history; writing the same (room, mid) again replaces both.
+    `room` and `mid` are 16 bytes. `seq` orders the history. A (room, mid) that is there already stays as it
+    is, so that nobody who copies an id overwrites what it names; only an `edit` replaces body and place.
     """
 
     room: bytes
     mid: bytes
     seq: int
     body: bytes = field(repr=False)
+    edit: bool = False
 
 
 Write: TypeAlias = Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage

@@ -32,10 +32,9 @@ _PUT_ROW = (
     "INSERT INTO rows(id, tbl, shred, box) VALUES (?, ?, ?, ?) "
     "ON CONFLICT(id) DO UPDATE SET box = excluded.box"
 )
-_PUT_MESSAGE = (
-    "INSERT INTO messages(id, room, seq, box) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT(id) DO UPDATE SET seq = excluded.seq, box = excluded.box"
-)
+_INSERT_MESSAGE = "INSERT INTO messages(id, room, seq, box) VALUES (?, ?, ?, ?) ON CONFLICT(id) DO "
+_PUT_MESSAGE = _INSERT_MESSAGE + "NOTHING"
+_EDIT_MESSAGE = _INSERT_MESSAGE + "UPDATE SET seq = excluded.seq, box = excluded.box"
 _APPEND_EVENT = "INSERT INTO events(seq, ts_ms, message, box) VALUES (?, ?, ?, ?)"
 _PUT_ENVELOPE = (
     "INSERT INTO envelopes(eid, rk, ts_ms, expires_ms, own, raw) VALUES (?, ?, ?, ?, ?, ?) "
@@ -107,7 +106,8 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> in
     if batch.rows:
         _write_rows(conn, cells, batch.rows)
     if batch.messages:
-        conn.executemany(_PUT_MESSAGE, [_message(cells, message) for message in batch.messages])
+        conn.executemany(_PUT_MESSAGE, [_message(cells, m) for m in batch.messages if not m.edit])
+        conn.executemany(_EDIT_MESSAGE, [_message(cells, m) for m in batch.messages if m.edit])
     if batch.events:
         conn.executemany(_APPEND_EVENT, [_event(cells, event) for event in batch.events])
     if batch.dropped:

@@ -22,6 +22,10 @@ MAX_REFS = 8
 MAX_TEXT_BYTES = 16 * 1024
 MAX_NAME_BYTES = 64 * 4
 """64 characters of at most four bytes."""
+MAX_KIND_BYTES = 16 * 4
+MAX_AVATAR_BYTES = 256 * 4
+MAX_STATUS_BYTES = 128 * 4
+"""What a frontend may give in characters, in bytes."""
 MAX_OPTIONS_BYTES = 4 * 1024
 MAX_OP_BYTES = 24 * 1024
 MAX_ADDRESSES = 8
@@ -42,16 +46,22 @@ class Type(IntEnum):
 
 
 BODIES: dict[Type, Shape] = {
-    Type.TEXT: array(string(MAX_TEXT_BYTES), string(32), optional(blob(16))),
+    Type.TEXT: array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16))),
     Type.OP: blob_upto(MAX_OP_BYTES, least=64),
     Type.PROFILE: array(
         string(MAX_NAME_BYTES),
-        optional(string(MAX_NAME_BYTES)),
-        optional(string(MAX_NAME_BYTES)),
+        optional(string(MAX_AVATAR_BYTES)),
+        optional(string(MAX_STATUS_BYTES)),
         optional(blob(32)),
     ),
     Type.INVITE: array(
-        blob(16), blob(16), blob(32), string(MAX_NAME_BYTES), string(16), string(MAX_OPTIONS_BYTES), uint(63)
+        blob(16),
+        blob(16),
+        blob(32),
+        string(MAX_NAME_BYTES),
+        string(MAX_KIND_BYTES),
+        string(MAX_OPTIONS_BYTES),
+        uint(63),
     ),
     Type.INVITE_RESULT: array(blob(16), uint(8), optional(uint(63))),
     Type.NODE_RECORD: blob_upto(4096, least=64),

@@ -65,9 +65,16 @@ async def test_the_event_log_pages_and_shows_messages_where_they_are_pointed_to(
     assert (await store.load()).last_seq == 3
 
 
-async def test_a_message_written_again_is_shown_changed_everywhere(store: Any) -> None:
+async def test_a_message_written_again_stays_as_it_was(store: Any) -> None:
     await store.commit([said(1), AppendEvent(1, 1, None, (ROOM, mid(1)))])
-    await store.commit([PutMessage(ROOM, mid(1), 1, b"edited")])
+    await store.commit([PutMessage(ROOM, mid(1), 2, b"copied id"), AppendEvent(2, 2, b"two")])
+    assert await store.message(ROOM, mid(1)) == b"text 1"
+    assert await store.history(ROOM, None, None, 9) == ([b"text 1"], False)
+
+
+async def test_a_message_that_was_edited_is_shown_changed_everywhere(store: Any) -> None:
+    await store.commit([said(1), AppendEvent(1, 1, None, (ROOM, mid(1)))])
+    await store.commit([PutMessage(ROOM, mid(1), 1, b"edited", edit=True)])
     assert await store.message(ROOM, mid(1)) == b"edited"
     assert await store.events_after(0, 9) == [(1, b"edited")]
     assert await store.history(ROOM, None, None, 9) == ([b"edited"], False)
