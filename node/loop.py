@@ -47,6 +47,7 @@ from node.errors import Fatal, StoreFull
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
 from node.store.records import PutEnvelope, Write
 from node.store.sqlite import SqliteStore
+from node.wire import envelope
 
 log = logging.getLogger(__name__)
 
@@ -262,8 +263,6 @@ class EngineLoop:
             self.submit(ChannelRead(order.channel, tuple(found), order.final, done))
             if done:
                 return
-            from node.wire import envelope
-
             last = envelope.parse(found[-1])
             after = (last.ts_ms, last.eid)
 

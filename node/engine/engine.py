@@ -6,7 +6,6 @@ a turn; what peers get wrong is dropped with nothing changed, what frontends get
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +16,8 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
 )
-from node.chat import events
+from node.chat import events, names
+from node.chat.me import Me
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import ephemeral, noderec
@@ -42,7 +42,7 @@ from node.engine.inbox import BEAT, Inbox
 from node.engine.inviting import Inviting
 from node.engine.mark import Mark
 from node.engine.replay import Replay
-from node.engine.state import Restorer, State, first_rows, restore_me
+from node.engine.state import Restorer, State, restore_me
 from node.errors import PeerFault, Refused
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
@@ -66,7 +66,6 @@ from node.store.records import (
     PutMessage,
     Write,
 )
-from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
 
@@ -99,9 +98,7 @@ class Engine:
         me = restore_me(setup.identity, loaded)
         self._fresh = me is None
         if me is None:
-            from node.chat.names import clean
-
-            me = first_rows(setup.identity, clean(setup.name) or "user", setup.name, now, setup.entropy)
+            me = Me.create(setup.identity, names.clean(setup.name) or "user", setup.name, now, setup.entropy)
         self.state = State(setup.identity, me, loaded, setup.boot_id)
         self.mesh = Mesh(
             node_seed=setup.identity.node_seed,
@@ -441,6 +438,3 @@ def _is_going(out: Any) -> bool:
 
 def _is_due(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
-
-
-__all__ = ["Callable", "Engine", "Setup", "Table"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node import __version__
 from node.bridge import intervals
-from node.bridge.ports import Deliver, EventsWritten, SessionEnded, SessionStarted, StartReplay
+from node.bridge.ports import EventsWritten, SessionEnded, SessionStarted, StartReplay
 from node.chat import events
 from node.chat.turn import Turn
 from node.engine.desk import Desk
@@ -113,6 +113,3 @@ def written(desk: Desk, turn: Turn, upto: EventsWritten) -> None:
     if had != desk.state.had:
         desk.state.had = had
         turn.put(Table.SETTINGS, b"shown", had)
-
-
-__all__ = ["Deliver", "ended", "started", "written"]

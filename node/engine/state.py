@@ -25,12 +25,10 @@ from node.chat.timeline import Item
 from node.chat.turn import unpack_row
 from node.clock import Instant, day_of
 from node.crypto import ops
-from node.crypto.channel import ChannelKind, inbox_channel, presence_channel
+from node.crypto.channel import inbox_channel, presence_channel
 from node.crypto.keys import Identity
 from node.crypto.ops import Leaf
 from node.crypto.prekeys import SignedPrekey
-from node.crypto.primitives import Entropy
-from node.errors import PeerFault
 from node.store.records import Loaded
 from node.tables import Table
 
@@ -74,11 +72,6 @@ class State:
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
         return "online" if account == self.me.account or self.presence.here(account) else "offline"
-
-
-def first_rows(identity: Identity, name: str, nickname: str, now: Instant, entropy: Entropy) -> Me:
-    """Make the owner of a new home."""
-    return Me.create(identity, name, nickname, now, entropy)
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -263,6 +256,3 @@ class Restorer:
                 self._add(
                     self.state.joins.door(invite.room_id, invite.invite_id, known.join_cs), self.today - 35
                 )
-
-
-__all__ = ["ChannelKind", "Nonce", "PeerFault", "Restorer", "State", "first_rows", "restore_me"]
