@@ -125,7 +125,7 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         self._next_chores = now.mono
-        self._sent_address_orders: set[str] = set()
+        self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
 
     # -- the one door -----------------------------------------------------------------------------
@@ -383,7 +383,7 @@ class Engine:
 
     def _tell_connectivity(self, turn: Turn) -> None:
         now_state = self.mesh.connectivity
-        if now_state != getattr(self, "_told_connectivity", None):
+        if now_state != self._told_connectivity:
             self._told_connectivity = now_state
             turn.tell(events.Connectivity(state=now_state))
 
