@@ -12,7 +12,8 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bridge, floors
+from bench import bridge, crypto, floors
+from bench.crypto import Beside
 from bench.figures import Figures
 
 
@@ -22,10 +23,15 @@ def main() -> None:
     words.add_argument("--messages", type=int, default=5000, help="messages of the throughput run")
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
+    words.add_argument("--only", choices=("cryptography",), help="this section alone")
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
-        found = asyncio.run(measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile))
+    found: list[Figures | Beside] = []
+    if asked.only is None:
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
+            found += asyncio.run(whole)
+    found += cryptography()
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
@@ -54,6 +60,16 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
                 f"where {name}'s time went ({'sender' if name == 'alice' else 'receiver'}, under a profiler):"
             )
             print("\n".join(bridge.profile(folder / "profiled", name)))
+    return found
+
+
+def cryptography() -> list[Beside]:
+    """Measure the cryptography alone, printing each figure as it is known."""
+    print("cryptography, apart from storing it:")
+    found: list[Beside] = []
+    for beside in crypto.measure():
+        found.append(beside)
+        print(f"  {beside.line()}", flush=True)
     return found
 
 

@@ -100,7 +100,7 @@ class Timeline:
             return mid
         if first in {account, b""}:
             return None
-        other = ids.uuid8(digest(Label.INNER, account + mid))
+        other = ids.uuid8(digest(Label.COPY, account + mid))
         return None if self.seen(other) else other
 
     def assume(self, mids: tuple[bytes, ...]) -> None:
