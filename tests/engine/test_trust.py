@@ -8,11 +8,12 @@ import pytest
 
 from node.chat import commands as c
 from node.chat import events
+from node.crypto import ops
 from node.crypto.channel import inbox_channel
 from node.crypto.keys import Identity, make_cert, make_list
 from node.crypto.prekeys import make_bundle, new_prekey, seal_request
 from node.sim import EPOCH_MS, CallError, SimNode, Simulation
-from tests.engine.hostile import engine_of, no_late_faults, post, release, turn_of
+from tests.engine.hostile import engine_of, no_late_faults, post, release, room_of, turn_of
 from tests.engine.worlds import befriend, invite, texts, trio
 
 TODAY = EPOCH_MS // 86_400_000
@@ -183,6 +184,28 @@ def test_what_strict_blocks_elsewhere_stays_possible() -> None:
     ann.call(c.MemberRemove(room=club, username="bob"))
     ann.call(c.UserMessage(room=club, message="without bob"))
     invite(world, ann, cat, club)
+
+
+@pytest.mark.parametrize(("policy", "blocks"), [("warn", False), ("strict", True)])
+def test_another_device_that_a_rooms_log_brings_goes_by_the_policy_too(policy: str, blocks: bool) -> None:
+    world, ann, bob, _, club = trio(f"log {policy}")
+    ann.call(c.ContactVerify(username="bob", verified=True))
+    ann.call(c.ContactPolicy(username="bob", policy=policy))  # type: ignore[arg-type]  # one of the three
+    session = ann.attach(plain=False)
+    me = engine_of(bob).state.me
+    fresh = replace(Identity.generate(bob.setup.entropy, TODAY), account_seed=bob.setup.identity.account_seed)
+    cert = make_cert(fresh, TODAY, TODAY + 9)
+    devices = make_list(fresh, 2, me.devices.list_hash, [me.cert.cert_hash, cert.cert_hash], [], TODAY)
+    turn = turn_of(bob)
+    room_of(bob).act(turn, ops.Device(cert.raw, devices.raw, me.new_leaf(turn)), rekey=False)
+    release(bob, turn)
+    world.run(3)
+    assert (state_of(ann), len(session.of(events.KeyChanged))) == ("changed", 1)
+    if blocks:
+        refuses_to_send(ann, club)
+    else:
+        ann.call(c.UserMessage(room=club, message="to the new one"))
+    no_late_faults(ann)
 
 
 @pytest.mark.attack("A02")
