@@ -195,6 +195,21 @@ class ContactRename(_Base, frozen=True, kw_only=True):
     name: Name
 
 
+class ContactVerify(_Base, frozen=True, kw_only=True):
+    """Show the safety number of a person; `verified` or the `code` of their screen marks them."""
+
+    username: Who
+    verified: bool | None = None
+    code: Secret | None = None
+
+
+class ContactPolicy(_Base, frozen=True, kw_only=True):
+    """Say what another device of a person does: taken silently, taken and told, or kept back."""
+
+    username: Who
+    policy: Literal["tofu", "warn", "strict"]
+
+
 class ContactLinkCreate(_Base, frozen=True, kw_only=True):
     """Make a contact link; `expires_in` in seconds."""
 
@@ -311,6 +326,8 @@ Command: TypeAlias = (
     | ContactAdd
     | ContactList
     | ContactRename
+    | ContactVerify
+    | ContactPolicy
     | ContactLinkCreate
     | DmOpen
     | HistoryGet

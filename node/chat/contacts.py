@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from node.chat import events, people
+from node.chat import events, people, trust
 from node.chat.dms import Dms, DmSession
 from node.chat.me import Me
 from node.chat.people import ASKED, CONTACT, People, Person
@@ -125,6 +125,8 @@ class Contacts:
         except CryptoFault as fault:
             raise Refused("bad_link", "the key in this link cannot be used", field="link") from fault
         person = self.people.meet(turn, link.account, name)
+        if trust.blocked(person):
+            raise trust.refusal(person, "link")
         if person.state == CONTACT:
             return person
         person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub))
@@ -133,8 +135,10 @@ class Contacts:
         self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0))
         return person
 
-    def reach(self, turn: Turn, person: Person, room16: bytes) -> None:
-        """Ask a co-member for a session, naming the shared room, unless that was done."""
+    def reach(self, turn: Turn, person: Person, room16: bytes | None) -> None:
+        """Ask a contact or co-member for a session, naming the shared room, unless that was done."""
+        if trust.blocked(person):
+            return
         if person.account not in self.asked and person.intro_pub is not None:
             self._ask(turn, Asked(person.account, person.intro_pub, room16, 0))
 
@@ -161,8 +165,15 @@ class Contacts:
     def ask_again(self, turn: Turn) -> None:
         """Post requests again that have had no answer for a week."""
         for asked in list(self.asked.values()):
-            if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS:
+            person = self.people.by_account[asked.account]
+            if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS and not trust.blocked(person):
                 self._ask(turn, asked)
+
+    def moved(self, turn: Turn, account: bytes, revoked: bool) -> None:
+        """Somebody has another device: sessions with the one before, and requests to it, are over."""
+        self.dms.retire(turn, account, revoked=revoked)
+        if self.asked.pop(account, None) is not None:
+            turn.delete(Table.REQUESTS, b"a" + account)
 
     # -- being asked ------------------------------------------------------------------------------
 
@@ -177,10 +188,11 @@ class Contacts:
         token = self._live(request.token, turn.now.wall_ms)
         friend = token is not None or (known is not None and known.state in {CONTACT, ASKED})
         shares = request.token is not None and self._co_member(account, request.token)
-        self._check_list(request.cert, request.devices)
         people.check_agreeable(request.bundle.spk_pub)
         if known is None and len(self.people.by_account) >= MAX_PEOPLE:
             raise CryptoFault("too many people are known already")
+        if self.people.stops(turn, request.cert, request.devices):
+            return
         if not (friend or shares):
             self._keep(turn, request, inner)
             return
@@ -238,8 +250,12 @@ class Contacts:
 
     # -- the answer -------------------------------------------------------------------------------
 
-    def on_intro(self, turn: Turn, inner: bytes) -> tuple[Person, Payload]:
-        """Somebody answered: start the session; returns who, and their first payload. Raises PeerFault."""
+    def on_intro(self, turn: Turn, inner: bytes) -> tuple[Person, Payload] | None:
+        """Somebody answered: start the session; returns who, and their first payload. Raises PeerFault.
+
+        None: the device that answers is not one that the owner trusts. Nobody is accused before `first` has
+        opened: a card alone can be copied.
+        """
         mark = self._mark(inner)
         intro = prekeys.open_intro(self.me.identity, inner, day_of(turn.now.wall_ms))
         account = intro.cert.account
@@ -247,8 +263,9 @@ class Contacts:
         expected = account in self.asked or (person is not None and person.state == CONTACT)
         if not expected and not self._co_member(account, None):
             raise CryptoFault("answer from somebody we never asked")
-        self._check_list(intro.cert, intro.devices)
         session, payload = self._respond(turn, intro)
+        if self.people.stops(turn, intro.cert, intro.devices):
+            return None
         self._remember(turn, mark)
         person = self._learn(turn, _name_of(payload), intro.cert, intro.devices, intro.node_record)
         self.dms.begin(turn, session)
@@ -287,10 +304,6 @@ class Contacts:
         profile = self.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
-
-    def _check_list(self, cert: DeviceCert, devices: DeviceList) -> None:
-        known = self.people.get(cert.account) or people.Person(cert.account, "")
-        people.check_list(known, cert, devices)
 
     def _learn(
         self, turn: Turn, name: str, cert: DeviceCert, devices: DeviceList, record: bytes | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from node.chat.behind import PATIENCE
@@ -23,7 +24,10 @@ MAX_QUEUED = 200
 
 @dataclass(frozen=True)
 class DmSession:
-    """One double ratchet with one account; `initiator` says whether we began it."""
+    """One double ratchet with one account; `initiator` says whether we began it.
+
+    `retired`: it is with a device that the account no longer uses; nothing is sent on it any more.
+    """
 
     session_id: bytes
     account: bytes
@@ -31,6 +35,7 @@ class DmSession:
     created_ms: int
     channel_secret: bytes = field(repr=False)
     ratchet: Ratchet = field(repr=False)
+    retired: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Queued:
 
 
 class Dms:
-    """Every direct session of this node."""
+    """Every direct session of this node; `kept_from(account)` says whether nothing may go to somebody now."""
 
     def __init__(self, own_account: bytes) -> None:
         self._own = own_account
@@ -51,6 +56,7 @@ class Dms:
         self._channels: dict[bytes, Channel] = {}
         self.queue: dict[bytes, list[Queued]] = {}
         self._number = 0
+        self.kept_from: Callable[[bytes], bool] = lambda _account: False
 
     def restore(self, session: DmSession) -> Route:
         """Take a stored session back; return the channel to watch."""
@@ -72,9 +78,7 @@ class Dms:
         turn.watch.append((route, day_of(session.created_ms)))
         mine = sorted(self.of(session.account), key=lambda s: s.created_ms)
         for old in mine[:-MAX_SESSIONS]:
-            del self.sessions[old.session_id], self._channels[old.session_id]
-            turn.delete(Table.RATCHETS, old.session_id)
-            turn.unwatch.append((int(ChannelKind.DM), old.account, old.session_id))
+            self._drop(turn, old)
 
     def of(self, account: bytes) -> list[DmSession]:
         """Return the sessions with an account."""
@@ -82,13 +86,29 @@ class Dms:
 
     def sending(self, account: bytes) -> DmSession | None:
         """Return the session to send on: begun by the smaller account key, then the newest."""
-        usable = [s for s in self.of(account) if s.ratchet.can_send]
+        usable = [s for s in self.of(account) if s.ratchet.can_send and not s.retired]
 
         def rank(session: DmSession) -> tuple[bool, int]:
             beginner = self._own if session.initiator else account
             return beginner == min(self._own, account), session.created_ms
 
         return max(usable, key=rank, default=None)
+
+    def retire(self, turn: Turn, account: bytes, *, revoked: bool) -> None:
+        """Send nothing more on the sessions of now: the account has another device.
+
+        What was sent on them and is still on its way can be read, unless the device was revoked.
+        """
+        for session in self.of(account):
+            if revoked:
+                self._drop(turn, session)
+            else:
+                self._save(turn, replace(session, retired=True))
+
+    def _drop(self, turn: Turn, session: DmSession) -> None:
+        del self.sessions[session.session_id], self._channels[session.session_id]
+        turn.delete(Table.RATCHETS, session.session_id)
+        turn.unwatch.append((int(ChannelKind.DM), session.account, session.session_id))
 
     def seal(self, turn: Turn, session: DmSession, payload: Payload) -> bytes:
         """Encrypt one payload on a session whose state moves with it; returns the inner bytes."""
@@ -97,7 +117,14 @@ class Dms:
         return inner
 
     def send(self, turn: Turn, account: bytes, payload: Payload) -> bool:
-        """Send a payload to an account, or queue it; says whether a session was there."""
+        """Send a payload to an account, or queue it; says whether that is all there is to do.
+
+        What this node says by itself waits while nothing may go to them, and what is too much of it is lost.
+        """
+        if self.kept_from(account):
+            if len(self.queue.get(account, ())) < MAX_QUEUED:
+                self._enqueue(turn, account, payload)
+            return True
         session = self.sending(account)
         if session is None:
             self._enqueue(turn, account, payload)
@@ -108,7 +135,7 @@ class Dms:
 
     def check_room(self, account: bytes) -> None:
         """Refuse a text to somebody for whom too much waits already."""
-        if not self.of(account) and len(self.queue.get(account, ())) >= MAX_QUEUED:
+        if self.sending(account) is None and len(self.queue.get(account, ())) >= MAX_QUEUED:
             raise Refused("too_many", "too much waits for this person's first answer", retryable=True)
 
     def _enqueue(self, turn: Turn, account: bytes, payload: Payload) -> None:

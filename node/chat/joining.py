@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from node.chat.channels import Route
 from node.chat.me import Me
 from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
-from node.chat.people import People, Person, check_list
+from node.chat.people import People
 from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
 from node.chat.turn import Turn
@@ -183,11 +183,11 @@ class Joins:
 
     def on_request(
         self, turn: Turn, room: Room, invite_id: bytes, inner: bytes, target: bytes | None
-    ) -> bytes:
+    ) -> bytes | None:
         """Answer a join request: add, rekey, welcome; returns the new member's account.
 
         `target` is whom the invite was for, None if it is for whoever has it. Nothing changes before all is
-        checked.
+        checked. None: the device that asks is not one that the owner trusts.
 
         Raises:
             PeerFault: If the request is not the invite's, or the invite admits nobody any more.
@@ -200,7 +200,8 @@ class Joins:
         if target is not None and request.account != target:
             raise CryptoFault("join request by somebody else than the invited")
         account = request.account
-        check_list(self.people.get(account) or Person(account, ""), request.cert, request.devices)
+        if self.people.stops(turn, request.cert, request.devices):
+            return None
         op = room.signed(turn, self._add_of(request, invite.role))
         if _welcome_bytes(room, op) > MAX_WELCOME_BYTES:
             raise CryptoFault("the room's log is too long to be handed over")

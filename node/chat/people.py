@@ -1,16 +1,19 @@
 """Everybody this node knows: names, certificates, how we stand to them (docs/bridge.md, docs/crypto.md 3.2).
 
 A person is pinned to the highest device list seen; an older list, or another one of the same number, is
-refused and told to the owner as `key_changed`.
+refused and told to the owner as `key_changed`. What a newer one with another device does is `trust.py`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from node import ids
-from node.chat import events, names
+from node.chat import events, names, trust
+from node.chat.trust import UNVERIFIED, WARN, Standing, Trust, TrustPolicy
 from node.chat.turn import Turn
+from node.clock import day_of
 from node.crypto import keys, ops
 from node.crypto.keys import DeviceCert, DeviceList
 from node.errors import CryptoFault, Refused
@@ -38,10 +41,19 @@ class Person:
     avatar: str | None = None
     status: str | None = None
     presence_cs: bytes | None = field(default=None, repr=False)
+    trust: Trust = UNVERIFIED
+    policy: TrustPolicy = WARN
+    withheld: tuple[bytes, bytes] | None = None
+    """The certificate and list of another device, not taken yet: under the policy `strict` alone."""
+    told_day: int = 0
+    """The day on which the owner was last told of a changed key."""
 
 
 class People:
-    """The persons by account and by name."""
+    """The persons by account and by name.
+
+    `moved(turn, account, revoked)` is told who has another device now, and if the one before was revoked.
+    """
 
     def __init__(self, own_account: bytes, own_name: str) -> None:
         self._own, self._own_name = own_account, own_name
@@ -49,6 +61,8 @@ class People:
         self.by_account: dict[bytes, Person] = {}
         self._names: dict[str, bytes] = {own_name: own_account}
         self._by_uuid: dict[bytes, bytes] = {keys.user_uuid(own_account): own_account}
+        self.strict: set[bytes] = set()
+        self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
     def restore(self, person: Person) -> None:
         """Take a stored person back."""
@@ -58,6 +72,7 @@ class People:
         self.by_account[person.account] = person
         self._names[person.username] = person.account
         self._by_uuid[keys.user_uuid(person.account)] = person.account
+        (self.strict.add if person.policy == trust.STRICT else self.strict.discard)(person.account)
 
     def save(self, turn: Turn, person: Person) -> Person:
         """Index and store a person."""
@@ -141,36 +156,102 @@ class People:
             raise Refused("ambiguous_user", "several people match", field="username", candidates=candidates)
         return matches[0].account if matches else None
 
-    def pin(self, turn: Turn, person: Person, cert: DeviceCert, devices: DeviceList) -> Person:
-        """Take a certificate and device list for a person, or refuse an older or contradicting one.
+    def stops(self, turn: Turn, cert: DeviceCert, devices: DeviceList) -> bool:
+        """Say whether what a known person's device asks is not to be done, and tell the owner why.
+
+        The list is refused, or the device is kept back until the person is verified again.
 
         Raises:
-            CryptoFault: If the list is not theirs, does not name the certificate, or goes back.
+            CryptoFault: If the list is not theirs or does not name the certificate.
         """
-        check_list(person, cert, devices)
-        if devices.list_hash == person.list_hash:
-            return person
-        if person.list_seq:
-            turn.log(events.KeyChanged(username=person.username, user_id=self.user_id(person.account)))
-        return self.save(
-            turn,
-            replace(
-                person,
-                cert=cert.raw,
-                devices=devices.raw,
-                intro_pub=cert.intro,
-                list_seq=devices.seq,
-                list_hash=devices.list_hash,
-            ),
+        person = self.by_account.get(cert.account) or Person(cert.account, "")
+        check_card(person, cert, devices)
+        standing = trust.judge(person, cert, devices)
+        refused = standing in {Standing.REFUSED, Standing.PAST}
+        if refused or trust.blocked(person) or (standing is Standing.MOVED and person.policy == trust.STRICT):
+            self.pin(turn, person, cert, devices)
+            return True
+        return False
+
+    def pin(
+        self, turn: Turn, person: Person, cert: DeviceCert, devices: DeviceList, *, past: bool = False
+    ) -> Person:
+        """Take a person's certificate and device list, keep them back, or refuse them and tell the owner.
+
+        `past`: where it came from records what was true once, so that the list before is no cause for alarm.
+
+        Raises:
+            CryptoFault: If the list is not theirs or does not name the certificate.
+        """
+        check_card(person, cert, devices)
+        match trust.judge(person, cert, devices):
+            case Standing.FIRST | Standing.RENEWED:
+                return self.take(turn, person, cert, devices)
+            case Standing.MOVED:
+                return self._on_move(turn, person, cert, devices)
+            case Standing.REFUSED:
+                return self._alarm(turn, person, daily=True)
+            case Standing.PAST if not past:
+                return self._alarm(turn, person, daily=True)
+            case _:
+                return person
+
+    def take(self, turn: Turn, person: Person, cert: DeviceCert, devices: DeviceList) -> Person:
+        """Pin a certificate and list that have been judged."""
+        old = trust.device_of(person)
+        taken = replace(
+            person,
+            cert=cert.raw,
+            devices=devices.raw,
+            intro_pub=cert.intro,
+            list_seq=devices.seq,
+            list_hash=devices.list_hash,
+            withheld=None,
         )
+        self.save(turn, taken)
+        if old is not None and old != cert.device_id:
+            self.moved(turn, person.account, old in devices.revoked)
+        return taken
+
+    def _on_move(self, turn: Turn, person: Person, cert: DeviceCert, devices: DeviceList) -> Person:
+        now = trust.after_move(person)
+        daily = person.state == KNOWN and now == UNVERIFIED
+        told = daily and person.told_day == day_of(turn.now.wall_ms)
+        person = replace(self._alarm(turn, person, daily=daily), trust=now)
+        if person.policy == trust.STRICT:
+            return self.save(turn, replace(person, withheld=(cert.raw, devices.raw)))
+        if person.policy == trust.WARN and not told:
+            text = f"{person.username} uses another device now: compare safety numbers, or ask them"
+            turn.tell(events.Warning(code="key_changed", message=text))
+        return self.take(turn, person, cert, devices)
+
+    def take_withheld(self, turn: Turn, person: Person) -> Person:
+        """Take the device that was kept back, if there is one."""
+        if person.withheld is None:
+            return person
+        cert, devices = person.withheld
+        return self.take(turn, person, keys.parse_cert(cert), keys.parse_list(devices))
+
+    def _alarm(self, turn: Turn, person: Person, *, daily: bool) -> Person:
+        """Tell the owner of a changed key; at most daily where others could make it happen at will."""
+        today = day_of(turn.now.wall_ms)
+        if daily and person.told_day == today:
+            return person
+        turn.log(events.KeyChanged(username=person.username, user_id=self.user_id(person.account)))
+        return self.save(turn, replace(person, told_day=today))
 
     def pin_member(self, turn: Turn, account: bytes, cert: DeviceCert, devices: DeviceList) -> None:
-        """Pin what a room's log brings; a list that contradicts the pinned one is told, not taken."""
+        """Pin what a room's log brings; what is not taken is told, not raised: the log stands."""
         person = self.by_account[account]
         try:
-            self.pin(turn, person, cert, devices)
+            self.pin(turn, person, cert, devices, past=True)
         except CryptoFault:
-            turn.log(events.KeyChanged(username=person.username, user_id=self.user_id(account)))
+            self._alarm(turn, person, daily=True)
+
+    def kept_from(self, accounts: Container[bytes]) -> Person | None:
+        """Return somebody among these to whom nothing is sent until they are verified again."""
+        those = (self.by_account[account] for account in self.strict if account in accounts)
+        return next((person for person in those if trust.blocked(person)), None)
 
     def contacts(self) -> list[Person]:
         """Return contacts and those asked, by name."""
@@ -178,17 +259,14 @@ class People:
         return sorted(chosen, key=lambda p: p.username)
 
 
-def check_list(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
-    """Raise CryptoFault unless the list is theirs, names the device, and is not older than the pinned one."""
+def check_card(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
+    """Raise CryptoFault unless the list is theirs and names the device, and its keys can be agreed with."""
     if cert.account != person.account or devices.account != person.account:
         raise CryptoFault("certificate or device list of another account")
     if cert.cert_hash not in devices.cert_hashes or cert.device_id in devices.revoked:
         raise CryptoFault("device is not in its account's list")
     for key in (cert.intro, cert.dik):
         check_agreeable(key)
-    older = devices.seq < person.list_seq
-    if older or (devices.seq == person.list_seq and devices.list_hash != person.list_hash):
-        raise CryptoFault("device list goes back or contradicts the pinned one")
 
 
 def check_agreeable(public: bytes) -> None:

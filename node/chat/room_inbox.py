@@ -335,6 +335,10 @@ class RoomInbox:
         for account in before.keys() - after.keys():
             left = isinstance(op.body, Leave) and op.author == account
             self.gone(turn, account, "leave" if left else "removed")
+        author = after.get(op.author)
+        if op.type is OpType.DEVICE and author is not None and op.author != self.room.me.account:
+            self.room.people.meet(turn, op.author, author.name)
+            self.room.people.pin_member(turn, op.author, author.certificate, author.device_list)
         if op.type is OpType.META:
             turn.log(events.RoomUpdated(room=ids.text(self.room.room_id), name=self.room.name))
 

@@ -37,6 +37,8 @@ _EXIT: Final[Mapping[str, int]] = {
     "not_a_contact": NOT_ALLOWED,
     "not_a_member": NOT_ALLOWED,
     "blocked": NOT_ALLOWED,
+    "key_changed": NOT_ALLOWED,
+    "code_mismatch": CONFLICT,
     "timeout": TIMED_OUT,
     "unknown_event": USAGE,
     "not_supported": FAILED,

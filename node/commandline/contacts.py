@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -80,6 +81,47 @@ async def rename(node: Node, name: str, new: str) -> None:
     """Call NAME by another name on this node; they are not told."""
     renamed = await node.call("contact_rename", username=await node.user(name), name=new)
     node.app.emit(renamed, [harmless(str(renamed.get("username", new)))])
+
+
+@contact.command()
+@click.argument("name")
+@click.option("--mark", is_flag=True, help="The numbers agree: NAME is verified.")
+@click.option("--unmark", is_flag=True, help="NAME is not verified any more.")
+@click.option("--code", "code_", metavar="CODE|-", help="Compare the code of NAME's screen.")
+@with_node
+async def verify(node: Node, name: str, mark: bool, unmark: bool, code_: str | None) -> None:
+    """Show the safety number of you and NAME; both of you see the same one if nobody is in between."""
+    if mark + unmark + (code_ is not None) > 1:
+        raise click.UsageError("choose one of --mark, --unmark and --code")
+    who = await node.user(name)
+    code = None if code_ is None else secret_or_link(code_, what="code")
+    chosen = mark or (False if unmark else None)
+    shown = await node.call("contact_verify", username=who, verified=chosen, code=code)
+    person = harmless(str(shown["username"]))
+    asked = not (mark or unmark or code or node.app.json)
+    node.app.emit(shown, _safety(shown, drawn=asked and sys.stdout.isatty()))
+    if asked and sys.stdin.isatty() and sys.stdout.isatty() and shown["verified"] != "verified":
+        node.app.say(f"Compare it with what {person} sees, over a call or side by side.")
+        if click.confirm("Do the two agree?", default=False, err=True):
+            shown = await node.call("contact_verify", username=who, verified=True)
+    node.app.say(f"{person} is {shown['verified']}.")
+
+
+def _safety(shown: dict[str, Any], *, drawn: bool) -> list[str]:
+    """Return the number in three lines of four groups, and the code as a QR code on a terminal."""
+    groups = str(shown["number"]).split(" ")
+    lines = [" ".join(groups[at : at + 4]) for at in range(0, len(groups), 4)]
+    return [*lines, *(_qr(str(shown["code"])) if drawn else [])]
+
+
+@contact.command()
+@click.argument("name")
+@click.argument("policy_", metavar="tofu|warn|strict", type=click.Choice(["tofu", "warn", "strict"]))
+@with_node
+async def policy(node: Node, name: str, policy_: str) -> None:
+    """Choose what another device of NAME does: taken, taken and told, or kept back until verified."""
+    chosen = await node.call("contact_policy", username=await node.user(name), policy=policy_)
+    node.app.emit(chosen, [f"{harmless(str(chosen['username']))}  {chosen['policy']}  {chosen['verified']}"])
 
 
 async def _contacts(node: Node) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha512
 
 from node.crypto.labels import Label
@@ -20,8 +21,9 @@ CODE_PREFIX = "gossamer:s/"
 _VERSION = b"\x01"
 
 
+@lru_cache(maxsize=1024)
 def side_digits(account: bytes) -> str:
-    """Return the 30 digits of one account key (32 bytes); about 5 ms of hashing."""
+    """Return the 30 digits of one account key (32 bytes); about 5 ms of hashing, once."""
     value = sha512(Label.SAFETY + _VERSION + account + account).digest()
     for _ in range(ROUNDS - 1):
         value = sha512(value + account).digest()

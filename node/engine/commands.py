@@ -14,7 +14,7 @@ import msgspec
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
-from node.engine import node_commands, people_commands, room_commands
+from node.engine import node_commands, people_commands, room_commands, trust_commands
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.state import Nonce
 from node.errors import Refused
@@ -43,6 +43,8 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.ContactAdd: people_commands.contact_add,
     c.ContactList: people_commands.contact_list,
     c.ContactRename: people_commands.contact_rename,
+    c.ContactVerify: trust_commands.contact_verify,
+    c.ContactPolicy: trust_commands.contact_policy,
     c.ContactLinkCreate: people_commands.contact_link_create,
     c.DmOpen: people_commands.dm_open,
     c.ProfileGet: people_commands.profile_get,

@@ -101,7 +101,7 @@ class Inbox:
 
     def introduce(self, turn: Turn, inbox: RoomInbox) -> None:
         """Tell a small room our nickname and presence channel."""
-        if not inbox.room.open:
+        if not inbox.room.open or self.state.people.kept_from(inbox.room.log.roster.members):
             return
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
@@ -200,8 +200,9 @@ class Inbox:
         if inner[1] == Inner.CONTACT_REQUEST:
             contacts.on_request(turn, inner)
         elif inner[1] == Inner.INTRO:
-            person, payload = contacts.on_intro(turn, inner)
-            self.on_dm(turn, person.account, payload)
+            answer = contacts.on_intro(turn, inner)
+            if answer is not None:
+                self.on_dm(turn, answer[0].account, answer[1])
         else:
             raise DecodeError("kind of inner that an inbox does not take yet")
 
@@ -215,8 +216,8 @@ class Inbox:
                 self.introduce(turn, state.rooms.inboxes[wish.room_id])
         elif inner[1] == Inner.JOIN_REQUEST and route.owner in state.rooms.inboxes:
             inbox = state.rooms.inboxes[route.owner]
-            self.inviting.admit(turn, inbox, route.part, inner)
-            if len(inbox.room.log.roster.members) <= SMALL:
+            came = self.inviting.admit(turn, inbox, route.part, inner)
+            if came and len(inbox.room.log.roster.members) <= SMALL:
                 self.introduce_later(turn, route.owner)
 
     def _beat(self, turn: Turn, route: Route, inner: bytes) -> None:

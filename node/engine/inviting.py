@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from node import ids
-from node.chat import events
+from node.chat import events, trust
 from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
 from node.chat.people import CONTACT
@@ -53,6 +53,8 @@ class Inviting:
         person = state.people.by_account[account]
         if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
             raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
+        if trust.blocked(person):
+            raise trust.refusal(person, "target")
         text = msgspec.json.encode(options or {}).decode()
         if len(text.encode()) > MAX_OPTIONS_BYTES or _options(text) is None:
             raise Refused("invalid", "options are an object of at most 4 KiB of JSON", field="options")
@@ -116,15 +118,18 @@ class Inviting:
             self.state.joins.give_up(turn, invite.room_id)
             self._tell(turn, invite, "cancelled", None)
 
-    def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
-        """Somebody used an invite of ours: add them, and count it as their acceptance."""
+    def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> bool:
+        """Somebody used an invite of ours: add them, and count it as accepted; says if they are in."""
         invite = self.state.invites.all.get(invite_id)
         if invite is None or invite.incoming or invite.state in REFUSING:
             raise CryptoFault("join request for an invite that is over")
         account = self.state.joins.on_request(turn, inbox.room, invite_id, inner, invite.account)
+        if account is None:
+            return False
         inbox.joined(turn, account)
         self.state.presence.watch(account, turn.now.mono)
         self.end(turn, invite, "accept")
+        return True
 
     # -- being invited ----------------------------------------------------------------------------
 
@@ -300,9 +305,7 @@ class Inviting:
     def _send(self, turn: Turn, account: bytes, kind: Type, body: object) -> None:
         state = self.state
         if not state.dms.send(turn, account, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body)):
-            shared = state.rooms.shared(account)
-            if shared:
-                state.contacts.reach(turn, state.people.by_account[account], shared[0].room_id)
+            state.reach(turn, account)
 
     def _save(self, turn: Turn, invite: Invite) -> None:
         self.state.invites.all[invite.invite_id] = invite

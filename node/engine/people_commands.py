@@ -39,7 +39,7 @@ def _row(desk: Desk, person: Person) -> dict[str, Any]:
         "username": person.username,
         "nickname": person.nickname,
         "state": _state(person),
-        "verified": "unverified",
+        "verified": person.trust,
         "blocked": False,
         "presence": desk.state.shown_presence(person.account),
     }

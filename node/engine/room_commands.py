@@ -7,7 +7,7 @@ from typing import Any
 from node import ids
 from node.bridge.ports import ReadHistory
 from node.chat import commands as c
-from node.chat import events
+from node.chat import events, trust
 from node.chat.direct import Direct
 from node.chat.room import Room
 from node.chat.room_inbox import RoomInbox
@@ -114,21 +114,21 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
         key = "ttl" if command.attachment is None else "attachment"
         raise Refused("not_supported", f"{key} is not there yet: send text", field=key)
     room = desk.state.rooms.find(command.room)
+    _check_trust(desk, room)
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
     item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
     room.show(turn, [item], nonce=command.nonce)
-    if isinstance(room, Direct):
-        _reach(desk, turn, room)
+    if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
+        desk.state.reach(turn, room.peer)
     return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
 
 
-def _reach(desk: Desk, turn: Turn, direct: Direct) -> None:
-    state = desk.state
-    if state.dms.of(direct.peer):
-        return
-    shared = state.rooms.shared(direct.peer)
-    if shared:
-        state.contacts.reach(turn, state.people.by_account[direct.peer], shared[0].room_id)
+def _check_trust(desk: Desk, room: Room | Direct) -> None:
+    """Refuse to say anything that somebody would read whose keys changed under the policy `strict`."""
+    those = {room.peer} if isinstance(room, Direct) else room.log.roster.members
+    person = desk.state.people.kept_from(those)
+    if person is not None:
+        raise trust.refusal(person, "room")
 
 
 def _message_id(text: str) -> bytes:

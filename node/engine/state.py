@@ -22,7 +22,7 @@ from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import Parked, RoomInbox
 from node.chat.rooms import Rooms
 from node.chat.timeline import Item
-from node.chat.turn import unpack_row
+from node.chat.turn import Turn, unpack_row
 from node.clock import Instant, day_of
 from node.crypto import ops
 from node.crypto.channel import inbox_channel, presence_channel
@@ -56,6 +56,8 @@ class State:
         self.rooms = Rooms(me, self.people, self.shown_presence)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
+        self.people.moved = self.contacts.moved
+        self.dms.kept_from = lambda account: self.people.kept_from((account,)) is not None
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
         self.behind = Behind()
@@ -68,6 +70,12 @@ class State:
         self.had: Intervals = ()
         self.introductions: dict[bytes, float] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
+
+    def reach(self, turn: Turn, account: bytes) -> None:
+        """Ask somebody for a session whom we share a room with, or who is a contact."""
+        person, shared = self.people.by_account[account], self.rooms.shared(account)
+        if shared or person.state == CONTACT:
+            self.contacts.reach(turn, person, shared[0].room_id if shared else None)
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""

@@ -268,3 +268,69 @@ def test_call_hello_gives_the_hello_of_its_own_connection(node: Scripted, gossam
     code, out, _ = gossamer_exits("call", "hello")
     assert (code, json.loads(out)) == (0, node.hello)
     assert node.asked == []
+
+
+def safety(verified: str = "unverified") -> dict[str, str]:
+    number = " ".join(f"{n:05d}" for n in range(12))
+    code = "gossamer:s/" + "Ab1_" * 21
+    return {
+        "user_id": BOB,
+        "username": "bob",
+        "verified": verified,
+        "policy": "warn",
+        "number": number,
+        "code": code,
+    }
+
+
+def test_a_safety_number_is_shown_in_groups_and_marks_nobody_when_piped(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["contact_verify"] = safety()
+    code, out, err = gossamer_exits("contact", "verify", "bob")
+    assert (code, out.splitlines()[0], len(out.splitlines())) == (0, "00000 00001 00002 00003", 3)
+    assert "bob is unverified" in err
+    assert node.asked[-1] == ("contact_verify", {"username": BOB})
+    _, out, _ = gossamer_exits("contact", "verify", "bob", "--json")
+    assert json.loads(out) == safety()
+
+
+def test_on_a_terminal_the_number_comes_with_a_qr_code_and_a_question(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.answers["contact_verify"] = safety()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for answer, asked in ((False, {"username": BOB}), (True, {"username": BOB, "verified": True})):
+        monkeypatch.setattr("click.confirm", lambda *_a, _answer=answer, **_k: _answer)
+        code, out, _ = gossamer_exits("contact", "verify", "bob")
+        assert code == 0
+        assert len(out.splitlines()) > 15
+        assert node.asked[-1] == ("contact_verify", asked)
+
+
+def test_a_number_is_marked_and_a_code_compared_without_a_question(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.answers["contact_verify"] = safety("verified")
+    assert "bob is verified" in gossamer_exits("contact", "verify", "bob", "--mark")[2]
+    assert node.asked[-1][1] == {"username": BOB, "verified": True}
+    gossamer_exits("contact", "verify", "bob", "--unmark")
+    assert node.asked[-1][1] == {"username": BOB, "verified": False}
+    monkeypatch.setattr("sys.stdin", io.StringIO("gossamer:s/xyz\n"))
+    gossamer_exits("contact", "verify", "bob", "--code", "-")
+    assert node.asked[-1][1] == {"username": BOB, "code": "gossamer:s/xyz"}
+    assert gossamer_exits("contact", "verify", "bob", "--mark", "--unmark")[0] == 2
+    node.answers["contact_verify"] = Refused("code_mismatch", "other keys")
+    assert gossamer_exits("contact", "verify", "bob", "--code", "gossamer:s/xyz")[0] == 7
+
+
+def test_a_policy_is_one_of_three_and_a_changed_key_is_not_allowed(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["contact_policy"] = {**safety("changed"), "policy": "strict"}
+    assert gossamer_exits("contact", "policy", "bob", "strict")[:2] == (0, "bob  strict  changed\n")
+    assert node.asked[-1] == ("contact_policy", {"username": BOB, "policy": "strict"})
+    assert gossamer_exits("contact", "policy", "bob", "never")[0] == 2
+    node.answers["user_message"] = Refused("key_changed", "verify bob first")
+    assert gossamer_exits("send", "club", "hello")[0] == 4

@@ -53,6 +53,10 @@ async def people(ann: Checked, bob: Checked) -> None:
     assert (await ann.call("contact_list"))["contacts"]
     await ann.call("contact_rename", username="bob", name="bobby")
     await ann.call("contact_rename", username="bobby", name="bob")
+    shown = await bob.call("contact_verify", username="ann")
+    done = await ann.call("contact_verify", username="bob", code=shown["code"])
+    assert (done["verified"], done["number"]) == ("verified", shown["number"])
+    await ann.call("contact_policy", username="bob", policy="strict")
     await ann.call("contact_add", link=(await bob.call("profile_get"))["link"])
     await ann.call("profile_get", username="bob")
     await ann.call("profile_set", status="at tea")
