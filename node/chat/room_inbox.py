@@ -7,6 +7,7 @@ parked and tried again when the room has learnt something.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from node import ids
@@ -15,8 +16,10 @@ from node.chat.behind import PATIENCE
 from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
+from node.chat.op_exchange import OpExchange
 from node.chat.people import Person
 from node.chat.room import MEMBER, REMOVED, Room
+from node.chat.room_facts import Facts, tell_changes
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -27,7 +30,7 @@ from node.crypto.chain import RecvChain
 from node.crypto.channel import ChannelKind, Inner, inner_type
 from node.crypto.epoch import EpochAnnounce, SlotOmitted, SplitEpoch
 from node.crypto.labels import Label
-from node.crypto.ops import Leave, Op, OpType
+from node.crypto.ops import Leave, Op
 from node.crypto.primitives import digest
 from node.crypto.roommsg import Kind, RoomInner
 from node.errors import CryptoFault, DecodeError, PeerFault
@@ -39,6 +42,8 @@ MAX_PARKED = 1_000
 """Inners a room keeps that need something it has not got yet."""
 MAX_PENDING_OPS = 1_000
 """Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
+MAX_NAMED = 32
+"""Ops that one device's parked inners make us ask for at a time."""
 MAX_AHEAD = 1_000
 """How far an epoch's generation may be above that of the parent it was announced to."""
 HERE = b""
@@ -48,12 +53,13 @@ _ANNOUNCE = codec.array(codec.literal(2), codec.blob_upto(8192, least=64), codec
 
 @dataclass(frozen=True)
 class Parked:
-    """One inner that waits for an op or an epoch."""
+    """One inner that waits for an op or an epoch; `by` is the device that signed it."""
 
     room_id: bytes
     epoch16: bytes
     inner: bytes
     needs: bytes = HERE
+    by: bytes = b""
 
 
 class RoomInbox:
@@ -64,6 +70,7 @@ class RoomInbox:
         self._profiles: list[tuple[bytes, Payload]] = []
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
+        self.exchange = OpExchange(room)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -73,7 +80,7 @@ class RoomInbox:
         held = self.room.epochs.held[epoch16]
         needs = self._try(turn, held, inner)
         if needs:
-            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs))
+            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs, _signer(inner)))
 
     def _try(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         """Take an inner; returns the first 16 bytes of an op that it needs and that is not here, or HERE."""
@@ -92,6 +99,12 @@ class RoomInbox:
                 if needs:
                     self._park_whole(turn, held, content, needs)
                 return HERE
+            case Inner.OP_WANT:
+                self.exchange.wanted(turn, held, inner)
+                return HERE
+            case Inner.OPS:
+                self._take_given(turn, self.exchange.read(turn, held, inner))
+                return HERE
             case _:
                 raise CryptoFault("kind of inner that a room does not take")
 
@@ -102,13 +115,14 @@ class RoomInbox:
         self.parked[mark] = parked
         turn.put(Table.PENDING, b"p" + mark, parked)
         turn.sync_wanted = True
+        self.exchange.lacking(turn)
         if len(self.parked) > MAX_PARKED:
             oldest = next(iter(self.parked))
             del self.parked[oldest]
             turn.delete(Table.PENDING, b"p" + oldest)
 
     def _park_whole(self, turn: Turn, held: Epoch, announce: bytes, needs: bytes) -> None:
-        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs))
+        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs, _signer(announce)))
 
     def retry(self, turn: Turn) -> None:
         """Try what was parked again, until nothing more comes of it.
@@ -150,6 +164,8 @@ class RoomInbox:
         author, chain = self._checked(turn, held, msg)
         if not self.room.log.knows16(msg.core.view16):
             return msg.core.view16
+        if self.room.log.deleted_at(msg.core.view16):
+            raise CryptoFault("sent by somebody who knew that the room was deleted")
         if turn.patient and msg.core.index - chain.next_index > self._patience():
             turn.behind.append((int(ChannelKind.ROOM), self.room.room_id, held.epoch16))
             return HERE
@@ -165,7 +181,7 @@ class RoomInbox:
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
         if op is not None:
-            self._take_op(turn, op)
+            self._take_ops(turn, op)
         elif payload.type is Type.TEXT:
             self._text(turn, held, author, payload)
         else:
@@ -291,8 +307,46 @@ class RoomInbox:
 
     # -- ops --------------------------------------------------------------------------------------
 
-    def _take_op(self, turn: Turn, op: Op) -> None:
-        self._pend(turn, op)
+    def needed(self) -> dict[bytes, bytes]:
+        """Return the ops that something here waits for, by op16, each with the epoch that named it.
+
+        What only somebody who is gone asks us to wait for is not among them: nobody outside fills the log.
+        Nor is more than MAX_NAMED of one device, so that nobody's inventions crowd out what others lack.
+        """
+        roster, log = self.room.log.roster, self.room.log
+        here = {op.op16 for op in self.pending_ops.values()}
+        named: dict[bytes, bytes] = {}
+        count: Counter[bytes] = Counter()
+        for parked in self.parked.values():
+            if parked.needs and parked.needs not in named and roster.by_device(parked.by):
+                count[parked.by] += 1
+                if count[parked.by] <= MAX_NAMED:
+                    named[parked.needs] = parked.epoch16
+        for op in self.pending_ops.values():
+            named.update((parent[:16], HERE) for parent in op.parents)
+        return {op16: where for op16, where in named.items() if op16 not in here and not log.knows16(op16)}
+
+    def exchange_due(self, turn: Turn) -> None:
+        """Ask for ops and answer who asked, as far as it is time."""
+        if self.exchange.is_due(turn.now.mono):
+            self.exchange.ask(turn, self.needed())
+        self.exchange.answer(turn)
+
+    def _take_given(self, turn: Turn, given: list[Op]) -> None:
+        """Take the ops that are needed here, and those that they need in turn, and no others."""
+        needed = set(self.needed())
+        taken: list[Op] = []
+        while found := [op for op in given if op.op16 in needed]:
+            taken += found
+            given = [op for op in given if op not in found]
+            needed = {parent[:16] for op in found for parent in op.parents}
+            needed = {op16 for op16 in needed if not self.room.log.knows16(op16)}
+        if taken:
+            self._take_ops(turn, *taken)
+
+    def _take_ops(self, turn: Turn, *come: Op) -> None:
+        for op in come:
+            self._pend(turn, op)
         moved = True
         while moved:
             moved = False
@@ -313,7 +367,7 @@ class RoomInbox:
     def _apply(self, turn: Turn, op: Op) -> bool:
         """Put an op into the log; False if its parents are missing. A refused one leaves nothing behind."""
         log = self.room.log
-        before = dict(log.roster.members)
+        before = Facts.of(log)
         try:
             result = log.add(op)
         except PeerFault:
@@ -322,21 +376,21 @@ class RoomInbox:
         self.room.store_op(turn, op)
         if result.missing:
             turn.sync_wanted = True
+            self.exchange.lacking(turn)
             return False
         if result.new:
             self._tell(turn, op, before)
         return True
 
-    def _tell(self, turn: Turn, op: Op, before: dict[bytes, Member]) -> None:
+    def _tell(self, turn: Turn, op: Op, before: Facts) -> None:
         """Log what an op changed for the people in the room."""
-        after = self.room.log.roster.members
-        for account in after.keys() - before.keys():
+        after, known = self.room.log.roster.members, before.members
+        for account in after.keys() - known.keys():
             self.joined(turn, account)
-        for account in before.keys() - after.keys():
+        for account in known.keys() - after.keys():
             left = isinstance(op.body, Leave) and op.author == account
             self.gone(turn, account, "leave" if left else "removed")
-        if op.type is OpType.META:
-            turn.log(events.RoomUpdated(room=ids.text(self.room.room_id), name=self.room.name))
+        tell_changes(turn, self.room, before)
 
     def joined(self, turn: Turn, account: bytes) -> None:
         """Tell everybody's frontend that an account is in the room now."""
@@ -437,3 +491,10 @@ class RoomInbox:
             return
         if missing:
             self.pending_ops[op.op_id] = op
+
+
+def _signer(inner: bytes) -> bytes:
+    """Return the device that signed an inner which was read before: a message or an announce."""
+    if inner_type(inner) == Inner.ANNOUNCE:
+        return epochs.parse_announce(codec.decode(inner, _ANNOUNCE)[1]).creator_device
+    return roommsg.parse(inner).core.device16

@@ -116,6 +116,9 @@ class Restorer:
         self._waiting()
         self._small_tables()
         self._inbox()
+        for inbox in self.state.rooms.inboxes.values():
+            if inbox.parked or inbox.pending_ops:
+                inbox.exchange.look(self.now.mono + INTRODUCE_AFTER_START)
 
     def _add(self, route: Route, created_day: int) -> None:
         self.state.channels.add(route, created_day, self.today)
