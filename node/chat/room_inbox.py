@@ -7,8 +7,7 @@ parked and tried again when the room has learnt something.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from node import ids
 from node.chat import events
@@ -17,6 +16,7 @@ from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
 from node.chat.op_exchange import OpExchange
+from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
 from node.chat.people import Person
 from node.chat.room import MEMBER, REMOVED, Room
 from node.chat.room_facts import Facts, tell_changes
@@ -42,24 +42,8 @@ MAX_PARKED = 1_000
 """Inners a room keeps that need something it has not got yet."""
 MAX_PENDING_OPS = 1_000
 """Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
-MAX_NAMED = 32
-"""Ops that one device's parked inners make us ask for at a time."""
 MAX_AHEAD = 1_000
 """How far an epoch's generation may be above that of the parent it was announced to."""
-HERE = b""
-"""An inner needs nothing more."""
-_ANNOUNCE = codec.array(codec.literal(2), codec.blob_upto(8192, least=64), codec.blob_upto(2 * 1024 * 1024))
-
-
-@dataclass(frozen=True)
-class Parked:
-    """One inner that waits for an op or an epoch; `by` is the device that signed it."""
-
-    room_id: bytes
-    epoch16: bytes
-    inner: bytes
-    needs: bytes = HERE
-    by: bytes = b""
 
 
 class RoomInbox:
@@ -80,7 +64,7 @@ class RoomInbox:
         held = self.room.epochs.held[epoch16]
         needs = self._try(turn, held, inner)
         if needs:
-            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs, _signer(inner)))
+            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs, signer_of(inner)))
 
     def _try(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         """Take an inner; returns the first 16 bytes of an op that it needs and that is not here, or HERE."""
@@ -122,7 +106,7 @@ class RoomInbox:
             turn.delete(Table.PENDING, b"p" + oldest)
 
     def _park_whole(self, turn: Turn, held: Epoch, announce: bytes, needs: bytes) -> None:
-        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs, _signer(announce)))
+        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs, signer_of(announce)))
 
     def retry(self, turn: Turn) -> None:
         """Try what was parked again, until nothing more comes of it.
@@ -308,23 +292,8 @@ class RoomInbox:
     # -- ops --------------------------------------------------------------------------------------
 
     def needed(self) -> dict[bytes, bytes]:
-        """Return the ops that something here waits for, by op16, each with the epoch that named it.
-
-        What only somebody who is gone asks us to wait for is not among them: nobody outside fills the log.
-        Nor is more than MAX_NAMED of one device, so that nobody's inventions crowd out what others lack.
-        """
-        roster, log = self.room.log.roster, self.room.log
-        here = {op.op16 for op in self.pending_ops.values()}
-        named: dict[bytes, bytes] = {}
-        count: Counter[bytes] = Counter()
-        for parked in self.parked.values():
-            if parked.needs and parked.needs not in named and roster.by_device(parked.by):
-                count[parked.by] += 1
-                if count[parked.by] <= MAX_NAMED:
-                    named[parked.needs] = parked.epoch16
-        for op in self.pending_ops.values():
-            named.update((parent[:16], HERE) for parent in op.parents)
-        return {op16: where for op16, where in named.items() if op16 not in here and not log.knows16(op16)}
+        """Return the ops that something here waits for, by op16, each with the epoch that named it."""
+        return needed(self.room.log, self.parked.values(), self.pending_ops.values())
 
     def exchange_due(self, turn: Turn) -> None:
         """Ask for ops and answer who asked, as far as it is time."""
@@ -334,13 +303,13 @@ class RoomInbox:
 
     def _take_given(self, turn: Turn, given: list[Op]) -> None:
         """Take the ops that are needed here, and those that they need in turn, and no others."""
-        needed = set(self.needed())
+        names = set(self.needed())
         taken: list[Op] = []
-        while found := [op for op in given if op.op16 in needed]:
+        while found := [op for op in given if op.op16 in names]:
             taken += found
             given = [op for op in given if op not in found]
-            needed = {parent[:16] for op in found for parent in op.parents}
-            needed = {op16 for op16 in needed if not self.room.log.knows16(op16)}
+            parents = {parent[:16] for op in found for parent in op.parents}
+            names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
         if taken:
             self._take_ops(turn, *taken)
 
@@ -427,7 +396,7 @@ class RoomInbox:
 
     def _announce(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         """Take a new epoch that was announced to `held`, one of its parents."""
-        _, raw, slots = codec.decode(inner, _ANNOUNCE)
+        _, raw, slots = codec.decode(inner, ANNOUNCE)
         room = self.room
         announce = epochs.parse_announce(raw)
         if announce.epoch16 in room.epochs.held:
@@ -491,10 +460,3 @@ class RoomInbox:
             return
         if missing:
             self.pending_ops[op.op_id] = op
-
-
-def _signer(inner: bytes) -> bytes:
-    """Return the device that signed an inner which was read before: a message or an announce."""
-    if inner_type(inner) == Inner.ANNOUNCE:
-        return epochs.parse_announce(codec.decode(inner, _ANNOUNCE)[1]).creator_device
-    return roommsg.parse(inner).core.device16

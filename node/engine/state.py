@@ -16,10 +16,11 @@ from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.me import LeafRow, Me, SelfRow
+from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
-from node.chat.room_inbox import Parked, RoomInbox
+from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
 from node.chat.timeline import Item
 from node.chat.turn import unpack_row

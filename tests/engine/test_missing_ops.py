@@ -121,7 +121,7 @@ def test_a_long_row_of_lost_ops_comes_in_few_answers(monkeypatch: pytest.MonkeyP
 
 
 def test_an_epoch_whose_removal_never_came_is_opened_once_it_was_fetched() -> None:
-    world, ann, bob, cat, room = quartet("lost removal")
+    world, ann, bob, cat, room = quartet("removal lost")
     seen, gone = bob.attach(), cat.setup.identity.account
     turn = turn_of(ann)
     room_of(ann).remove(turn, gone, "")
@@ -224,7 +224,7 @@ def test_a_forged_op_that_was_asked_for_changes_nothing() -> None:
         lambda raw: [12, []],
         lambda raw: [12, [raw[:-1]]],
         lambda raw: [12, [raw, bytes(100)]],
-        lambda raw: [12, [raw] * (MAX_NAMES + 1)],
+        lambda raw: [12, [bytes(64)] * (MAX_NAMES + 1)],
         lambda raw: [12, raw],
     ],
 )
