@@ -112,6 +112,7 @@ class Rooms:
             "unread": room.unread,
             "last_message": room.last_message,
             "direct": direct,
+            "deleted": not isinstance(room, Direct) and room.log.deleted,
         }
 
 

@@ -160,6 +160,7 @@ def want(node: SimNode, channel: Channel, *names: bytes) -> Envelope:
     return post(node, channel, codec.pack([11, list(names)]))
 
 
+@pytest.mark.attack("A18")
 def test_who_was_removed_is_not_given_what_came_after(monkeypatch: pytest.MonkeyPatch) -> None:
     world, ann, bob, cat, room = quartet("old channel")
     old = sending(cat).channel
@@ -199,6 +200,7 @@ def test_ops_that_nobody_needs_are_not_taken() -> None:
     assert inbox_of(ann).pending_ops == {}
 
 
+@pytest.mark.attack("A01")
 def test_a_forged_op_that_was_asked_for_changes_nothing() -> None:
     world, ann, bob, cat, room = trio("forged")
     log = room_of(bob).log
@@ -240,6 +242,7 @@ def test_malformed_questions_and_answers_change_nothing(make: Callable[[bytes], 
     no_late_faults(ann)
 
 
+@pytest.mark.attack("A36")
 def test_inventions_of_one_device_do_not_crowd_out_what_is_really_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
