@@ -9,11 +9,12 @@ The token is read from a file or, as `-`, from standard input, so that it is in 
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 
 async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
@@ -32,27 +33,27 @@ async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
 
 
 async def say(socket: ClientConnection, **command: Any) -> None:
-    """Send one command."""
     await socket.send(json.dumps(command))
 
 
 async def main(url: str, token: str) -> None:
     """Connect, again whenever the node was away, and go on where we were."""
-    headers, resume = {"Authorization": f"Bearer {token}"}, {}
+    headers, done = {"Authorization": f"Bearer {token}"}, {"epoch": "", "seq": 0}
     async for socket in connect(f"{url}/?hello=1", additional_headers=headers, proxy=None):
-        try:
-            await say(socket, event="hello", client="echo", **resume)
+        with suppress(ConnectionClosed):
+            await say(socket, event="hello", client="echo", **({"resume": done} if done["epoch"] else {}))
             async for frame in socket:
                 event = json.loads(frame)
                 await answer(socket, event)
-                if event["event"] == "hello" and not resume:
-                    resume = {"resume": {"epoch": event["log_epoch"], "seq": event["seq"]}}
-                elif "seq" in event and event["event"] != "hello":
-                    resume["resume"]["seq"] = max(event["seq"], resume["resume"]["seq"])
-        except ConnectionClosed:
-            continue
+                if event["event"] != "hello":
+                    done["seq"] = max(done["seq"], event.get("seq", 0))
+                elif done["epoch"] != event["log_epoch"]:  # the first time, or the log is another one
+                    done = {"epoch": event["log_epoch"], "seq": event["seq"]}
 
 
 if __name__ == "__main__":
-    at, file = sys.argv[1:3]
-    asyncio.run(main(at, (sys.stdin.readline() if file == "-" else Path(file).read_text()).strip()))
+    at, file = sys.argv[1:3] if len(sys.argv) == 3 else sys.exit(__doc__)
+    try:
+        asyncio.run(main(at, (sys.stdin.readline() if file == "-" else Path(file).read_text()).strip()))
+    except (InvalidStatus, OSError) as fault:
+        sys.exit(f"{fault}; 401 means that the token is wrong")

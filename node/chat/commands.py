@@ -27,6 +27,7 @@ Who: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Id: TypeAlias = Annotated[str, Meta(min_length=36, max_length=36)]
 """A UUID string."""
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Topic: TypeAlias = Annotated[str, Meta(max_length=256)]
 Kind: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16)]
 Text: TypeAlias = Annotated[str, Meta(max_length=MAX_MESSAGE_BYTES)]
 Link: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_LINK_CHARS)]
@@ -128,6 +129,29 @@ class MemberRemove(_Base, frozen=True, kw_only=True):
     room: Id
     username: Who
     reason: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class MemberRole(_Base, frozen=True, kw_only=True):
+    """Give somebody another role in a room; there is one creator, and it stays."""
+
+    room: Id
+    username: Who
+    role: Literal["member", "greeter", "admin"]
+
+
+class RoomUpdate(_Base, frozen=True, kw_only=True):
+    """Change a room's name, topic or who may invite; an absent key stays as it is."""
+
+    room: Id
+    name: Name | None = None
+    topic: Topic | None = None
+    invite: Annotated[str, Meta(max_length=16)] | None = None
+
+
+class RoomDelete(_Base, frozen=True, kw_only=True):
+    """End a room for everybody: nobody sends any more, members keep what they have."""
+
+    room: Id
 
 
 class UserMessage(_Base, frozen=True, kw_only=True):
@@ -318,6 +342,9 @@ Command: TypeAlias = (
     | UserJoin
     | UserLeave
     | MemberRemove
+    | MemberRole
+    | RoomUpdate
+    | RoomDelete
     | UserMessage
     | UserInvite
     | UserInviteResponse

@@ -151,7 +151,23 @@ class RoomCreated(_Base, frozen=True, kw_only=True):
 
 
 class RoomUpdated(_Base, frozen=True, kw_only=True):
-    """A room's name, policy or roles changed."""
+    """A room's name, topic, rule of who may invite (`invite`), or somebody's `role` changed.
+
+    Beside `room` and its `name` only what changed is there.
+    """
+
+    room: str
+    name: str | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
+    invite: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class RoomDeleted(_Base, frozen=True, kw_only=True):
+    """A room was ended for everybody: nobody sends any more, what was said stays readable."""
 
     room: str
     name: str | UnsetType = UNSET
@@ -257,6 +273,7 @@ Event: TypeAlias = (
     | InviteResult
     | RoomCreated
     | RoomUpdated
+    | RoomDeleted
     | MessageStatus
     | ContactAdded
     | ContactRequested

@@ -263,6 +263,15 @@ class RoomLog:
         """Whether the room was ended for good."""
         return self._now().deleted
 
+    def deleted_at(self, op16: bytes) -> bool:
+        """Say whether who knew this op, by the first 16 bytes of its id, knew that the room was over."""
+        end = self._now().ended_by
+        return bool(end) and (end[:16] == op16 or self.is_strict_ancestor(end, op16))
+
+    def has_room_for(self, count: int) -> bool:
+        """Say whether so many more ops fit."""
+        return len(self._graph.ops) + count <= MAX_OPS
+
     @property
     def invites(self) -> Mapping[bytes, InviteState]:
         """All invites ever made, by id, with what is left of each."""
@@ -358,6 +367,19 @@ class RoomLog:
     def includes(self, heads: Iterable[bytes], op_id: bytes) -> bool:
         """Say whether an op is one of these heads or before one: what was known where an epoch was made."""
         return any(head == op_id or self._graph.precedes(op_id, head) for head in heads)
+
+    def was_open_to(self, devices: Iterable[bytes], op_id: bytes) -> bool:
+        """Say whether an op, which is here, follows no going of anybody who had one of these devices.
+
+        Its author then meant it for all of them; who is a member again was given the whole log.
+        """
+        state = self._now()
+        accounts = {None if (member := state.devices.get(one)) is None else member.account for one in devices}
+        for account in accounts - state.members.keys():
+            goings = () if account is None else self._goings.get(account, ())
+            if account is None or any(self._graph.precedes(op.op_id, op_id) for op in goings):
+                return False
+        return True
 
     # -- cuts -------------------------------------------------------------------------------------
 

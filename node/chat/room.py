@@ -205,6 +205,12 @@ class Room:
         self.retire_leaf(turn)
         self.save(turn)
 
+    def put_away(self, turn: Turn) -> None:
+        """Leave a deleted room, in which nothing is sent any more: nobody else needs to know."""
+        self.state = LEFT
+        self.retire_leaf(turn)
+        self.save(turn)
+
     def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
         """Seal and post one message; returns it as the timeline has it."""
         check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")

@@ -7,7 +7,7 @@ parked and tried again when the room has learnt something.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from node import ids
 from node.chat import events
@@ -15,8 +15,11 @@ from node.chat.behind import PATIENCE
 from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
+from node.chat.op_exchange import OpExchange
+from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
 from node.chat.people import Person
 from node.chat.room import MEMBER, REMOVED, Room
+from node.chat.room_facts import Facts, tell_changes
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -41,19 +44,6 @@ MAX_PENDING_OPS = 1_000
 """Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
 MAX_AHEAD = 1_000
 """How far an epoch's generation may be above that of the parent it was announced to."""
-HERE = b""
-"""An inner needs nothing more."""
-_ANNOUNCE = codec.array(codec.literal(2), codec.blob_upto(8192, least=64), codec.blob_upto(2 * 1024 * 1024))
-
-
-@dataclass(frozen=True)
-class Parked:
-    """One inner that waits for an op or an epoch."""
-
-    room_id: bytes
-    epoch16: bytes
-    inner: bytes
-    needs: bytes = HERE
 
 
 class RoomInbox:
@@ -64,6 +54,7 @@ class RoomInbox:
         self._profiles: list[tuple[bytes, Payload]] = []
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
+        self.exchange = OpExchange(room)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -73,7 +64,7 @@ class RoomInbox:
         held = self.room.epochs.held[epoch16]
         needs = self._try(turn, held, inner)
         if needs:
-            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs))
+            self._park(turn, Parked(self.room.room_id, epoch16, inner, needs, signer_of(inner)))
 
     def _try(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         """Take an inner; returns the first 16 bytes of an op that it needs and that is not here, or HERE."""
@@ -92,6 +83,12 @@ class RoomInbox:
                 if needs:
                     self._park_whole(turn, held, content, needs)
                 return HERE
+            case Inner.OP_WANT:
+                self.exchange.wanted(turn, held, inner)
+                return HERE
+            case Inner.OPS:
+                self._take_given(turn, self.exchange.read(turn, held, inner))
+                return HERE
             case _:
                 raise CryptoFault("kind of inner that a room does not take")
 
@@ -102,13 +99,14 @@ class RoomInbox:
         self.parked[mark] = parked
         turn.put(Table.PENDING, b"p" + mark, parked)
         turn.sync_wanted = True
+        self.exchange.lacking(turn)
         if len(self.parked) > MAX_PARKED:
             oldest = next(iter(self.parked))
             del self.parked[oldest]
             turn.delete(Table.PENDING, b"p" + oldest)
 
     def _park_whole(self, turn: Turn, held: Epoch, announce: bytes, needs: bytes) -> None:
-        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs))
+        self._park(turn, Parked(self.room.room_id, held.epoch16, announce, needs, signer_of(announce)))
 
     def retry(self, turn: Turn) -> None:
         """Try what was parked again, until nothing more comes of it.
@@ -150,6 +148,8 @@ class RoomInbox:
         author, chain = self._checked(turn, held, msg)
         if not self.room.log.knows16(msg.core.view16):
             return msg.core.view16
+        if self.room.log.deleted_at(msg.core.view16):
+            raise CryptoFault("sent by somebody who knew that the room was deleted")
         if turn.patient and msg.core.index - chain.next_index > self._patience():
             turn.behind.append((int(ChannelKind.ROOM), self.room.room_id, held.epoch16))
             return HERE
@@ -165,7 +165,7 @@ class RoomInbox:
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
         if op is not None:
-            self._take_op(turn, op)
+            self._take_ops(turn, op)
         elif payload.type is Type.TEXT:
             self._text(turn, held, author, payload)
         else:
@@ -291,8 +291,31 @@ class RoomInbox:
 
     # -- ops --------------------------------------------------------------------------------------
 
-    def _take_op(self, turn: Turn, op: Op) -> None:
-        self._pend(turn, op)
+    def needed(self) -> dict[bytes, bytes]:
+        """Return the ops that something here waits for, by op16, each with the epoch that named it."""
+        return needed(self.room.log, self.parked.values(), self.pending_ops.values())
+
+    def exchange_due(self, turn: Turn) -> None:
+        """Ask for ops and answer who asked, as far as it is time."""
+        if self.exchange.is_due(turn.now.mono):
+            self.exchange.ask(turn, self.needed())
+        self.exchange.answer(turn)
+
+    def _take_given(self, turn: Turn, given: list[Op]) -> None:
+        """Take the ops that are needed here, and those that they need in turn, and no others."""
+        names = set(self.needed())
+        taken: list[Op] = []
+        while found := [op for op in given if op.op16 in names]:
+            taken += found
+            given = [op for op in given if op not in found]
+            parents = {parent[:16] for op in found for parent in op.parents}
+            names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
+        if taken:
+            self._take_ops(turn, *taken)
+
+    def _take_ops(self, turn: Turn, *come: Op) -> None:
+        for op in come:
+            self._pend(turn, op)
         moved = True
         while moved:
             moved = False
@@ -313,7 +336,7 @@ class RoomInbox:
     def _apply(self, turn: Turn, op: Op) -> bool:
         """Put an op into the log; False if its parents are missing. A refused one leaves nothing behind."""
         log = self.room.log
-        before = dict(log.roster.members)
+        before = Facts.of(log)
         try:
             result = log.add(op)
         except PeerFault:
@@ -322,25 +345,25 @@ class RoomInbox:
         self.room.store_op(turn, op)
         if result.missing:
             turn.sync_wanted = True
+            self.exchange.lacking(turn)
             return False
         if result.new:
             self._tell(turn, op, before)
         return True
 
-    def _tell(self, turn: Turn, op: Op, before: dict[bytes, Member]) -> None:
+    def _tell(self, turn: Turn, op: Op, before: Facts) -> None:
         """Log what an op changed for the people in the room."""
-        after = self.room.log.roster.members
-        for account in after.keys() - before.keys():
+        after, known = self.room.log.roster.members, before.members
+        for account in after.keys() - known.keys():
             self.joined(turn, account)
-        for account in before.keys() - after.keys():
+        for account in known.keys() - after.keys():
             left = isinstance(op.body, Leave) and op.author == account
             self.gone(turn, account, "leave" if left else "removed")
         author = after.get(op.author)
         if op.type is OpType.DEVICE and author is not None and op.author != self.room.me.account:
             self.room.people.meet(turn, op.author, author.name)
             self.room.people.pin_member(turn, op.author, author.certificate, author.device_list)
-        if op.type is OpType.META:
-            turn.log(events.RoomUpdated(room=ids.text(self.room.room_id), name=self.room.name))
+        tell_changes(turn, self.room, before)
 
     def joined(self, turn: Turn, account: bytes) -> None:
         """Tell everybody's frontend that an account is in the room now."""
@@ -377,7 +400,7 @@ class RoomInbox:
 
     def _announce(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         """Take a new epoch that was announced to `held`, one of its parents."""
-        _, raw, slots = codec.decode(inner, _ANNOUNCE)
+        _, raw, slots = codec.decode(inner, ANNOUNCE)
         room = self.room
         announce = epochs.parse_announce(raw)
         if announce.epoch16 in room.epochs.held:

@@ -65,14 +65,17 @@ class Rooms:
     # -- what frontends see -----------------------------------------------------------------------
 
     def describe(self, room: Room | Direct) -> dict[str, Any]:
-        """Return `room`, `name`, `visibility`, `history`, `members` of one room."""
+        """Return `room`, `name`, `visibility`, `history`, `topic`, `invite`, `deleted`, `members`."""
         if isinstance(room, Direct):
             accounts = [(self.me.account, "member"), (room.peer, "member")]
             visibility, history = "direct", "all"
+            topic, inviting, deleted = "", None, False
         else:
             accounts = [(m.account, m.role.name.lower()) for m in room.members()]
             visibility = visibility_of(room)
             history = str(room.log.policy.history) if room.log.policy.history else "none"
+            topic, inviting = room.log.topic, room.log.policy.invite.name.lower()
+            deleted = room.log.deleted
         members = [
             {
                 "user_id": self.people.user_id(account),
@@ -87,6 +90,9 @@ class Rooms:
             "name": room.name,
             "visibility": visibility,
             "history": history,
+            "topic": topic,
+            "invite": inviting,
+            "deleted": deleted,
             "members": members,
         }
 
@@ -106,6 +112,7 @@ class Rooms:
             "unread": room.unread,
             "last_message": room.last_message,
             "direct": direct,
+            "deleted": not isinstance(room, Direct) and room.log.deleted,
         }
 
 

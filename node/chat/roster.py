@@ -138,13 +138,18 @@ class State:
     name: str = ""
     topic: str = ""
     creator: bytes = b""
-    deleted: bool = False
+    ended_by: bytes = b""
     applied: dict[bytes, Op] = field(default_factory=dict)
 
     def roster(self) -> Roster:
         """Return a snapshot of the members."""
         devices = {member.device_id: member for member in self.members.values()}
         return Roster(MappingProxyType(dict(self.members)), MappingProxyType(devices), roster_hash(devices))
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the room was ended; `ended_by` is the op that did it."""
+        return bool(self.ended_by)
 
     def rank(self, account: bytes) -> int:
         """Return an account's role as a number, 0 if it is no member."""
@@ -193,7 +198,7 @@ def apply(state: State, op: Op, card: Card | None) -> None:
         case RoleChange(account, role):
             state.members[account] = replace(state.members[account], role=role)
         case Delete():
-            state.deleted = True
+            state.ended_by = op.op_id
         case Device(leaf=leaf):
             _renew(state, op, leaf, card)
         case PolicyChange(policy):

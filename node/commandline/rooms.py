@@ -60,8 +60,8 @@ def _count(members: object) -> object:
 async def show(node: Node, room_: str) -> None:
     """Show a room and who is in it."""
     found = await node.call("room_get", room=(await node.room(room_))["room"])
-    keys = ("room", "name", "visibility", "history")
-    lines = fields((key, found.get(key)) for key in keys)
+    keys = ("room", "name", "topic", "visibility", "history", "invite")
+    lines = fields((key, found.get(key)) for key in keys if found.get(key) not in (None, ""))
     node.app.emit(found, [*lines, "", *_members(found)])
 
 
@@ -110,6 +110,42 @@ async def remove(node: Node, room_: str, name: str) -> None:
     who = pick(name, found["members"], id_key="user_id", name_key="username", what="user")
     gone = await node.call("member_remove", room=found["room"], username=who["user_id"])
     node.app.emit(gone, [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@click.argument("name")
+@click.argument("role_", metavar="ROLE", type=click.Choice(["member", "greeter", "admin"]))
+@with_node
+async def role(node: Node, room_: str, name: str, role_: str) -> None:
+    """Make NAME a member, greeter (who may invite) or admin of a room."""
+    found = await node.call("room_get", room=(await node.room(room_))["room"])
+    who = pick(name, found["members"], id_key="user_id", name_key="username", what="user")
+    given = await node.call("member_role", room=found["room"], username=who["user_id"], role=role_)
+    node.app.emit(given, [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@click.option("--name", help="What the room is called from now on.")
+@click.option("--topic", help='What it is about; "" for nothing.')
+@click.option("--invite", type=click.Choice(["anyone", "admins"]), help="Who may invite.")
+@with_node
+async def update(node: Node, room_: str, name: str | None, topic: str | None, invite: str | None) -> None:
+    """Change a room's name, topic or who may invite."""
+    asked = {"name": name, "topic": topic, "invite": invite}
+    changes = {key: value for key, value in asked.items() if value is not None}
+    if not changes:
+        raise Refused("invalid", "nothing to change: give --name, --topic or --invite")
+    node.app.emit(await node.call("room_update", room=(await node.room(room_))["room"], **changes), [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
+async def delete(node: Node, room_: str) -> None:
+    """End a room for everybody: nobody sends any more, members keep what they have."""
+    node.app.emit(await node.call("room_delete", room=(await node.room(room_))["room"]), [])
 
 
 @room.command()

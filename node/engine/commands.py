@@ -14,7 +14,7 @@ import msgspec
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
-from node.engine import node_commands, people_commands, room_commands, trust_commands
+from node.engine import node_commands, people_commands, room_commands, ruling_commands, trust_commands
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.state import Nonce
 from node.errors import Refused
@@ -34,6 +34,9 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.UserJoin: room_commands.user_join,
     c.UserLeave: room_commands.user_leave,
     c.MemberRemove: room_commands.member_remove,
+    c.MemberRole: ruling_commands.member_role,
+    c.RoomUpdate: ruling_commands.room_update,
+    c.RoomDelete: ruling_commands.room_delete,
     c.UserMessage: room_commands.user_message,
     c.HistoryGet: room_commands.history_get,
     c.UserInvite: room_commands.user_invite,

@@ -135,6 +135,7 @@ class Engine:
         """When the engine wants to be woken: the least of its parts' deadlines."""
         state = self.state
         lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
+        lines += [inbox.exchange.deadline for inbox in state.rooms.inboxes.values()]
         lines += [direct.timeline.deadline for direct in state.rooms.direct.values()]
         return earliest(
             self.mesh.deadline,
@@ -261,6 +262,8 @@ class Engine:
         for inbox in state.rooms.inboxes.values():
             if _is_due(inbox.room.timeline.deadline, turn.now.mono):
                 inbox.room.expire(turn)
+            if _is_due(inbox.exchange.deadline, turn.now.mono):
+                inbox.exchange_due(turn)
         for direct in state.rooms.direct.values():
             if _is_due(direct.timeline.deadline, turn.now.mono):
                 direct.expire(turn)

@@ -65,8 +65,10 @@ class Inbox:
         inbox = self.state.rooms.inboxes.get(route.owner)
         if inbox is None or route.part not in inbox.room.epochs.held:
             raise CryptoFault("room or epoch is gone")
-        before = set(inbox.room.log.roster.members)
+        before, over = set(inbox.room.log.roster.members), inbox.room.log.deleted
         inbox.receive(turn, route.part, inner)
+        if inbox.room.log.deleted and not over:
+            self.inviting.room_ended(turn, route.owner)
         self._roster_changed(turn, inbox, before)
 
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:

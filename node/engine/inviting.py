@@ -94,6 +94,13 @@ class Inviting:
         self.end(turn, invite, "cancelled")
         self._result(turn, invite, "cancelled", None)
 
+    def room_ended(self, turn: Turn, room_id: bytes) -> None:
+        """A room was deleted: whoever has an open invite of ours to it can join no more."""
+        for invite in list(self.state.invites.all.values()):
+            if invite.room_id == room_id and not invite.incoming and invite.live:
+                self.end(turn, invite, "cancelled")
+                self._result(turn, invite, "cancelled", None)
+
     def answered(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """The other side says what became of an invite."""
         invite_id, number, expires_ms = payload.body

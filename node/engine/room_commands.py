@@ -14,6 +14,7 @@ from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
 from node.crypto.ops import Inviting, Policy, Visibility
 from node.engine.desk import LATER, Answer, Desk
+from node.engine.ruling_commands import inviting_of
 from node.errors import Refused
 
 DEFAULT_HISTORY = 50
@@ -26,9 +27,7 @@ def room_create(desk: Desk, turn: Turn, _session: int, command: c.RoomCreate) ->
         raise Refused("not_supported", "open rooms are not there yet: make a private one", field="visibility")
     if command.history not in {None, "none", 0}:
         raise Refused("not_supported", "history for newcomers is not there yet: say none", field="history")
-    if command.invite not in {None, "anyone", "members", "admins"}:
-        raise Refused("invalid", "invite is `anyone` or `admins`", field="invite")
-    inviting = Inviting.ADMINS if command.invite == "admins" else Inviting.ANYONE
+    inviting = Inviting.ANYONE if command.invite is None else inviting_of(command.invite)
     state = desk.state
     policy = Policy(Visibility.PRIVATE, 0, inviting)
     room = Room.create(turn, state.me, state.people, command.name, policy)
@@ -72,6 +71,9 @@ def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Ans
             "name": invite.room_name,
             "visibility": "private",
             "history": "none",
+            "topic": "",
+            "invite": None,
+            "deleted": False,
             "members": [],
         }
 
@@ -87,7 +89,10 @@ def user_leave(desk: Desk, turn: Turn, _session: int, command: c.UserLeave) -> A
     """Leave a room; the others learn it, and seal nothing more for us."""
     room = desk.state.rooms.find_group(command.room)
     inbox = desk.state.rooms.inboxes[room.room_id]
-    room.leave(turn)
+    if room.log.deleted:
+        room.put_away(turn)
+    else:
+        room.leave(turn)
     inbox.gone(turn, desk.state.me.account, "leave")
     return {"room": command.room}
 

@@ -16,10 +16,11 @@ from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.me import LeafRow, Me, SelfRow
+from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
-from node.chat.room_inbox import Parked, RoomInbox
+from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
@@ -117,6 +118,9 @@ class Restorer:
         self._waiting()
         self._small_tables()
         self._inbox()
+        for inbox in self.state.rooms.inboxes.values():
+            if inbox.parked or inbox.pending_ops:
+                inbox.exchange.look(self.now.mono + INTRODUCE_AFTER_START)
 
     def _add(self, route: Route, created_day: int) -> None:
         self.state.channels.add(route, created_day, self.today)

@@ -126,6 +126,27 @@ def test_a_member_is_removed_by_id(node: Scripted, gossamer_exits: Exits) -> Non
     assert gossamer_exits("room", "remove", "club", "dave")[0] == 6
 
 
+def test_a_role_is_given_to_the_member_of_that_name(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("room", "role", "club", "bob", "admin")[0] == 0
+    assert node.asked[-1] == ("member_role", {"room": CLUB, "username": BOB, "role": "admin"})
+    assert gossamer_exits("room", "role", "club", "bob", "creator")[0] == 2
+    assert gossamer_exits("room", "role", "club", "dave", "admin")[0] == 6
+
+
+def test_a_room_is_updated_in_what_is_given_alone(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("room", "update", "club", "--topic", "", "--invite", "admins")[0] == 0
+    assert node.asked[-1] == ("room_update", {"room": CLUB, "topic": "", "invite": "admins"})
+    assert gossamer_exits("room", "update", "club")[0] == 2
+    assert gossamer_exits("room", "update", "club", "--invite", "nobody")[0] == 2
+
+
+def test_a_room_is_deleted_by_its_name(node: Scripted, gossamer_exits: Exits) -> None:
+    assert gossamer_exits("room", "delete", "club")[0] == 0
+    assert node.asked[-1] == ("room_delete", {"room": CLUB})
+    node.answers["room_delete"] = Refused("forbidden", "not you")
+    assert gossamer_exits("room", "delete", "club")[0] == 4
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code"),
     [

@@ -16,7 +16,18 @@ pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs" / "bridge.md").read_text("utf-8")
 ROWS = dict(re.findall(r"^\| `([a-z_]+)(?:\{.*?\})?` \| (?:read|chat|owner) \| (.*) \|$", PAGE, re.MULTILINE))
 SOMETIMES = {"user_join": {"state", "invite"}, "user_invite_response": {"room"}}
-UNSAID = {"joined", "joining", "declined", "open", "ignore", "read", "user_message", "members"}
+UNSAID = {
+    "joined",
+    "joining",
+    "declined",
+    "open",
+    "ignore",
+    "read",
+    "user_message",
+    "members",
+    "anyone",
+    "admins",
+}
 """Words in backticks that are values, scopes or other things than keys."""
 
 
@@ -79,9 +90,12 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     assert (await ann.call("history_get", room=room, limit=5))["messages"]
     await ann.call("room_read", room=room)
     assert (await ann.call("room_get", room=room))["members"]
+    await ann.call("member_role", room=room, username="bob", role="admin")
+    await ann.call("room_update", room=room, name="green tea", topic="which?", invite="admins")
     await ann.call("member_remove", room=room, username="bob", reason="spam")
     await ann.call("dm_open", username="bob")
     assert (await ann.call("room_list"))["rooms"]
+    await ann.call("room_delete", room=room)
     await ann.call("user_leave", room=room)
 
 

@@ -1,0 +1,61 @@
+"""What a room's log says about the room itself, and what of it frontends are told when it changes.
+
+Changes are found by comparing, not by the kind of op that came: an op that counts before others can undo
+what they did (docs/crypto.md 3.6, docs/bridge.md section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from node import ids
+from node.chat import events
+from node.chat.membership import Member, RoomLog
+from node.chat.room import Room
+from node.chat.turn import Turn
+from node.crypto.ops import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A room at one point of its log."""
+
+    members: Mapping[bytes, Member]
+    name: str
+    topic: str
+    policy: Policy
+    deleted: bool
+
+    @classmethod
+    def of(cls, log: RoomLog) -> Facts:
+        """Return what a log comes to now."""
+        return cls(dict(log.roster.members), log.name, log.topic, log.policy, log.deleted)
+
+
+def tell_changes(turn: Turn, room: Room, before: Facts) -> None:
+    """Log what changed about a room since `before`: its name, topic, rule of inviting, roles, its end."""
+    after = Facts.of(room.log)
+    topic = UNSET if after.topic == before.topic else after.topic
+    invite = after.policy.invite.name.lower() if after.policy.invite != before.policy.invite else UNSET
+    changed = after.name != before.name or (topic, invite) != (UNSET, UNSET)
+    revived = before.deleted and not after.deleted
+    if before.members and (changed or revived):
+        turn.log(events.RoomUpdated(room=room.uuid, name=room.name, topic=topic, invite=invite))
+    for account in sorted(after.members.keys() & before.members.keys()):
+        if after.members[account].role is not before.members[account].role:
+            turn.log(_role_event(room, after.members[account]))
+    if after.deleted and not before.deleted:
+        turn.log(events.RoomDeleted(room=room.uuid, name=room.name))
+
+
+def _role_event(room: Room, member: Member) -> events.RoomUpdated:
+    return events.RoomUpdated(
+        room=ids.text(room.room_id),
+        name=room.name,
+        user_id=room.people.user_id(member.account),
+        username=room.people.username(member.account),
+        role=member.role.name.lower(),
+    )

@@ -1,0 +1,99 @@
+"""Commands by which those above others rule a room: roles, name and topic, its end (docs/bridge.md 2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.chat import commands as c
+from node.chat.room import Room
+from node.chat.room_facts import Facts, tell_changes
+from node.chat.turn import Turn
+from node.crypto.ops import Delete, Inviting, Meta, OpBody, PolicyChange, Role, RoleChange
+from node.engine.desk import Answer, Desk
+from node.errors import Refused
+
+INVITING = {"anyone": Inviting.ANYONE, "members": Inviting.ANYONE, "admins": Inviting.ADMINS}
+
+
+def inviting_of(text: str) -> Inviting:
+    """Return who may invite, by the word for it; raises Refused `invalid`."""
+    if text not in INVITING:
+        raise Refused("invalid", "invite is `anyone` or `admins`", field="invite")
+    return INVITING[text]
+
+
+def member_role(desk: Desk, turn: Turn, _session: int, command: c.MemberRole) -> Answer:
+    """Give somebody below us another role, which is below ours too."""
+    room = _ruled(desk, command.room)
+    account = desk.state.people.find(command.username)
+    own, theirs = room.role_of(desk.state.me.account), room.role_of(account)
+    role = Role[command.role.upper()]
+    if theirs is None:
+        raise Refused("unknown_user", f"{command.username} is not in this room", field="username")
+    if own is None or own <= theirs:
+        raise Refused("forbidden", "you may only change the role of members below you", field="username")
+    if own <= role:
+        raise Refused("forbidden", "you may only give roles below your own", field="role")
+    if role is not theirs:
+        _act(turn, room, RoleChange(account, role))
+    username = desk.state.people.username(account)
+    return {"room": command.room, "username": username, "role": command.role}
+
+
+def room_update(desk: Desk, turn: Turn, _session: int, command: c.RoomUpdate) -> Answer:
+    """Change a room's name, topic or who may invite; what is so already makes no record."""
+    room = _ruled(desk, command.room)
+    if command.name is None and command.topic is None and command.invite is None:
+        raise Refused("invalid", "say what to change: name, topic or invite", field="name")
+    log = room.log
+    policy = log.policy
+    if command.invite is not None:
+        policy = replace(policy, invite=inviting_of(command.invite))
+    _check_admin(desk, room)
+    name = None if command.name == log.name else command.name
+    topic = None if command.topic == log.topic else command.topic
+    bodies: list[OpBody] = []
+    if name is not None or topic is not None:
+        bodies.append(Meta(name, topic))
+    if policy != log.policy:
+        bodies.append(PolicyChange(policy))
+    _act(turn, room, *bodies)
+    return {
+        "room": command.room,
+        "name": log.name,
+        "topic": log.topic,
+        "invite": log.policy.invite.name.lower(),
+    }
+
+
+def room_delete(desk: Desk, turn: Turn, _session: int, command: c.RoomDelete) -> Answer:
+    """End a room for everybody; our open invites to it end too."""
+    room = _ruled(desk, command.room)
+    _check_admin(desk, room)
+    _act(turn, room, Delete())
+    desk.inviting.room_ended(turn, room.room_id)
+    return {"room": command.room}
+
+
+def _ruled(desk: Desk, room: str) -> Room:
+    """Return a room that has rules and is not over."""
+    found = desk.state.rooms.find_group(room)
+    if found.log.deleted:
+        raise Refused("room_deleted", "this room was deleted", field="room")
+    return found
+
+
+def _check_admin(desk: Desk, room: Room) -> None:
+    own = room.role_of(desk.state.me.account)
+    if own is None or own < Role.ADMIN:
+        raise Refused("forbidden", "only the creator and admins of the room may do this", field="room")
+
+
+def _act(turn: Turn, room: Room, *bodies: OpBody) -> None:
+    """Author these ops, all or none, and tell every frontend of this node what changed."""
+    if not room.log.has_room_for(len(bodies)):
+        raise Refused("too_many", "the room's log is full", field="room")
+    before = Facts.of(room.log)
+    for body in bodies:
+        room.act(turn, body, rekey=False)
+    tell_changes(turn, room, before)
