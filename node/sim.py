@@ -364,9 +364,11 @@ class Simulation:
             self.later(name, self._delay(), DialFailed(address, "refused"))
             return
         link, self._next_link = self._next_link, self._next_link + 1
-        self._links[link] = _Link((name, peer.name))
-        self.later(name, self._delay(), LinkOpened(link, True, address, address))
-        self.later(peer.name, self._delay(), LinkOpened(link, False, "", f"{name}:1"))
+        here, there = self._delay(), self._delay()
+        opens = {name: self.time + here, peer.name: self.time + there}  # no bytes arrive before
+        self._links[link] = _Link((name, peer.name), opens)
+        self.later(name, here, LinkOpened(link, True, address, address))
+        self.later(peer.name, there, LinkOpened(link, False, "", f"{name}:1"))
 
     def _delay(self) -> float:
         low, high = self.latency
