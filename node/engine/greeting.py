@@ -24,6 +24,9 @@ from node.errors import CryptoFault, PeerFault
 
 STEP = 0.2
 """Seconds from one greeter's turn to the next's: an `add` crosses a mesh in less."""
+FRESH_MS = 5_000
+LATE = 2.0
+"""Seconds that everybody waits with a request older than that: the `add` it led to may be right behind it."""
 MAX_WAITING = 256
 """Requests that wait for our turn; what is beyond is answered by others, or when it is asked again."""
 DOORS_EACH = 16
@@ -119,13 +122,15 @@ class Greeting:
         request, invite = self.state.joins.judge(turn, room, invite_id, inner)
         if not is_link(invite):
             raise CryptoFault("an invite to one person is its inviter's to answer")
-        if invite.author == own.account:
+        wait = LATE if turn.mesh_ms - request.ts_ms > FRESH_MS else 0.0
+        if invite.author != own.account:
+            others = [m.device_id for m in room.log.greeters() if m.account != invite.author]
+            wait += STEP * (1 + join_rank(request.req_hash, others, own.device_id))
+        if not wait:
             return self._admit(turn, inbox, invite_id, inner)
-        others = [m.device_id for m in room.log.greeters() if m.account != invite.author]
-        rank = join_rank(request.req_hash, others, own.device_id)
         if request.req_hash in self._waiting or len(self._waiting) >= MAX_WAITING:
             return None
-        due = turn.now.mono + STEP * (rank + 1)
+        due = turn.now.mono + wait
         self._waiting[request.req_hash] = _Waiting(room.room_id, invite_id, inner, due)
         return None
 
