@@ -130,7 +130,7 @@ def test_a_join_that_nobody_answers_stays_joining_and_completes_later() -> None:
 
 
 def split(
-    seed: str, uses: int
+    seed: str, uses: int, parted: float = 20
 ) -> tuple[Simulation, SimNode, SimNode, SimNode, SimNode, str, dict[str, SimSession]]:
     """Two greeters are parted, and each lets somebody in by the same link; then the parts meet."""
     world, ann, bob, _, room = trio(seed)
@@ -142,6 +142,7 @@ def split(
     shown = {"dan": use(dan, link), "eve": use(eve, link)}
     assert in_room(world, shown["dan"], room, "dan", 20)
     assert in_room(world, shown["eve"], room, "eve", 20)
+    world.run(parted)
     world.heal()
     return world, ann, bob, dan, eve, room, shown
 
@@ -165,9 +166,10 @@ def test_of_two_joins_on_the_last_use_one_counts_everywhere_and_the_other_is_tol
     hear(world, room, ann, bob, winner)
 
 
+@pytest.mark.parametrize("parted", [0, 20, 4000])
 @pytest.mark.parametrize("seed", ["both 1", "both 2", "both 3"])
-def test_whom_two_parted_greeters_let_in_hear_each_other_once_they_meet(seed: str) -> None:
-    world, ann, bob, dan, eve, room, _ = split(seed, uses=5)
+def test_whom_two_parted_greeters_let_in_hear_each_other_once_they_meet(seed: str, parted: float) -> None:
+    world, ann, bob, dan, eve, room, _ = split(seed, 5, parted)
     everybody = {"ann", "bob", "dan", "eve"}
     four = (ann, bob, dan, eve)
     assert world.run_until(lambda: all(roster(node, room) == everybody for node in four), 40)
