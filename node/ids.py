@@ -18,7 +18,7 @@ RoomId = NewType("RoomId", bytes)
 MessageId = NewType("MessageId", bytes)
 """16 bytes: random UUIDv4, chosen by the author, kept when a message is sealed again."""
 InviteId = NewType("InviteId", bytes)
-"""16 bytes: random UUIDv4."""
+"""16 bytes: random UUIDv4; of a room link the UUIDv8 of its public key."""
 EnvelopeId = NewType("EnvelopeId", bytes)
 """32 bytes: BLAKE2b-256 of the whole envelope."""
 

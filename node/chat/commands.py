@@ -111,6 +111,27 @@ class RoomRead(_Base, frozen=True, kw_only=True):
     id: Id | None = None
 
 
+class RoomLinkCreate(_Base, frozen=True, kw_only=True):
+    """Make a link to a room, for `uses` people at most; `expires_in` in seconds, a week if left out."""
+
+    room: Id
+    uses: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    expires_in: Annotated[int, Meta(ge=1, le=366 * 86_400)] | None = None
+
+
+class RoomLinkUse(_Base, frozen=True, kw_only=True):
+    """Join the room that a link leads to."""
+
+    link: Link
+
+
+class RoomLinkRevoke(_Base, frozen=True, kw_only=True):
+    """Close a room's link, by the `invite` it was made as; without one, all that one may close."""
+
+    room: Id
+    invite: Id | None = None
+
+
 class UserJoin(_Base, frozen=True, kw_only=True):
     """Accept the open invite to a room, or enter an open one."""
 
@@ -339,6 +360,9 @@ Command: TypeAlias = (
     | RoomList
     | RoomGet
     | RoomRead
+    | RoomLinkCreate
+    | RoomLinkUse
+    | RoomLinkRevoke
     | UserJoin
     | UserLeave
     | MemberRemove

@@ -6,22 +6,24 @@ newest epoch and its slots, so that the newcomer reads from that epoch on and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
 from node.chat.me import Me
+from node.chat.membership import InviteState, RoomLog
 from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
 from node.chat.people import People
 from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
+from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
-from node.crypto.epoch import REASON_ROSTER, NewEpoch
+from node.crypto.epoch import REASON_ROSTER, EpochSecrets, NewEpoch
 from node.crypto.joining import JoinRequest
 from node.crypto.ops import Add, Op
 from node.crypto.welcome import Welcome
@@ -38,11 +40,15 @@ MAX_GENERATION = 1 << 31
 RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
+KEEP_ANSWERED_MS = 7 * 86_400_000
+"""Nobody seals under an epoch for longer, so a second welcome has nothing to give after that."""
+MAX_REACH = 16
+"""Addresses kept a room: a few of its nodes that are up are enough to find the others by."""
 
 
 @dataclass(frozen=True)
 class Joining:
-    """A join of ours that has not been answered yet."""
+    """A join of ours; once answered it is kept a while, for a second greeter may answer it too."""
 
     room_id: bytes
     invite_id: bytes
@@ -52,6 +58,13 @@ class Joining:
     asked_ms: int
     seed: bytes = field(repr=False)
     leaf_id: int | None = None
+    addresses: tuple[str, ...] = ()
+    answered_ms: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        """What the join is stored by."""
+        return self.room_id + self.invite_id
 
 
 class Joins:
@@ -60,6 +73,7 @@ class Joins:
     def __init__(self, me: Me, people: People) -> None:
         self.me, self.people = me, people
         self.open: dict[bytes, Joining] = {}
+        self.reach: dict[bytes, tuple[str, ...]] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
@@ -94,8 +108,7 @@ class Joins:
             name=self.me.profile.nickname,
             ts_ms=turn.mesh_ms,
         )
-        self.open[wish.room_id] = wish
-        turn.put(Table.JOINS, wish.room_id, wish)
+        self._save(turn, wish)
         route = self.route(wish)
         turn.watch.append((route, day_of(turn.mesh_ms)))
         turn.post(route.channel, inner)
@@ -103,16 +116,50 @@ class Joins:
     def ask_again(self, turn: Turn) -> None:
         """Ask again where nobody has answered for a day: a request is good for a day only."""
         for wish in list(self.open.values()):
-            if turn.mesh_ms - wish.asked_ms >= ASK_AGAIN_MS:
+            if wish.answered_ms is not None:
+                if turn.mesh_ms - wish.answered_ms >= KEEP_ANSWERED_MS:
+                    self.drop(turn, wish)
+            elif turn.mesh_ms - wish.asked_ms >= ASK_AGAIN_MS:
                 self.ask(turn, wish)
 
-    def give_up(self, turn: Turn, room_id: bytes) -> None:
-        """Forget a join that was cancelled."""
-        wish = self.open.pop(room_id, None)
-        if wish is not None:
-            self._objects.pop(wish.invite_id, None)
-            turn.delete(Table.JOINS, room_id)
-            turn.unwatch.append((int(ChannelKind.JOIN), room_id, wish.invite_id))
+    def find(self, room_id: bytes, invite_id: bytes) -> Joining | None:
+        """Return the join of a room by an invite, answered or not."""
+        return self.open.get(room_id + invite_id)
+
+    def waiting(self, room_id: bytes) -> list[Joining]:
+        """Return the joins of a room that nobody has answered yet."""
+        return [w for w in self.open.values() if w.room_id == room_id and w.answered_ms is None]
+
+    def _save(self, turn: Turn, wish: Joining) -> None:
+        self.open[wish.key] = wish
+        turn.put(Table.JOINS, wish.key, wish)
+
+    def drop(self, turn: Turn, wish: Joining) -> None:
+        """Forget a join that was cancelled, or that no greeter will answer again."""
+        del self.open[wish.key]
+        self._objects.pop(wish.invite_id, None)
+        turn.delete(Table.JOINS, wish.key)
+        turn.unwatch.append((int(ChannelKind.JOIN), wish.room_id, wish.invite_id))
+
+    def leave(self, turn: Turn, room_id: bytes) -> None:
+        """We are out of a room: nothing that answers an old request brings us back."""
+        for wish in [w for w in self.open.values() if w.room_id == room_id]:
+            self.drop(turn, wish)
+        if self.reach.pop(room_id, None) is not None:
+            turn.delete(Table.SETTINGS, b"reach" + room_id)
+
+    def addresses(self) -> list[str]:
+        """Return what to dial after a start: rooms' nodes, and those of links that wait for an answer."""
+        known = [address for addresses in self.reach.values() for address in addresses]
+        return known + [a for w in self.open.values() if w.answered_ms is None for a in w.addresses]
+
+    def learn_addresses(self, turn: Turn, room_id: bytes, addresses: Iterable[str]) -> None:
+        """Keep where nodes of a room can be reached, the newest: no contact may lead to them."""
+        known = self.reach.get(room_id, ())
+        newest = tuple(dict.fromkeys([*reversed(list(addresses)), *known]))[:MAX_REACH]
+        if newest != known:
+            self.reach[room_id] = newest
+            turn.put(Table.SETTINGS, b"reach" + room_id, newest)
 
     def welcome_of(self, invite_id: bytes, inner: bytes) -> bytes | None:
         """Return a welcome's sealed content when `inner` is or completes one."""
@@ -141,30 +188,53 @@ class Joins:
             room.log.add(ops.parse_op(raw))
         if not room.is_member(self.me.account):
             raise CryptoFault("welcome does not make us a member")
-        self._take_epoch(turn, room, welcome)
+        secrets = self._open_epoch(room, room.log, welcome)
+        room.epochs.add(turn, welcome.announce, secrets, first=True)
         self._settle(turn, room, welcome)
-        self.give_up(turn, wish.room_id)
+        for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
+            self.drop(turn, other)
+        self._save(turn, replace(wish, answered_ms=turn.mesh_ms))
         return room
 
-    def _take_epoch(self, turn: Turn, room: Room, welcome: Welcome) -> None:
+    def enter_again(self, turn: Turn, inbox: RoomInbox, content: bytes) -> None:
+        """Take what a second greeter's welcome adds: its epoch, and the ops which it knew.
+
+        Two greeters that did not see each other may both answer; others then speak in either epoch.
+
+        Raises:
+            PeerFault: If it is not for us or does not hold; nothing was changed.
+        """
+        room = inbox.room
+        welcome = welcomes.open_welcome(self.me.identity, content)
+        if welcome.room_id != room.room_id or not room.open:
+            raise CryptoFault("welcome to another room, or to one we are not in")
+        theirs = RoomLog(room.room_id)
+        told = [ops.parse_op(raw) for raw in welcome.ops]
+        for op in told:
+            theirs.add(op)
+        secrets = self._open_epoch(room, theirs, welcome)
+        inbox.learn_ops(turn, told)
+        room.epochs.add(turn, welcome.announce, secrets, first=True)
+
+    def _open_epoch(self, room: Room, log: RoomLog, welcome: Welcome) -> EpochSecrets:
+        """Return the keys of a welcome's epoch, judged by `log`; changes nothing."""
         announce = epochs.parse_announce(welcome.announce)
-        if announce.room_id != room.room_id or not all(room.log.knows(head) for head in announce.heads):
+        if announce.room_id != room.room_id or not all(log.knows(head) for head in announce.heads):
             raise CryptoFault("welcome's epoch does not fit its log")
         if announce.epoch16 in room.epochs.held or announce.gen > MAX_GENERATION:
             raise CryptoFault("welcome's epoch was here before, or leaves no room for another")
-        roster = room.log.roster_at(announce.heads)
+        roster = log.roster_at(announce.heads)
         creator = next((m for m in roster.members.values() if m.device_id == announce.creator_device), None)
         if creator is None:
             raise CryptoFault("welcome's epoch is not by a member")
         epochs.verify_announce(announce, creator.dsk)
-        secrets = epochs.open_epoch(
+        return epochs.open_epoch(
             announce,
             welcome.slots,
             device_id=self.me.device_id,
             leaf_secrets=self.me.leaf_secrets(),
             device_ids=sorted(m.device_id for m in roster.members.values()),
         )
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
 
     def _settle(self, turn: Turn, room: Room, welcome: Welcome) -> None:
         for op in room.log.ops_in_order():
@@ -172,8 +242,10 @@ class Joins:
         room.timeline.assume(welcome.frontier)
         room.state = MEMBER
         room.save(turn)
+        before = len(turn.addresses)
         for record in welcome.node_records:
             take_record(turn, record, "room")
+        self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
         for account, member in room.log.roster.members.items():
             if account != self.me.account:
                 self.people.meet(turn, account, member.name)
@@ -192,11 +264,7 @@ class Joins:
         Raises:
             PeerFault: If the request is not the invite's, or the invite admits nobody any more.
         """
-        invite = room.log.invites.get(invite_id)
-        if invite is None or not room.open:
-            raise CryptoFault("join request for an invite that is not here")
-        request = joining.parse_join_request(inner, invite.invite_pk)
-        invite = room.log.judge_join(request, now_ms=turn.mesh_ms)
+        request, invite = self.judge(turn, room, invite_id, inner)
         if target is not None and request.account != target:
             raise CryptoFault("join request by somebody else than the invited")
         account = request.account
@@ -207,6 +275,18 @@ class Joins:
             raise CryptoFault("the room's log is too long to be handed over")
         self._admit(turn, room, request, op)
         return account
+
+    def judge(
+        self, turn: Turn, room: Room, invite_id: bytes, inner: bytes
+    ) -> tuple[JoinRequest, InviteState]:
+        """Return a join request and its invite, which admits it now; raises PeerFault if it does not."""
+        invite = room.log.invites.get(invite_id)
+        if invite is None or not room.open:
+            raise CryptoFault("join request for an invite that is not here")
+        request = joining.parse_join_request(inner, invite.invite_pk)
+        if request.invite_id != invite_id:
+            raise CryptoFault("join request that names another invite")
+        return request, room.log.judge_join(request, now_ms=turn.mesh_ms)
 
     def _add_of(self, request: JoinRequest, role: ops.Role) -> Add:
         return Add(
@@ -223,7 +303,9 @@ class Joins:
     def _admit(self, turn: Turn, room: Room, request: JoinRequest, op: Op) -> None:
         person = self.people.meet(turn, request.account, request.name)
         self.people.pin(turn, person, request.cert, request.devices)
+        before = len(turn.addresses)
         take_record(turn, request.node_record, "room")
+        self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
         under = room.sending(turn)
         frontier = tuple(room.timeline.frontier)
         room.author(turn, op, under)

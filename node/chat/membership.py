@@ -26,6 +26,7 @@ from node.chat.roster import (
     State,
     Unauthorised,
     apply,
+    can_invite,
     objection,
     usable_invite,
 )
@@ -296,6 +297,11 @@ class RoomLog:
         """Return whose device this is or once was, None if it never was in the room."""
         return self.roster.by_device(device_id) or self._now().devices.get(device_id)
 
+    def greeters(self) -> list[Member]:
+        """Return the members who may let somebody in."""
+        state = self._now()
+        return [member for member in state.members.values() if can_invite(state, member.role)]
+
     def judge_join(self, request: JoinRequest, *, now_ms: int) -> InviteState:
         """Return the invite by which a verified request can be granted now.
 
@@ -309,6 +315,8 @@ class RoomLog:
             raise Unauthorised("a join request of another day")
         if request.account in state.members:
             raise Unauthorised("that account is a member already")
+        if request.req_hash in state.granted:
+            raise Unauthorised("a join request that was granted before")
         invite = usable_invite(state, request.invite_id, request.account)
         if isinstance(invite, str):
             raise Unauthorised(invite)

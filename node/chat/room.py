@@ -6,7 +6,7 @@ is not the current one (docs/crypto.md 3.6 to 3.8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node import ids
@@ -238,6 +238,47 @@ class Room:
         """Post a payload that is not shown: a profile, a node record."""
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
+
+    # -- what was said beside an add of ours ------------------------------------------------------
+
+    def hand_on(self, turn: Turn, op: Op, before: Mapping[bytes, Member], view16: bytes) -> None:
+        """Hand an op on to those whom we added beside it.
+
+        It came under an epoch from before their add, which they cannot read. Whom it puts out, the invite
+        having been used up, learns it so too: under its last epoch, as a removal goes. `view16` is the view
+        before the op, all of which they know.
+        """
+        epochs_ = {}
+        for member in before.values():
+            if self._added(member) and not self.log.is_strict_ancestor(member.added_by, op.op_id):
+                theirs = [h for h in self.epochs.held.values() if member.device_id in h.devices and h.send]
+                newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
+                if newest is not None:
+                    epochs_[newest.epoch16] = newest
+        for under in epochs_.values():
+            carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
+            self._seal(turn, under, Kind.OP, carrier, view16=view16)
+
+    def join_branches(self, turn: Turn, new: Epoch) -> None:
+        """Make one epoch for all where two of us added people beside each other.
+
+        Whom the other added holds `new` and not ours, whom we added ours and not `new`; who holds both
+        announces an epoch on both.
+        """
+        if not self.open:
+            return
+        devices = self.log.roster.devices
+        ours = any(self._added(m) and m.device_id not in new.devices for m in devices.values())
+        tips = self.epochs.tips()
+        theirs = any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices)
+        if ours and theirs:
+            self.rekey(turn, REASON_ROSTER)
+            self.save(turn)
+
+    def _added(self, member: Member) -> bool:
+        """Say whether a member came in by an op of ours."""
+        op = self.log.op(member.added_by)
+        return op is not None and op.author == self.me.account and member.account != self.me.account
 
     # -- leaves -----------------------------------------------------------------------------------
 

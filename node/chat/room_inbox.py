@@ -7,6 +7,7 @@ parked and tried again when the room has learnt something.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from node import ids
@@ -326,6 +327,10 @@ class RoomInbox:
         self.room.save(turn)
         self.retry(turn)
 
+    def learn_ops(self, turn: Turn, told: Iterable[Op]) -> None:
+        """Take ops that came otherwise than in a message; each is judged as if it had."""
+        self._take_ops(turn, *(op for op in told if not self.room.log.knows(op.op_id)))
+
     def _pend(self, turn: Turn, op: Op) -> None:
         self.pending_ops[op.op_id] = op
         if len(self.pending_ops) > MAX_PENDING_OPS:
@@ -336,7 +341,7 @@ class RoomInbox:
     def _apply(self, turn: Turn, op: Op) -> bool:
         """Put an op into the log; False if its parents are missing. A refused one leaves nothing behind."""
         log = self.room.log
-        before = Facts.of(log)
+        before, view16 = Facts.of(log), log.view16
         try:
             result = log.add(op)
         except PeerFault:
@@ -348,6 +353,7 @@ class RoomInbox:
             self.exchange.lacking(turn)
             return False
         if result.new:
+            self.room.hand_on(turn, op, before.members, view16)
             self._tell(turn, op, before)
         return True
 
@@ -448,8 +454,9 @@ class RoomInbox:
                 text = f"a member of {room.name} made new keys that leave this node out: {fault}"
                 turn.accuse(events.Warning(code=fault.code, message=text))
             raise
-        room.epochs.add(turn, announce.raw, secrets, first=False)
+        new = room.epochs.add(turn, announce.raw, secrets, first=False)
         room.save(turn)
+        room.join_branches(turn, new)
 
     def take_profiles(self) -> list[tuple[bytes, Payload]]:
         """Return (account, payload) of what members said of themselves since the last call."""

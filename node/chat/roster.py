@@ -127,7 +127,11 @@ class Roster:
 
 @dataclass(slots=True)
 class State:
-    """A room after the ops applied so far. `devices` has who brought each device that ever was in it."""
+    """A room after the ops applied so far.
+
+    `devices` has who brought each device that ever was in it, `granted` the hashes of the join requests that
+    somebody came in by.
+    """
 
     members: dict[bytes, Member] = field(default_factory=dict)
     devices: dict[bytes, Member] = field(default_factory=dict)
@@ -140,6 +144,7 @@ class State:
     creator: bytes = b""
     ended_by: bytes = b""
     applied: dict[bytes, Op] = field(default_factory=dict)
+    granted: set[bytes] = field(default_factory=set)
 
     def roster(self) -> Roster:
         """Return a snapshot of the members."""
@@ -299,6 +304,8 @@ def _enter(state: State, op: Op, card: Card | None) -> None:
     else:
         assert isinstance(body, Add)
         role, name = body.role, body.name
+        if body.join_req_hash is not None:
+            state.granted.add(body.join_req_hash)
         if body.invite_id is not None:
             invite = state.invites[body.invite_id]
             state.invites[body.invite_id] = replace(invite, uses=invite.uses + 1)

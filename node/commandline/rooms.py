@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from node.commandline.app import Group
-from node.commandline.asking import Node, with_node
+from node.commandline.app import Group, duration
+from node.commandline.asking import Node, secret_or_link, with_node
 from node.commandline.output import fields, heading, table
+from node.commandline.reach import describe
 from node.commandline.resolve import Row, matches, pick
 from node.errors import Refused
 
@@ -90,6 +91,41 @@ async def join(node: Node, room_: str) -> None:
         room_ = str(pick(room_, rooms, id_key="room", name_key="room_name", what="room")["room"])
     joined = await node.call("user_join", room=room_)
     node.app.emit(joined, [joined.get("name") or f"{joined.get('state', 'joined')} {room_}"])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@click.option("--uses", type=click.IntRange(1, 10_000), metavar="N", help="Good for N people.")
+@click.option("--expires", metavar="D", help="How long it is good for: 12h, 7d ...; else seven days.")
+@click.option("--revoke", is_flag=True, help="Close the links to the room instead, all that you may close.")
+@with_node
+async def link(node: Node, room_: str, uses: int | None, expires: str | None, revoke: bool) -> None:
+    """Print a link: whoever uses it is in ROOM at once, contact or not."""
+    if revoke and (uses or expires):
+        raise Refused("invalid", "--revoke closes links: it goes with neither --uses nor --expires")
+    seconds = duration(expires) if expires else None
+    found = (await node.room(room_))["room"]
+    if revoke:
+        closed = await node.call("room_link_revoke", room=found)
+        node.app.emit(closed, [str(invite) for invite in closed["revoked"]])
+        return
+    made = await node.call("room_link_create", room=found, uses=uses, expires_in=seconds)
+    node.app.emit(made, [str(made["link"])])
+    node.app.say("Who can use the link, by the addresses it carries:")
+    for line in describe(made["addresses"]):
+        node.app.say(line)
+    node.app.say("They run:  gossamer room use -   and paste the link. Whoever has it can come in.")
+
+
+@room.command()
+@click.argument("link_", metavar="LINK|-")
+@with_node
+async def use(node: Node, link_: str) -> None:
+    """Join the room that a link leads to; `-` reads it from standard input."""
+    used = await node.call("room_link_use", link=secret_or_link(link_, what="room link"))
+    node.app.emit(used, [f"{used['room']}  {used['state']}"])
+    if used["state"] == "joining":
+        node.app.say("You are in when somebody of the room has answered:  gossamer room list")
 
 
 @room.command()

@@ -31,6 +31,7 @@ from node.crypto.ops import Leaf, check_leaf
 from node.crypto.prekeys import MAX_BUNDLE_BYTES, MAX_NODE_RECORD_BYTES, PrekeyBundle, parse_bundle
 from node.crypto.primitives import SIG_BYTES, digest, ed25519_keypair, kdf, sign, verify
 from node.errors import CryptoFault
+from node.ids import uuid8
 from node.wire.codec import array, blob, blob_upto, decode, literal, pack, string, uint
 from node.wire.payload import MAX_NAME_BYTES
 
@@ -79,6 +80,14 @@ class JoinRequest:
 def invite_keypair(invite_seed: bytes) -> tuple[bytes, bytes]:
     """Return the (public 32, secret 64) signing key of an invite seed of 32 bytes."""
     return ed25519_keypair(kdf(Label.INVKEY, invite_seed, b"", 32))
+
+
+def link_invite_id(invite_pk: bytes) -> bytes:
+    """Return the id of the invite of a room link, made of its public key: the link carries the seed alone.
+
+    An invite to one person has a random id (UUIDv4), so the log tells everybody which is which.
+    """
+    return uuid8(invite_pk)
 
 
 def make_join_request(

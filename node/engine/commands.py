@@ -14,7 +14,14 @@ import msgspec
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
-from node.engine import node_commands, people_commands, room_commands, ruling_commands, trust_commands
+from node.engine import (
+    link_commands,
+    node_commands,
+    people_commands,
+    room_commands,
+    ruling_commands,
+    trust_commands,
+)
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.state import Nonce
 from node.errors import Refused
@@ -31,6 +38,9 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomList: room_commands.room_list,
     c.RoomGet: room_commands.room_get,
     c.RoomRead: room_commands.room_read,
+    c.RoomLinkCreate: link_commands.room_link_create,
+    c.RoomLinkUse: link_commands.room_link_use,
+    c.RoomLinkRevoke: link_commands.room_link_revoke,
     c.UserJoin: room_commands.user_join,
     c.UserLeave: room_commands.user_leave,
     c.MemberRemove: room_commands.member_remove,

@@ -127,6 +127,7 @@ class Engine:
         self._next_chores = now.mono
         self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
+        self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
 
     # -- the one door -----------------------------------------------------------------------------
 
@@ -140,6 +141,7 @@ class Engine:
         return earliest(
             self.mesh.deadline,
             state.invites.deadline,
+            self.desk.inbox.greeting.deadline,
             state.presence.deadline,
             state.behind.deadline,
             self._next_chores,
@@ -161,6 +163,8 @@ class Engine:
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
         for person in self.state.people.by_account.values():
             mesh_out += self._known_addresses(person.node_record, now)
+        for address in self.state.joins.addresses():
+            mesh_out.append(self.mesh.handle(AddAddress(address, "room"), now=now))
         return self._release(turn, [e for out in mesh_out for e in out]) + effects
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
@@ -254,6 +258,7 @@ class Engine:
         state = self.state
         self.desk.after += self.replay.orders(state.behind.due(turn.now.mono))
         self.desk.inviting.due(turn)
+        self.desk.inbox.greet_due(turn)
         self.desk.inbox.introductions_due(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
@@ -280,6 +285,7 @@ class Engine:
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():
                 inbox.room.epochs.retire(turn)
+                self.desk.inbox.greeting.refresh(turn, inbox.room, anyhow=True)
 
     def _beat(self, turn: Turn, body: int) -> None:
         me = self.state.me

@@ -19,6 +19,7 @@ from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
+from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
@@ -40,6 +41,7 @@ class Inbox:
     def __init__(self, state: State, inviting: Inviting) -> None:
         self.state = state
         self.inviting = inviting
+        self.greeting = Greeting(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -70,6 +72,7 @@ class Inbox:
         if inbox.room.log.deleted and not over:
             self.inviting.room_ended(turn, route.owner)
         self._roster_changed(turn, inbox, before)
+        self.greeting.refresh(turn, inbox.room)
 
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:
         room = inbox.room
@@ -210,17 +213,36 @@ class Inbox:
 
     def _join(self, turn: Turn, route: Route, inner: bytes) -> None:
         state = self.state
-        wish = state.joins.open.get(route.owner)
-        if wish is not None and wish.invite_id == route.part:
+        wish = state.joins.find(route.owner, route.part)
+        if inner[1] == Inner.JOIN_REQUEST:
+            inbox = state.rooms.inboxes.get(route.owner)
+            if inbox is not None:
+                self._asked(turn, inbox, route.part, inner)
+        elif wish is not None:
             content = state.joins.welcome_of(wish.invite_id, inner)
             if content is not None:
                 self.inviting.welcomed(turn, wish, content)
-                self.introduce(turn, state.rooms.inboxes[wish.room_id])
-        elif inner[1] == Inner.JOIN_REQUEST and route.owner in state.rooms.inboxes:
-            inbox = state.rooms.inboxes[route.owner]
-            came = self.inviting.admit(turn, inbox, route.part, inner)
-            if came and len(inbox.room.log.roster.members) <= SMALL:
-                self.introduce_later(turn, route.owner)
+                inbox = state.rooms.inboxes[wish.room_id]
+                self.greeting.refresh(turn, inbox.room)
+                self.introduce(turn, inbox)
+
+    def _asked(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
+        """Somebody asks to join: by an invite of ours to one person, or by a link."""
+        if invite_id in self.state.invites.all:
+            came = self.inviting.admit(turn, inbox, invite_id, inner)
+        else:
+            came = self.greeting.take(turn, inbox, invite_id, inner) is not None
+        if came:
+            self._greeted(turn, inbox)
+
+    def _greeted(self, turn: Turn, inbox: RoomInbox) -> None:
+        if len(inbox.room.log.roster.members) <= SMALL:
+            self.introduce_later(turn, inbox.room.room_id)
+
+    def greet_due(self, turn: Turn) -> None:
+        """Let in those whom it is our turn to answer."""
+        for inbox in self.greeting.due(turn):
+            self._greeted(turn, inbox)
 
     def _beat(self, turn: Turn, route: Route, inner: bytes) -> None:
         person = self.state.people.get(route.owner)

@@ -121,8 +121,10 @@ class Inviting:
             return
         if invite.live:
             self.end(turn, invite, "cancelled")
-        elif invite.state == "accept" and invite.room_id in self.state.joins.open:
-            self.state.joins.give_up(turn, invite.room_id)
+            return
+        wish = self.state.joins.find(invite.room_id, invite.invite_id)
+        if invite.state == "accept" and wish is not None and wish.answered_ms is None:
+            self.state.joins.drop(turn, wish)
             self._tell(turn, invite, "cancelled", None)
 
     def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> bool:
@@ -256,9 +258,12 @@ class Inviting:
         raise Refused("no_open_invite", "no invite is open on this connection" + ended)
 
     def welcomed(self, turn: Turn, wish: Joining, content: bytes) -> None:
-        """The welcome came: we are in."""
+        """The welcome came: we are in; a second greeter's adds what only it knew."""
         state = self.state
         old = state.rooms.inboxes.get(wish.room_id)
+        if old is not None and old.room.open:
+            state.joins.enter_again(turn, old, content)
+            return
         room = state.joins.enter(turn, wish, content, None if old is None else old.room)
         inbox = RoomInbox(room)
         state.rooms.inboxes[room.room_id] = inbox

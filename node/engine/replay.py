@@ -24,12 +24,16 @@ class Replay:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.doors: list[Key] = []
+        """Join channels that a start has to read."""
 
     def starting(self, now: Instant) -> list[ReadChannel]:
         """Return what is to be read after a start: open joins, large rooms, and what was noted before."""
         behind = self.state.behind
         for wish in self.state.joins.open.values():
             behind.note((int(ChannelKind.JOIN), wish.room_id, wish.invite_id), wish.since_ms, now.mono)
+        for key in self.doors:
+            behind.note(key, now.wall_ms - DAY_MS, now.mono)
         for room in self.state.rooms.rooms():
             if len(room.log.roster.members) >= IN_PARTS:
                 for tip in room.epochs.tips():

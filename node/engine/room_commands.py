@@ -94,6 +94,8 @@ def user_leave(desk: Desk, turn: Turn, _session: int, command: c.UserLeave) -> A
     else:
         room.leave(turn)
     inbox.gone(turn, desk.state.me.account, "leave")
+    desk.state.joins.leave(turn, room.room_id)
+    desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room}
 
 
@@ -110,6 +112,7 @@ def member_remove(desk: Desk, turn: Turn, _session: int, command: c.MemberRemove
     room.remove(turn, account, command.reason or "")
     inbox.gone(turn, account, "removed")
     desk.inbox.somebody_left(turn)
+    desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room, "username": desk.state.people.username(account)}
 
 

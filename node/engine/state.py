@@ -232,7 +232,7 @@ class Restorer:
             state.invites.restore(invite, self.now)
         for data in self.rows[Table.JOINS].values():
             wish = unpack_row(data, Joining)
-            state.joins.open[wish.room_id] = wish
+            state.joins.open[wish.key] = wish
             self._add(state.joins.route(wish), day_of(wish.since_ms))
         nonces = {key.decode(): unpack_row(data, Nonce) for key, data in self.rows[Table.NONCES].items()}
         state.nonces.update(sorted(nonces.items(), key=lambda entry: entry[1].at_ms))
@@ -254,6 +254,8 @@ class Restorer:
             self.state.introductions[key[9:]] = self.now.mono + INTRODUCE_AFTER_START
         elif key.startswith(b"peer"):
             self.state.peers[key[4:].decode()] = unpack_row(data, int)
+        elif key.startswith(b"reach"):
+            self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
         elif key == b"shown":
             self.state.had = unpack_row(data, Intervals)
 

@@ -92,6 +92,34 @@ def test_a_contact_link_can_come_by_standard_input(
     assert gossamer_exits("contact", "add", "-")[0] == 2
 
 
+def test_a_room_link_is_printed_alone_and_says_beside_who_can_use_it(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["room_link_create"] = {"link": "gossamer:i/abc", "addresses": ["ws://127.0.0.1:7118"]}
+    code, out, err = gossamer_exits("room", "link", "club", "--uses", "2", "--expires", "12h")
+    assert (code, out) == (0, "gossamer:i/abc\n")
+    assert "only on this machine" in err
+    assert node.asked[-1] == ("room_link_create", {"room": CLUB, "uses": 2, "expires_in": 43_200})
+    assert gossamer_exits("room", "link", "club", "--uses", "0")[0] == 2
+    assert gossamer_exits("room", "link", "club", "--expires", "soon")[0] == 2
+
+
+def test_the_links_to_a_room_are_closed(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["room_link_revoke"] = {"room": CLUB, "revoked": [OFFER]}
+    assert gossamer_exits("room", "link", "club", "--revoke")[:2] == (0, f"{OFFER}\n")
+    assert node.asked[-1] == ("room_link_revoke", {"room": CLUB})
+    assert gossamer_exits("room", "link", "club", "--revoke", "--uses", "2")[0] == 2
+
+
+def test_a_room_link_can_come_by_standard_input(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.answers["room_link_use"] = {"room": CLUB, "invite": OFFER, "state": "joining"}
+    monkeypatch.setattr("sys.stdin", io.StringIO(" gossamer:i/abc \n"))
+    assert gossamer_exits("room", "use", "-")[:2] == (0, f"{CLUB}  joining\n")
+    assert node.asked[-1] == ("room_link_use", {"link": "gossamer:i/abc"})
+
+
 def test_an_invite_goes_to_the_contact_s_id_and_an_unknown_name_is_left_to_the_node(
     node: Scripted, gossamer_exits: Exits
 ) -> None:

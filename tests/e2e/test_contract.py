@@ -90,6 +90,9 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     assert (await ann.call("history_get", room=room, limit=5))["messages"]
     await ann.call("room_read", room=room)
     assert (await ann.call("room_get", room=room))["members"]
+    link = (await ann.call("room_link_create", room=room, uses=1))["link"]
+    await bob.call("room_link_use", link=link)
+    assert (await ann.call("room_link_revoke", room=room))["revoked"]
     await ann.call("member_role", room=room, username="bob", role="admin")
     await ann.call("room_update", room=room, name="green tea", topic="which?", invite="admins")
     await ann.call("member_remove", room=room, username="bob", reason="spam")
