@@ -60,8 +60,8 @@ class Gate:
 
     async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Read the event log, once it is open."""
-        await self._opened.wait()
-        assert self._store is not None
+        while self._store is None:
+            await self._opened.wait()
         return await self._store.events_after(seq, limit)
 
     async def history(

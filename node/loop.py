@@ -152,7 +152,7 @@ class EngineLoop:
         self._wake.set()
 
     async def settle(self, patience: float = 0.0) -> None:
-        """Write what waits and end reads, after at most `patience` seconds: the last act before the store closes."""
+        """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
         await self._empty()
         if self._reads and patience:
             await asyncio.wait(self._reads, timeout=patience)

@@ -45,8 +45,11 @@ def run(**flags: object) -> int:
     if first and flags["name"] is None:
         flags["name"] = _ask_name(app)
     settings = load(app.home_dir, flags)
-    phrase = _ask_passphrase(settings)
-    return daemon.run(settings, on_ready=lambda: greet(app, settings, first=first), passphrase=phrase)
+    return daemon.run(
+        settings,
+        on_ready=lambda: greet(app, settings, first=first),
+        ask=lambda: _ask_passphrase(settings),
+    )
 
 
 def _ask_name(app: App) -> str | None:

@@ -31,7 +31,7 @@ LOCKED = "locked"
 
 
 class Locked:
-    """Feed what comes from the bridge, carry the effects out; `kept` and `waiting` are for the next engine."""
+    """Feed what the bridge brings, carry the effects out; `kept` and `waiting` are for the next engine."""
 
     def __init__(self, now: Instant, *, sessions: Iterable[SessionStarted] = (), db_bytes: int = 0) -> None:
         self._since_ms, self._db_bytes = now.wall_ms, db_bytes
