@@ -81,6 +81,9 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
     if app.quiet and not settings.open:
         return
     async with connected(app, subscribe={"events": []}) as node:
+        if node.client.hello["connectivity"] == "locked":
+            app.say(f"Your node runs, but its vault is locked. Open it:  {app.program} unlock")
+            return
         link = str((await node.call("profile_get"))["link"])
         page = await node.call("login_link_create") if settings.open else None
         name = node.username

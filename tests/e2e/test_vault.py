@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -67,13 +66,22 @@ async def inside(home: Path, passphrase: bytes | None = None) -> AsyncIterator[C
             assert await node == 0
 
 
+def holders() -> list[object]:
+    """Everything in this process that holds keys."""
+    gc.collect()
+    kinds = (Identity, StoredIdentity, StoreKeys, Cells, SqliteStore, Engine)
+    return [o for o in gc.get_objects() if isinstance(o, kinds)]
+
+
 async def refused(client: Client, command: str, **keys: Any) -> str:
     with pytest.raises(Refused) as fault:
         await client.call(command, **keys)
     return fault.value.code
 
 
-async def test_a_passphrase_is_set_changed_and_removed_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:
+async def test_a_passphrase_is_set_changed_and_removed_and_a_wrong_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
     async with inside(tmp_path) as client:
         assert await refused(client, "vault_lock") == "not_sealed"
         first = {"passphrase": SECRET, "nonce": "once"}
@@ -97,15 +105,18 @@ async def test_a_passphrase_is_set_changed_and_removed_and_a_wrong_one_changes_n
     assert OTHER not in log
 
 
-async def test_a_locked_node_has_no_keys_answers_four_commands_and_goes_on_when_opened(tmp_path: Path) -> None:
+async def test_a_locked_node_has_no_keys_answers_four_commands_and_goes_on_when_opened(
+    tmp_path: Path,
+) -> None:
+    earlier = holders()
+    others = {id(o) for o in earlier}
     async with inside(tmp_path) as client:
         await client.call("vault_passphrase", passphrase=SECRET)
+        assert any(id(o) not in others for o in holders())
         room = (await client.call("room_create", name="tea"))["room"]
         before, hello = runtime(tmp_path), client.hello
         assert await client.call("vault_lock") == {"locked": True}
-        gc.collect()
-        kinds = (Identity, StoredIdentity, StoreKeys, Cells, SqliteStore, Engine)
-        assert [type(o).__name__ for o in gc.get_objects() if isinstance(o, kinds)] == []
+        assert [type(o).__name__ for o in holders() if id(o) not in others] == []
         while runtime(tmp_path)["mesh"] is not None:
             await asyncio.sleep(0.01)
         for command in ("room_list", "vault_lock", "vault_passphrase", "login_link_create", "profile_get"):
@@ -200,7 +211,7 @@ async def test_a_sealed_home_without_a_passphrase_starts_locked_also_after_a_kil
         (tmp_path / "phrase").write_text(SECRET + "\n")
         await ann.start()
         assert runtime(ann.home)["mesh"] is not None
-        assert os.stat(ann.home / "identity.key").st_mode & 0o077 == 0
+        assert (ann.home / "identity.key").stat().st_mode & 0o077 == 0
     finally:
         if ann.process is not None:
             await ann.kill()
