@@ -191,8 +191,8 @@ async def test_a_sealed_home_without_a_passphrase_starts_locked_also_after_a_kil
             await owner.call("vault_passphrase", passphrase=SECRET)
             made = (await owner.call("room_create", name="tea"))["room"]
             token = (await owner.call("token_create", name="bot", scope="chat"))["token"]
+        await ann.kill()
         for _ in range(2):
-            await ann.kill()
             await ann.start()
             assert runtime(ann.home)["mesh"] is None
             async with ann.frontend({}) as owner:
@@ -200,6 +200,9 @@ async def test_a_sealed_home_without_a_passphrase_starts_locked_also_after_a_kil
                 assert (hello["connectivity"], hello["username"]) == ("locked", "")
                 await owner.send({"event": "room_list", "req": "early"})
                 assert (await owner.event("error"))["code"] == "locked"
+            assert await ann.stop() == 0
+            assert not (ann.home / "runtime.json").exists()
+        await ann.start()
         async with ann.frontend({}) as owner:
             await owner.call("vault_unlock", passphrase=SECRET)
             assert (await owner.call("room_list"))["rooms"][0]["room"] == made
