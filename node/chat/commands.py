@@ -32,7 +32,7 @@ Text: TypeAlias = Annotated[str, Meta(max_length=MAX_MESSAGE_BYTES)]
 Link: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_LINK_CHARS)]
 Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Secret: TypeAlias = Annotated[str, Meta(max_length=128)]
-Passphrase: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Passphrase: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 """One line, so that a prompt, a file and standard input can all give it."""
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_HISTORY)]
 Req: TypeAlias = Annotated[str, Meta(max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
