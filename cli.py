@@ -24,6 +24,9 @@ COMMANDS = {
     "peer": f"{_HERE}.owner:peer",
     "token": f"{_HERE}.owner:token",
     "bridge": f"{_HERE}.owner:bridge",
+    "passphrase": f"{_HERE}.vault:passphrase",
+    "lock": f"{_HERE}.vault:lock",
+    "unlock": f"{_HERE}.vault:unlock",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }

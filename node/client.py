@@ -179,7 +179,11 @@ class Client:
         except Refused:
             await self._ws.close() if self._ws is not None else None
             raise
-        if self.position is None:
+        self._anchor()
+
+    def _anchor(self) -> None:
+        """Start where the hello says; a locked node does not know, and says hello again when it is opened."""
+        if self.position is None and self.hello["log_epoch"]:
             self.position = {"epoch": self.hello["log_epoch"], "seq": self.hello["seq"]}
 
     async def _read(self, ws: ClientConnection) -> None:
@@ -212,6 +216,9 @@ class Client:
 
     def _note(self, event: Event) -> None:
         seq = event.get("seq")
+        if event.get("event") == "hello" and self.hello:
+            self.hello = event
+            self._anchor()
         if event.get("event") == "error" and event.get("code") == "resync_required":
             self.position = {"epoch": event["log_epoch"], "seq": event["seq"]}
         elif event.get("event") != "hello" and isinstance(seq, int) and self.position is not None:

@@ -1,14 +1,14 @@
-"""The composition root: opens a home, builds engine, store, bridge and mesh, and runs until told to stop.
+"""The composition root: takes a home, keeps its bridge up, opens and locks its vault, until told to stop.
 
-Order of a start: lock, identity, store, engine, mesh listener, bridge, `runtime.json`. What is made last is
-taken down first (docs/operations.md, "A start and a stop").
+Order of a start: lock, vault, engine, mesh listener, bridge, `runtime.json`; a vault that nobody opens starts
+locked, with the bridge alone. What is made last is taken down first (docs/operations.md, "Locking").
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import gc
 import hashlib
 import json
 import logging
@@ -19,36 +19,27 @@ import signal
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias, assert_never
 
-from node import addresses
+from node.bridge.ports import CommandReceived, Deliver, SessionStarted
 from node.bridge.server import BridgeServer
-from node.clock import Instant, day_of
+from node.chat import commands, events
 from node.config import Settings
 from node.config import load as load_settings
-from node.crypto.channel import network_id
-from node.crypto.keys import Identity
-from node.crypto.vault import StoreKeys
-from node.engine.effects import Stopping
-from node.engine.engine import Engine, Setup
-from node.engine.node_commands import credentials
-from node.errors import Fatal, NodeError
-from node.loop import EngineLoop
+from node.engine.effects import LockVault, OpenVault, SealVault, VaultOrder, VaultSealed
+from node.engine.locked import Locked
+from node.errors import Fatal, NodeError, Refused, StoreFull
+from node.gate import Gate
 from node.mesh.ports import AddAddress
-from node.mesh.transport import Transport
-from node.store import files, identity
+from node.running import TRIES, Running, clock, port_taken
+from node.store import files
 from node.store.lock import HomeLock
-from node.store.shredding import ShredFile, shred_round
-from node.store.sqlite import SqliteStore
+from node.vault import Vault, refusal
 
 log = logging.getLogger(__name__)
 
-TRIES = 20
-"""Ports tried after a default one that is taken."""
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 108 (Linux) or 104 (BSD)."""
 LOG_BYTES, LOG_FILES = 2 * 1024 * 1024, 4
@@ -56,192 +47,171 @@ STOP_SECONDS = 4.5
 """For frontends and links to take what is queued; the store needs the rest of the five seconds."""
 PRIVATE = 0o077
 """The umask: whatever is made in the home, a rotated log too, is the owner's alone."""
-Ready = Callable[[], Awaitable[None]]
+WORK_SECONDS = 2.0
+"""For an order about the vault that is being done when the node is told to stop."""
+Ready: TypeAlias = Callable[[], Awaitable[None]]
 
 
-def clock() -> Instant:
-    """Read both clocks: CLOCK_BOOTTIME where there is one, so that sleep counts."""
-    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return Instant(time.clock_gettime(boot), time.time_ns() // 1_000_000)
-
-
-def boot_id() -> str:
-    """Return what changes with every boot of this machine; a random value where the system has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return secrets.token_hex(16)
-
-
-def run(settings: Settings, *, on_ready: Ready | None = None, passphrase: bytes | None = None) -> int:
-    """Run a node in the foreground; returns 0 after a clean stop. `passphrase` was typed by the owner.
+def run(
+    settings: Settings, *, on_ready: Ready | None = None, ask: Callable[[], bytes | None] = lambda: None
+) -> int:
+    """Run a node in the foreground; returns 0 after a clean stop. `ask` may ask the owner for the passphrase.
 
     Raises:
         NodeError: If it cannot start, or cannot go on: Fatal has the exit code.
     """
     os.umask(PRIVATE)
-    return asyncio.run(Daemon(settings, passphrase).serve(on_ready))
-
-
-@dataclass
-class Home:
-    """An opened home: its lock, its owner's keys, its store, its admin token."""
-
-    path: Path
-    lock: HomeLock
-    owner: Identity
-    store: SqliteStore
-    token: str = field(repr=False)
+    daemon = Daemon(settings, ask())  # nowhere else: what was typed is dropped when the vault is open
+    return asyncio.run(daemon.serve(on_ready))
 
 
 class Daemon:
-    """One running node."""
+    """One running node: a bridge that stays, and behind it an open node or a locked vault."""
 
     def __init__(self, settings: Settings, passphrase: bytes | None = None) -> None:
         self.settings = settings
+        self.vault = Vault(settings.home)
         self._passphrase = passphrase
-        self._home: Home | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._gate = Gate(clock, self._stopping, self.perform)
+        self._bridge: BridgeServer | None = None
+        self._bridge_at = ("", 0)
+        self._node: Running | None = None
+        self._mesh_port: int | None = None
+        self._work: asyncio.Task[None] | None = None
+
+    @property
+    def bridge(self) -> BridgeServer:
+        """The bridge, which there is from the start to the end."""
+        assert self._bridge is not None
+        return self._bridge
+
+    # -- a start and a stop -----------------------------------------------------------------------
 
     async def serve(self, on_ready: Ready | None) -> int:
         """Start, run until a signal, `node_stop` or a fault, and stop cleanly."""
-        home = await self._open()
-        self._home = home
+        home = self.settings.home
+        lock = await self._take_home()
         try:
-            return await self._run(home, on_ready)
+            start_log(home, self.settings.log_level)
+            self.settings.network_key()
+            token = await asyncio.to_thread(admin_token, home)
+            self._gate.bridge = self._bridge = self._make_bridge(token)
+            await self._start()
+            try:
+                self._heed_signals()
+                return await self._until_stopped(on_ready)
+            finally:
+                await self._take_down()
         finally:
-            await home.store.close()
-            await asyncio.to_thread((home.path / "runtime.json").unlink, missing_ok=True)
-            home.lock.release()
+            if self._node is not None:
+                await self._node.store.close()
+            await asyncio.to_thread((home / "runtime.json").unlink, missing_ok=True)
+            lock.release()
 
-    async def _open(self) -> Home:
+    async def _take_home(self) -> HomeLock:
         path = self.settings.home
         try:
             await asyncio.to_thread(files.prepare_home, path)
-            lock = await asyncio.to_thread(HomeLock.take, path)
+            return await asyncio.to_thread(HomeLock.take, path)
         except OSError as exc:
             raise Fatal(f"{path} cannot be the home: {exc.strerror}", code="home_unusable") from exc
+
+    async def _start(self) -> None:
+        """Open the vault and let the node begin; one that nobody can open now starts locked."""
+        await self.vault.settle()
+        phrase, self._passphrase = self._passphrase or self.settings.passphrase(), None
+        if phrase is None and await self.vault.sealed():
+            await self._listen_bridge()
+            self._gate.lock(await self._locked(()))
+            say("the vault is locked; open it:  gossamer unlock")
+            await asyncio.to_thread(self._write_runtime)
+            return
+        node = await self._opened(phrase)
         try:
-            start_log(path, self.settings.log_level)
-            owner, master = await asyncio.to_thread(self._owner, path)
-            shred = ShredFile(path)
-            keys = StoreKeys(master, await asyncio.to_thread(shred.keys))
-            store = await SqliteStore.open(path / "gossamer.db", keys)
-            await asyncio.to_thread(shred.settle, store.shred_key)
-            token = await asyncio.to_thread(admin_token, path)
-            return Home(path, lock, owner, store, token)
+            self.bridge.perform(node.prepare(await node.listen()))
+            self._gate.open(node.loop, node.store)
+            await self._listen_bridge()
+            self._node = node
         except BaseException:
-            lock.release()
+            await node.discard()
             raise
+        await self._begin(node)
 
-    def _owner(self, path: Path) -> tuple[Identity, bytes]:
-        phrase = self._passphrase or self.settings.passphrase()
-        if not identity.exists(path):
-            fresh = Identity.generate(os.urandom, day_of(clock().wall_ms))
-            stored = identity.create(path, fresh.to_bytes(), passphrase=phrase, entropy=os.urandom)
-        else:
-            stored = identity.open_identity(path, phrase)
-        return Identity.from_bytes(stored.secrets), stored.master
+    async def _opened(self, phrase: bytes | None) -> Running:
+        opened = await self.vault.open(phrase, now_ms=clock().wall_ms)
+        return Running(self.settings, opened, self._stopping)
 
-    async def _run(self, home: Home, on_ready: Ready | None) -> int:
-        secret = self.settings.network_key()
-        loop = EngineLoop(home.store, clock)
-        transport, mesh_at = await self._listen(loop)
-        engine = await self._engine(home, secret, mesh_at)
-        bridge = self._bridge(home, loop, engine)
-        loop.bridge, loop.mesh = bridge, transport
-        loop.shred = partial(shred_round, home.store, ShredFile(home.path))
-        tries = 1 if self.settings.bridge.given else TRIES
-        try:
-            bridge_at = await bridge.start(tries=tries)
-        except OSError as exc:
-            await transport.stop()
-            raise port_taken("bridge", self.settings.bridge, exc) from exc
-        await loop.begin(engine)
-        owner = asyncio.create_task(loop.run(), name="engine")
-        try:
-            self._heed_signals(loop)
-            self._say_ports(bridge_at, mesh_at)
-            await asyncio.to_thread(self._write_runtime, home, bridge_at, mesh_at)
-            return await self._until_stopped(loop, owner, on_ready)
-        finally:
-            loop.submit(Stopping())
-            await self._take_down(loop, owner, bridge, transport)
+    async def _begin(self, node: Running) -> None:
+        await node.begin(self.bridge, self)
+        self._changed.set()
+        self._say_mesh(node)
+        if node.mesh_at is not None:
+            self._mesh_port = node.mesh_at[1]
+        await asyncio.to_thread(self._write_runtime)
 
-    def _bridge(self, home: Home, loop: EngineLoop, engine: Engine) -> BridgeServer:
-        """Make the bridge; it knows child tokens and origins before its first connection."""
-        known = credentials(engine.desk)
+    def _make_bridge(self, token: str) -> BridgeServer:
         return BridgeServer(
-            loop.submit,
-            home.store,
-            admin_token=home.token,
+            self._gate.submit,
+            self._gate,
+            admin_token=token,
             host=self.settings.bridge.host,
             port=self.settings.bridge.port,
-            socket_path=socket_path(home.path),
+            socket_path=socket_path(self.settings.home),
             entropy=os.urandom,
             clock=clock,
-            backlog=loop.backlog,
-            tokens=known.tokens,
-            origins=known.origins,
+            backlog=self._gate.backlog,
+            locked=lambda: self._gate.is_locked,
         )
 
-    async def _listen(self, loop: EngineLoop) -> tuple[Transport, tuple[str, int] | None]:
-        """Open the mesh listener; of a default port that is taken, the next free one."""
-        at = self.settings.listen
-        last = 0 if at is None or at.given else TRIES - 1
-        for step in range(last + 1):
-            where = None if at is None else (at.host, at.port + step if at.port else 0)
-            transport = Transport(loop.submit, listen=where, backlog=loop.mesh_backlog)
-            try:
-                return transport, await transport.start()
-            except OSError as exc:
-                if exc.errno != errno.EADDRINUSE or step == last:
-                    raise port_taken("mesh", at, exc) from exc
-        raise AssertionError("the loop returns or raises")
+    async def _listen_bridge(self) -> None:
+        wanted = self.settings.bridge
+        try:
+            self._bridge_at = await self.bridge.start(tries=1 if wanted.given else TRIES)
+        except OSError as exc:
+            raise port_taken("bridge", wanted, exc) from exc
+        if wanted.port not in {0, self._bridge_at[1]}:
+            say(f"port {wanted.port} is taken: the bridge listens on {self._bridge_at[1]}")
 
-    async def _engine(self, home: Home, secret: bytes | None, mesh_at: tuple[str, int] | None) -> Engine:
-        told = () if mesh_at is None else addresses.reachable(*mesh_at)
-        name = self.settings.name or f"user-{home.owner.account.hex()[:4]}"
-        setup = Setup(
-            identity=home.owner,
-            boot_id=boot_id(),
-            boot_nonce=os.urandom(8),
-            entropy=os.urandom,
-            name=name,
-            network_id=network_id(secret),
-            psk=secret,
-            roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
-            addresses=told,
-            peers=self.settings.peers,
-        )
-        return Engine(setup, await home.store.load(), clock())
-
-    def _heed_signals(self, loop: EngineLoop) -> None:
-        """Stop cleanly, or read the configuration again: from before anybody learns that we run."""
+    def _heed_signals(self) -> None:
+        """Stop cleanly, or read the configuration again."""
         running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
-                running.add_signal_handler(number, loop.stopping.set)
+                running.add_signal_handler(number, self._stopping.set)
         with contextlib.suppress(NotImplementedError, AttributeError):
-            running.add_signal_handler(signal.SIGHUP, self._reload, loop)
+            running.add_signal_handler(signal.SIGHUP, self._reload)
 
-    async def _until_stopped(
-        self, loop: EngineLoop, owner: asyncio.Task[None], on_ready: Ready | None
-    ) -> int:
-        stop = asyncio.create_task(loop.stopping.wait(), name="stop")
+    async def _until_stopped(self, on_ready: Ready | None) -> int:
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
         greeting = asyncio.create_task(greeted(on_ready), name="greeting")
         try:
-            await asyncio.wait({stop, owner}, return_when=asyncio.FIRST_COMPLETED)
-            if owner.done():
-                log.critical("the node cannot go on", exc_info=owner.exception())
-                owner.result()
+            while not stop.done():
+                self._changed.clear()
+                changed = asyncio.create_task(self._changed.wait())
+                owner = None if self._node is None else self._node.task
+                work = self._work
+                waited = {task for task in (stop, changed, owner, work) if task is not None}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                self._judge(owner, work)
             return 0
         finally:
             for task in (stop, greeting):
                 task.cancel()
             await asyncio.gather(stop, greeting, return_exceptions=True)
 
-    def _reload(self, loop: EngineLoop) -> None:
+    def _judge(self, owner: asyncio.Task[None] | None, work: asyncio.Task[None] | None) -> None:
+        """Raise what ended the engine, or an order about the vault, and makes going on unsafe."""
+        if work is not None and work.done() and self._work is work:
+            self._work = None
+            work.result()
+        if owner is not None and owner.done() and self._node is not None and self._node.task is owner:
+            log.critical("the node cannot go on", exc_info=owner.exception())
+            owner.result()
+
+    def _reload(self) -> None:
         """SIGHUP: read the configuration again; peers and log level take effect at once."""
         try:
             fresh = load_settings(self.settings.home)
@@ -249,50 +219,137 @@ class Daemon:
             log.error("the configuration was not read again: %s", fault)
             return
         logging.getLogger("node").setLevel(fresh.log_level.upper())
-        for address in fresh.peers:
-            loop.submit(AddAddress(address, "configured"))
+        if self._node is not None:
+            for address in fresh.peers:
+                self._node.loop.submit(AddAddress(address, "configured"))
         log.info("configuration read again")
 
-    async def _take_down(
-        self, loop: EngineLoop, owner: asyncio.Task[None], bridge: BridgeServer, transport: Transport
-    ) -> None:
+    async def _take_down(self) -> None:
+        if self._work is not None:
+            await asyncio.wait({self._work}, timeout=WORK_SECONDS)
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        node = self._node
+        owner = None if node is None else node.task
+        if node is None or owner is None:
+            await self._stop_shells()
+            return
         healthy = not owner.done()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                if healthy:
-                    await asyncio.sleep(0.05)
-                await asyncio.gather(bridge.stop(), transport.stop())
+        await self._stop_shells(node)
         owner.cancel()
         await asyncio.gather(owner, return_exceptions=True)
         if healthy:
-            await loop.settle()
+            await node.loop.settle()
 
-    def _say_ports(self, bridge_at: tuple[str, int], mesh_at: tuple[str, int] | None) -> None:
-        wanted = self.settings.bridge.port
-        if wanted not in {0, bridge_at[1]}:
-            say(f"port {wanted} is taken: the bridge listens on {bridge_at[1]}")
-        listen = self.settings.listen
-        if listen is not None and mesh_at is not None and listen.port not in {0, mesh_at[1]}:
-            say(f"port {listen.port} is taken: the mesh listens on {mesh_at[1]}")
-        if listen is not None and mesh_at is not None and listen.host == "::" and mesh_at[0] == "0.0.0.0":  # noqa: S104
+    async def _stop_shells(self, node: Running | None = None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                mesh = [] if node is None else [node.stop_mesh()]
+                await asyncio.gather(self.bridge.stop(), *mesh)
+
+    # -- the vault --------------------------------------------------------------------------------
+
+    def perform(self, order: VaultOrder) -> None:
+        """Do what the owner asked about the vault; one order at a time, another is refused `busy`."""
+        session = order.received.session if isinstance(order, SealVault) else order.session
+        req = order.received.command.req if isinstance(order, SealVault) else order.req
+        if self._work is not None and not self._work.done():
+            text = "another command about the vault is being done; ask again"
+            self._refuse(session, req, Refused("busy", text, retryable=True))
+            return
+        self._work = asyncio.create_task(self._do(order, session, req), name="vault")
+        self._changed.set()
+
+    async def _do(self, order: VaultOrder, session: int, req: str | int | None) -> None:
+        try:
+            match order:
+                case SealVault(received):
+                    await self._seal(received)
+                case LockVault():
+                    await self._lock()
+                    self._answer(session, req, {"locked": True})
+                case OpenVault(passphrase=phrase):
+                    await self._unlock(phrase)
+                    self._answer(session, req, {"locked": False})
+                case _:
+                    assert_never(order)
+        except Refused as fault:
+            self._refuse(session, req, fault)
+
+    async def _seal(self, received: CommandReceived) -> None:
+        asked = received.command
+        assert isinstance(asked, commands.VaultPassphrase)
+        sealed = await self.vault.change(asked.current, asked.passphrase)
+        if self._node is not None:
+            self._node.loop.submit(VaultSealed(received, sealed))
+
+    async def _lock(self) -> None:
+        if not await self.vault.sealed():
+            raise Refused("not_sealed", "no passphrase seals this home: gossamer passphrase set")
+        node, self._node = self._node, None
+        assert node is not None
+        self._gate.hold()
+        try:
+            sessions = await node.wind_down()
+        except BaseException:
+            self._node = node  # it goes down with the process
+            raise
+        del node
+        self._gate.lock(await self._locked(sessions))
+        gc.collect()  # what refers to itself, and so to keys, goes now
+        await asyncio.to_thread(self._write_runtime)
+        log.info("the vault is locked")
+
+    async def _locked(self, sessions: tuple[SessionStarted, ...]) -> Locked:
+        path = self.settings.home / "gossamer.db"
+        size = await asyncio.to_thread(lambda: path.stat().st_size if path.exists() else 0)
+        return Locked(clock(), sessions=sessions, db_bytes=size)
+
+    async def _unlock(self, phrase: str) -> None:
+        try:
+            node = await self._opened(phrase.encode())
+        except (Fatal, StoreFull) as fault:
+            raise refusal(fault, "passphrase") from fault
+        try:
+            loaded = await node.listen(self._mesh_port)
+            self.bridge.perform(node.prepare(loaded, self._gate.kept))
+        except (Fatal, StoreFull) as fault:
+            await node.discard()
+            raise refusal(fault, "passphrase") from fault
+        except BaseException:
+            await node.discard()
+            raise
+        self._node = node
+        self._gate.open(node.loop, node.store)
+        await self._begin(node)
+        log.info("the vault is open")
+
+    def _answer(self, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
+        self.bridge.perform(Deliver(session, events.Ok(req=req, fields=fields)))
+
+    def _refuse(self, session: int, req: str | int | None, fault: Refused) -> None:
+        self.bridge.perform(Deliver(session, events.error_of(fault, req)))
+
+    # -- what the owner and other programs are told -----------------------------------------------
+
+    def _say_mesh(self, node: Running) -> None:
+        listen, at = self.settings.listen, node.mesh_at
+        if listen is not None and at is not None and listen.port not in {0, at[1]}:
+            say(f"port {listen.port} is taken: the mesh listens on {at[1]}")
+        if listen is not None and at is not None and listen.host == "::" and at[0] == "0.0.0.0":  # noqa: S104
             say("no IPv6 here: the mesh listens on 0.0.0.0")
 
-    def _write_runtime(self, home: Home, bridge_at: tuple[str, int], mesh_at: tuple[str, int] | None) -> None:
-        at = socket_path(home.path)
+    def _write_runtime(self) -> None:
+        at, node = socket_path(self.settings.home), self._node
+        mesh = None if node is None else node.mesh_at
         runtime = {
             "pid": os.getpid(),
-            "bridge": {"host": bridge_at[0], "port": bridge_at[1]},
-            "mesh": None if mesh_at is None else {"host": mesh_at[0], "port": mesh_at[1]},
+            "bridge": {"host": self._bridge_at[0], "port": self._bridge_at[1]},
+            "mesh": None if mesh is None else {"host": mesh[0], "port": mesh[1]},
             "socket": None if at is None else str(at),
-            "log_epoch": home.store.log_epoch,
+            "log_epoch": "" if node is None else node.store.log_epoch,
         }
-        files.replace(home.path / "runtime.json", json.dumps(runtime).encode())
-
-
-def port_taken(what: str, asked: object, fault: OSError) -> Fatal:
-    """Return the Fatal for a listener that cannot be had; exit code 7."""
-    reason = fault.strerror or str(fault)
-    return Fatal(f"the {what} cannot listen on {asked}: {reason}", code="port_taken", exit_code=7)
+        files.replace(self.settings.home / "runtime.json", json.dumps(runtime).encode())
 
 
 async def greeted(on_ready: Ready | None) -> None:

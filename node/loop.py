@@ -35,9 +35,11 @@ from node.engine.effects import (
     FindMessages,
     Hold,
     Input,
+    LockVault,
     MessagesFound,
     Persist,
     ReadChannel,
+    SealVault,
     ShredSoon,
     StopNode,
     Woke,
@@ -78,14 +80,18 @@ MeshOut: TypeAlias = SendBytes | CloseLink | Dial
 
 
 class EngineLoop:
-    """Runs one engine over one store, between the bridge's and the mesh's shells."""
+    """Runs one engine over one store, between the shells of bridge and mesh; `vault` takes its orders."""
 
-    def __init__(self, store: SqliteStore, clock: Callable[[], Instant]) -> None:
+    def __init__(
+        self, store: SqliteStore, clock: Callable[[], Instant], stopping: asyncio.Event | None = None
+    ) -> None:
         self.store, self._clock = store, clock
         self._engine: Engine | None = None
         self.bridge: Outlet | None = None
         self.mesh: Outlet | None = None
-        self.stopping = asyncio.Event()
+        self.vault: Outlet | None = None
+        self.stopping = stopping or asyncio.Event()
+        self._finishing = False
         self._frontends: deque[Input] = deque()
         self._others: deque[Input] = deque()
         self._wake = asyncio.Event()
@@ -122,8 +128,8 @@ class EngineLoop:
         await self._carry_out(self.engine.start(self._clock()))
 
     async def run(self) -> None:
-        """Own the engine until cancelled; raises what makes going on unsafe."""
-        while True:
+        """Own the engine until cancelled or told to finish; raises what makes going on unsafe."""
+        while not self._finishing:
             await self._sleep()
             if self._fault is not None:
                 raise self._fault
@@ -141,17 +147,28 @@ class EngineLoop:
                 raise self._full(full, batch) from full
             await self._keep_house(now)
 
-    async def settle(self) -> None:
-        """Write what waits and finish reads: the last act before the store closes."""
-        while self._frontends or self._others:
-            batch, now = self._drain(), self._clock()
-            await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
+    def finish(self) -> None:
+        """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
+        self._finishing = True
+        self._wake.set()
+
+    async def settle(self, patience: float = 0.0) -> None:
+        """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
+        await self._empty()
+        if self._reads and patience:
+            await asyncio.wait(self._reads, timeout=patience)
+            await self._empty()
         await self._write_held()
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    async def _empty(self) -> None:
+        while self._frontends or self._others:
+            batch, now = self._drain(), self._clock()
+            await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
     def _full(self, full: StoreFull, batch: list[Input]) -> Fatal:
         """Tell every frontend that nothing of this batch was done.
@@ -219,6 +236,9 @@ class EngineLoop:
                 self._next_shred = min(self._next_shred, self._clock().mono + SHRED_PAUSE)
             case StopNode():
                 self.stopping.set()
+            case LockVault() | SealVault():
+                assert self.vault is not None
+                self.vault.perform(effect)
             case ReadHeld() | ReadChannel() | FindMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)

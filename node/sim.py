@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
 from node.bridge.ports import (
+    BridgeInput,
     CommandReceived,
     Deliver,
     Scope,
@@ -31,12 +32,17 @@ from node.engine.effects import (
     FindMessages,
     Hold,
     Input,
+    LockVault,
     MessagesFound,
+    OpenVault,
     Persist,
     ReadChannel,
+    SealVault,
+    VaultSealed,
     Woke,
 )
 from node.engine.engine import Engine, Setup
+from node.engine.locked import Locked
 from node.mesh.ports import (
     ByIds,
     CloseLink,
@@ -101,6 +107,7 @@ class SimNode:
         self.world, self.name, self.setup = world, name, setup
         self.store = MemoryStore()
         self.engine: Engine | None = None
+        self.locked: Locked | None = None
         self.sessions: dict[int, SimSession] = {}
         self.skew_s = 0.0
         self.effects_left: int | None = None
@@ -124,15 +131,27 @@ class SimNode:
 
     def start(self) -> None:
         """Start, or start again from what was committed."""
-        self._woken_for = None
-        self.engine = Engine(self.setup, self.store.load(), self.now())
+        locked, self.locked, self._woken_for = self.locked, None, None
+        setup = self.setup if locked is None else replace(self.setup, sessions=locked.kept)
+        self.engine = Engine(setup, self.store.load(), self.now())
         self.perform(self.engine.start(self.now()))
+        for event in () if locked is None else locked.waiting:
+            self.feed(event)
 
     def crash(self) -> None:
         """Stop between two effects, as `kill -9` would; nothing that was not committed survives."""
-        self.engine = None
+        self.engine = self.locked = None
         self.sessions.clear()
         self.world.cut(self.name)
+
+    def lock(self) -> None:
+        """Close the vault, as `vault_lock` does; `start`, or `vault_unlock` with any passphrase, opens it."""
+        assert self.engine is not None
+        self.locked = Locked(self.now(), sessions=self.engine.state.sessions.values())
+        self.engine = None
+        self.world.cut(self.name)
+        for effect in self.locked.start():
+            self._one(effect)
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""
@@ -171,6 +190,9 @@ class SimNode:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
             self.perform(self.engine.handle(event, now=self.now()))
+        elif self.locked is not None and isinstance(event, BridgeInput):
+            for effect in self.locked.handle(event, now=self.now()):
+                self._one(effect)
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry effects out in order, Persist first; stop where a crash was ordered."""
@@ -186,7 +208,7 @@ class SimNode:
                 return
         self._set_alarm()
 
-    def _one(self, effect: Effect) -> None:
+    def _one(self, effect: Effect | OpenVault) -> None:
         match effect:
             case Persist(writes):
                 self.store.commit(writes)
@@ -211,6 +233,8 @@ class SimNode:
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
+            case LockVault() | SealVault() | OpenVault():
+                self._vault(effect)
             case StartReplay():
                 self._replay(effect)
             case AnswerStatus(session, req, fields):
@@ -219,6 +243,20 @@ class SimNode:
                     self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
             case _:
                 pass
+
+    def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
+        """Do what a daemon does; there is no file here, so every passphrase is right."""
+        if isinstance(order, SealVault):
+            asked = order.received.command
+            assert isinstance(asked, commands.VaultPassphrase)
+            self.feed(VaultSealed(order.received, asked.passphrase is not None))
+            return
+        if isinstance(order, LockVault):
+            self.lock()
+        else:
+            self.start()
+        done = events.Ok(req=order.req, fields={"locked": isinstance(order, LockVault)})
+        self._one(Deliver(order.session, done))
 
     def _read_held(self, ticket: int, spec: Any) -> None:
         if isinstance(spec, ByIds):

@@ -31,9 +31,12 @@ FLOORS = {
     "node.web": 8,
     "node.loop": 8,
     "node.addresses": 8,
-    "node.daemon": 9,
-    "node.commandline": 10,
-    "cli": 11,
+    "node.vault": 8,
+    "node.running": 9,
+    "node.gate": 9,
+    "node.daemon": 10,
+    "node.commandline": 11,
+    "cli": 12,
 }
 """The floor of each part; `node` itself (its version) is the ground that anyone may stand on."""
 
@@ -53,6 +56,9 @@ SHELLS = (
     "node.client",
     "node.loop",
     "node.addresses",
+    "node.vault",
+    "node.running",
+    "node.gate",
     "node.daemon",
     "node.commandline.",
     "cli",

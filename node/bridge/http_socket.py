@@ -77,6 +77,7 @@ class Surroundings:
     backlog: Callable[[], int]
     lookup: Callable[[str, int], Grant | None]
     login_link: Callable[[str | None], tuple[str, int]]
+    locked: Callable[[], bool] = lambda: False
     last: tuple[events.Event, dict[bool, bytes]] | None = field(default=None, repr=False)
 
     def encode(self, dialect: Dialect, event: events.Event) -> bytes:
@@ -243,9 +244,10 @@ class Connection:
     def _submit(self, event: BridgeInput) -> None:
         if isinstance(event, SessionStarted):
             self._started = True
-        if isinstance(event, CommandReceived) and isinstance(event.command, commands.LoginLinkCreate):
-            url, expires = self.around.login_link(event.command.nonce)
-            self.deliver(events.Ok(req=event.command.req, fields={"url": url, "expires_at": expires}))
+        asked = event.command if isinstance(event, CommandReceived) else None
+        if isinstance(asked, commands.LoginLinkCreate) and not self.around.locked():
+            url, expires = self.around.login_link(asked.nonce)
+            self.deliver(events.Ok(req=asked.req, fields={"url": url, "expires_at": expires}))
             return
         self.around.submit(event)
 

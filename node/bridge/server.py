@@ -70,6 +70,7 @@ class BridgeServer:
         entropy: Entropy,
         clock: Callable[[], Instant],
         backlog: Callable[[], int] = lambda: 0,
+        locked: Callable[[], bool] = lambda: False,
         tokens: tuple[TokenRecord, ...] = (),
         origins: tuple[str, ...] = (),
         extra_hosts: tuple[str, ...] = (),
@@ -83,7 +84,7 @@ class BridgeServer:
         self._credentials = Credentials(hash_token(admin_token), tokens)
         self._origins = frozenset(origins)
         self._policy = self._make_policy(frozenset())
-        self._around = Surroundings(submit, reader, clock, backlog, self._lookup, self._login_link)
+        self._around = Surroundings(submit, reader, clock, backlog, self._lookup, self._login_link, locked)
         self._connections: dict[int, Connection] = {}
         self._empty = asyncio.Event()
         self._empty.set()

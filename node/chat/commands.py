@@ -33,6 +33,8 @@ Text: TypeAlias = Annotated[str, Meta(max_length=MAX_MESSAGE_BYTES)]
 Link: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_LINK_CHARS)]
 Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Secret: TypeAlias = Annotated[str, Meta(max_length=128)]
+Passphrase: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+"""One line, so that a prompt, a file and standard input can all give it."""
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_HISTORY)]
 Req: TypeAlias = Annotated[str, Meta(max_length=128)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Nonce: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -353,6 +355,31 @@ class LoginLinkCreate(_Base, frozen=True, kw_only=True):
     """Make a link that logs one browser in, once, within five minutes."""
 
 
+class VaultPassphrase(_Base, frozen=True, kw_only=True):
+    """Seal the identity under `passphrase`, or under none; `current` is needed where one is in force."""
+
+    passphrase: Passphrase | None = None
+    current: Passphrase | None = None
+
+    def __repr__(self) -> str:
+        """Show neither."""
+        return "VaultPassphrase()"
+
+
+class VaultLock(_Base, frozen=True, kw_only=True):
+    """Close the vault: keys, store and mesh go, the bridge stays."""
+
+
+class VaultUnlock(_Base, frozen=True, kw_only=True):
+    """Open the vault again."""
+
+    passphrase: Passphrase
+
+    def __repr__(self) -> str:
+        """Show everything but the passphrase."""
+        return "VaultUnlock()"
+
+
 Command: TypeAlias = (
     Hello
     | Ack
@@ -396,6 +423,9 @@ Command: TypeAlias = (
     | OriginAllow
     | OriginRemove
     | LoginLinkCreate
+    | VaultPassphrase
+    | VaultLock
+    | VaultUnlock
 )
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}

@@ -254,9 +254,9 @@ class PeerDown(_Base, frozen=True, kw_only=True):
 
 
 class Connectivity(_Base, frozen=True, kw_only=True):
-    """How this node stands in the mesh."""
+    """How this node stands in the mesh; `locked`: it does not, until the vault is opened."""
 
-    state: Literal["alone", "connecting", "meshed", "synced"]
+    state: Literal["alone", "connecting", "meshed", "synced", "locked"]
 
 
 Event: TypeAlias = (

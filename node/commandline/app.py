@@ -34,6 +34,8 @@ _EXIT: Final[Mapping[str, int]] = {
     "forbidden": NOT_ALLOWED,
     "unauthorized": NOT_ALLOWED,
     "scope": NOT_ALLOWED,
+    "locked": NOT_ALLOWED,
+    "wrong_passphrase": NOT_ALLOWED,
     "not_a_contact": NOT_ALLOWED,
     "not_a_member": NOT_ALLOWED,
     "blocked": NOT_ALLOWED,

@@ -20,6 +20,10 @@ from node.commandline.runtime import pid_of
 from node.errors import Refused
 
 _TEXT = (str, str | None)
+_SECRETS = frozenset(
+    (("vault_unlock", "passphrase"), ("vault_passphrase", "passphrase"), ("vault_passphrase", "current"))
+)
+"""Keys that are never an argument: other users of the machine see those."""
 STOP_WAIT_S = 10.0  # a clean stop flushes its queues for at most 5 s
 
 
@@ -113,6 +117,8 @@ def read_pairs(command: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for pair in pairs:
         key, found, value = pair.partition("=")
+        if found and (command, key.rstrip(":")) in _SECRETS:
+            raise Refused("invalid", f"`{key.rstrip(':')}` is a secret: give it on standard input, with `-`")
         if pair == "-":
             keys |= _object(sys.stdin.read(), "standard input")
         elif not found or not key.strip(":"):

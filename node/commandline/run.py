@@ -45,8 +45,11 @@ def run(**flags: object) -> int:
     if first and flags["name"] is None:
         flags["name"] = _ask_name(app)
     settings = load(app.home_dir, flags)
-    phrase = _ask_passphrase(settings)
-    return daemon.run(settings, on_ready=lambda: greet(app, settings, first=first), passphrase=phrase)
+    return daemon.run(
+        settings,
+        on_ready=lambda: greet(app, settings, first=first),
+        ask=lambda: _ask_passphrase(settings),
+    )
 
 
 def _ask_name(app: App) -> str | None:
@@ -78,6 +81,9 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
     if app.quiet and not settings.open:
         return
     async with connected(app, subscribe={"events": []}) as node:
+        if node.client.hello["connectivity"] == "locked":
+            app.say(f"Your node runs, but its vault is locked. Open it:  {app.program} unlock")
+            return
         link = str((await node.call("profile_get"))["link"])
         page = await node.call("login_link_create") if settings.open else None
         name = node.username

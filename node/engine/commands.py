@@ -21,6 +21,7 @@ from node.engine import (
     room_commands,
     ruling_commands,
     trust_commands,
+    vault_commands,
 )
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.state import Nonce
@@ -74,6 +75,9 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,
     c.Ack: node_commands.ack,
+    c.VaultPassphrase: vault_commands.vault_passphrase,
+    c.VaultLock: vault_commands.vault_lock,
+    c.VaultUnlock: vault_commands.vault_unlock,
 }
 """Every command that reaches the engine; `hello` starts a session, `login_link_create` is the server's."""
 
@@ -93,9 +97,14 @@ def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     if answer is LATER:
         return
     assert isinstance(answer, dict)
-    if command.nonce:
-        _remember(desk, turn, key, answer)
-    desk.ok(turn, session, command.req, answer)
+    finish(desk, turn, received, answer)
+
+
+def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, Any]) -> None:
+    """Answer a command that is done, and remember the answer for its nonce."""
+    if received.command.nonce:
+        _remember(desk, turn, _key(desk, received), answer)
+    desk.ok(turn, received.session, received.command.req, answer)
 
 
 def _key(desk: Desk, received: CommandReceived) -> str:

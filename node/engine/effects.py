@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from node.bridge.ports import BridgeEffect, BridgeInput
+from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
 from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
 from node.store.records import PutEnvelope, Write
@@ -67,6 +67,41 @@ class StopNode:
 
 
 @dataclass(frozen=True, slots=True)
+class LockVault:
+    """The owner asked to close the vault; the shell answers and takes this engine down."""
+
+    session: int
+    req: str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealVault:
+    """The owner asked for another passphrase, or none: a `vault_passphrase` for the shell to do."""
+
+    received: CommandReceived
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVault:
+    """The owner asked to open the vault, with this passphrase."""
+
+    session: int
+    req: str | int | None
+    passphrase: str = field(repr=False)
+
+
+VaultOrder: TypeAlias = LockVault | SealVault | OpenVault
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSealed:
+    """What `vault_passphrase` asked for is on disk: `sealed` under a passphrase, or not."""
+
+    received: CommandReceived
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelRead:
     """A page of the held envelopes of a channel, oldest first, as ReadChannel asked; `done`: the last."""
 
@@ -94,7 +129,7 @@ class Stopping:
     """The node is about to stop: say so to those who watch for our beats."""
 
 
-Input: TypeAlias = MeshInput | BridgeInput | ChannelRead | MessagesFound | Woke | Stopping
+Input: TypeAlias = MeshInput | BridgeInput | ChannelRead | MessagesFound | VaultSealed | Woke | Stopping
 Effect: TypeAlias = (
     Persist
     | Hold
@@ -102,6 +137,8 @@ Effect: TypeAlias = (
     | FindMessages
     | AnswerStatus
     | StopNode
+    | LockVault
+    | SealVault
     | ShredSoon
     | SendBytes
     | CloseLink

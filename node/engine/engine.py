@@ -36,6 +36,7 @@ from node.engine.effects import (
     Persist,
     ShredSoon,
     Stopping,
+    VaultSealed,
     Woke,
 )
 from node.engine.inbox import BEAT, Inbox
@@ -87,6 +88,8 @@ class Setup:
     roles: frozenset[str] = frozenset({"hold"})
     addresses: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    sessions: tuple[SessionStarted, ...] = ()
+    """Frontends that stayed attached while the vault was locked."""
 
 
 class Engine:
@@ -100,6 +103,7 @@ class Engine:
         if me is None:
             me = Me.create(setup.identity, names.clean(setup.name) or "user", setup.name, now, setup.entropy)
         self.state = State(setup.identity, me, loaded, setup.boot_id)
+        self.state.sessions.update({kept.session: kept for kept in setup.sessions})
         self.mesh = Mesh(
             node_seed=setup.identity.node_seed,
             network_id=setup.network_id,
@@ -156,6 +160,7 @@ class Engine:
         if self._fresh:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
+        sessions.kept(self.desk, turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         self.desk.after.append(node_commands.credentials(self.desk))
@@ -187,6 +192,8 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
+            case VaultSealed():
+                commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self._chores(turn)

@@ -35,6 +35,16 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
             desk.inviting.resumed(turn, session.session, invite)
 
 
+def kept(desk: Desk, turn: Turn) -> None:
+    """The vault was opened: frontends that had stayed go on where they were, and are told so."""
+    stayed = desk.state.sessions
+    if stayed:
+        turn.tell(events.Connectivity(state=desk.mesh.connectivity))
+    for session in [number for number, started in stayed.items() if started.can_answer]:
+        for invite in desk.state.invites.open_incoming():
+            desk.inviting.resumed(turn, session, invite)
+
+
 def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
     """Answer a hello; True if the log is replayed from where the frontend, or its consumer, stopped."""
     state = desk.state

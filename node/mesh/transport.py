@@ -97,6 +97,7 @@ class Transport:
         self._lines: dict[int, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
+        self._stopped = False
 
     async def start(self) -> tuple[str, int] | None:
         """Listen, if told to; return the bound (host, port). Raises OSError if it cannot."""
@@ -120,7 +121,8 @@ class Transport:
         return host, port
 
     async def stop(self) -> None:
-        """Close everything; what is not gone after 2 s is dropped."""
+        """Close everything, dial no more; what is not gone after 2 s is dropped."""
+        self._stopped = True
         if self._server is not None:
             self._server.close()
         for line in self._lines.values():
@@ -149,7 +151,8 @@ class Transport:
                     line.close_reason = reason
                     line.wake.set()
             case Dial(address):
-                self._spawn(self._dial(address))
+                if not self._stopped:
+                    self._spawn(self._dial(address))
             case _:
                 assert_never(effect)
 

@@ -63,6 +63,15 @@ def adopt(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def discard_staged(path: Path) -> None:
+    """Overwrite and remove what is staged for `path`, if anything is."""
+    waiting = staged(path)
+    if waiting.exists():
+        write_synced(waiting, bytes(waiting.stat().st_size))
+        waiting.unlink()
+        sync_folder(path.parent)
+
+
 def replace(path: Path, data: bytes) -> None:
     """Replace the content of a private file; a crash leaves the old or the new, which `read` tells apart."""
     write_synced(staged(path), data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from node.crypto import vault
 from node.crypto.primitives import KEY_BYTES, Entropy
 from node.crypto.vault import MODERATE, Cost
-from node.errors import CryptoFault, DecodeError, Fatal
+from node.errors import CryptoFault, DecodeError, Fatal, StoreFull
 from node.store import files
 from node.wire import codec
 
@@ -89,6 +89,33 @@ def open_identity(home: Path, passphrase: bytes | None) -> StoredIdentity:
     except DecodeError as exc:
         raise _damaged(home) from exc
     return StoredIdentity(master, secrets)
+
+
+def change(
+    home: Path,
+    current: bytes | None,
+    passphrase: bytes | None,
+    *,
+    entropy: Entropy,
+    cost: Cost = MODERATE,
+) -> None:
+    """Seal the identity under another passphrase, or none; a crash leaves the old file or the new.
+
+    Raises:
+        Fatal: As `open_identity` with `current`; nothing has changed.
+        StoreFull: If the disk did not take it.
+    """
+    identity = open_identity(home, current)
+    try:
+        write(home, identity, passphrase=passphrase, entropy=entropy, cost=cost)
+    except OSError as exc:
+        raise StoreFull(f"identity.key could not be written: {exc}") from exc
+
+
+def settle(home: Path) -> None:
+    """Finish a change that a crash cut off: no second copy, under another passphrase or none, is left."""
+    if _read(home) is not None and _parse(home):
+        files.discard_staged(home / FILE_NAME)
 
 
 def _unwrap(body: bytes, passphrase: bytes | None) -> bytes:

@@ -51,7 +51,8 @@ class NodeProcess:
                     raise AssertionError((self.home.parent / f"{self.name}.err").read_text()[-2000:])
                 await asyncio.sleep(0.02)
         self.bridge_port = runtime["bridge"]["port"]
-        self.mesh_port = runtime["mesh"]["port"]
+        if runtime["mesh"] is not None:  # null while the vault is locked
+            self.mesh_port = runtime["mesh"]["port"]
 
     def _runtime(self) -> dict[str, Any] | None:
         try:

@@ -115,6 +115,10 @@ async def owner(ann: Checked) -> None:
     await ann.call("origin_remove", origin="file://")
     await ann.call("login_link_create")
     await ann.call("ack", seq=1)
+    await ann.call("vault_passphrase", passphrase="open sesame")
+    await ann.call("vault_lock")
+    await ann.call("node_status")
+    await ann.call("vault_unlock", passphrase="open sesame")
     await ann.call("node_stop")
 
 

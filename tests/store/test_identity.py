@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from node.crypto.vault import Cost
-from node.errors import Fatal
+from node.errors import Fatal, StoreFull
 from node.store import identity
 from node.store.identity import StoredIdentity
 
@@ -100,3 +104,87 @@ def test_home_and_file_are_private_under_any_umask(tmp_path: Path, mask: int) ->
 def test_secrets_are_not_shown() -> None:
     assert "seeds" not in repr(ME)
     assert "MMM" not in repr(ME)
+
+
+CHANGE = """
+import itertools, os, sys
+from pathlib import Path
+from node.crypto.vault import Cost
+from node.store import identity
+
+home = Path(sys.argv[1])
+phrases = itertools.cycle([b"one", None, b"two", None])
+now = None
+print("ready", flush=True)
+while True:
+    fresh = next(phrases)
+    identity.change(home, now, fresh, entropy=os.urandom, cost=Cost(1, 8192))
+    now = fresh
+"""
+
+
+def opens(home: Path, *phrases: bytes | None) -> bool:
+    """Say whether one of these opens the home, with what is in it unharmed."""
+    identity.settle(home)
+    for phrase in phrases:
+        try:
+            return identity.open_identity(home, phrase) == ME
+        except Fatal as fault:
+            assert fault.code == "wrong_passphrase"
+    return False
+
+
+@pytest.mark.slow
+def test_kill_9_during_a_change_of_passphrase_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    rng = Random(4)
+    for _ in range(8):
+        identity.write(tmp_path, ME, passphrase=None, entropy=ENTROPY)
+        changer = subprocess.Popen(
+            [sys.executable, "-c", CHANGE, str(tmp_path)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+        )
+        assert changer.stdout is not None
+        assert changer.stdout.readline() == b"ready\n"
+        time.sleep(rng.random() * 0.2)
+        changer.kill()
+        changer.communicate()
+        assert opens(tmp_path, b"one", b"two", None)
+
+
+@pytest.mark.parametrize("fresh", [b"new", None])
+def test_a_change_cut_off_at_any_write_leaves_the_old_file_or_the_new_and_no_other_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bytes | None
+) -> None:
+    for cut in range(20):
+        home = tmp_path / str(cut)
+        home.mkdir()
+        identity.write(home, ME, passphrase=b"old", entropy=ENTROPY, cost=CHEAP)
+        with monkeypatch.context() as patch:
+            left = iter(range(cut))
+
+            def fsync(_handle: int, left: Iterator[int] = left) -> None:
+                if next(left, None) is None:
+                    raise OSError("cut off")
+
+            patch.setattr(os, "fsync", fsync)
+            try:
+                identity.change(home, b"old", fresh, entropy=ENTROPY, cost=CHEAP)
+                whole = True
+            except StoreFull:
+                whole = False
+        assert opens(home, fresh if whole else b"old", fresh)
+        assert [file.name for file in home.iterdir()] == ["identity.key"]
+        if identity.sealed(home):
+            assert all(SECRETS not in file.read_bytes() for file in home.iterdir())
+    assert whole
+
+
+def test_a_wrong_passphrase_changes_nothing(tmp_path: Path) -> None:
+    identity.write(tmp_path, ME, passphrase=b"old", entropy=ENTROPY, cost=CHEAP)
+    before = (tmp_path / "identity.key").read_bytes()
+    for wrong in (b"no", None):
+        with pytest.raises(Fatal) as fatal:
+            identity.change(tmp_path, wrong, b"new", entropy=ENTROPY, cost=CHEAP)
+        assert fatal.value.code == "wrong_passphrase"
+    assert (tmp_path / "identity.key").read_bytes() == before

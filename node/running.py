@@ -1,0 +1,144 @@
+"""An open node, from the opening of its vault to its closing: store, engine, loop, mesh.
+
+It is made in two steps, so that the bridge can listen between them: `prepare` listens for the mesh and makes
+the engine, `begin` lets everything go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import time
+from functools import partial
+from pathlib import Path
+
+from node import addresses
+from node.bridge.ports import CredentialsChanged, SessionStarted
+from node.bridge.server import BridgeServer
+from node.clock import Instant
+from node.config import Endpoint, Settings
+from node.crypto.channel import network_id
+from node.engine.effects import Stopping
+from node.engine.engine import Engine, Setup
+from node.engine.node_commands import credentials
+from node.errors import Fatal
+from node.loop import EngineLoop, Outlet
+from node.mesh.transport import Transport
+from node.store.records import Loaded
+from node.store.shredding import ShredFile, shred_round
+from node.vault import Opened
+
+TRIES = 20
+"""Ports tried after a default one that is taken."""
+GOODBYE_SECONDS = 0.05
+"""For the last beat to leave before the links are closed."""
+READ_SECONDS = 2.0
+"""For reads under way when the vault is locked."""
+
+
+def clock() -> Instant:
+    """Read both clocks: CLOCK_BOOTTIME where there is one, so that sleep counts."""
+    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return Instant(time.clock_gettime(boot), time.time_ns() // 1_000_000)
+
+
+def boot_id() -> str:
+    """Return what changes with every boot of this machine; a random value where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return secrets.token_hex(16)
+
+
+class Running:
+    """One open node."""
+
+    def __init__(self, settings: Settings, opened: Opened, stopping: asyncio.Event) -> None:
+        self.settings = settings
+        self.store = opened.store
+        self.loop = EngineLoop(opened.store, clock, stopping)
+        self.loop.shred = partial(shred_round, opened.store, ShredFile(settings.home))
+        self.transport: Transport | None = None
+        self.mesh_at: tuple[str, int] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.engine: Engine | None = None
+        self._owner = opened.owner
+
+    async def listen(self, port: int | None = None) -> Loaded:
+        """Open the mesh listener, at `port` if it is free, and read the store for `prepare`."""
+        self.transport, self.mesh_at = await self._listen(port)
+        return await self.store.load()
+
+    def prepare(self, loaded: Loaded, sessions: tuple[SessionStarted, ...] = ()) -> CredentialsChanged:
+        """Make the engine, with these frontends attached; returns the credentials that the bridge needs."""
+        secret, mesh_at = self.settings.network_key(), self.mesh_at
+        setup = Setup(
+            identity=self._owner,
+            boot_id=boot_id(),
+            boot_nonce=os.urandom(8),
+            entropy=os.urandom,
+            name=self.settings.name or f"user-{self._owner.account.hex()[:4]}",
+            network_id=network_id(secret),
+            psk=secret,
+            roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
+            addresses=() if mesh_at is None else addresses.reachable(*mesh_at),
+            peers=self.settings.peers,
+            sessions=sessions,
+        )
+        self.engine = Engine(setup, loaded, clock())
+        return credentials(self.engine.desk)
+
+    async def begin(self, bridge: BridgeServer, vault: Outlet) -> None:
+        """Carry out what the start causes, and own the engine from now on."""
+        assert self.engine is not None
+        self.loop.bridge, self.loop.mesh, self.loop.vault = bridge, self.transport, vault
+        await self.loop.begin(self.engine)
+        self.task = asyncio.create_task(self.loop.run(), name="engine")
+
+    async def stop_mesh(self) -> None:
+        """Say goodbye and close every link."""
+        self.loop.submit(Stopping())
+        await asyncio.sleep(GOODBYE_SECONDS)
+        if self.transport is not None:
+            await self.transport.stop()
+
+    async def wind_down(self) -> tuple[SessionStarted, ...]:
+        """Take everything down with nothing lost or left undelivered; returns the sessions attached."""
+        await self.stop_mesh()
+        if self.task is not None:
+            self.loop.finish()
+            await self.task
+        await self.loop.settle(READ_SECONDS)
+        await self.store.close()
+        return tuple(self.loop.engine.state.sessions.values())
+
+    async def discard(self) -> None:
+        """Give back what was opened, where the node could not be begun."""
+        if self.transport is not None:
+            await self.transport.stop()
+        await self.store.close()
+
+    async def _listen(self, port: int | None) -> tuple[Transport, tuple[str, int] | None]:
+        """Listen at `port`, else as the settings say; a default port that is taken gives way to the next."""
+        at = self.settings.listen
+        last = 0 if at is None or at.given else TRIES - 1
+        ports = [] if at is None else [at.port + step if at.port else 0 for step in range(last + 1)]
+        if at is not None and port is not None:
+            ports = [port, *(p for p in ports if p != port)]
+        for where in [(at.host, p) for p in ports] if at is not None else [None]:
+            transport = Transport(self.loop.submit, listen=where, backlog=self.loop.mesh_backlog)
+            try:
+                return transport, await transport.start()
+            except OSError as exc:
+                fault = exc
+                if exc.errno != errno.EADDRINUSE:
+                    break
+        raise port_taken("mesh", at, fault) from fault
+
+
+def port_taken(what: str, asked: Endpoint | None, fault: OSError) -> Fatal:
+    """Return the Fatal for a listener that cannot be had; exit code 7."""
+    reason = fault.strerror or str(fault)
+    return Fatal(f"the {what} cannot listen on {asked}: {reason}", code="port_taken", exit_code=7)
