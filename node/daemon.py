@@ -98,9 +98,9 @@ class Daemon:
             self.settings.network_key()
             token = await asyncio.to_thread(admin_token, home)
             self._gate.bridge = self._bridge = self._make_bridge(token)
+            self._heed_signals()
             await self._start()
             try:
-                self._heed_signals()
                 return await self._until_stopped(on_ready)
             finally:
                 await self._take_down()
@@ -175,7 +175,7 @@ class Daemon:
             say(f"port {wanted.port} is taken: the bridge listens on {self._bridge_at[1]}")
 
     def _heed_signals(self) -> None:
-        """Stop cleanly, or read the configuration again."""
+        """Stop cleanly, or read the configuration again; set before `runtime.json` says that we are up."""
         running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
