@@ -1,6 +1,6 @@
 """What a newcomer is given: the whole log, the epoch it was admitted to, and where to find the others.
 
-    welcome = [1, room_id, ops, certs, announce, slots, node_records, frontier]      (docs/crypto.md 7)
+    welcome = [1, room_id, ops, certs, announce, slots, node_records, frontier]      (docs/crypto.md 3.10)
 
 It is sealed to the newcomer's intro key and carries no signature of its own: the ops, the announce and the
 records are signed, and the newcomer's slot proves the epoch. `frontier` are the messages that the adder had

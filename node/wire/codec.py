@@ -60,7 +60,7 @@ _SCALARS = frozenset({bytes, int, str, type(None)})
 
 
 def _check_types(value: object, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, list):
         raise DecodeError("nested too deep")
     if not isinstance(value, list):
         if type(value) not in _SCALARS:
