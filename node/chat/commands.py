@@ -270,6 +270,13 @@ class DmOpen(_Base, frozen=True, kw_only=True):
     username: Who
 
 
+class TypingSet(_Base, frozen=True, kw_only=True):
+    """Tell a conversation that we type, or have stopped; it ends by itself after 6 s."""
+
+    room: Id
+    typing: bool = True
+
+
 class HistoryGet(_Base, frozen=True, kw_only=True):
     """Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id."""
 
@@ -409,6 +416,7 @@ Command: TypeAlias = (
     | ContactLinkCreate
     | DmOpen
     | HistoryGet
+    | TypingSet
     | ProfileGet
     | ProfileSet
     | NodeStatus

@@ -50,6 +50,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomDelete: ruling_commands.room_delete,
     c.UserMessage: room_commands.user_message,
     c.HistoryGet: room_commands.history_get,
+    c.TypingSet: room_commands.typing_set,
     c.UserInvite: room_commands.user_invite,
     c.UserInviteResponse: room_commands.user_invite_response,
     c.InviteCancel: room_commands.invite_cancel,
