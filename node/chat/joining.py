@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from node.chat.channels import Route
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
-from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
+from node.chat.objects import INNER_MOST, Assembly, split
 from node.chat.people import People
 from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
+from node.chat.shelves import MAX_LOG_BYTES, Arrivals, Shelves
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import epoch as epochs
@@ -25,19 +26,21 @@ from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
 from node.crypto.epoch import REASON_ROSTER, EpochSecrets, NewEpoch
 from node.crypto.joining import JoinRequest
+from node.crypto.labels import Label
 from node.crypto.ops import Add, Op
+from node.crypto.primitives import digest
 from node.crypto.welcome import Welcome
 from node.errors import CryptoFault
 from node.tables import Table
 from node.wire import codec
 
 _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
+_WELCOME_TO = codec.array(codec.literal(8), codec.blob_upto(32 * 1024), codec.blob(16))
+MAX_ASKED = 4
+"""Requests of one join that an answer may name, the newest."""
 MAX_RECORDS = 8
-MAX_WELCOME_BYTES = MAX_PARTS * PART_BYTES
-"""What travels as one Object: about 2,000 ops."""
 MAX_GENERATION = 1 << 31
 """Of the epoch one enters by: half of what the format holds, so that others can follow it."""
-RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
@@ -60,6 +63,8 @@ class Joining:
     leaf_id: int | None = None
     addresses: tuple[str, ...] = ()
     answered_ms: int | None = None
+    asked16: tuple[bytes, ...] = ()
+    """The first 16 bytes of each request's hash: what a welcome to us names."""
 
     @property
     def key(self) -> bytes:
@@ -77,6 +82,8 @@ class Joins:
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
+        self.arrivals = Arrivals()
+        self._shelves = Shelves()
 
     # -- the invited ------------------------------------------------------------------------------
 
@@ -94,7 +101,6 @@ class Joins:
         leaf = self.me.new_leaf(turn)
         if wish.leaf_id is not None:
             self.me.retire_leaf(turn, wish.leaf_id)
-        wish = replace(wish, asked_ms=turn.mesh_ms, leaf_id=leaf.leaf_id)
         inner = joining.make_join_request(
             self.me.identity,
             room_id=wish.room_id,
@@ -108,6 +114,8 @@ class Joins:
             name=self.me.profile.nickname,
             ts_ms=turn.mesh_ms,
         )
+        asked16 = (*wish.asked16, digest(Label.INNER, inner)[:16])[-MAX_ASKED:]
+        wish = replace(wish, asked_ms=turn.mesh_ms, leaf_id=leaf.leaf_id, asked16=asked16)
         self._save(turn, wish)
         route = self.route(wish)
         turn.watch.append((route, day_of(turn.mesh_ms)))
@@ -138,6 +146,7 @@ class Joins:
         """Forget a join that was cancelled, or that no greeter will answer again."""
         del self.open[wish.key]
         self._objects.pop(wish.invite_id, None)
+        self.arrivals.forget(turn, wish.key)
         turn.delete(Table.JOINS, wish.key)
         turn.unwatch.append((int(ChannelKind.JOIN), wish.room_id, wish.invite_id))
 
@@ -161,23 +170,32 @@ class Joins:
             self.reach[room_id] = newest
             turn.put(Table.SETTINGS, b"reach" + room_id, newest)
 
-    def welcome_of(self, invite_id: bytes, inner: bytes) -> bytes | None:
-        """Return a welcome's sealed content when `inner` is or completes one."""
-        if inner[1] == Inner.WELCOME:
-            return bytes(codec.decode(inner, _WELCOME)[1])
-        if inner[1] == Inner.OBJECT_PART:
-            return self._objects.setdefault(invite_id, Assembly()).take(inner)
-        return None
-
-    def enter(self, turn: Turn, wish: Joining, content: bytes, old: Room | None) -> Room:
-        """Enter the room that a welcome opens.
+    def welcome_of(self, wish: Joining, inner: bytes) -> Welcome | None:
+        """Return the opened welcome when `inner` is or completes one that may be to us.
 
         Raises:
-            PeerFault: If it is not for us, its log does not hold, or it does not make us a member.
+            PeerFault: If it is not for us, malformed, or to another room.
         """
+        content = None
+        if inner[1] == Inner.WELCOME:
+            _, content, *to = codec.decode(inner, lambda v: _WELCOME(v) or _WELCOME_TO(v))
+            if to and wish.asked16 and to[0] not in wish.asked16:
+                return None
+        elif inner[1] == Inner.OBJECT_PART:
+            content = self._objects.setdefault(wish.invite_id, Assembly()).take(inner)
+        if content is None:
+            return None
         welcome = welcomes.open_welcome(self.me.identity, content)
         if welcome.room_id != wish.room_id:
             raise CryptoFault("welcome to another room")
+        return welcome
+
+    def enter(self, turn: Turn, wish: Joining, welcome: Welcome, old: Room | None) -> Room:
+        """Enter the room that a welcome opens.
+
+        Raises:
+            PeerFault: If its log does not hold, or it does not make us a member.
+        """
         room = Room(wish.room_id, self.me, self.people)
         if old is not None:
             for op in old.log.ops_in_order():
@@ -196,16 +214,15 @@ class Joins:
         self._save(turn, replace(wish, answered_ms=turn.mesh_ms))
         return room
 
-    def enter_again(self, turn: Turn, inbox: RoomInbox, content: bytes) -> None:
+    def enter_again(self, turn: Turn, inbox: RoomInbox, welcome: Welcome) -> None:
         """Take what a second greeter's welcome adds: its epoch, and the ops which it knew.
 
         Two greeters that did not see each other may both answer; others then speak in either epoch.
 
         Raises:
-            PeerFault: If it is not for us or does not hold; nothing was changed.
+            PeerFault: If it does not hold; nothing was changed.
         """
         room = inbox.room
-        welcome = welcomes.open_welcome(self.me.identity, content)
         if welcome.room_id != room.room_id or not room.open:
             raise CryptoFault("welcome to another room, or to one we are not in")
         theirs = RoomLog(room.room_id)
@@ -271,7 +288,7 @@ class Joins:
         if self.people.stops(turn, request.cert, request.devices):
             return None
         op = room.signed(turn, self._add_of(request, invite.role))
-        if _welcome_bytes(room, op) > MAX_WELCOME_BYTES:
+        if room.log.size + len(op.raw) > MAX_LOG_BYTES:
             raise CryptoFault("the room's log is too long to be handed over")
         self._admit(turn, room, request, op)
         return account
@@ -324,23 +341,19 @@ class Joins:
         ]
         welcome = Welcome(
             room_id=room.room_id,
-            ops=tuple(op.raw for op in room.log.ops_in_order()),
+            ops=(),
             certs=(),
             announce=new.announce,
-            slots=new.slots,
+            slots=b"",
             node_records=tuple(r for r in records if r)[:MAX_RECORDS],
             frontier=frontier,
         )
+        invite_id = request.invite_id
+        welcome = self._shelves.lay_out(turn, invite_id, welcome, room.log.ops_in_order(), new)
         content = welcomes.seal_welcome(welcome, request.cert.intro, turn.entropy)
         invite = room.log.invites[request.invite_id]
         channel = join_channel(invite.join_cs)
-        inner = codec.pack([8, content]) if len(content) <= INNER_MOST else b""
+        small = len(content) + 32 <= INNER_MOST
+        inner = codec.pack([8, content, request.req_hash[:16]]) if small else b""
         for part in [inner] if inner else split(content):
             turn.post(channel, part)
-
-
-def _welcome_bytes(room: Room, op: Op) -> int:
-    """Return at most how large the welcome will be that follows this `add`."""
-    log = sum(len(one.raw) + 3 for one in room.log.ops_in_order()) + len(op.raw)
-    slots = 60 * (len(room.log.roster.members) + 1)
-    return log + slots + RECORDS_BYTES + epochs.MAX_ANNOUNCE_BYTES + 4096

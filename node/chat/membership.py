@@ -80,6 +80,8 @@ class RoomLog:
 
     def __init__(self, room_id: bytes) -> None:
         self.room_id = room_id
+        self.size = 0
+        """Bytes of all ops together."""
         self._graph = Graph()
         self._by16: dict[bytes, Op] = {}
         self._heads: set[bytes] = set()
@@ -178,6 +180,7 @@ class RoomLog:
         self._heads.difference_update(op.parents)
         self._heads.add(op.op_id)
         self._by16.setdefault(op.op16, op)
+        self.size += len(op.raw)
         if self._newest is None or (op.lamport, op.op_id) > (self._newest.lamport, self._newest.op_id):
             self._newest = op
         if card is not None:

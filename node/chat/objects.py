@@ -24,9 +24,14 @@ _SHAPE = codec.array(
 )
 
 
+def object_id_of(content: bytes) -> bytes:
+    """Return the id by which an Object is named."""
+    return digest(Label.OBJ, content)
+
+
 def split(content: bytes) -> list[bytes]:
     """Return the inners that carry `content`, at most 64 parts."""
-    object_id = digest(Label.OBJ, content)
+    object_id = object_id_of(content)
     chunks = [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
     assert 0 < len(chunks) <= MAX_PARTS
     return [codec.pack([7, object_id, i, len(chunks), chunk]) for i, chunk in enumerate(chunks)]

@@ -6,11 +6,14 @@ ours to believe.
 
 from __future__ import annotations
 
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import replace
 
 from node.chat import events
 from node.chat.channels import Route
 from node.chat.direct import Direct, direct_id
+from node.chat.joining import Joining
 from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
@@ -18,11 +21,13 @@ from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
+from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
+from node.crypto.welcome import Welcome
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.state import State
-from node.errors import CryptoFault, DecodeError
+from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire.envelope import EPHEMERAL, Envelope
 from node.wire.payload import Payload, Type
@@ -67,24 +72,25 @@ class Inbox:
         inbox = self.state.rooms.inboxes.get(route.owner)
         if inbox is None or route.part not in inbox.room.epochs.held:
             raise CryptoFault("room or epoch is gone")
-        before, over = set(inbox.room.log.roster.members), inbox.room.log.deleted
+        before, over = inbox.room.log.roster, inbox.room.log.deleted
         inbox.receive(turn, route.part, inner)
         if inbox.room.log.deleted and not over:
             self.inviting.room_ended(turn, route.owner)
-        self._roster_changed(turn, inbox, before)
+        if inbox.room.log.roster is not before:
+            self._roster_changed(turn, inbox, before.members.keys())
+        for profile in inbox.take_profiles():
+            self.on_profile(turn, *profile)
         self.greeting.refresh(turn, inbox.room)
 
-    def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:
+    def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: Set[bytes]) -> None:
         room = inbox.room
-        members = set(room.log.roster.members)
+        members = room.log.roster.members.keys()
         for account in members - before - {self.state.me.account}:
             self.state.presence.watch(account, turn.now.mono)
         if before - members:
             self.somebody_left(turn)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
             self.introduce_later(turn, room.room_id)
-        for profile in inbox.take_profiles():
-            self.on_profile(turn, *profile)
 
     def introduce_later(self, turn: Turn, room_id: bytes) -> None:
         """Introduce ourselves once the epoch that the newcomer opens has surely come, one after another."""
@@ -219,12 +225,35 @@ class Inbox:
             if inbox is not None:
                 self._asked(turn, inbox, route.part, inner)
         elif wish is not None:
-            content = state.joins.welcome_of(wish.invite_id, inner)
-            if content is not None:
-                self.inviting.welcomed(turn, wish, content)
-                inbox = state.rooms.inboxes[wish.room_id]
-                self.greeting.refresh(turn, inbox.room)
-                self.introduce(turn, inbox)
+            welcome = state.joins.welcome_of(wish, inner)
+            if welcome is not None:
+                self._welcome(turn, wish, welcome)
+        else:
+            self._shelf(turn, route.part, inner)
+
+    def _welcome(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
+        """A welcome came: enter, or wait for what it leaves on a shelf."""
+        inbox = self.state.rooms.inboxes.get(wish.room_id)
+        if inbox is not None and parse_announce(welcome.announce).epoch16 in inbox.room.epochs.held:
+            raise CryptoFault("welcome's epoch was here before")
+        whole = self.state.joins.arrivals.take(turn, wish.key, welcome, asked_ms=wish.asked_ms)
+        if whole is not None:
+            self._enter(turn, wish, whole)
+
+    def _shelf(self, turn: Turn, part: bytes, inner: bytes) -> None:
+        """Something for a welcome that waits; one that turns out to be bad was let go with its last part."""
+        found = self.state.joins.arrivals.read(turn, part, inner)
+        wish = None if found is None else self.state.joins.open.get(found[0])
+        if found is not None and wish is not None:
+            with suppress(PeerFault):
+                self._enter(turn, wish, found[1])
+
+    def _enter(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
+        self.inviting.welcomed(turn, wish, welcome)
+        inbox = self.state.rooms.inboxes[wish.room_id]
+        self.greeting.refresh(turn, inbox.room)
+        if len(inbox.room.log.roster.members) <= SMALL:
+            self.introduce(turn, inbox)
 
     def _asked(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
         """Somebody asks to join: by an invite of ours to one person, or by a link."""
