@@ -358,6 +358,10 @@ class RoomLog:
         """Return an op by its id, or by the first 16 bytes of it."""
         return self._by16.get(op_id[:16])
 
+    def ops_of(self, account: bytes) -> list[Op]:
+        """Return the ops that an account made, void ones too, by their number."""
+        return self._graph.ops_of(account)
+
     def knows(self, op_id: bytes) -> bool:
         """Say whether an op is here, by its whole id."""
         return op_id in self._graph.ops

@@ -21,7 +21,7 @@ from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
-from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
+from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
@@ -249,8 +249,8 @@ class Room:
         before the op, all of which they know.
         """
         epochs_ = {}
-        for member in before.values():
-            if self._added(member) and not self.log.is_strict_ancestor(member.added_by, op.op_id):
+        for member in self._added(before):
+            if not self.log.is_strict_ancestor(member.added_by, op.op_id):
                 theirs = [h for h in self.epochs.held.values() if member.device_id in h.devices and h.send]
                 newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
                 if newest is not None:
@@ -268,17 +268,18 @@ class Room:
         if not self.open:
             return
         devices = self.log.roster.devices
-        ours = any(self._added(m) and m.device_id not in new.devices for m in devices.values())
+        if all(m.device_id in new.devices for m in self._added(self.log.roster.members)):
+            return
         tips = self.epochs.tips()
-        theirs = any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices)
-        if ours and theirs:
+        if any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices):
             self.rekey(turn, REASON_ROSTER)
             self.save(turn)
 
-    def _added(self, member: Member) -> bool:
-        """Say whether a member came in by an op of ours."""
-        op = self.log.op(member.added_by)
-        return op is not None and op.author == self.me.account and member.account != self.me.account
+    def _added(self, members: Mapping[bytes, Member]) -> list[Member]:
+        """Return who of these came in by an op of ours; costs what we did, not how many they are."""
+        adds = {o.op_id: o.body.account for o in self.log.ops_of(self.me.account) if isinstance(o.body, Add)}
+        mine = ((members.get(account), op_id) for op_id, account in adds.items())
+        return [member for member, op_id in mine if member is not None and member.added_by == op_id]
 
     # -- leaves -----------------------------------------------------------------------------------
 

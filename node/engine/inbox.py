@@ -111,8 +111,10 @@ class Inbox:
                 self.introduce(turn, inbox)
 
     def introduce(self, turn: Turn, inbox: RoomInbox) -> None:
-        """Tell a small room our nickname and presence channel."""
-        if not inbox.room.open or self.state.people.kept_from(inbox.room.log.roster.members):
+        """Tell a small room our nickname and presence channel; not one that has grown since."""
+        if len(inbox.room.log.roster.members) > SMALL or not inbox.room.open:
+            return
+        if self.state.people.kept_from(inbox.room.log.roster.members):
             return
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
@@ -125,8 +127,7 @@ class Inbox:
             if person.state == CONTACT and state.dms.of(person.account):
                 state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
         for room in state.rooms.rooms():
-            if len(room.log.roster.members) <= SMALL:
-                self.introduce(turn, state.rooms.inboxes[room.room_id])
+            self.introduce(turn, state.rooms.inboxes[room.room_id])
 
     def somebody_left(self, turn: Turn) -> None:
         """Whoever left a small room still has our presence channel: it is to be renewed."""
@@ -252,8 +253,7 @@ class Inbox:
         self.inviting.welcomed(turn, wish, welcome)
         inbox = self.state.rooms.inboxes[wish.room_id]
         self.greeting.refresh(turn, inbox.room)
-        if len(inbox.room.log.roster.members) <= SMALL:
-            self.introduce(turn, inbox)
+        self.introduce(turn, inbox)
 
     def _asked(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
         """Somebody asks to join: by an invite of ours to one person, or by a link."""
