@@ -240,6 +240,8 @@ class RoomLog:
         named = tuple(heads)
         if not named or any(head not in self._graph.ops for head in named):
             raise CryptoFault("heads that this log does not have")
+        if frozenset(named) == self._heads:
+            return self.roster
         return self._state_at(named).roster()
 
     @property

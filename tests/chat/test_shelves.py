@@ -43,8 +43,8 @@ class Greeter:
     def welcome(self, at_ms: int = NOW) -> tuple[Welcome, Turn, NewEpoch]:
         turn = turn_at(at_ms)
         new = create_epoch(
-            ADA.keys, room_id=self.log.room_id, gen=1, parents=(), heads=self.log.heads, now_ms=at_ms, reason=1,
-            members=[(who.device, who.leaf) for who in self.crowd], entropy=turn.entropy,
+            ADA.keys, room_id=self.log.room_id, gen=1, parents=(), heads=self.log.heads, now_ms=at_ms,
+            reason=1, members=[(who.device, who.leaf) for who in self.crowd], entropy=turn.entropy,
         )  # fmt: skip
         bare = Welcome(self.log.room_id, (), (), new.announce, b"")
         made = self.shelves.lay_out(turn, INVITE, bare, self.log.ops_in_order(), new)
