@@ -1,7 +1,7 @@
 """What a big room costs its members: taking in an add, and opening the welcome to it.
 
-A member's room is a real one, fed what the adder posts, without the mesh and without a store; the times are the
-processor's. Beside it stand the bare verifications of signatures, without which nothing could be believed.
+A member's room is a real one, fed what the adder posts, without mesh and store; the times are of the processor.
+Beside it stand the bare verifications of signatures, without which nothing could be believed.
 """
 
 from __future__ import annotations
