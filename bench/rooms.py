@@ -1,6 +1,6 @@
 """What a big room costs its members: taking in an add, and opening the welcome to it.
 
-A member's room is a real one, fed what the adder posts, without mesh and store; the times are of the processor.
+A member's room is a real one, fed what the adder posts, without mesh and store; times are the processor's.
 Beside it stand the bare verifications of signatures, without which nothing could be believed.
 """
 
