@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
+from node.chat.slots import Slots
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import chain as chains
@@ -115,6 +116,7 @@ class Epochs:
         self.room_id = room_id
         self.device_id = device_id
         self.held: dict[bytes, Epoch] = {}
+        self.slots = Slots(room_id)
         self.skipped = 0
 
     def restore(self, row: EpochRow) -> Epoch:
@@ -146,7 +148,7 @@ class Epochs:
         if row.epoch16 in self.held:
             self.held[row.epoch16].idle = dict(row.keys)
 
-    def add(self, turn: Turn, announce: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
+    def add(self, turn: Turn, announce: bytes, slots: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
         """Hold a new epoch: store it, start our chain, watch its channel."""
         row = EpochRow(
             self.room_id,
@@ -164,6 +166,7 @@ class Epochs:
         turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
         self._save_idle(turn, held)
         self.save_send(turn, held)
+        self.slots.keep(turn, held.epoch16, slots)
         turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))
         self._bound(turn, held)
         return held
@@ -247,6 +250,7 @@ class Epochs:
         """Erase an epoch with every key that came of it."""
         epoch16 = held.epoch16
         del self.held[epoch16]
+        self.slots.forget(turn, epoch16)
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
         turn.delete(Table.CHAINS, b"idle" + epoch16)
         for device_id in held.devices:

@@ -189,7 +189,7 @@ class Joins:
         if not room.is_member(self.me.account):
             raise CryptoFault("welcome does not make us a member")
         secrets = self._open_epoch(room, room.log, welcome)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
         self._settle(turn, room, welcome)
         for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
             self.drop(turn, other)
@@ -214,7 +214,7 @@ class Joins:
             theirs.add(op)
         secrets = self._open_epoch(room, theirs, welcome)
         inbox.learn_ops(turn, told)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
 
     def _open_epoch(self, room: Room, log: RoomLog, welcome: Welcome) -> EpochSecrets:
         """Return the keys of a welcome's epoch, judged by `log`; changes nothing."""

@@ -32,6 +32,11 @@ def split(content: bytes) -> list[bytes]:
     return [codec.pack([7, object_id, i, len(chunks), chunk]) for i, chunk in enumerate(chunks)]
 
 
+def inners(content: bytes) -> list[bytes]:
+    """Return what carries `content` in envelopes: itself if it fits one, else its parts."""
+    return [content] if len(content) <= INNER_MOST else split(content)
+
+
 class Assembly:
     """Objects of one channel that are still incomplete."""
 

@@ -14,7 +14,7 @@ from node.chat.epochs import Epoch, Epochs
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
-from node.chat.objects import INNER_MOST, split
+from node.chat.objects import inners
 from node.chat.people import People
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
@@ -359,9 +359,9 @@ class Room:
             reason=reason,
             entropy=turn.entropy,
         )
-        held = self.epochs.add(turn, new.announce, new.epoch, first=False)
+        held = self.epochs.add(turn, new.announce, new.slots, new.epoch, first=False)
         for tip in tips:
-            for inner in [new.inner] if len(new.inner) <= INNER_MOST else split(new.inner):
+            for inner in inners(new.inner):
                 turn.post(tip.channel, inner)
         return new, held
 

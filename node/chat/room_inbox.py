@@ -19,6 +19,7 @@ from node.chat.objects import Assembly
 from node.chat.op_exchange import OpExchange
 from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
 from node.chat.people import Person
+from node.chat.reposts import Reposts
 from node.chat.room import MEMBER, REMOVED, Room
 from node.chat.room_facts import Facts, tell_changes
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
@@ -56,6 +57,7 @@ class RoomInbox:
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
+        self.reposts = Reposts(room)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -163,6 +165,7 @@ class RoomInbox:
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
             self._accuse(turn, author)
         self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
+        self.reposts.spoke(turn, held, author.device_id, payload.ts_ms)
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
         if op is not None:
@@ -410,6 +413,7 @@ class RoomInbox:
         room = self.room
         announce = epochs.parse_announce(raw)
         if announce.epoch16 in room.epochs.held:
+            self.reposts.seen(turn, announce.epoch16, slots)
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
@@ -426,6 +430,7 @@ class RoomInbox:
             raise CryptoFault("epoch made after its author was removed or left")
         if room.me.device_id in roster.devices:
             self._open_epoch(turn, announce, slots, roster)
+            self.reposts.spoke(turn, held, announce.creator_device, announce.created_ms)
         return HERE
 
     def _check_place(self, held: Epoch, announce: EpochAnnounce) -> None:
@@ -454,7 +459,7 @@ class RoomInbox:
                 text = f"a member of {room.name} made new keys that leave this node out: {fault}"
                 turn.accuse(events.Warning(code=fault.code, message=text))
             raise
-        new = room.epochs.add(turn, announce.raw, secrets, first=False)
+        new = room.epochs.add(turn, announce.raw, slots, secrets, first=False)
         room.save(turn)
         room.join_branches(turn, new)
 

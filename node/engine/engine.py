@@ -146,6 +146,7 @@ class Engine:
             self.mesh.deadline,
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
+            self.desk.inbox.keeping.deadline,
             state.presence.deadline,
             state.behind.deadline,
             self._next_chores,
@@ -266,6 +267,7 @@ class Engine:
         self.desk.after += self.replay.orders(state.behind.due(turn.now.mono))
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
+        self.desk.inbox.keeping.due(turn)
         self.desk.inbox.introductions_due(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")

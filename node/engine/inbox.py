@@ -21,6 +21,7 @@ from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
+from node.engine.keeping import Keeping
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -42,6 +43,7 @@ class Inbox:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
+        self.keeping = Keeping(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -257,6 +259,7 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
+        self.keeping.met(turn, route.owner)
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)

@@ -22,6 +22,7 @@ from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
+from node.chat.slots import SlotsRow
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
 from node.clock import Instant, day_of
@@ -69,6 +70,7 @@ class State:
         self.peers: dict[str, int] = {}
         self.consumers: dict[str, int] = {}
         self.had: Intervals = ()
+        self.heard: dict[bytes, int] = {}
         self.introductions: dict[bytes, float] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
 
@@ -185,6 +187,9 @@ class Restorer:
             if key.startswith(b"idle"):
                 idle = unpack_row(data, IdleRow)
                 inboxes[idle.room_id].room.epochs.restore_idle(idle)
+            elif key.startswith(b"slots"):
+                slots = unpack_row(data, SlotsRow)
+                inboxes[slots.room_id].room.epochs.slots.restore(slots)
             else:
                 chain = unpack_row(data, ChainRow)
                 chains.setdefault(chain.room_id, []).append(chain)
@@ -256,6 +261,8 @@ class Restorer:
             self.state.peers[key[4:].decode()] = unpack_row(data, int)
         elif key.startswith(b"reach"):
             self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
+        elif key.startswith(b"heard"):
+            self.state.heard[key[5:]] = unpack_row(data, int)
         elif key == b"shown":
             self.state.had = unpack_row(data, Intervals)
 
