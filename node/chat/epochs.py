@@ -26,6 +26,8 @@ EPOCH_DAYS = 7
 EPOCH_MESSAGES = 10_000
 """Messages one device seals under one epoch."""
 MAX_PARENTS = 4
+MAX_GENERATION = 1 << 31
+"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
 MAX_EPOCHS = 400
 """Epochs held a room, about ten a day: fewer than a cut can list, so that who makes them can be put out."""
 MAX_SKIPPED = 20_000
@@ -34,7 +36,10 @@ MAX_SKIPPED = 20_000
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with."""
+    """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with.
+
+    `shared_by` is the device that gave it, if it was not opened here; it is `proven` once that is borne out.
+    """
 
     room_id: bytes
     epoch_id: bytes
@@ -44,6 +49,8 @@ class EpochRow:
     received_ms: int
     channel_secret: bytes = field(repr=False)
     ephemeral_key: bytes = field(repr=False)
+    shared_by: bytes = b""
+    proven: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,16 +167,46 @@ class Epochs:
             secrets.channel_secret,
             secrets.ephemeral_key,
         )
-        held = self.restore(row)
-        held.idle = {d: key for d, key in secrets.chains.items() if d != self.device_id}
+        held = self._hold(turn, row, {d: key for d, key in secrets.chains.items() if d != self.device_id})
         held.send = SendChain(secrets.chains[self.device_id])
-        turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
-        self._save_idle(turn, held)
         self.save_send(turn, held)
         self.slots.keep(turn, held.epoch16, slots)
+        return held
+
+    def _hold(self, turn: Turn, row: EpochRow, idle: dict[bytes, bytes]) -> Epoch:
+        held = self.restore(row)
+        held.idle = idle
+        turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
+        self._save_idle(turn, held)
         turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))
         self._bound(turn, held)
         return held
+
+    # -- given by another (epoch_shares) ----------------------------------------------------------
+
+    def add_shared(self, turn: Turn, row: EpochRow, given: dict[bytes, RecvChain]) -> None:
+        """Hold an epoch as another gave it, to read alone: where we stood in it ourselves is not known."""
+        fresh = {d: chain.key for d, chain in given.items() if chain == RecvChain(chain.key)}
+        held = self._hold(turn, row, fresh)
+        for device_id, chain in given.items():
+            if device_id not in fresh:
+                self.save_recv(turn, held, device_id, chain, (b"", b""))
+
+    def prove(self, turn: Turn, held: Epoch) -> None:
+        """What was given of an epoch is borne out: others count on it from here."""
+        held.row = replace(held.row, proven=True)
+        turn.put(Table.EPOCHS, self.room_id + held.epoch16, held.row)
+
+    def disown(self, turn: Turn, held: Epoch, secret: bytes) -> None:
+        """Erase what was given of an epoch, for its channel's secret is known from elsewhere.
+
+        If that is another, nobody could hear of what we made on top of it, which goes as well.
+        """
+        for other in list(self.held.values()):
+            own = other.announce.creator_device == self.device_id
+            if own and held.row.channel_secret != secret and held.epoch16 in other.announce.parents:
+                self._forget(turn, other)
+        self._forget(turn, held)
 
     def _bound(self, turn: Turn, newest: Epoch) -> None:
         """Let epochs go when there are too many: the oldest of the device that made the most."""
@@ -196,6 +233,8 @@ class Epochs:
         held.recv[device_id] = chain
         if chain.next_index > before.next_index:
             held.last[device_id] = last
+        if not held.row.proven and held.row.shared_by != device_id and last[0]:
+            self.prove(turn, held)
         key = held.epoch16 + device_id
         fresh, gone = chains.changed(before, chain)
         for run in fresh:
@@ -235,8 +274,9 @@ class Epochs:
 
     def tips(self) -> list[Epoch]:
         """Return the epochs that no other held one descends from, newest generation first."""
-        parents = {parent for held in self.held.values() for parent in held.announce.parents}
-        tips = [held for held in self.held.values() if held.epoch16 not in parents]
+        sure = [held for held in self.held.values() if held.row.proven] or list(self.held.values())
+        parents = {parent for held in sure for parent in held.announce.parents}
+        tips = [held for held in sure if held.epoch16 not in parents]
         return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
 
     def retire(self, turn: Turn) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
+from node.chat.epochs import MAX_GENERATION
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
 from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
@@ -35,8 +36,6 @@ _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
 MAX_RECORDS = 8
 MAX_WELCOME_BYTES = MAX_PARTS * PART_BYTES
 """What travels as one Object: about 2,000 ops."""
-MAX_GENERATION = 1 << 31
-"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
 RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
@@ -281,7 +280,7 @@ class Joins:
     ) -> tuple[JoinRequest, InviteState]:
         """Return a join request and its invite, which admits it now; raises PeerFault if it does not."""
         invite = room.log.invites.get(invite_id)
-        if invite is None or not room.open:
+        if invite is None or not room.open or not room.epochs.held:
             raise CryptoFault("join request for an invite that is not here")
         request = joining.parse_join_request(inner, invite.invite_pk)
         if request.invite_id != invite_id:

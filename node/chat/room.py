@@ -235,7 +235,9 @@ class Room:
         return item
 
     def whisper(self, turn: Turn, kind: Type, body: object) -> None:
-        """Post a payload that is not shown: a profile, a node record."""
+        """Post a payload that is not shown, as a profile; nothing while the room's keys are lost."""
+        if not self.epochs.held:
+            return
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
 
@@ -295,7 +297,7 @@ class Room:
     def _fresh_leaf(self, turn: Turn) -> tuple[int, bytes] | None:
         """Return a new leaf of ours for the message about to go, if the one in use is a week old."""
         current = self.leaf_of(self.log.roster.members[self.me.account])
-        if not self.me.leaf_is_old(turn, current.leaf_id):
+        if current.leaf_id in self.me.leaves and not self.me.leaf_is_old(turn, current.leaf_id):
             return None
         fresh = self.me.new_leaf(turn)
         self.me.retire_leaf(turn, current.leaf_id)
@@ -336,6 +338,9 @@ class Room:
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
         if held is not None:
             return held
+        if not self.epochs.held:
+            lost = "the keys of this room were lost here; others are being asked for them"
+            raise Refused("room_keys_lost", lost, field="room", retryable=True)
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
 

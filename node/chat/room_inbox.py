@@ -13,6 +13,7 @@ from dataclasses import replace
 from node import ids
 from node.chat import events
 from node.chat.behind import PATIENCE
+from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
@@ -58,6 +59,7 @@ class RoomInbox:
         self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
         self.reposts = Reposts(room)
+        self.wants = EpochWants(room.room_id)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -297,7 +299,8 @@ class RoomInbox:
 
     def needed(self) -> dict[bytes, bytes]:
         """Return the ops that something here waits for, by op16, each with the epoch that named it."""
-        return needed(self.room.log, self.parked.values(), self.pending_ops.values())
+        waiting = needed(self.room.log, self.parked.values(), self.pending_ops.values())
+        return waiting | self.wants.lacking(self.room.log)
 
     def exchange_due(self, turn: Turn) -> None:
         """Ask for ops and answer who asked, as far as it is time."""
@@ -412,7 +415,8 @@ class RoomInbox:
         _, raw, slots = codec.decode(inner, ANNOUNCE)
         room = self.room
         announce = epochs.parse_announce(raw)
-        if announce.epoch16 in room.epochs.held:
+        known = room.epochs.held.get(announce.epoch16)
+        if known is not None and not known.row.shared_by:
             self.reposts.seen(turn, announce.epoch16, slots)
             return HERE
         self._check_place(held, announce)
@@ -458,9 +462,17 @@ class RoomInbox:
                 self._accused.add(announce.creator_device)
                 text = f"a member of {room.name} made new keys that leave this node out: {fault}"
                 turn.accuse(events.Warning(code=fault.code, message=text))
-            raise
+            if announce.epoch16 not in room.epochs.held:
+                self.wants.note(turn, announce.epoch16, announce.creator_device)
+            return
+        if announce.epoch16 in room.epochs.held:  # a share of it is not needed any more
+            room.epochs.disown(turn, room.epochs.held[announce.epoch16], secrets.channel_secret)
+        self.wants.done(turn, announce.epoch16)
         new = room.epochs.add(turn, announce.raw, slots, secrets, first=False)
         room.save(turn)
+        for parent in announce.parents:
+            if parent not in room.epochs.held:
+                self.wants.note(turn, parent, b"", hearsay=True)
         room.join_branches(turn, new)
 
     def take_profiles(self) -> list[tuple[bytes, Payload]]:

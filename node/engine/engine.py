@@ -162,6 +162,7 @@ class Engine:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
         sessions.kept(self.desk, turn)
+        self.desk.inbox.keeping.sharing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         self.desk.after.append(node_commands.credentials(self.desk))

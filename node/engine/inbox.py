@@ -167,6 +167,10 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
+            case Type.EPOCH_WANT:
+                self.keeping.sharing.wanted(turn, account, payload)
+            case Type.EPOCH_SHARE:
+                self.keeping.sharing.given(turn, account, payload)
             case _:
                 return
 

@@ -1,12 +1,13 @@
 """What a node does by itself so that everybody in its rooms holds the keys they are named for.
 
-So far: announces posted again for who was away (docs/crypto.md 3.7).
+Announces are posted again for who was away, epochs asked for and given (docs/crypto.md 3.7).
 """
 
 from __future__ import annotations
 
 from node.chat.turn import Turn
 from node.clock import DAY_MS, earliest
+from node.engine.sharing import Sharing
 from node.engine.state import State
 from node.tables import Table
 
@@ -21,17 +22,20 @@ class Keeping:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.sharing = Sharing(state)
         self._heard: dict[bytes, int] = {}
 
     @property
     def deadline(self) -> float | None:
         """When there is next something to do."""
-        return earliest(*(inbox.reposts.deadline for inbox in self.state.rooms.inboxes.values()))
+        reposts = (inbox.reposts.deadline for inbox in self.state.rooms.inboxes.values())
+        return earliest(self.sharing.deadline, *reposts)
 
     def due(self, turn: Turn) -> None:
         """Do what it is time for."""
         for inbox in self.state.rooms.inboxes.values():
             inbox.reposts.due(turn)
+        self.sharing.due(turn)
 
     def met(self, turn: Turn, account: bytes) -> None:
         """Somebody gave a sign of life: after a long silence, or none before, they may lack announces."""

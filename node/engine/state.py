@@ -12,6 +12,7 @@ from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
 from node.chat.dms import Dms, DmSession, Queued
+from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
@@ -223,6 +224,9 @@ class Restorer:
             elif key[:1] == b"b":
                 kind, owner, part, since_ms = unpack_row(data, tuple[int, bytes, bytes, int])
                 state.behind.note((kind, owner, part), since_ms, self.now.mono)
+            elif key[:1] == b"e":
+                want = unpack_row(data, WantRow)
+                state.rooms.inboxes[want.room_id].wants.restore(want, self.now.mono)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
 
