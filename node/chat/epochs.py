@@ -125,6 +125,8 @@ class Epochs:
         self.held: dict[bytes, Epoch] = {}
         self.slots = Slots(room_id)
         self.skipped = 0
+        self.made = 0
+        """How many epochs have come since the start."""
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
@@ -176,6 +178,7 @@ class Epochs:
     def _hold(self, turn: Turn, row: EpochRow, idle: dict[bytes, bytes]) -> Epoch:
         held = self.restore(row)
         held.idle = idle
+        self.made += 1
         turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
         self._save_idle(turn, held)
         turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))

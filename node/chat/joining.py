@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
-from node.chat.epochs import MAX_GENERATION
+from node.chat.epochs import MAX_GENERATION, Epoch
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
 from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
@@ -24,7 +25,7 @@ from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
-from node.crypto.epoch import REASON_ROSTER, EpochSecrets, NewEpoch
+from node.crypto.epoch import REASON_ROSTER, EpochSecrets
 from node.crypto.joining import JoinRequest
 from node.crypto.ops import Add, Op
 from node.crypto.welcome import Welcome
@@ -73,6 +74,7 @@ class Joins:
         self.me, self.people = me, people
         self.open: dict[bytes, Joining] = {}
         self.reach: dict[bytes, tuple[str, ...]] = {}
+        self.batches: dict[bytes, Batch] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
@@ -305,16 +307,44 @@ class Joins:
         before = len(turn.addresses)
         take_record(turn, request.node_record, "room")
         self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
-        under = room.sending(turn)
-        frontier = tuple(room.timeline.frontier)
-        room.author(turn, op, under)
-        new, _ = room.rekey(turn, REASON_ROSTER)
+        batch = self.batch(room)
+        room.author(turn, op, batch.under(turn) or room.sending(turn))
+        if not batch.wait():
+            room.rekey(turn, REASON_ROSTER)
         room.save(turn)
-        self._welcome(turn, room, request, new, frontier)
+        batch.add(turn, request.account, request.cert.device_id, request.invite_id, request.cert.intro)
+        self.welcome_named(turn, batch)
 
-    def _welcome(
-        self, turn: Turn, room: Room, request: JoinRequest, new: NewEpoch, frontier: tuple[bytes, ...]
-    ) -> None:
+    def batch(self, room: Room) -> Batch:
+        """Return whom we have added to a room and not welcomed yet."""
+        known = self.batches.get(room.room_id)
+        if known is None or known.room is not room:
+            self.batches[room.room_id] = known = Batch(room)
+        return known
+
+    def end_batches(self, turn: Turn) -> None:
+        """Make the epoch of each batch whose time is over, and welcome whom there is one for."""
+        for batch in self.batches.values():
+            if batch.deadline is not None and batch.deadline <= turn.now.mono:
+                room = batch.room
+                unnamed = any(batch.named(row) is None for row in batch.waiting.values())
+                if room.open and room.epochs.held and batch.is_over(turn.now.mono) and unnamed:
+                    room.rekey(turn, REASON_ROSTER)
+                    room.save(turn)
+                self.welcome_named(turn, batch)
+
+    def welcome_named(self, turn: Turn, batch: Batch) -> None:
+        """Welcome everybody in a batch for whom there is an epoch; let go who is not to come any more."""
+        room = batch.room
+        for row in list(batch.waiting.values()):
+            held = batch.named(row) if room.open else None
+            if held is not None:
+                self._welcome(turn, batch, row, held)
+            if held is not None or not room.open or not room.is_member(row.account):
+                batch.done(turn, row.account)
+
+    def _welcome(self, turn: Turn, batch: Batch, row: NewcomerRow, held: Epoch) -> None:
+        room = batch.room
         records = [self.node_record()]
         records += [
             p.node_record
@@ -325,13 +355,13 @@ class Joins:
             room_id=room.room_id,
             ops=tuple(op.raw for op in room.log.ops_in_order()),
             certs=(),
-            announce=new.announce,
-            slots=new.slots,
+            announce=held.row.announce,
+            slots=room.epochs.slots.kept[held.epoch16],
             node_records=tuple(r for r in records if r)[:MAX_RECORDS],
-            frontier=frontier,
+            frontier=batch.frontier(row),
         )
-        content = welcomes.seal_welcome(welcome, request.cert.intro, turn.entropy)
-        invite = room.log.invites[request.invite_id]
+        content = welcomes.seal_welcome(welcome, row.intro_pub, turn.entropy)
+        invite = room.log.invites[row.invite_id]
         channel = join_channel(invite.join_cs)
         inner = codec.pack([8, content]) if len(content) <= INNER_MOST else b""
         for part in [inner] if inner else split(content):

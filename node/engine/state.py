@@ -7,6 +7,7 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
@@ -227,6 +228,10 @@ class Restorer:
             elif key[:1] == b"e":
                 want = unpack_row(data, WantRow)
                 state.rooms.inboxes[want.room_id].wants.restore(want, self.now.mono)
+            elif key[:1] == b"n":
+                added = unpack_row(data, NewcomerRow)
+                room = state.rooms.inboxes[added.room_id].room
+                state.joins.batch(room).restore(added, self.now.mono, self.now.wall_ms)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
 
