@@ -21,10 +21,12 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.epoch import EpochAnnounce, EpochSecrets
 from node.tables import Table
 
-EPOCH_DAYS = 7
-"""An epoch older than this is not sealed under: healing has a week's grain at worst."""
-EPOCH_MESSAGES = 10_000
-"""Messages one device seals under one epoch."""
+LIFE_DAYS = 14
+"""An epoch older than this is not sealed under; it is renewed long before (`node.chat.renewal`)."""
+MAX_MESSAGES = 20_000
+"""Messages one device seals under one epoch: who is much behind can still jump over all of them."""
+SAVE_MESSAGES, SAVE_BYTES = 256, 4 * 1024 * 1024
+"""How coarsely it is stored what went under an epoch."""
 MAX_PARENTS = 4
 MAX_GENERATION = 1 << 31
 """Of the epoch one enters by: half of what the format holds, so that others can follow it."""
@@ -92,6 +94,8 @@ class Epoch:
         self.recv: dict[bytes, RecvChain] = {}
         self.send: SendChain | None = None
         self.last: dict[bytes, tuple[bytes, bytes]] = {}
+        self.messages = self.volume = 0
+        """What went under it, of all senders, in messages and sealed bytes."""
 
     @property
     def route(self) -> Route:
@@ -219,6 +223,19 @@ class Epochs:
             going = min(others, key=lambda h: (-made[h.announce.creator_device], h.row.received_ms))
             self._forget(turn, going)
 
+    def count(self, turn: Turn, held: Epoch, size: int) -> None:
+        """One message of `size` sealed bytes went under an epoch."""
+        before = (held.messages // SAVE_MESSAGES, held.volume // SAVE_BYTES)
+        held.messages, held.volume = held.messages + 1, held.volume + size
+        if before != (held.messages // SAVE_MESSAGES, held.volume // SAVE_BYTES):
+            key = b"volume" + self.room_id + held.epoch16
+            turn.put(Table.OBJECTS, key, [held.messages, held.volume])
+
+    def restore_count(self, epoch16: bytes, messages: int, volume: int) -> None:
+        """Take the stored count back."""
+        if epoch16 in self.held:
+            self.held[epoch16].messages, self.held[epoch16].volume = messages, volume
+
     def save_send(self, turn: Turn, held: Epoch) -> None:
         """Store our own chain of an epoch."""
         row = ChainRow(self.room_id, held.epoch16, self.device_id, send=held.send)
@@ -269,9 +286,9 @@ class Epochs:
             held
             for held in self.held.values()
             if held.announce.roster_hash == roster_hash
-            and mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
+            and mesh_ms < min(held.announce.expires_ms, held.born_ms + LIFE_DAYS * DAY_MS)
             and held.send is not None
-            and held.send.index < EPOCH_MESSAGES
+            and held.send.index < MAX_MESSAGES
         ]
         return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
 
@@ -284,7 +301,7 @@ class Epochs:
 
     def retire(self, turn: Turn) -> None:
         """Erase what is beyond the horizon and superseded."""
-        limit = turn.now.wall_ms - (HORIZON_DAYS + EPOCH_DAYS) * DAY_MS
+        limit = turn.now.wall_ms - (HORIZON_DAYS + LIFE_DAYS) * DAY_MS
         for held in list(self.held.values()):
             if held.row.received_ms < limit and held not in self.tips():
                 self._forget(turn, held)
@@ -296,6 +313,7 @@ class Epochs:
         self.slots.forget(turn, epoch16)
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
         turn.delete(Table.CHAINS, b"idle" + epoch16)
+        turn.delete(Table.OBJECTS, b"volume" + self.room_id + epoch16)
         for device_id in held.devices:
             turn.delete(Table.CHAINS, epoch16 + device_id)
         for device_id, chain in held.recv.items():

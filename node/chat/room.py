@@ -16,6 +16,7 @@ from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
 from node.chat.objects import inners
 from node.chat.people import People
+from node.chat.renewal import Renewal
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
@@ -54,6 +55,7 @@ class Room:
         self.me, self.people = me, people
         self.log = RoomLog(room_id)
         self.epochs = Epochs(room_id, me.device_id)
+        self.renewal = Renewal(self)
         self.timeline = Timeline()
         self.state = MEMBER
         self.unread = 0
@@ -179,7 +181,7 @@ class Room:
         Raises:
             Refused: If we have no right to it or are out of the room; nothing was changed in its log.
         """
-        self._check_in()
+        self.check_in()
         try:
             op = self.signed(turn, body)
         except PeerFault as fault:
@@ -273,7 +275,7 @@ class Room:
         ours = any(self._added(m) and m.device_id not in new.devices for m in devices.values())
         tips = self.epochs.tips()
         theirs = any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices)
-        if ours and theirs:
+        if ours and theirs and self.renewal.may_join(turn, new):
             self.rekey(turn, REASON_ROSTER)
             self.save(turn)
 
@@ -328,15 +330,17 @@ class Room:
             entropy=turn.entropy,
         )
         self.epochs.save_send(turn, under)
+        self.epochs.count(turn, under, len(inner))
         turn.post(under.channel, inner)
 
     # -- epochs -----------------------------------------------------------------------------------
 
     def sending(self, turn: Turn) -> Epoch:
         """Return the epoch to seal under, made now if there is none for today's roster."""
-        self._check_in()
+        self.check_in()
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
         if held is not None:
+            self.renewal.sent(turn, held)
             return held
         if not self.epochs.held:
             lost = "the keys of this room were lost here; others are being asked for them"
@@ -344,7 +348,8 @@ class Room:
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
 
-    def _check_in(self) -> None:
+    def check_in(self) -> None:
+        """Refuse what only members of a room that goes on may do."""
         if self.state != MEMBER or not self.is_member(self.me.account):
             raise Refused("not_a_member", "you are not in this room any more", field="room")
         if self.log.deleted:

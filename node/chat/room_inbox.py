@@ -167,6 +167,7 @@ class RoomInbox:
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
             self._accuse(turn, author)
         self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
+        self.room.epochs.count(turn, held, len(inner))
         self.reposts.spoke(turn, held, author.device_id, payload.ts_ms)
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))

@@ -1,7 +1,7 @@
 """What a node does by itself so that everybody in its rooms holds the keys they are named for.
 
-Announces are posted again for who was away, epochs asked for and given, and
-made for those who were added together (docs/crypto.md 3.7).
+Announces are posted again for who was away, epochs asked for and given, made for
+those who were added together and when they are worn (docs/crypto.md 3.7).
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ class Keeping:
         """When there is next something to do."""
         reposts = (inbox.reposts.deadline for inbox in self.state.rooms.inboxes.values())
         batches = (batch.deadline for batch in self.state.joins.batches.values())
-        return earliest(self.sharing.deadline, *reposts, *batches)
+        renewals = (inbox.room.renewal.deadline for inbox in self.state.rooms.inboxes.values())
+        return earliest(self.sharing.deadline, *reposts, *batches, *renewals)
 
     def due(self, turn: Turn) -> None:
         """Do what it is time for."""
         for inbox in self.state.rooms.inboxes.values():
             inbox.reposts.due(turn)
+            inbox.room.renewal.due(turn)
         self.sharing.due(turn)
         self.state.joins.end_batches(turn)
 

@@ -204,6 +204,9 @@ class Restorer:
             if key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
                 inboxes[key[4:20]].room.leaves[key[20:]] = Leaf(leaf_id, public)
+            elif key.startswith(b"volume"):
+                messages, volume = unpack_row(data, tuple[int, int])
+                inboxes[key[6:22]].room.epochs.restore_count(key[22:], messages, volume)
 
     def _direct(self) -> None:
         state = self.state
