@@ -107,6 +107,11 @@ class Batch:
         """Say whether the clock has run out."""
         return self._end is not None and self._end <= now
 
+    def again(self, now: float) -> None:
+        """Nothing could be done at the end of the batch: look again later."""
+        if self.waiting and self.is_over(now):
+            self._end = now + WAIT_MIDDLE
+
     def done(self, turn: Turn, account: bytes) -> None:
         """A newcomer was welcomed, or is gone again."""
         del self.waiting[account]

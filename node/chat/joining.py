@@ -332,6 +332,7 @@ class Joins:
                     room.rekey(turn, REASON_ROSTER)
                     room.save(turn)
                 self.welcome_named(turn, batch)
+                batch.again(turn.now.mono)
 
     def welcome_named(self, turn: Turn, batch: Batch) -> None:
         """Welcome everybody in a batch for whom there is an epoch; let go who is not to come any more."""

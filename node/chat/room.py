@@ -199,7 +199,10 @@ class Room:
         return self.act(turn, Remove(account, reason, cut), rekey=True)
 
     def leave(self, turn: Turn) -> None:
-        """Leave: the cut includes the message that carries the leave itself."""
+        """Leave: the cut includes the message that carries the leave itself; without keys there is none."""
+        if not self.epochs.held:
+            self.put_away(turn)
+            return
         under = self.sending(turn)
         cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
         self.author(turn, self.signed(turn, Leave(cut)), under)
@@ -342,9 +345,6 @@ class Room:
         if held is not None:
             self.renewal.sent(turn, held)
             return held
-        if not self.epochs.held:
-            lost = "the keys of this room were lost here; others are being asked for them"
-            raise Refused("room_keys_lost", lost, field="room", retryable=True)
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
 
@@ -354,6 +354,9 @@ class Room:
             raise Refused("not_a_member", "you are not in this room any more", field="room")
         if self.log.deleted:
             raise Refused("room_deleted", "this room was deleted", field="room")
+        if not self.epochs.held:
+            lost = "the keys of this room were lost here; others are being asked for them"
+            raise Refused("room_keys_lost", lost, field="room", retryable=True)
 
     def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
         """Make a new epoch for today's roster and announce it on every epoch it descends from."""

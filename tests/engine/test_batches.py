@@ -11,6 +11,7 @@ from node.chat import batches, events
 from node.chat import commands as c
 from node.chat.room import Room
 from node.sim import SimNode, SimSession, Simulation
+from node.store.records import Delete
 from tests.engine.hostile import engine_of, no_late_faults, room_of, sending
 from tests.engine.worlds import joined, texts, trio
 
@@ -131,3 +132,17 @@ def test_how_long_an_add_waits_goes_by_the_size_of_the_room(members: int, wait: 
     roster = SimpleNamespace(members=range(members))
     batch = batches.Batch(cast(Room, SimpleNamespace(log=SimpleNamespace(roster=roster))))
     assert batch.wait() == wait
+
+
+def test_a_batch_whose_room_has_no_keys_waits_and_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, room, people = crowd("no keys", monkeypatch, guests=2)
+    ann = world.nodes["ann"]
+    seen = enter(world, room, people)
+    world.run(5)
+    ann.crash()
+    rows = ann.store.load().rows
+    ann.store.commit([Delete(table, key) for table in ("epochs", "chains") for key in rows[table]])
+    ann.start()
+    world.run(100)
+    assert inside(seen, people, room) == 2
+    assert not engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting

@@ -106,6 +106,8 @@ def test_a_node_that_lost_its_rooms_keys_reads_on_and_speaks_again() -> None:
     ann.start()
     with pytest.raises(CallError, match="room_keys_lost"):
         ann.call(c.UserMessage(room=room, message="too early"))
+    with pytest.raises(CallError, match="room_keys_lost"):
+        ann.call(c.RoomRekey(room=room))
     world.run(90)
     seen = ann.attach(resume=None, plain=False)
     bob.call(c.UserMessage(room=room, message="do you read?"))
