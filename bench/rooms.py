@@ -92,6 +92,9 @@ class Crowd:
         posting = turn()
         request = self.ben.request(wish)
         self.ada.joins._admit(posting, self.room, request, self._signed(request))
+        if self.ada.joins.batch(self.room).waiting:
+            self.room.rekey(posting, REASON_ROSTER)
+            self.ada.joins.welcome_named(posting, self.ada.joins.batch(self.room))
         sealed, reading = posting.posts, turn()
         started = time.process_time()
         door = join_channel(join_channel_secret(self.seed))

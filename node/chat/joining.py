@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
+from node.chat.epochs import MAX_GENERATION, Epoch
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
 from node.chat.objects import INNER_MOST, Assembly, split
@@ -24,7 +26,7 @@ from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
-from node.crypto.epoch import REASON_ROSTER, EpochSecrets, NewEpoch
+from node.crypto.epoch import REASON_ROSTER, EpochSecrets
 from node.crypto.joining import JoinRequest
 from node.crypto.labels import Label
 from node.crypto.ops import Add, Op
@@ -39,8 +41,6 @@ _WELCOME_TO = codec.array(codec.literal(8), codec.blob_upto(32 * 1024), codec.bl
 MAX_ASKED = 4
 """Requests of one join that an answer may name, the newest."""
 MAX_RECORDS = 8
-MAX_GENERATION = 1 << 31
-"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
@@ -79,6 +79,7 @@ class Joins:
         self.me, self.people = me, people
         self.open: dict[bytes, Joining] = {}
         self.reach: dict[bytes, tuple[str, ...]] = {}
+        self.batches: dict[bytes, Batch] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
@@ -207,7 +208,7 @@ class Joins:
         if not room.is_member(self.me.account):
             raise CryptoFault("welcome does not make us a member")
         secrets = self._open_epoch(room, room.log, welcome)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
         self._settle(turn, room, welcome)
         for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
             self.drop(turn, other)
@@ -231,7 +232,7 @@ class Joins:
             theirs.add(op)
         secrets = self._open_epoch(room, theirs, welcome)
         inbox.learn_ops(turn, told)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
 
     def _open_epoch(self, room: Room, log: RoomLog, welcome: Welcome) -> EpochSecrets:
         """Return the keys of a welcome's epoch, judged by `log`; changes nothing."""
@@ -298,7 +299,7 @@ class Joins:
     ) -> tuple[JoinRequest, InviteState]:
         """Return a join request and its invite, which admits it now; raises PeerFault if it does not."""
         invite = room.log.invites.get(invite_id)
-        if invite is None or not room.open:
+        if invite is None or not room.open or not room.epochs.held:
             raise CryptoFault("join request for an invite that is not here")
         request = joining.parse_join_request(inner, invite.invite_pk)
         if request.invite_id != invite_id:
@@ -323,16 +324,45 @@ class Joins:
         before = len(turn.addresses)
         take_record(turn, request.node_record, "room")
         self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
-        under = room.sending(turn)
-        frontier = tuple(room.timeline.frontier)
-        room.author(turn, op, under)
-        new, _ = room.rekey(turn, REASON_ROSTER)
+        batch = self.batch(room)
+        room.author(turn, op, batch.under(turn) or room.sending(turn))
+        if not batch.wait():
+            room.rekey(turn, REASON_ROSTER)
         room.save(turn)
-        self._welcome(turn, room, request, new, frontier)
+        batch.add(turn, request.account, request.cert.device_id, request.invite_id, request.cert.intro)
+        self.welcome_named(turn, batch)
 
-    def _welcome(
-        self, turn: Turn, room: Room, request: JoinRequest, new: NewEpoch, frontier: tuple[bytes, ...]
-    ) -> None:
+    def batch(self, room: Room) -> Batch:
+        """Return whom we have added to a room and not welcomed yet."""
+        known = self.batches.get(room.room_id)
+        if known is None or known.room is not room:
+            self.batches[room.room_id] = known = Batch(room)
+        return known
+
+    def end_batches(self, turn: Turn) -> None:
+        """Make the epoch of each batch whose time is over, and welcome whom there is one for."""
+        for batch in self.batches.values():
+            if batch.deadline is not None and batch.deadline <= turn.now.mono:
+                room = batch.room
+                unnamed = any(batch.named(row) is None for row in batch.waiting.values())
+                if room.open and room.epochs.held and batch.is_over(turn.now.mono) and unnamed:
+                    room.rekey(turn, REASON_ROSTER)
+                    room.save(turn)
+                self.welcome_named(turn, batch)
+                batch.again(turn.now.mono)
+
+    def welcome_named(self, turn: Turn, batch: Batch) -> None:
+        """Welcome everybody in a batch for whom there is an epoch; let go who is not to come any more."""
+        room = batch.room
+        for row in list(batch.waiting.values()):
+            held = batch.named(row) if room.open else None
+            if held is not None:
+                self._welcome(turn, batch, row, held)
+            if held is not None or not room.open or not room.is_member(row.account):
+                batch.done(turn, row.account)
+
+    def _welcome(self, turn: Turn, batch: Batch, row: NewcomerRow, held: Epoch) -> None:
+        room = batch.room
         records = [self.node_record()]
         records += [
             p.node_record
@@ -343,17 +373,19 @@ class Joins:
             room_id=room.room_id,
             ops=(),
             certs=(),
-            announce=new.announce,
+            announce=held.row.announce,
             slots=b"",
             node_records=tuple(r for r in records if r)[:MAX_RECORDS],
-            frontier=frontier,
+            frontier=batch.frontier(row),
         )
-        invite_id = request.invite_id
-        welcome = self._shelves.lay_out(turn, invite_id, welcome, room.log.ops_in_order(), new)
-        content = welcomes.seal_welcome(welcome, request.cert.intro, turn.entropy)
-        invite = room.log.invites[request.invite_id]
+        op = room.log.op(room.log.roster.members[row.account].added_by)
+        asked16 = (op.body.join_req_hash or b"")[:16] if op and isinstance(op.body, Add) else b""
+        slots = room.epochs.slots.kept[held.epoch16]
+        welcome = self._shelves.lay_out(turn, row.invite_id, welcome, room.log.ops_in_order(), slots)
+        content = welcomes.seal_welcome(welcome, row.intro_pub, turn.entropy)
+        invite = room.log.invites[row.invite_id]
         channel = join_channel(invite.join_cs)
         small = len(content) + 32 <= INNER_MOST
-        inner = codec.pack([8, content, request.req_hash[:16]]) if small else b""
+        inner = codec.pack([8, content, asked16] if asked16 else [8, content]) if small else b""
         for part in [inner] if inner else split(content):
             turn.post(channel, part)

@@ -18,7 +18,6 @@ from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import welcome as welcomes
 from node.crypto.channel import Channel, ChannelKind, Inner, join_channel
-from node.crypto.epoch import NewEpoch
 from node.crypto.labels import Label
 from node.crypto.ops import Op
 from node.crypto.primitives import digest
@@ -57,15 +56,15 @@ class Shelves:
         self._shelves: OrderedDict[bytes, _Shelf] = OrderedDict()
 
     def lay_out(
-        self, turn: Turn, invite_id: bytes, welcome: Welcome, log: Sequence[Op], new: NewEpoch
+        self, turn: Turn, invite_id: bytes, welcome: Welcome, log: Sequence[Op], slots: bytes
     ) -> Welcome:
         """Return the welcome with log and slots, or with the names of the Objects that have them.
 
         A newcomer reads a shelf from the day on which it asked, so a shelf is in use for a day.
         """
         size = sum(len(op.raw) for op in log)
-        if size <= INLINE_OPS and len(new.slots) <= INLINE_SLOTS:
-            return replace(welcome, ops=tuple(op.raw for op in log), slots=new.slots)
+        if size <= INLINE_OPS and len(slots) <= INLINE_SLOTS:
+            return replace(welcome, ops=tuple(op.raw for op in log), slots=slots)
         shelf = self._shelf(turn, invite_id)
         channel = join_channel(shelf.secret)
         rest = [op for op in log if op.op_id not in shelf.ops]
@@ -74,10 +73,10 @@ class Shelves:
                 shelf.log.append(_post(turn, channel, welcomes.shelved(op.raw for op in chunk)))
             shelf.ops.update(op.op_id for op in rest)
             rest = []
-        names, slots = list(shelf.log), new.slots
+        names = list(shelf.log)
         if len(slots) > INLINE_SLOTS:
-            if shelf.slots[0] != new.announce:
-                shelf.slots = (new.announce, _post(turn, channel, welcomes.shelved((), slots)))
+            if shelf.slots[0] != slots:
+                shelf.slots = (slots, _post(turn, channel, welcomes.shelved((), slots)))
             names, slots = [*names, shelf.slots[1]], b""
         raws = tuple(op.raw for op in rest)
         if not names:

@@ -26,6 +26,7 @@ from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
+from node.engine.keeping import Keeping
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
@@ -47,6 +48,7 @@ class Inbox:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
+        self.keeping = Keeping(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -58,7 +60,7 @@ class Inbox:
             case ChannelKind.ROOM:
                 self._room(turn, route, inner)
             case ChannelKind.DM:
-                self._dm(turn, route, inner)
+                self._dm(turn, route, inner, envelope.ts_ms)
             case ChannelKind.INBOX:
                 self._first_contact(turn, inner)
             case ChannelKind.JOIN:
@@ -145,10 +147,20 @@ class Inbox:
             self.state.me.set_profile(turn, fresh)
             self.spread_profile(turn)
 
-    def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
-        opened = self.state.dms.open(turn, route.part, inner)
-        if opened is not None:
-            session, payload = opened
+    def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
+        dms = self.state.dms
+        if inner[1] == Inner.OBJECT_PART:
+            whole = dms.large.take(turn, route.part, inner)
+            if whole is not None:
+                self.on_dm(turn, route.owner, whole)
+            return
+        opened = dms.open(turn, route.part, inner)
+        if opened is None:
+            return
+        session, payload = opened
+        if payload.type is Type.OBJECT:
+            dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
+        else:
             self.on_dm(turn, session.account, payload)
 
     def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:
@@ -162,6 +174,10 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
+            case Type.EPOCH_WANT:
+                self.keeping.sharing.wanted(turn, account, payload)
+            case Type.EPOCH_SHARE:
+                self.keeping.sharing.given(turn, account, payload)
             case _:
                 return
 
@@ -286,6 +302,7 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
+        self.keeping.met(turn, route.owner)
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)

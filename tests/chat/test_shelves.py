@@ -47,7 +47,7 @@ class Greeter:
             reason=1, members=[(who.device, who.leaf) for who in self.crowd], entropy=turn.entropy,
         )  # fmt: skip
         bare = Welcome(self.log.room_id, (), (), new.announce, b"")
-        made = self.shelves.lay_out(turn, INVITE, bare, self.log.ops_in_order(), new)
+        made = self.shelves.lay_out(turn, INVITE, bare, self.log.ops_in_order(), new.slots)
         return made, turn, new
 
 
@@ -104,7 +104,7 @@ def test_newcomers_of_one_epoch_share_its_slots() -> None:
     first, _, new = greeter.welcome()
     turn = turn_at(NOW)
     bare = Welcome(greeter.log.room_id, (), (), new.announce, b"")
-    assert greeter.shelves.lay_out(turn, INVITE, bare, greeter.log.ops_in_order(), new) == first
+    assert greeter.shelves.lay_out(turn, INVITE, bare, greeter.log.ops_in_order(), new.slots) == first
     assert not turn.posts
 
 
@@ -115,7 +115,7 @@ def test_another_day_and_another_invite_have_a_shelf_of_their_own() -> None:
     assert later.shelf != first.shelf
     assert read(later, posted(later, turn)) is not None
     bare = Welcome(greeter.log.room_id, (), (), new.announce, b"")
-    other = greeter.shelves.lay_out(turn_at(NOW), b"o" * 16, bare, greeter.log.ops_in_order(), new)
+    other = greeter.shelves.lay_out(turn_at(NOW), b"o" * 16, bare, greeter.log.ops_in_order(), new.slots)
     assert other.shelf not in {first.shelf, later.shelf}
 
 

@@ -103,14 +103,16 @@ def batch_of(world: Simulation, nodes: list[SimNode], link: RoomLink) -> None:
             turn, host_people.meet(turn, request.account, request.name), request.cert, request.devices
         )
         requests.append(request)
-    new, _ = room.rekey(turn, REASON_ROSTER)
+    room.rekey(turn, REASON_ROSTER)
     room.save(turn)
     release(host, turn)
     world.run(1)
     for at in range(0, len(requests), AT_ONCE):
         turn = turn_of(host)
-        for request in requests[at : at + AT_ONCE]:
-            joins._welcome(turn, room, request, new, ())
+        batch = joins.batch(room)
+        for one in requests[at : at + AT_ONCE]:
+            batch.add(turn, one.account, one.cert.device_id, invite_id, one.cert.intro)
+        joins.welcome_named(turn, batch)
         release(host, turn)
         world.run(0.1)
 
