@@ -10,9 +10,10 @@ import asyncio
 import json
 import platform
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench import bridge, crypto, floors
+from bench import bridge, crypto, floors, rooms
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -23,7 +24,7 @@ def main() -> None:
     words.add_argument("--messages", type=int, default=5000, help="messages of the throughput run")
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
-    words.add_argument("--only", choices=("cryptography",), help="this section alone")
+    words.add_argument("--only", choices=("cryptography", "rooms"), help="this section alone")
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
     found: list[Figures | Beside] = []
@@ -31,7 +32,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)
-    found += cryptography()
+    if asked.only in (None, "cryptography"):
+        found += section("cryptography, apart from storing it:", crypto.measure())
+    if asked.only in (None, "rooms"):
+        found += section("big rooms, apart from mesh and store, beside bare verifications:", rooms.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
@@ -63,11 +67,11 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     return found
 
 
-def cryptography() -> list[Beside]:
-    """Measure the cryptography alone, printing each figure as it is known."""
-    print("cryptography, apart from storing it:")
+def section(title: str, measured: Iterable[Beside]) -> list[Beside]:
+    """Print a title, and each figure as it is known; returns them all."""
+    print(title)
     found: list[Beside] = []
-    for beside in crypto.measure():
+    for beside in measured:
         found.append(beside)
         print(f"  {beside.line()}", flush=True)
     return found

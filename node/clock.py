@@ -32,4 +32,8 @@ def day_of(ts_ms: int) -> int:
 
 def earliest(*deadlines: float | None) -> float | None:
     """Return the smallest deadline that is set: a parent's deadline is the least of its children's."""
-    return min((d for d in deadlines if d is not None), default=None)
+    soonest: float | None = None
+    for deadline in deadlines:
+        if deadline is not None and (soonest is None or deadline < soonest):
+            soonest = deadline
+    return soonest

@@ -316,8 +316,10 @@ class Simulation:
         """Return the world's next random number, 0 to 1."""
         return int.from_bytes(self._entropy(6), "big") / (1 << 48)
 
-    def add(self, name: str, *, peers: Iterable[str] = (), relay: bool = False) -> SimNode:
-        """Add a node that dials the named ones."""
+    def add(
+        self, name: str, *, peers: Iterable[str] = (), relay: bool = False, listed: bool = True
+    ) -> SimNode:
+        """Add a node that dials the named ones; one that is not `listed` tells nobody its address."""
         entropy = stream(f"{self._seed} {name}")
         setup = Setup(
             identity=Identity.generate(entropy, EPOCH_MS // 86_400_000),
@@ -326,7 +328,7 @@ class Simulation:
             entropy=entropy,
             name=name,
             roles=frozenset({"relay", "hold"} if relay else {"hold"}),
-            addresses=(f"ws://{name}:1",),
+            addresses=(f"ws://{name}:1",) if listed else (),
             peers=tuple(f"ws://{peer}:1" for peer in peers),
         )
         node = SimNode(self, name, setup)

@@ -177,6 +177,12 @@ class RoomDelete(_Base, frozen=True, kw_only=True):
     room: Id
 
 
+class RoomRekey(_Base, frozen=True, kw_only=True):
+    """Renew a room's keys now."""
+
+    room: Id
+
+
 class UserMessage(_Base, frozen=True, kw_only=True):
     """Send a message, at most 16 KiB of UTF-8."""
 
@@ -407,6 +413,7 @@ Command: TypeAlias = (
     | MemberRole
     | RoomUpdate
     | RoomDelete
+    | RoomRekey
     | UserMessage
     | UserInvite
     | UserInviteResponse

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
+from node.chat.slots import Slots
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import chain as chains
@@ -20,11 +21,15 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.epoch import EpochAnnounce, EpochSecrets
 from node.tables import Table
 
-EPOCH_DAYS = 7
-"""An epoch older than this is not sealed under: healing has a week's grain at worst."""
-EPOCH_MESSAGES = 10_000
-"""Messages one device seals under one epoch."""
+LIFE_DAYS = 14
+"""An epoch older than this is not sealed under; it is renewed long before (`node.chat.renewal`)."""
+MAX_MESSAGES = 20_000
+"""Messages one device seals under one epoch: who is much behind can still jump over all of them."""
+SAVE_MESSAGES, SAVE_BYTES = 256, 4 * 1024 * 1024
+"""How coarsely it is stored what went under an epoch."""
 MAX_PARENTS = 4
+MAX_GENERATION = 1 << 31
+"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
 MAX_EPOCHS = 400
 """Epochs held a room, about ten a day: fewer than a cut can list, so that who makes them can be put out."""
 MAX_SKIPPED = 20_000
@@ -33,7 +38,10 @@ MAX_SKIPPED = 20_000
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with."""
+    """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with.
+
+    `shared_by` is the device that gave it, if it was not opened here; it is `proven` once that is borne out.
+    """
 
     room_id: bytes
     epoch_id: bytes
@@ -43,6 +51,8 @@ class EpochRow:
     received_ms: int
     channel_secret: bytes = field(repr=False)
     ephemeral_key: bytes = field(repr=False)
+    shared_by: bytes = b""
+    proven: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class Epoch:
         self.recv: dict[bytes, RecvChain] = {}
         self.send: SendChain | None = None
         self.last: dict[bytes, tuple[bytes, bytes]] = {}
+        self.messages = self.volume = 0
+        """What went under it, of all senders, in messages and sealed bytes."""
 
     @property
     def route(self) -> Route:
@@ -115,7 +127,10 @@ class Epochs:
         self.room_id = room_id
         self.device_id = device_id
         self.held: dict[bytes, Epoch] = {}
+        self.slots = Slots(room_id)
         self.skipped = 0
+        self.made = 0
+        """How many epochs have come since the start."""
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
@@ -146,7 +161,7 @@ class Epochs:
         if row.epoch16 in self.held:
             self.held[row.epoch16].idle = dict(row.keys)
 
-    def add(self, turn: Turn, announce: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
+    def add(self, turn: Turn, announce: bytes, slots: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
         """Hold a new epoch: store it, start our chain, watch its channel."""
         row = EpochRow(
             self.room_id,
@@ -158,15 +173,47 @@ class Epochs:
             secrets.channel_secret,
             secrets.ephemeral_key,
         )
-        held = self.restore(row)
-        held.idle = {d: key for d, key in secrets.chains.items() if d != self.device_id}
+        held = self._hold(turn, row, {d: key for d, key in secrets.chains.items() if d != self.device_id})
         held.send = SendChain(secrets.chains[self.device_id])
+        self.save_send(turn, held)
+        self.slots.keep(turn, held.epoch16, slots)
+        return held
+
+    def _hold(self, turn: Turn, row: EpochRow, idle: dict[bytes, bytes]) -> Epoch:
+        held = self.restore(row)
+        held.idle = idle
+        self.made += 1
         turn.put(Table.EPOCHS, self.room_id + held.epoch16, row)
         self._save_idle(turn, held)
-        self.save_send(turn, held)
         turn.watch.append((held.route, day_of(min(held.announce.created_ms, turn.mesh_ms))))
         self._bound(turn, held)
         return held
+
+    # -- given by another (epoch_shares) ----------------------------------------------------------
+
+    def add_shared(self, turn: Turn, row: EpochRow, given: dict[bytes, RecvChain]) -> None:
+        """Hold an epoch as another gave it, to read alone: where we stood in it ourselves is not known."""
+        fresh = {d: chain.key for d, chain in given.items() if chain == RecvChain(chain.key)}
+        held = self._hold(turn, row, fresh)
+        for device_id, chain in given.items():
+            if device_id not in fresh:
+                self.save_recv(turn, held, device_id, chain, (b"", b""))
+
+    def prove(self, turn: Turn, held: Epoch) -> None:
+        """What was given of an epoch is borne out: others count on it from here."""
+        held.row = replace(held.row, proven=True)
+        turn.put(Table.EPOCHS, self.room_id + held.epoch16, held.row)
+
+    def disown(self, turn: Turn, held: Epoch, secret: bytes) -> None:
+        """Erase what was given of an epoch, for its channel's secret is known from elsewhere.
+
+        If that is another, nobody could hear of what we made on top of it, which goes as well.
+        """
+        for other in list(self.held.values()):
+            own = other.announce.creator_device == self.device_id
+            if own and held.row.channel_secret != secret and held.epoch16 in other.announce.parents:
+                self._forget(turn, other)
+        self._forget(turn, held)
 
     def _bound(self, turn: Turn, newest: Epoch) -> None:
         """Let epochs go when there are too many: the oldest of the device that made the most."""
@@ -175,6 +222,19 @@ class Epochs:
             others = [held for held in self.held.values() if held is not newest]
             going = min(others, key=lambda h: (-made[h.announce.creator_device], h.row.received_ms))
             self._forget(turn, going)
+
+    def count(self, turn: Turn, held: Epoch, size: int) -> None:
+        """One message of `size` sealed bytes went under an epoch."""
+        before = (held.messages // SAVE_MESSAGES, held.volume // SAVE_BYTES)
+        held.messages, held.volume = held.messages + 1, held.volume + size
+        if before != (held.messages // SAVE_MESSAGES, held.volume // SAVE_BYTES):
+            key = b"volume" + self.room_id + held.epoch16
+            turn.put(Table.OBJECTS, key, [held.messages, held.volume])
+
+    def restore_count(self, epoch16: bytes, messages: int, volume: int) -> None:
+        """Take the stored count back."""
+        if epoch16 in self.held:
+            self.held[epoch16].messages, self.held[epoch16].volume = messages, volume
 
     def save_send(self, turn: Turn, held: Epoch) -> None:
         """Store our own chain of an epoch."""
@@ -193,6 +253,8 @@ class Epochs:
         held.recv[device_id] = chain
         if chain.next_index > before.next_index:
             held.last[device_id] = last
+        if not held.row.proven and held.row.shared_by != device_id and last[0]:
+            self.prove(turn, held)
         key = held.epoch16 + device_id
         fresh, gone = chains.changed(before, chain)
         for run in fresh:
@@ -224,21 +286,22 @@ class Epochs:
             held
             for held in self.held.values()
             if held.announce.roster_hash == roster_hash
-            and mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
+            and mesh_ms < min(held.announce.expires_ms, held.born_ms + LIFE_DAYS * DAY_MS)
             and held.send is not None
-            and held.send.index < EPOCH_MESSAGES
+            and held.send.index < MAX_MESSAGES
         ]
         return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
 
     def tips(self) -> list[Epoch]:
         """Return the epochs that no other held one descends from, newest generation first."""
-        parents = {parent for held in self.held.values() for parent in held.announce.parents}
-        tips = [held for held in self.held.values() if held.epoch16 not in parents]
+        sure = [held for held in self.held.values() if held.row.proven] or list(self.held.values())
+        parents = {parent for held in sure for parent in held.announce.parents}
+        tips = [held for held in sure if held.epoch16 not in parents]
         return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
 
     def retire(self, turn: Turn) -> None:
         """Erase what is beyond the horizon and superseded."""
-        limit = turn.now.wall_ms - (HORIZON_DAYS + EPOCH_DAYS) * DAY_MS
+        limit = turn.now.wall_ms - (HORIZON_DAYS + LIFE_DAYS) * DAY_MS
         for held in list(self.held.values()):
             if held.row.received_ms < limit and held not in self.tips():
                 self._forget(turn, held)
@@ -247,8 +310,10 @@ class Epochs:
         """Erase an epoch with every key that came of it."""
         epoch16 = held.epoch16
         del self.held[epoch16]
+        self.slots.forget(turn, epoch16)
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
         turn.delete(Table.CHAINS, b"idle" + epoch16)
+        turn.delete(Table.OBJECTS, b"volume" + self.room_id + epoch16)
         for device_id in held.devices:
             turn.delete(Table.CHAINS, epoch16 + device_id)
         for device_id, chain in held.recv.items():

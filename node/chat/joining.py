@@ -9,35 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
+from node.chat.epochs import MAX_GENERATION, Epoch
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
-from node.chat.objects import INNER_MOST, MAX_PARTS, PART_BYTES, Assembly, split
+from node.chat.objects import INNER_MOST, Assembly, split
 from node.chat.people import People
 from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
+from node.chat.shelves import MAX_LOG_BYTES, Arrivals, Shelves
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
-from node.crypto.epoch import REASON_ROSTER, EpochSecrets, NewEpoch
+from node.crypto.epoch import REASON_ROSTER, EpochSecrets
 from node.crypto.joining import JoinRequest
+from node.crypto.labels import Label
 from node.crypto.ops import Add, Op
+from node.crypto.primitives import digest
 from node.crypto.welcome import Welcome
 from node.errors import CryptoFault
 from node.tables import Table
 from node.wire import codec
 
 _WELCOME = codec.array(codec.literal(8), codec.blob_upto(32 * 1024))
+_WELCOME_TO = codec.array(codec.literal(8), codec.blob_upto(32 * 1024), codec.blob(16))
+MAX_ASKED = 4
+"""Requests of one join that an answer may name, the newest."""
 MAX_RECORDS = 8
-MAX_WELCOME_BYTES = MAX_PARTS * PART_BYTES
-"""What travels as one Object: about 2,000 ops."""
-MAX_GENERATION = 1 << 31
-"""Of the epoch one enters by: half of what the format holds, so that others can follow it."""
-RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
@@ -60,6 +63,8 @@ class Joining:
     leaf_id: int | None = None
     addresses: tuple[str, ...] = ()
     answered_ms: int | None = None
+    asked16: tuple[bytes, ...] = ()
+    """The first 16 bytes of each request's hash: what a welcome to us names."""
 
     @property
     def key(self) -> bytes:
@@ -74,9 +79,12 @@ class Joins:
         self.me, self.people = me, people
         self.open: dict[bytes, Joining] = {}
         self.reach: dict[bytes, tuple[str, ...]] = {}
+        self.batches: dict[bytes, Batch] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
+        self.arrivals = Arrivals()
+        self._shelves = Shelves()
 
     # -- the invited ------------------------------------------------------------------------------
 
@@ -94,7 +102,6 @@ class Joins:
         leaf = self.me.new_leaf(turn)
         if wish.leaf_id is not None:
             self.me.retire_leaf(turn, wish.leaf_id)
-        wish = replace(wish, asked_ms=turn.mesh_ms, leaf_id=leaf.leaf_id)
         inner = joining.make_join_request(
             self.me.identity,
             room_id=wish.room_id,
@@ -108,6 +115,8 @@ class Joins:
             name=self.me.profile.nickname,
             ts_ms=turn.mesh_ms,
         )
+        asked16 = (*wish.asked16, digest(Label.INNER, inner)[:16])[-MAX_ASKED:]
+        wish = replace(wish, asked_ms=turn.mesh_ms, leaf_id=leaf.leaf_id, asked16=asked16)
         self._save(turn, wish)
         route = self.route(wish)
         turn.watch.append((route, day_of(turn.mesh_ms)))
@@ -138,6 +147,7 @@ class Joins:
         """Forget a join that was cancelled, or that no greeter will answer again."""
         del self.open[wish.key]
         self._objects.pop(wish.invite_id, None)
+        self.arrivals.forget(turn, wish.key)
         turn.delete(Table.JOINS, wish.key)
         turn.unwatch.append((int(ChannelKind.JOIN), wish.room_id, wish.invite_id))
 
@@ -161,23 +171,32 @@ class Joins:
             self.reach[room_id] = newest
             turn.put(Table.SETTINGS, b"reach" + room_id, newest)
 
-    def welcome_of(self, invite_id: bytes, inner: bytes) -> bytes | None:
-        """Return a welcome's sealed content when `inner` is or completes one."""
-        if inner[1] == Inner.WELCOME:
-            return bytes(codec.decode(inner, _WELCOME)[1])
-        if inner[1] == Inner.OBJECT_PART:
-            return self._objects.setdefault(invite_id, Assembly()).take(inner)
-        return None
-
-    def enter(self, turn: Turn, wish: Joining, content: bytes, old: Room | None) -> Room:
-        """Enter the room that a welcome opens.
+    def welcome_of(self, wish: Joining, inner: bytes) -> Welcome | None:
+        """Return the opened welcome when `inner` is or completes one that may be to us.
 
         Raises:
-            PeerFault: If it is not for us, its log does not hold, or it does not make us a member.
+            PeerFault: If it is not for us, malformed, or to another room.
         """
+        content = None
+        if inner[1] == Inner.WELCOME:
+            _, content, *to = codec.decode(inner, lambda v: _WELCOME(v) or _WELCOME_TO(v))
+            if to and wish.asked16 and to[0] not in wish.asked16:
+                return None
+        elif inner[1] == Inner.OBJECT_PART:
+            content = self._objects.setdefault(wish.invite_id, Assembly()).take(inner)
+        if content is None:
+            return None
         welcome = welcomes.open_welcome(self.me.identity, content)
         if welcome.room_id != wish.room_id:
             raise CryptoFault("welcome to another room")
+        return welcome
+
+    def enter(self, turn: Turn, wish: Joining, welcome: Welcome, old: Room | None) -> Room:
+        """Enter the room that a welcome opens.
+
+        Raises:
+            PeerFault: If its log does not hold, or it does not make us a member.
+        """
         room = Room(wish.room_id, self.me, self.people)
         if old is not None:
             for op in old.log.ops_in_order():
@@ -189,23 +208,22 @@ class Joins:
         if not room.is_member(self.me.account):
             raise CryptoFault("welcome does not make us a member")
         secrets = self._open_epoch(room, room.log, welcome)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
         self._settle(turn, room, welcome)
         for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
             self.drop(turn, other)
         self._save(turn, replace(wish, answered_ms=turn.mesh_ms))
         return room
 
-    def enter_again(self, turn: Turn, inbox: RoomInbox, content: bytes) -> None:
+    def enter_again(self, turn: Turn, inbox: RoomInbox, welcome: Welcome) -> None:
         """Take what a second greeter's welcome adds: its epoch, and the ops which it knew.
 
         Two greeters that did not see each other may both answer; others then speak in either epoch.
 
         Raises:
-            PeerFault: If it is not for us or does not hold; nothing was changed.
+            PeerFault: If it does not hold; nothing was changed.
         """
         room = inbox.room
-        welcome = welcomes.open_welcome(self.me.identity, content)
         if welcome.room_id != room.room_id or not room.open:
             raise CryptoFault("welcome to another room, or to one we are not in")
         theirs = RoomLog(room.room_id)
@@ -214,7 +232,7 @@ class Joins:
             theirs.add(op)
         secrets = self._open_epoch(room, theirs, welcome)
         inbox.learn_ops(turn, told)
-        room.epochs.add(turn, welcome.announce, secrets, first=True)
+        room.epochs.add(turn, welcome.announce, welcome.slots, secrets, first=True)
 
     def _open_epoch(self, room: Room, log: RoomLog, welcome: Welcome) -> EpochSecrets:
         """Return the keys of a welcome's epoch, judged by `log`; changes nothing."""
@@ -271,7 +289,7 @@ class Joins:
         if self.people.stops(turn, request.cert, request.devices):
             return None
         op = room.signed(turn, self._add_of(request, invite.role))
-        if _welcome_bytes(room, op) > MAX_WELCOME_BYTES:
+        if room.log.size + len(op.raw) > MAX_LOG_BYTES:
             raise CryptoFault("the room's log is too long to be handed over")
         self._admit(turn, room, request, op)
         return account
@@ -281,7 +299,7 @@ class Joins:
     ) -> tuple[JoinRequest, InviteState]:
         """Return a join request and its invite, which admits it now; raises PeerFault if it does not."""
         invite = room.log.invites.get(invite_id)
-        if invite is None or not room.open:
+        if invite is None or not room.open or not room.epochs.held:
             raise CryptoFault("join request for an invite that is not here")
         request = joining.parse_join_request(inner, invite.invite_pk)
         if request.invite_id != invite_id:
@@ -306,16 +324,45 @@ class Joins:
         before = len(turn.addresses)
         take_record(turn, request.node_record, "room")
         self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
-        under = room.sending(turn)
-        frontier = tuple(room.timeline.frontier)
-        room.author(turn, op, under)
-        new, _ = room.rekey(turn, REASON_ROSTER)
+        batch = self.batch(room)
+        room.author(turn, op, batch.under(turn) or room.sending(turn))
+        if not batch.wait():
+            room.rekey(turn, REASON_ROSTER)
         room.save(turn)
-        self._welcome(turn, room, request, new, frontier)
+        batch.add(turn, request.account, request.cert.device_id, request.invite_id, request.cert.intro)
+        self.welcome_named(turn, batch)
 
-    def _welcome(
-        self, turn: Turn, room: Room, request: JoinRequest, new: NewEpoch, frontier: tuple[bytes, ...]
-    ) -> None:
+    def batch(self, room: Room) -> Batch:
+        """Return whom we have added to a room and not welcomed yet."""
+        known = self.batches.get(room.room_id)
+        if known is None or known.room is not room:
+            self.batches[room.room_id] = known = Batch(room)
+        return known
+
+    def end_batches(self, turn: Turn) -> None:
+        """Make the epoch of each batch whose time is over, and welcome whom there is one for."""
+        for batch in self.batches.values():
+            if batch.deadline is not None and batch.deadline <= turn.now.mono:
+                room = batch.room
+                unnamed = any(batch.named(row) is None for row in batch.waiting.values())
+                if room.open and room.epochs.held and batch.is_over(turn.now.mono) and unnamed:
+                    room.rekey(turn, REASON_ROSTER)
+                    room.save(turn)
+                self.welcome_named(turn, batch)
+                batch.again(turn.now.mono)
+
+    def welcome_named(self, turn: Turn, batch: Batch) -> None:
+        """Welcome everybody in a batch for whom there is an epoch; let go who is not to come any more."""
+        room = batch.room
+        for row in list(batch.waiting.values()):
+            held = batch.named(row) if room.open else None
+            if held is not None:
+                self._welcome(turn, batch, row, held)
+            if held is not None or not room.open or not room.is_member(row.account):
+                batch.done(turn, row.account)
+
+    def _welcome(self, turn: Turn, batch: Batch, row: NewcomerRow, held: Epoch) -> None:
+        room = batch.room
         records = [self.node_record()]
         records += [
             p.node_record
@@ -324,23 +371,21 @@ class Joins:
         ]
         welcome = Welcome(
             room_id=room.room_id,
-            ops=tuple(op.raw for op in room.log.ops_in_order()),
+            ops=(),
             certs=(),
-            announce=new.announce,
-            slots=new.slots,
+            announce=held.row.announce,
+            slots=b"",
             node_records=tuple(r for r in records if r)[:MAX_RECORDS],
-            frontier=frontier,
+            frontier=batch.frontier(row),
         )
-        content = welcomes.seal_welcome(welcome, request.cert.intro, turn.entropy)
-        invite = room.log.invites[request.invite_id]
+        op = room.log.op(room.log.roster.members[row.account].added_by)
+        asked16 = (op.body.join_req_hash or b"")[:16] if op and isinstance(op.body, Add) else b""
+        slots = room.epochs.slots.kept[held.epoch16]
+        welcome = self._shelves.lay_out(turn, row.invite_id, welcome, room.log.ops_in_order(), slots)
+        content = welcomes.seal_welcome(welcome, row.intro_pub, turn.entropy)
+        invite = room.log.invites[row.invite_id]
         channel = join_channel(invite.join_cs)
-        inner = codec.pack([8, content]) if len(content) <= INNER_MOST else b""
+        small = len(content) + 32 <= INNER_MOST
+        inner = codec.pack([8, content, asked16] if asked16 else [8, content]) if small else b""
         for part in [inner] if inner else split(content):
             turn.post(channel, part)
-
-
-def _welcome_bytes(room: Room, op: Op) -> int:
-    """Return at most how large the welcome will be that follows this `add`."""
-    log = sum(len(one.raw) + 3 for one in room.log.ops_in_order()) + len(op.raw)
-    slots = 60 * (len(room.log.roster.members) + 1)
-    return log + slots + RECORDS_BYTES + epochs.MAX_ANNOUNCE_BYTES + 4096

@@ -80,6 +80,8 @@ class RoomLog:
 
     def __init__(self, room_id: bytes) -> None:
         self.room_id = room_id
+        self.size = 0
+        """Bytes of all ops together."""
         self._graph = Graph()
         self._by16: dict[bytes, Op] = {}
         self._heads: set[bytes] = set()
@@ -178,6 +180,7 @@ class RoomLog:
         self._heads.difference_update(op.parents)
         self._heads.add(op.op_id)
         self._by16.setdefault(op.op16, op)
+        self.size += len(op.raw)
         if self._newest is None or (op.lamport, op.op_id) > (self._newest.lamport, self._newest.op_id):
             self._newest = op
         if card is not None:
@@ -237,6 +240,8 @@ class RoomLog:
         named = tuple(heads)
         if not named or any(head not in self._graph.ops for head in named):
             raise CryptoFault("heads that this log does not have")
+        if frozenset(named) == self._heads:
+            return self.roster
         return self._state_at(named).roster()
 
     @property
@@ -354,6 +359,10 @@ class RoomLog:
     def op(self, op_id: bytes) -> Op | None:
         """Return an op by its id, or by the first 16 bytes of it."""
         return self._by16.get(op_id[:16])
+
+    def ops_of(self, account: bytes) -> list[Op]:
+        """Return the ops that an account made, void ones too, by their number."""
+        return self._graph.ops_of(account)
 
     def knows(self, op_id: bytes) -> bool:
         """Say whether an op is here, by its whole id."""

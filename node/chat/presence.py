@@ -29,17 +29,20 @@ class Presence:
 
     def __init__(self) -> None:
         self._watched: dict[bytes, _Watched] = {}
+        self._look_at: float | None = None
+        """When somebody may have been silent for too long; a beat since then only costs a look."""
         self.next_beat: float | None = None
 
     @property
     def deadline(self) -> float | None:
-        """When someone is given up, or our own beat is due."""
-        gone = (w.last + GONE_AFTER for w in self._watched.values() if w.here)
-        return earliest(self.next_beat, *gone)
+        """When to look for somebody to give up, or our own beat is due; kept, for every step asks."""
+        return earliest(self.next_beat, self._look_at)
 
     def watch(self, account: bytes, now: float) -> None:
         """Start to expect beats of an account."""
-        self._watched.setdefault(account, _Watched(now))
+        if account not in self._watched:
+            self._watched[account] = _Watched(now)
+            self._look_at = earliest(self._look_at, now + GONE_AFTER)
 
     def forget(self, account: bytes) -> None:
         """Stop to expect beats of an account."""
@@ -60,13 +63,18 @@ class Presence:
             return "disconnect" if was else None
         watched.last = now
         was, watched.here = watched.here, True
+        self._look_at = earliest(self._look_at, now + GONE_AFTER)
         return None if was else "reconnect"
 
     def expire(self, now: float) -> list[bytes]:
         """Return the accounts that have just gone silent for too long."""
+        if self._look_at is None or now < self._look_at:
+            return []
         gone = [a for a, w in self._watched.items() if w.here and now >= w.last + GONE_AFTER]
         for account in gone:
             self._watched[account].here = False
+        left = (w.last + GONE_AFTER for w in self._watched.values() if w.here)
+        self._look_at = min(left, default=None)
         return gone
 
     def beat_due(self, now: float) -> bool:

@@ -89,6 +89,10 @@ class Graph:
                 return seq
         return 0
 
+    def ops_of(self, author: bytes) -> list[Op]:
+        """Return an author's ops by their number."""
+        return [self._by_index[index].op for _, index in self._by_author.get(author, ())]
+
     def nodes(self, bits: int) -> list[_Node]:
         """Return the nodes of a bit set, in the order they came in."""
         if bits == self.everything():

@@ -14,14 +14,15 @@ from node.chat.epochs import Epoch, Epochs
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
-from node.chat.objects import INNER_MOST, split
+from node.chat.objects import inners
 from node.chat.people import People
+from node.chat.renewal import Renewal
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
-from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
+from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
@@ -54,6 +55,7 @@ class Room:
         self.me, self.people = me, people
         self.log = RoomLog(room_id)
         self.epochs = Epochs(room_id, me.device_id)
+        self.renewal = Renewal(self)
         self.timeline = Timeline()
         self.state = MEMBER
         self.unread = 0
@@ -179,7 +181,7 @@ class Room:
         Raises:
             Refused: If we have no right to it or are out of the room; nothing was changed in its log.
         """
-        self._check_in()
+        self.check_in()
         try:
             op = self.signed(turn, body)
         except PeerFault as fault:
@@ -197,7 +199,10 @@ class Room:
         return self.act(turn, Remove(account, reason, cut), rekey=True)
 
     def leave(self, turn: Turn) -> None:
-        """Leave: the cut includes the message that carries the leave itself."""
+        """Leave: the cut includes the message that carries the leave itself; without keys there is none."""
+        if not self.epochs.held:
+            self.put_away(turn)
+            return
         under = self.sending(turn)
         cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
         self.author(turn, self.signed(turn, Leave(cut)), under)
@@ -235,7 +240,9 @@ class Room:
         return item
 
     def whisper(self, turn: Turn, kind: Type, body: object) -> None:
-        """Post a payload that is not shown: a profile, a node record."""
+        """Post a payload that is not shown, as a profile; nothing while the room's keys are lost."""
+        if not self.epochs.held:
+            return
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
 
@@ -249,8 +256,8 @@ class Room:
         before the op, all of which they know.
         """
         epochs_ = {}
-        for member in before.values():
-            if self._added(member) and not self.log.is_strict_ancestor(member.added_by, op.op_id):
+        for member in self._added(before):
+            if not self.log.is_strict_ancestor(member.added_by, op.op_id):
                 theirs = [h for h in self.epochs.held.values() if member.device_id in h.devices and h.send]
                 newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
                 if newest is not None:
@@ -268,17 +275,19 @@ class Room:
         if not self.open:
             return
         devices = self.log.roster.devices
-        ours = any(self._added(m) and m.device_id not in new.devices for m in devices.values())
+        if all(m.device_id in new.devices for m in self._added(self.log.roster.members)):
+            return
         tips = self.epochs.tips()
         theirs = any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices)
-        if ours and theirs:
+        if theirs and self.renewal.may_join(turn, new):
             self.rekey(turn, REASON_ROSTER)
             self.save(turn)
 
-    def _added(self, member: Member) -> bool:
-        """Say whether a member came in by an op of ours."""
-        op = self.log.op(member.added_by)
-        return op is not None and op.author == self.me.account and member.account != self.me.account
+    def _added(self, members: Mapping[bytes, Member]) -> list[Member]:
+        """Return who of these came in by an op of ours; costs what we did, not how many they are."""
+        adds = {o.op_id: o.body.account for o in self.log.ops_of(self.me.account) if isinstance(o.body, Add)}
+        mine = ((members.get(account), op_id) for op_id, account in adds.items())
+        return [member for member, op_id in mine if member is not None and member.added_by == op_id]
 
     # -- leaves -----------------------------------------------------------------------------------
 
@@ -295,7 +304,7 @@ class Room:
     def _fresh_leaf(self, turn: Turn) -> tuple[int, bytes] | None:
         """Return a new leaf of ours for the message about to go, if the one in use is a week old."""
         current = self.leaf_of(self.log.roster.members[self.me.account])
-        if not self.me.leaf_is_old(turn, current.leaf_id):
+        if current.leaf_id in self.me.leaves and not self.me.leaf_is_old(turn, current.leaf_id):
             return None
         fresh = self.me.new_leaf(turn)
         self.me.retire_leaf(turn, current.leaf_id)
@@ -326,24 +335,30 @@ class Room:
             entropy=turn.entropy,
         )
         self.epochs.save_send(turn, under)
+        self.epochs.count(turn, under, len(inner))
         turn.post(under.channel, inner)
 
     # -- epochs -----------------------------------------------------------------------------------
 
     def sending(self, turn: Turn) -> Epoch:
         """Return the epoch to seal under, made now if there is none for today's roster."""
-        self._check_in()
+        self.check_in()
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
         if held is not None:
+            self.renewal.sent(turn, held)
             return held
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
 
-    def _check_in(self) -> None:
+    def check_in(self) -> None:
+        """Refuse what only members of a room that goes on may do."""
         if self.state != MEMBER or not self.is_member(self.me.account):
             raise Refused("not_a_member", "you are not in this room any more", field="room")
         if self.log.deleted:
             raise Refused("room_deleted", "this room was deleted", field="room")
+        if not self.epochs.held:
+            lost = "the keys of this room were lost here; others are being asked for them"
+            raise Refused("room_keys_lost", lost, field="room", retryable=True)
 
     def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
         """Make a new epoch for today's roster and announce it on every epoch it descends from."""
@@ -359,9 +374,9 @@ class Room:
             reason=reason,
             entropy=turn.entropy,
         )
-        held = self.epochs.add(turn, new.announce, new.epoch, first=False)
+        held = self.epochs.add(turn, new.announce, new.slots, new.epoch, first=False)
         for tip in tips:
-            for inner in [new.inner] if len(new.inner) <= INNER_MOST else split(new.inner):
+            for inner in inners(new.inner):
                 turn.post(tip.channel, inner)
         return new, held
 

@@ -32,7 +32,7 @@ class Facts:
     @classmethod
     def of(cls, log: RoomLog) -> Facts:
         """Return what a log comes to now."""
-        return cls(dict(log.roster.members), log.name, log.topic, log.policy, log.deleted)
+        return cls(log.roster.members, log.name, log.topic, log.policy, log.deleted)
 
 
 def tell_changes(turn: Turn, room: Room, before: Facts) -> None:

@@ -13,12 +13,14 @@ from dataclasses import replace
 from node import ids
 from node.chat import events
 from node.chat.behind import PATIENCE
+from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
 from node.chat.op_exchange import OpExchange
 from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
 from node.chat.people import Person
+from node.chat.reposts import Reposts
 from node.chat.room import MEMBER, REMOVED, Room
 from node.chat.room_facts import Facts, tell_changes
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
@@ -56,6 +58,8 @@ class RoomInbox:
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
+        self.reposts = Reposts(room)
+        self.wants = EpochWants(room.room_id)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -163,6 +167,8 @@ class RoomInbox:
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
             self._accuse(turn, author)
         self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
+        self.room.epochs.count(turn, held, len(inner))
+        self.reposts.spoke(turn, held, author.device_id, payload.ts_ms)
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
         if op is not None:
@@ -294,7 +300,8 @@ class RoomInbox:
 
     def needed(self) -> dict[bytes, bytes]:
         """Return the ops that something here waits for, by op16, each with the epoch that named it."""
-        return needed(self.room.log, self.parked.values(), self.pending_ops.values())
+        waiting = needed(self.room.log, self.parked.values(), self.pending_ops.values())
+        return waiting | self.wants.lacking(self.room.log)
 
     def exchange_due(self, turn: Turn) -> None:
         """Ask for ops and answer who asked, as far as it is time."""
@@ -409,7 +416,9 @@ class RoomInbox:
         _, raw, slots = codec.decode(inner, ANNOUNCE)
         room = self.room
         announce = epochs.parse_announce(raw)
-        if announce.epoch16 in room.epochs.held:
+        known = room.epochs.held.get(announce.epoch16)
+        if known is not None and not known.row.shared_by:
+            self.reposts.seen(turn, announce.epoch16, slots)
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
@@ -426,6 +435,7 @@ class RoomInbox:
             raise CryptoFault("epoch made after its author was removed or left")
         if room.me.device_id in roster.devices:
             self._open_epoch(turn, announce, slots, roster)
+            self.reposts.spoke(turn, held, announce.creator_device, announce.created_ms)
         return HERE
 
     def _check_place(self, held: Epoch, announce: EpochAnnounce) -> None:
@@ -453,9 +463,17 @@ class RoomInbox:
                 self._accused.add(announce.creator_device)
                 text = f"a member of {room.name} made new keys that leave this node out: {fault}"
                 turn.accuse(events.Warning(code=fault.code, message=text))
-            raise
-        new = room.epochs.add(turn, announce.raw, secrets, first=False)
+            if announce.epoch16 not in room.epochs.held:
+                self.wants.note(turn, announce.epoch16, announce.creator_device)
+            return
+        if announce.epoch16 in room.epochs.held:  # a share of it is not needed any more
+            room.epochs.disown(turn, room.epochs.held[announce.epoch16], secrets.channel_secret)
+        self.wants.done(turn, announce.epoch16)
+        new = room.epochs.add(turn, announce.raw, slots, secrets, first=False)
         room.save(turn)
+        for parent in announce.parents:
+            if parent not in room.epochs.held:
+                self.wants.note(turn, parent, b"", hearsay=True)
         room.join_branches(turn, new)
 
     def take_profiles(self) -> list[tuple[bytes, Payload]]:

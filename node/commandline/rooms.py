@@ -187,6 +187,14 @@ async def delete(node: Node, room_: str) -> None:
 @room.command()
 @click.argument("room_", metavar="ROOM")
 @with_node
+async def rekey(node: Node, room_: str) -> None:
+    """Renew the keys of a room now; that happens by itself too, at least weekly while people write."""
+    node.app.emit(await node.call("room_rekey", room=(await node.room(room_))["room"]), [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@with_node
 async def read(node: Node, room_: str) -> None:
     """Mark all of a room as read."""
     node.app.emit(await node.call("room_read", room=(await node.room(room_))["room"]), [])

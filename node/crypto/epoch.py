@@ -195,8 +195,7 @@ def create_epoch(
     body = pack([*head, named, commitment, ek_pub, *times, reason, len(boxes), digest(Label.SLOTS, slots)])
     raw = body + sign(Label.EPSIG, identity.dsk_sk, body)
     parsed = parse_announce(raw)
-    inner = pack([int(Inner.ANNOUNCE), raw, slots])
-    return NewEpoch(raw, slots, inner, _derive(secret, parsed.epoch_id, devices), parsed)
+    return NewEpoch(raw, slots, announce_inner(raw, slots), _derive(secret, parsed.epoch_id, devices), parsed)
 
 
 def parse_announce(raw: bytes) -> EpochAnnounce:
@@ -229,6 +228,11 @@ def check_generation(announce: EpochAnnounce, known: Mapping[bytes, int]) -> Non
     highest = max(gens, default=0)
     if announce.gen <= highest or (whole and announce.gen != highest + 1):
         raise CryptoFault("an announce whose generation does not follow its parents'")
+
+
+def announce_inner(announce: bytes, slots: bytes) -> bytes:
+    """Return the inner `[2, announce, slots]` of a signed announce and its packed slots."""
+    return pack([int(Inner.ANNOUNCE), announce, slots])
 
 
 def parse_announce_inner(inner: bytes) -> tuple[EpochAnnounce, bytes]:

@@ -48,6 +48,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.MemberRole: ruling_commands.member_role,
     c.RoomUpdate: ruling_commands.room_update,
     c.RoomDelete: ruling_commands.room_delete,
+    c.RoomRekey: room_commands.room_rekey,
     c.UserMessage: room_commands.user_message,
     c.HistoryGet: room_commands.history_get,
     c.TypingSet: room_commands.typing_set,

@@ -147,6 +147,7 @@ class Engine:
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
             self.desk.inbox.signals.typing.deadline,
+            self.desk.inbox.keeping.deadline,
             state.presence.deadline,
             state.behind.deadline,
             self._next_chores,
@@ -162,6 +163,7 @@ class Engine:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
         sessions.kept(self.desk, turn)
+        self.desk.inbox.keeping.sharing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         self.desk.after.append(node_commands.credentials(self.desk))
@@ -267,6 +269,7 @@ class Engine:
         self.desk.after += self.replay.orders(state.behind.due(turn.now.mono))
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
+        self.desk.inbox.keeping.due(turn)
         self.desk.inbox.introductions_due(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
@@ -290,6 +293,7 @@ class Engine:
             state.me.expire_prekeys(turn)
             state.me.expire_leaves(turn)
             state.contacts.expire(turn)
+            state.dms.large.expire(turn)
             self.desk.inviting.forget(turn)
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():

@@ -6,11 +6,14 @@ ours to believe.
 
 from __future__ import annotations
 
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import replace
 
 from node.chat import events
 from node.chat.channels import Route
 from node.chat.direct import Direct, direct_id
+from node.chat.joining import Joining
 from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
@@ -18,12 +21,15 @@ from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
+from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
+from node.crypto.welcome import Welcome
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
+from node.engine.keeping import Keeping
 from node.engine.signals import Signals
 from node.engine.state import State
-from node.errors import CryptoFault, DecodeError
+from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire.envelope import EPHEMERAL, Envelope
 from node.wire.payload import Payload, Type
@@ -44,6 +50,7 @@ class Inbox:
         self.inviting = inviting
         self.greeting = Greeting(state)
         self.signals = Signals(state)
+        self.keeping = Keeping(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -55,7 +62,7 @@ class Inbox:
             case ChannelKind.ROOM:
                 self._room(turn, route, inner)
             case ChannelKind.DM:
-                self._dm(turn, route, inner)
+                self._dm(turn, route, inner, envelope.ts_ms)
             case ChannelKind.INBOX:
                 self._first_contact(turn, inner)
             case ChannelKind.JOIN:
@@ -72,24 +79,25 @@ class Inbox:
         if inner[1] == Inner.EPHEMERAL:
             self.signals.in_room(turn, inbox.room, route.part, inner)
             return
-        before, over = set(inbox.room.log.roster.members), inbox.room.log.deleted
+        before, over = inbox.room.log.roster, inbox.room.log.deleted
         inbox.receive(turn, route.part, inner)
         if inbox.room.log.deleted and not over:
             self.inviting.room_ended(turn, route.owner)
-        self._roster_changed(turn, inbox, before)
+        if inbox.room.log.roster is not before:
+            self._roster_changed(turn, inbox, before.members.keys())
+        for profile in inbox.take_profiles():
+            self.on_profile(turn, *profile)
         self.greeting.refresh(turn, inbox.room)
 
-    def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:
+    def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: Set[bytes]) -> None:
         room = inbox.room
-        members = set(room.log.roster.members)
+        members = room.log.roster.members.keys()
         for account in members - before - {self.state.me.account}:
             self.state.presence.watch(account, turn.now.mono)
         if before - members:
             self.somebody_left(turn)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
             self.introduce_later(turn, room.room_id)
-        for profile in inbox.take_profiles():
-            self.on_profile(turn, *profile)
 
     def introduce_later(self, turn: Turn, room_id: bytes) -> None:
         """Introduce ourselves once the epoch that the newcomer opens has surely come, one after another."""
@@ -110,8 +118,10 @@ class Inbox:
                 self.introduce(turn, inbox)
 
     def introduce(self, turn: Turn, inbox: RoomInbox) -> None:
-        """Tell a small room our nickname and presence channel."""
-        if not inbox.room.open or self.state.people.kept_from(inbox.room.log.roster.members):
+        """Tell a small room our nickname and presence channel; not one that has grown since."""
+        if len(inbox.room.log.roster.members) > SMALL or not inbox.room.open:
+            return
+        if self.state.people.kept_from(inbox.room.log.roster.members):
             return
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
@@ -124,8 +134,7 @@ class Inbox:
             if person.state == CONTACT and state.dms.of(person.account):
                 state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
         for room in state.rooms.rooms():
-            if len(room.log.roster.members) <= SMALL:
-                self.introduce(turn, state.rooms.inboxes[room.room_id])
+            self.introduce(turn, state.rooms.inboxes[room.room_id])
 
     def somebody_left(self, turn: Turn) -> None:
         """Whoever left a small room still has our presence channel: it is to be renewed."""
@@ -143,16 +152,29 @@ class Inbox:
             self.state.me.set_profile(turn, fresh)
             self.spread_profile(turn)
 
-    def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
+    def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
         if inner[1] == Inner.EPHEMERAL:
-            direct = self.state.rooms.direct.get(direct_id(self.state.me.account, route.owner))
-            if direct is not None and route.part in self.state.dms.sessions:
-                self.signals.in_direct(turn, direct, route.part, inner)
+            self._direct_signal(turn, route, inner)
             return
-        opened = self.state.dms.open(turn, route.part, inner)
-        if opened is not None:
-            session, payload = opened
+        dms = self.state.dms
+        if inner[1] == Inner.OBJECT_PART:
+            whole = dms.large.take(turn, route.part, inner)
+            if whole is not None:
+                self.on_dm(turn, route.owner, whole)
+            return
+        opened = dms.open(turn, route.part, inner)
+        if opened is None:
+            return
+        session, payload = opened
+        if payload.type is Type.OBJECT:
+            dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
+        else:
             self.on_dm(turn, session.account, payload)
+
+    def _direct_signal(self, turn: Turn, route: Route, inner: bytes) -> None:
+        direct = self.state.rooms.direct.get(direct_id(self.state.me.account, route.owner))
+        if direct is not None and route.part in self.state.dms.sessions:
+            self.signals.in_direct(turn, direct, route.part, inner)
 
     def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Act on a payload that came in a direct session."""
@@ -165,6 +187,10 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
+            case Type.EPOCH_WANT:
+                self.keeping.sharing.wanted(turn, account, payload)
+            case Type.EPOCH_SHARE:
+                self.keeping.sharing.given(turn, account, payload)
             case _:
                 return
 
@@ -229,12 +255,34 @@ class Inbox:
             if inbox is not None:
                 self._asked(turn, inbox, route.part, inner)
         elif wish is not None:
-            content = state.joins.welcome_of(wish.invite_id, inner)
-            if content is not None:
-                self.inviting.welcomed(turn, wish, content)
-                inbox = state.rooms.inboxes[wish.room_id]
-                self.greeting.refresh(turn, inbox.room)
-                self.introduce(turn, inbox)
+            welcome = state.joins.welcome_of(wish, inner)
+            if welcome is not None:
+                self._welcome(turn, wish, welcome)
+        else:
+            self._shelf(turn, route.part, inner)
+
+    def _welcome(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
+        """A welcome came: enter, or wait for what it leaves on a shelf."""
+        inbox = self.state.rooms.inboxes.get(wish.room_id)
+        if inbox is not None and parse_announce(welcome.announce).epoch16 in inbox.room.epochs.held:
+            raise CryptoFault("welcome's epoch was here before")
+        whole = self.state.joins.arrivals.take(turn, wish.key, welcome, asked_ms=wish.asked_ms)
+        if whole is not None:
+            self._enter(turn, wish, whole)
+
+    def _shelf(self, turn: Turn, part: bytes, inner: bytes) -> None:
+        """Something for a welcome that waits; one that turns out to be bad was let go with its last part."""
+        found = self.state.joins.arrivals.read(turn, part, inner)
+        wish = None if found is None else self.state.joins.open.get(found[0])
+        if found is not None and wish is not None:
+            with suppress(PeerFault):
+                self._enter(turn, wish, found[1])
+
+    def _enter(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
+        self.inviting.welcomed(turn, wish, welcome)
+        inbox = self.state.rooms.inboxes[wish.room_id]
+        self.greeting.refresh(turn, inbox.room)
+        self.introduce(turn, inbox)
 
     def _asked(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> None:
         """Somebody asks to join: by an invite of ours to one person, or by a link."""
@@ -267,6 +315,7 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
+        self.keeping.met(turn, route.owner)
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)

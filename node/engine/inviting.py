@@ -18,6 +18,7 @@ from node.chat.turn import Turn, check_body
 from node.crypto import ops
 from node.crypto.channel import ChannelKind, join_channel_secret
 from node.crypto.joining import invite_keypair
+from node.crypto.welcome import Welcome
 from node.engine.state import State
 from node.errors import CryptoFault, Refused
 from node.tables import Table
@@ -257,14 +258,14 @@ class Inviting:
         ended = f"; the last one ended: {mine[-1].state}" if mine else ""
         raise Refused("no_open_invite", "no invite is open on this connection" + ended)
 
-    def welcomed(self, turn: Turn, wish: Joining, content: bytes) -> None:
-        """The welcome came: we are in; a second greeter's adds what only it knew."""
+    def welcomed(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
+        """The whole welcome came: we are in; a second greeter's adds what only it knew."""
         state = self.state
         old = state.rooms.inboxes.get(wish.room_id)
         if old is not None and old.room.open:
-            state.joins.enter_again(turn, old, content)
+            state.joins.enter_again(turn, old, welcome)
             return
-        room = state.joins.enter(turn, wish, content, None if old is None else old.room)
+        room = state.joins.enter(turn, wish, welcome, None if old is None else old.room)
         inbox = RoomInbox(room)
         state.rooms.inboxes[room.room_id] = inbox
         for account in room.log.roster.members:

@@ -7,14 +7,17 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
 from node.chat.dms import Dms, DmSession, Queued
+from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
+from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
@@ -22,6 +25,7 @@ from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
+from node.chat.slots import SlotsRow
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
 from node.clock import Instant, day_of
@@ -69,6 +73,7 @@ class State:
         self.peers: dict[str, int] = {}
         self.consumers: dict[str, int] = {}
         self.had: Intervals = ()
+        self.heard: dict[bytes, int] = {}
         self.introductions: dict[bytes, float] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
 
@@ -134,6 +139,8 @@ class Restorer:
         for data in self.rows[Table.RATCHETS].values():
             session = unpack_row(data, DmSession)
             self._add(state.dms.restore(session), day_of(session.created_ms))
+        for data in self.rows[Table.OBJECT_KEYS].values():
+            state.dms.large.restore(unpack_row(data, Expected))
         for key, data in self.rows[Table.REQUESTS].items():
             if key[:1] == b"a":
                 asked = unpack_row(data, Asked)
@@ -185,6 +192,9 @@ class Restorer:
             if key.startswith(b"idle"):
                 idle = unpack_row(data, IdleRow)
                 inboxes[idle.room_id].room.epochs.restore_idle(idle)
+            elif key.startswith(b"slots"):
+                slots = unpack_row(data, SlotsRow)
+                inboxes[slots.room_id].room.epochs.slots.restore(slots)
             else:
                 chain = unpack_row(data, ChainRow)
                 chains.setdefault(chain.room_id, []).append(chain)
@@ -194,6 +204,9 @@ class Restorer:
             if key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
                 inboxes[key[4:20]].room.leaves[key[20:]] = Leaf(leaf_id, public)
+            elif key.startswith(b"volume"):
+                messages, volume = unpack_row(data, tuple[int, int])
+                inboxes[key[6:22]].room.epochs.restore_count(key[22:], messages, volume)
 
     def _direct(self) -> None:
         state = self.state
@@ -215,6 +228,13 @@ class Restorer:
             elif key[:1] == b"b":
                 kind, owner, part, since_ms = unpack_row(data, tuple[int, bytes, bytes, int])
                 state.behind.note((kind, owner, part), since_ms, self.now.mono)
+            elif key[:1] == b"e":
+                want = unpack_row(data, WantRow)
+                state.rooms.inboxes[want.room_id].wants.restore(want, self.now.mono)
+            elif key[:1] == b"n":
+                added = unpack_row(data, NewcomerRow)
+                room = state.rooms.inboxes[added.room_id].room
+                state.joins.batch(room).restore(added, self.now.mono, self.now.wall_ms)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
 
@@ -256,6 +276,8 @@ class Restorer:
             self.state.peers[key[4:].decode()] = unpack_row(data, int)
         elif key.startswith(b"reach"):
             self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
+        elif key.startswith(b"heard"):
+            self.state.heard[key[5:]] = unpack_row(data, int)
         elif key == b"shown":
             self.state.had = unpack_row(data, Intervals)
 

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
 from typing import assert_never
 
@@ -41,6 +42,7 @@ class _State:
     held: dict[bytes, PutEnvelope] = field(default_factory=dict)
     """By the first 16 bytes of the id, which is what peers ask by."""
     held_order: list[tuple[int, bytes]] = field(default_factory=list)
+    held_by_rk: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
     last_seq: int = 0
     first_seq: int = 1
 
@@ -115,11 +117,13 @@ class MemoryStore:
         if envelope.eid[:16] not in self._state.held:
             self._state.held[envelope.eid[:16]] = envelope
             insort(self._state.held_order, (envelope.ts_ms, envelope.eid))
+            insort(self._state.held_by_rk.setdefault(envelope.rk, []), (envelope.ts_ms, envelope.eid))
 
     def _drop(self, eid: bytes) -> None:
         envelope = self._state.held.pop(eid[:16], None)
         if envelope is not None:
-            del self._state.held_order[bisect_left(self._state.held_order, (envelope.ts_ms, eid))]
+            for order in (self._state.held_order, self._state.held_by_rk[envelope.rk]):
+                del order[bisect_left(order, (envelope.ts_ms, eid))]
 
     def _held_after(self, after: tuple[int, bytes] | None) -> Iterator[PutEnvelope]:
         order = self._state.held_order
@@ -174,8 +178,9 @@ class MemoryStore:
         self, rks: Sequence[bytes], limit: int, after: tuple[int, bytes] | None = None
     ) -> list[bytes]:
         """Return the oldest `limit` held envelopes of these routing keys by (ts_ms, eid), after `after`."""
-        wanted = set(rks)
-        return [e.raw for e in islice((e for e in self._held_after(after) if e.rk in wanted), limit)]
+        lists = [self._state.held_by_rk.get(rk, []) for rk in set(rks)]
+        found = merge(*(order if after is None else order[bisect_right(order, after) :] for order in lists))
+        return [self._state.held[eid[:16]].raw for _, eid in islice(found, limit)]
 
     def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
         """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
@@ -228,5 +233,6 @@ def _copied(state: _State) -> _State:
     twin.rows, twin.events = dict(state.rows), dict(state.events)
     twin.messages, twin.held = dict(state.messages), dict(state.held)
     twin.held_order = list(state.held_order)
+    twin.held_by_rk = {rk: list(order) for rk, order in state.held_by_rk.items()}
     twin.order = {room: list(order) for room, order in state.order.items()}
     return twin

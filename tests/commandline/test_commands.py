@@ -171,6 +171,8 @@ def test_a_room_is_updated_in_what_is_given_alone(node: Scripted, gossamer_exits
 def test_a_room_is_deleted_by_its_name(node: Scripted, gossamer_exits: Exits) -> None:
     assert gossamer_exits("room", "delete", "club")[0] == 0
     assert node.asked[-1] == ("room_delete", {"room": CLUB})
+    assert gossamer_exits("room", "rekey", "club")[0] == 0
+    assert node.asked[-1] == ("room_rekey", {"room": CLUB})
     node.answers["room_delete"] = Refused("forbidden", "not you")
     assert gossamer_exits("room", "delete", "club")[0] == 4
 

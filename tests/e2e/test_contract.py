@@ -98,6 +98,7 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     assert (await ann.call("room_link_revoke", room=room))["revoked"]
     await ann.call("member_role", room=room, username="bob", role="admin")
     await ann.call("room_update", room=room, name="green tea", topic="which?", invite="admins")
+    assert (await ann.call("room_rekey", room=room))["epoch"]
     await ann.call("member_remove", room=room, username="bob", reason="spam")
     await ann.call("dm_open", username="bob")
     assert (await ann.call("room_list"))["rooms"]

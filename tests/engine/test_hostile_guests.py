@@ -15,7 +15,7 @@ from node.crypto.keys import Identity, make_cert, make_list
 from node.crypto.links import decode_contact, encode_contact
 from node.crypto.ops import Delete
 from node.crypto.prekeys import make_bundle, new_prekey, seal_request
-from node.crypto.welcome import Welcome, seal_welcome
+from node.crypto.welcome import Welcome
 from node.errors import CryptoFault
 from node.sim import CallError, SimNode, Simulation
 from node.wire.payload import Type
@@ -121,7 +121,7 @@ def ids_of(node: SimNode) -> str:
 def test_a_log_that_is_too_long_to_hand_over_lets_nobody_in_and_nobody_down(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.chat.joining.MAX_WELCOME_BYTES", 5_000)
+    monkeypatch.setattr("node.chat.joining.MAX_LOG_BYTES", 500)
     world, ann, bob, cat, _ = contacts("long log")
     room = guest(world, ann, bob, cat)
     log = [inbox.room.log for inbox in engine_of(ann).state.rooms.inboxes.values()][-1]
@@ -163,11 +163,10 @@ def test_a_welcome_cannot_set_the_chains_of_an_epoch_back() -> None:
         announce=held.row.announce,
         slots=b"x",
     )
-    content = seal_welcome(welcome, bob.setup.identity.intro_pub, bob.setup.entropy)
     wish = Joining(room.room_id, bytes(16), ann.setup.identity.account, "club", 0, 0, bytes(32))
     turn = turn_of(bob)
     with pytest.raises(CryptoFault, match="here before"):
-        engine_of(bob).state.joins.enter(turn, wish, content, room)
+        engine_of(bob).state.joins.enter(turn, wish, welcome, room)
     assert not turn.rows
 
 

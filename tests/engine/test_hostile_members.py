@@ -226,6 +226,7 @@ def test_an_epoch_from_the_future_is_renewed_after_a_week_all_the_same() -> None
     assert later.epoch.epoch16 in room_of(ann).epochs.held
     later_on(world, 8, ann, bob, cat)
     ann.call(c.UserMessage(room=room, message="a week later"))
+    world.run(6)
     assert sending(ann).epoch16 != later.epoch.epoch16
 
 

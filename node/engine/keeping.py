@@ -1,0 +1,55 @@
+"""What a node does by itself so that everybody in its rooms holds the keys they are named for.
+
+Announces are posted again for who was away, epochs asked for and given, made for
+those who were added together and when they are worn (docs/crypto.md 3.7).
+"""
+
+from __future__ import annotations
+
+from node.chat.turn import Turn
+from node.clock import DAY_MS, earliest
+from node.engine.sharing import Sharing
+from node.engine.state import State
+from node.tables import Table
+
+SILENCE_MS = DAY_MS
+"""Who was not heard of for so long may have missed what nobody holds any more."""
+HEARD_EVERY_MS = 6 * 3_600_000
+"""How coarsely it is stored when somebody was last heard of."""
+
+
+class Keeping:
+    """The upkeep of every room's keys."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.sharing = Sharing(state)
+        self._heard: dict[bytes, int] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """When there is next something to do."""
+        reposts = (inbox.reposts.deadline for inbox in self.state.rooms.inboxes.values())
+        batches = (batch.deadline for batch in self.state.joins.batches.values())
+        renewals = (inbox.room.renewal.deadline for inbox in self.state.rooms.inboxes.values())
+        return earliest(self.sharing.deadline, *reposts, *batches, *renewals)
+
+    def due(self, turn: Turn) -> None:
+        """Do what it is time for."""
+        for inbox in self.state.rooms.inboxes.values():
+            inbox.reposts.due(turn)
+            inbox.room.renewal.due(turn)
+        self.sharing.due(turn)
+        self.state.joins.end_batches(turn)
+
+    def met(self, turn: Turn, account: bytes) -> None:
+        """Somebody gave a sign of life: after a long silence, or none before, they may lack announces."""
+        now, stored = turn.now.wall_ms, self.state.heard.get(account, 0)
+        last = max(stored, self._heard.get(account, 0))
+        self._heard[account] = now
+        if not 0 <= now - stored < HEARD_EVERY_MS:
+            self.state.heard[account] = now
+            turn.put(Table.SETTINGS, b"heard" + account, now)
+        if now - last > SILENCE_MS:
+            for room in self.state.rooms.shared(account):
+                self.state.rooms.inboxes[room.room_id].reposts.returned(turn, account, last)
