@@ -31,9 +31,12 @@ class Table:
     LEAVES: Final = "leaves"
     OBJECTS: Final = "objects"
     JOINS: Final = "joins"
+    OBJECT_KEYS: Final = "objectkeys"
 
 
 ALL: Final[frozenset[str]] = frozenset(
     value for name, value in vars(Table).items() if not name.startswith("_") and isinstance(value, str)
 )
-SHREDDED: Final[frozenset[str]] = frozenset({Table.CHAINS, Table.RATCHETS, Table.PREKEYS, Table.LEAVES})
+SHREDDED: Final[frozenset[str]] = frozenset(
+    {Table.CHAINS, Table.RATCHETS, Table.PREKEYS, Table.LEAVES, Table.OBJECT_KEYS}
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from node.chat.behind import PATIENCE
 from node.chat.channels import Route
+from node.chat.large import Large
 from node.chat.turn import Turn, pack_row
 from node.clock import day_of
 from node.crypto import ratchet
@@ -14,7 +15,7 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.ratchet import Ratchet
 from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, decode
+from node.wire.payload import Payload, Type, decode
 
 MAX_SESSIONS = 5
 """Sessions kept a peer: the live one, and those a reset or a crossed first contact left behind."""
@@ -55,6 +56,7 @@ class Dms:
         self.sessions: dict[bytes, DmSession] = {}
         self._channels: dict[bytes, Channel] = {}
         self.queue: dict[bytes, list[Queued]] = {}
+        self.large = Large()
         self._number = 0
         self.kept_from: Callable[[bytes], bool] = lambda _account: False
 
@@ -106,6 +108,7 @@ class Dms:
                 self._save(turn, replace(session, retired=True))
 
     def _drop(self, turn: Turn, session: DmSession) -> None:
+        self.large.drop(turn, session.session_id)
         del self.sessions[session.session_id], self._channels[session.session_id]
         turn.delete(Table.RATCHETS, session.session_id)
         turn.unwatch.append((int(ChannelKind.DM), session.account, session.session_id))
@@ -131,6 +134,24 @@ class Dms:
             return False
         inner = self.seal(turn, session, payload)
         turn.post(self._channels[session.session_id], inner)
+        return True
+
+    def send_large(self, turn: Turn, account: bytes, what: Type, body: object) -> bool:
+        """Send a body of up to MAX_CONTENT bytes as an Object; False, and nothing sent, if none can go now.
+
+        It does not wait in the queue: whoever sends so much knows how to make it again.
+        """
+        session = None if self.kept_from(account) else self.sending(account)
+        if session is None:
+            return False
+        channel = self._channels[session.session_id]
+        self.large.send(
+            turn,
+            what,
+            body,
+            say=lambda payload: turn.post(channel, self.seal(turn, session, payload)),
+            post=lambda part: turn.post(channel, part),
+        )
         return True
 
     def check_room(self, account: bytes) -> None:

@@ -32,12 +32,19 @@ def split(content: bytes) -> list[bytes]:
     return [codec.pack([7, object_id, i, len(chunks), chunk]) for i, chunk in enumerate(chunks)]
 
 
+def object_of(inner: bytes) -> bytes:
+    """Return the id of the Object that a part belongs to; raises DecodeError."""
+    return bytes(codec.decode(inner, _SHAPE)[1])
+
+
 class Assembly:
     """Objects of one channel that are still incomplete."""
 
     def __init__(self) -> None:
         self._parts: dict[bytes, dict[int, bytes]] = {}
         self._counts: dict[bytes, int] = {}
+        self.size = 0
+        """Bytes of all parts here."""
 
     def take(self, inner: bytes) -> bytes | None:
         """Take one part; return the content when it is the last one missing.
@@ -51,20 +58,22 @@ class Assembly:
             raise DecodeError("part does not fit its Object")
         parts = self._parts.setdefault(object_id, {})
         self._counts[object_id] = count
+        self.size += len(chunk) - len(parts.get(index, b""))
         parts[index] = chunk
         if len(parts) < count:
             self._bound()
             return None
         content = b"".join(parts[i] for i in range(count))
-        del self._parts[object_id], self._counts[object_id]
+        self.forget(object_id)
         if digest(Label.OBJ, content) != object_id:
             raise CryptoFault("Object does not match its id")
         return content
 
     def _bound(self) -> None:
-        while self._size() > MAX_REASSEMBLY or len(self._parts) > MAX_UNFINISHED:
-            oldest = next(iter(self._parts))
-            del self._parts[oldest], self._counts[oldest]
+        while self.size > MAX_REASSEMBLY or len(self._parts) > MAX_UNFINISHED:
+            self.forget(next(iter(self._parts)))
 
-    def _size(self) -> int:
-        return sum(len(chunk) for parts in self._parts.values() for chunk in parts.values())
+    def forget(self, object_id: bytes) -> None:
+        """Let the parts of an Object go that nobody waits for any more."""
+        self.size -= sum(len(chunk) for chunk in self._parts.pop(object_id, {}).values())
+        self._counts.pop(object_id, None)

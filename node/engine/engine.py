@@ -288,6 +288,7 @@ class Engine:
             state.me.expire_prekeys(turn)
             state.me.expire_leaves(turn)
             state.contacts.expire(turn)
+            state.dms.large.expire(turn)
             self.desk.inviting.forget(turn)
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():

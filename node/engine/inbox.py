@@ -53,7 +53,7 @@ class Inbox:
             case ChannelKind.ROOM:
                 self._room(turn, route, inner)
             case ChannelKind.DM:
-                self._dm(turn, route, inner)
+                self._dm(turn, route, inner, envelope.ts_ms)
             case ChannelKind.INBOX:
                 self._first_contact(turn, inner)
             case ChannelKind.JOIN:
@@ -138,10 +138,20 @@ class Inbox:
             self.state.me.set_profile(turn, fresh)
             self.spread_profile(turn)
 
-    def _dm(self, turn: Turn, route: Route, inner: bytes) -> None:
-        opened = self.state.dms.open(turn, route.part, inner)
-        if opened is not None:
-            session, payload = opened
+    def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
+        dms = self.state.dms
+        if inner[1] == Inner.OBJECT_PART:
+            whole = dms.large.take(turn, route.part, inner)
+            if whole is not None:
+                self.on_dm(turn, route.owner, whole)
+            return
+        opened = dms.open(turn, route.part, inner)
+        if opened is None:
+            return
+        session, payload = opened
+        if payload.type is Type.OBJECT:
+            dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
+        else:
             self.on_dm(turn, session.account, payload)
 
     def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:

@@ -32,6 +32,8 @@ class Replay:
         behind = self.state.behind
         for wish in self.state.joins.open.values():
             behind.note((int(ChannelKind.JOIN), wish.room_id, wish.invite_id), wish.since_ms, now.mono)
+        for part in self.state.dms.large.expected.values():
+            behind.note((int(ChannelKind.DM), part.account, part.session_id), part.since_ms, now.mono)
         for key in self.doors:
             behind.note(key, now.wall_ms - DAY_MS, now.mono)
         for room in self.state.rooms.rooms():

@@ -15,6 +15,7 @@ from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
+from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
@@ -134,6 +135,8 @@ class Restorer:
         for data in self.rows[Table.RATCHETS].values():
             session = unpack_row(data, DmSession)
             self._add(state.dms.restore(session), day_of(session.created_ms))
+        for data in self.rows[Table.OBJECT_KEYS].values():
+            state.dms.large.restore(unpack_row(data, Expected))
         for key, data in self.rows[Table.REQUESTS].items():
             if key[:1] == b"a":
                 asked = unpack_row(data, Asked)

@@ -31,6 +31,10 @@ MAX_OP_BYTES = 24 * 1024
 MAX_ADDRESSES = 8
 MAX_ADDRESS_BYTES = 255
 MAX_BYTES = 32 * 1024
+MAX_ITEMS = 1_000
+"""Messages of a room that a newcomer is given at most."""
+MAX_ITEM_BYTES = MAX_BYTES + 64
+"""One of them with its key."""
 
 
 class Type(IntEnum):
@@ -43,6 +47,8 @@ class Type(IntEnum):
     INVITE_RESULT = 5
     NODE_RECORD = 6
     CONTACT_ANSWER = 7
+    OBJECT = 11
+    HISTORY = 12
 
 
 BODIES: dict[Type, Shape] = {
@@ -66,10 +72,16 @@ BODIES: dict[Type, Shape] = {
     Type.INVITE_RESULT: array(blob(16), uint(8), optional(uint(63))),
     Type.NODE_RECORD: blob_upto(4096, least=64),
     Type.CONTACT_ANSWER: array(uint(8)),
+    Type.OBJECT: array(blob(32), blob(32), uint(8)),
+    Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS, least=1)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
-response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]."""
+response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
+· OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]]."""
+
+LARGE: frozenset[int] = frozenset({Type.HISTORY})
+"""Types whose body may come as an Object, named by OBJECT's `what`."""
 
 _LEAF = array(uint(32), blob(32))
 _REFS = many(blob(16), MAX_REFS)

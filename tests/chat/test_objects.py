@@ -64,3 +64,13 @@ def test_objects_of_tiny_parts_are_bounded_in_number() -> None:
     for number in range(MAX_UNFINISHED * 3):
         assembly.take(codec.pack([7, number.to_bytes(32, "big"), 0, 2, b"x"]))
     assert len(assembly._parts) == len(assembly._counts) == MAX_UNFINISHED
+
+
+def test_what_is_counted_is_what_is_held() -> None:
+    assembly = Assembly()
+    parts = split(bytes(3 * PART_BYTES))
+    for part in (parts[0], parts[0], parts[1]):
+        assembly.take(part)
+    assert assembly.size == 2 * PART_BYTES
+    assembly.take(parts[2])
+    assert assembly.size == 0
