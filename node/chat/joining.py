@@ -75,6 +75,8 @@ class Joins:
         self.open: dict[bytes, Joining] = {}
         self.reach: dict[bytes, tuple[str, ...]] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
+        self.admitted: Callable[[Turn, Room, bytes], None] = lambda _turn, _room, _account: None
+        self.entered: Callable[[Turn, Room], None] = lambda _turn, _room: None
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
 
@@ -183,7 +185,7 @@ class Joins:
             for op in old.log.ops_in_order():
                 room.log.add(op)
             room.epochs, room.timeline, room.unread = old.epochs, old.timeline, old.unread
-            room.leaves = old.leaves
+            room.leaves, room.kept = old.leaves, old.kept
         for raw in welcome.ops:
             room.log.add(ops.parse_op(raw))
         if not room.is_member(self.me.account):
@@ -194,6 +196,7 @@ class Joins:
         for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
             self.drop(turn, other)
         self._save(turn, replace(wish, answered_ms=turn.mesh_ms))
+        self.entered(turn, room)
         return room
 
     def enter_again(self, turn: Turn, inbox: RoomInbox, content: bytes) -> None:
@@ -312,6 +315,7 @@ class Joins:
         new, _ = room.rekey(turn, REASON_ROSTER)
         room.save(turn)
         self._welcome(turn, room, request, new, frontier)
+        self.admitted(turn, room, request.account)
 
     def _welcome(
         self, turn: Turn, room: Room, request: JoinRequest, new: NewEpoch, frontier: tuple[bytes, ...]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from node import ids
 from node.chat.epochs import Epoch, Epochs
+from node.chat.keeping import Keeper
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
@@ -20,12 +21,13 @@ from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
+from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import MAX_ITEMS, Payload, Type
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
@@ -55,6 +57,7 @@ class Room:
         self.log = RoomLog(room_id)
         self.epochs = Epochs(room_id, me.device_id)
         self.timeline = Timeline()
+        self.kept = Keeper(room_id)
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -77,6 +80,11 @@ class Room:
     def name(self) -> str:
         """The room's name, from its log."""
         return self.log.name
+
+    @property
+    def history(self) -> int:
+        """How many of the newest messages are kept for newcomers, as the policy says now."""
+        return min(self.log.policy.history, MAX_ITEMS) if self.state == MEMBER else 0
 
     def members(self) -> list[Member]:
         """Return the members, the creator first, then by username."""
@@ -187,6 +195,7 @@ class Room:
         self.author(turn, op, self.sending(turn))
         if rekey:
             self.rekey(turn, REASON_ROSTER)
+        self.kept.bound(turn, self.history)
         self.save(turn)
         return op
 
@@ -303,7 +312,11 @@ class Room:
         return fresh.leaf_id, fresh.public
 
     def retire_leaf(self, turn: Turn) -> None:
-        """We are out: what reaches us here is of no more use once the last envelopes have come."""
+        """We are out: what reaches us here is of no more use once the last envelopes have come.
+
+        Nor do we keep anything for newcomers.
+        """
+        self.kept.bound(turn, 0)
         member = self.log.device(self.me.device_id)
         if member is not None:
             self.me.retire_leaf(turn, self.leaf_of(member).leaf_id)
@@ -314,6 +327,7 @@ class Room:
         self, turn: Turn, under: Epoch, kind: Kind, payload: Payload, *, view16: bytes | None = None
     ) -> None:
         assert under.send is not None
+        before = RecvChain(under.send.key, under.send.index)
         under.send, inner = roommsg.seal(
             under.send,
             kind=kind,
@@ -326,6 +340,8 @@ class Room:
             entropy=turn.entropy,
         )
         self.epochs.save_send(turn, under)
+        if payload.type is Type.TEXT:
+            self.kept.keep(turn, self.history, before, inner)
         turn.post(under.channel, inner)
 
     # -- epochs -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
+from node.engine.newcomers import Newcomers
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -42,6 +43,7 @@ class Inbox:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
+        self.newcomers = Newcomers(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -143,7 +145,7 @@ class Inbox:
         if inner[1] == Inner.OBJECT_PART:
             whole = dms.large.take(turn, route.part, inner)
             if whole is not None:
-                self.on_dm(turn, route.owner, whole)
+                self.on_large(turn, route.owner, whole)
             return
         opened = dms.open(turn, route.part, inner)
         if opened is None:
@@ -165,8 +167,15 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
+            case Type.HISTORY_WANT:
+                self.newcomers.wanted(turn, account, payload)
             case _:
                 return
+
+    def on_large(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Act on a payload that came as an Object in a direct session."""
+        if payload.type is Type.HISTORY:
+            self.newcomers.given(turn, account, payload)
 
     def direct_with(self, turn: Turn, account: bytes) -> Direct:
         """Return the direct room with an account, made if there is none."""
