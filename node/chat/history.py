@@ -1,4 +1,4 @@
-"""What newcomers are given of a room, and what they believe of it (docs/crypto.md 3.11).
+"""What newcomers are given of a room, and what they believe of it (docs/crypto.md 3.10).
 
 Who gives decides what to withhold and nothing else. Each item is judged by the room's log as it was when the
 item's author wrote it: was that device's account a member then, and is the message within the cut of a later

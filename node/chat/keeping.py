@@ -1,4 +1,4 @@
-"""What a room with history keeps: its newest messages with their keys, for newcomers (docs/crypto.md 3.11).
+"""What a room with history keeps: its newest messages with their keys, for newcomers (docs/crypto.md 3.10).
 
 The room's policy says how many. For these, forward secrecy is given up: whoever takes this node's store can
 open their envelopes again. With none nothing is kept; what falls out of the newest N is erased.

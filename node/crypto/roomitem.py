@@ -1,4 +1,4 @@
-"""A room message with its key: what a room with history keeps and gives to newcomers (docs/crypto.md 3.11).
+"""A room message with its key: what a room with history keeps and gives to newcomers (docs/crypto.md 3.10).
 
     item = [core, kc, nonce24, ct, sig, mk]
 

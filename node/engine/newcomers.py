@@ -1,4 +1,4 @@
-"""History for newcomers: who is given it, who is asked for it, what is shown of it (docs/crypto.md 3.11).
+"""History for newcomers: who is given it, who is asked for it, what is shown of it (docs/crypto.md 3.10).
 
 Whoever adds somebody gives at once, if the two have a direct session. Who came in and got nothing asks: the
 adder first, then other members, one at a time. Nothing is taken from anybody who was not asked, and nothing
