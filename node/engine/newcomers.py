@@ -154,7 +154,7 @@ class Newcomers:
         if not want.may_give(account) or not room.is_member(account) or not limit:
             return
         told, bad = Judge(room).judge_all(items)
-        fresh = [one for one in told if one.name not in want.shown][-limit:]
+        fresh = [one for one in told if one.name not in want.shown]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
         self._show(turn, room, fresh, want.place)
         if bad:

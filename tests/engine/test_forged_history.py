@@ -28,7 +28,7 @@ from tests.engine.hostile import (
     text,
     turn_of,
 )
-from tests.engine.test_history import old, talk, world_of
+from tests.engine.test_history import old, read, talk, world_of
 from tests.engine.worlds import befriend, invite, texts
 
 Forge = Callable[[SimNode, Room, list[bytes]], list[bytes]]
@@ -208,6 +208,69 @@ def test_what_is_no_message_is_not_taken_for_one(kind: str) -> None:
         return [sealed_by(node, room, payload, kind=Kind.OP)]
 
     _, seen, _, _ = shown_of(f"forge kind {kind}", no_message)
+    assert texts(seen) == []
+
+
+@pytest.mark.attack("A38")
+@pytest.mark.parametrize("what", ["another room", "from since we came", "unknown view"])
+def test_what_a_member_signs_for_elsewhere_or_later_is_no_history(what: str) -> None:
+    def later(node: SimNode, room: Room, items: list[bytes]) -> list[bytes]:
+        changes: dict[str, Any] = {
+            "another room": {"room_id": b"r" * 16},
+            "from since we came": {"view16": room.log.view16},
+            "unknown view": {"view16": b"v" * 16},
+        }[what]
+        return [sealed_by(node, room, text(node, "slipped in"), **changes)]
+
+    _, seen, _, _ = shown_of(f"forge {what}", later)
+    assert texts(seen) == []
+
+
+@pytest.mark.attack("A38")
+def test_a_message_that_its_author_sealed_twice_is_shown_once() -> None:
+    def twice(node: SimNode, room: Room, items: list[bytes]) -> list[bytes]:
+        payload = text(node, "again")
+        return [sealed_by(node, room, payload, index=at) for at in (3, 4)]
+
+    _, seen, _, _ = shown_of("forge twice", twice)
+    assert texts(seen) == ["again"]
+
+
+@pytest.mark.attack("A38")
+def test_who_copies_anothers_message_id_does_not_take_its_place() -> None:
+    def copied(node: SimNode, room: Room, items: list[bytes]) -> list[bytes]:
+        return [sealed_by(node, room, text(node, "copy", mid=mids[0], ts_ms=1)), *items]
+
+    mids: list[bytes] = []
+    real = Room._seal
+
+    def noted(self: Room, turn: Any, under: Any, kind: Any, payload: Payload, **rest: Any) -> Any:
+        if payload.type is Type.TEXT and payload.body[0] == "old 1":
+            mids.append(payload.mid)
+        return real(self, turn, under, kind, payload, **rest)
+
+    Room._seal = noted  # type: ignore[method-assign]
+    try:
+        said, seen, _, (_, _, cat) = shown_of("forge copy", copied, 4)
+    finally:
+        Room._seal = real  # type: ignore[method-assign]
+    assert texts(seen)[-3:] == said[1:]
+    assert len({event.id for event in seen.of(events.UserMessage)}) == len(texts(seen)) == 4
+    assert read(cat, room_of(cat).uuid) == texts(seen)
+
+
+@pytest.mark.attack("A38")
+def test_an_adder_that_has_left_is_not_heard() -> None:
+    world, ann, bob, cat, room_id = world_of("left adder", 5)
+    talk(world, room_id, ann, bob, 5)
+    engine_of(bob).state.joins.admitted = lambda *_: None
+    seen = invite(world, bob, cat, room_id)
+    world.run(2)
+    honest = export(room_of(bob), cat.setup.identity.account)
+    bob.call(c.UserLeave(room=room_id))
+    world.run(3)
+    give(bob, cat, room_of(bob), honest)
+    world.run(5)
     assert texts(seen) == []
 
 

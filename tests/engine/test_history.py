@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 
 from node.chat import commands as c
 from node.chat import events
+from node.chat.history import export
+from node.chat.joining import Joins
+from node.chat.turn import Turn
 from node.sim import CallError, SimNode, SimSession, Simulation
 from node.tables import Table
+from node.wire.envelope import Envelope
 from node.wire.payload import MAX_ITEMS, Type
-from tests.engine.hostile import direct, engine_of, no_late_faults, room_of
+from tests.engine.hostile import direct, engine_of, no_late_faults, release, room_of, turn_of
 from tests.engine.oracle import opened
 from tests.engine.test_secrecy import channels, devices, envelopes
 from tests.engine.worlds import befriend, invite, joined, texts
@@ -204,20 +209,51 @@ def test_what_a_newcomer_was_given_it_gives_to_the_next() -> None:
     assert old(newest) == [*said[-4:], "between"]
 
 
-def test_an_export_that_comes_before_the_welcome_is_read_again_after_it() -> None:
-    world, ann, bob, cat, room = world_of("history early")
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_export_that_comes_before_the_welcome_is_read_again_after_it(restart: bool) -> None:
+    world, ann, bob, cat, room = world_of(f"history early {restart}")
     said = talk(world, room, ann, bob, 6)
-    real = engine_of(ann)._release
+    ann.call(c.UserInvite(target="cat", room=room))
+    seen = cat.attach()
+    assert world.run_until(lambda: bool(seen.of(events.UserInvite)), 10)
+    late: list[Envelope] = []
+    real = Joins._welcome
 
-    def backwards(turn, effects):  # type: ignore[no-untyped-def]
-        turn.posts.reverse()
-        return real(turn, effects)
+    def welcome(self: Joins, turn: Turn, *rest: Any) -> None:
+        before = len(turn.posts)
+        real(self, turn, *rest)
+        late.extend(turn.posts[before:])
+        del turn.posts[before:]
 
-    engine_of(ann)._release = backwards  # type: ignore[method-assign]
-    seen = invite(world, ann, cat, room)
-    assert world.run_until(lambda: len(old(seen)) == 5, 50), "not before anybody asks"
+    Joins._welcome = welcome  # type: ignore[method-assign]
+    try:
+        cat.call(c.UserInviteResponse(response="accept"), seen)
+        world.run(80)
+    finally:
+        Joins._welcome = real  # type: ignore[method-assign]
+    assert late and len(engine_of(cat).state.dms.large.expected) == 1
+    if restart:
+        cat.crash()
+        cat.start()
+        seen = cat.attach(plain=False)
+    turn = turn_of(ann)
+    turn.posts += late
+    release(ann, turn)
+    assert world.run_until(lambda: len(old(seen)) == 5, 58), "before anybody asks"
     assert old(seen) == said[-5:]
     assert engine_of(cat).state.dms.large.expected == {}
+
+
+def test_an_export_has_nothing_that_the_newcomer_can_read_by_itself() -> None:
+    world, ann, bob, cat, room = world_of("history since", 20)
+    talk(world, room, ann, bob, 4)
+    invite(world, ann, cat, room)
+    world.run(3)
+    account = cat.setup.identity.account
+    before = export(room_of(ann), account)
+    talk(world, room, ann, bob, 4)
+    assert len(room_of(ann).kept.items()) == 8
+    assert export(room_of(ann), account) == before and len(before) == 4
 
 
 def test_who_comes_back_is_shown_what_was_said_meanwhile_and_nothing_twice() -> None:
