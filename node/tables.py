@@ -31,6 +31,7 @@ class Table:
     LEAVES: Final = "leaves"
     OBJECTS: Final = "objects"
     JOINS: Final = "joins"
+    HISTORY: Final = "history"
     OBJECT_KEYS: Final = "objectkeys"
 
 

@@ -163,12 +163,13 @@ class MemberRole(_Base, frozen=True, kw_only=True):
 
 
 class RoomUpdate(_Base, frozen=True, kw_only=True):
-    """Change a room's name, topic or who may invite; an absent key stays as it is."""
+    """Change a room's name, topic, who may invite or `history`; an absent key stays as it is."""
 
     room: Id
     name: Name | None = None
     topic: Topic | None = None
     invite: Annotated[str, Meta(max_length=16)] | None = None
+    history: Annotated[int, Meta(ge=0, le=10_000)] | Literal["none", "all"] | None = None
 
 
 class RoomDelete(_Base, frozen=True, kw_only=True):

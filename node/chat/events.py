@@ -98,6 +98,7 @@ class UserMessage(_Base, frozen=True, kw_only=True):
     """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing.
 
     `nonce` is that of the command which sent it from this node: how a frontend knows its own words again.
+    `history` is there, and true, for what was said before we came in: nothing to notify anybody of.
     """
 
     username: str
@@ -113,6 +114,7 @@ class UserMessage(_Base, frozen=True, kw_only=True):
     mine: bool = msgspec.field(name="self", default=False)
     ts_ms: int
     gap: bool = False
+    history: bool | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
@@ -151,7 +153,7 @@ class RoomCreated(_Base, frozen=True, kw_only=True):
 
 
 class RoomUpdated(_Base, frozen=True, kw_only=True):
-    """A room's name, topic, rule of who may invite (`invite`), or somebody's `role` changed.
+    """A room's name, topic, who may invite (`invite`), its `history`, or somebody's `role` changed.
 
     Beside `room` and its `name` only what changed is there.
     """
@@ -160,6 +162,7 @@ class RoomUpdated(_Base, frozen=True, kw_only=True):
     name: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
     invite: str | UnsetType = UNSET
+    history: str | UnsetType = UNSET
     user_id: str | UnsetType = UNSET
     username: str | UnsetType = UNSET
     role: str | UnsetType = UNSET

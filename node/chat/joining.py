@@ -81,6 +81,8 @@ class Joins:
         self.reach: dict[bytes, tuple[str, ...]] = {}
         self.batches: dict[bytes, Batch] = {}
         self.node_record: Callable[[], bytes] = lambda: b""
+        self.admitted: Callable[[Turn, Room, bytes], None] = lambda _turn, _room, _account: None
+        self.entered: Callable[[Turn, Room], None] = lambda _turn, _room: None
         self._objects: dict[bytes, Assembly] = {}
         """By invite, of open joins alone."""
         self.arrivals = Arrivals()
@@ -202,7 +204,7 @@ class Joins:
             for op in old.log.ops_in_order():
                 room.log.add(op)
             room.epochs, room.timeline, room.unread = old.epochs, old.timeline, old.unread
-            room.leaves = old.leaves
+            room.leaves, room.kept = old.leaves, old.kept
         for raw in welcome.ops:
             room.log.add(ops.parse_op(raw))
         if not room.is_member(self.me.account):
@@ -213,6 +215,7 @@ class Joins:
         for other in [w for w in self.waiting(wish.room_id) if w.key != wish.key]:
             self.drop(turn, other)
         self._save(turn, replace(wish, answered_ms=turn.mesh_ms))
+        self.entered(turn, room)
         return room
 
     def enter_again(self, turn: Turn, inbox: RoomInbox, welcome: Welcome) -> None:
@@ -358,6 +361,7 @@ class Joins:
             held = batch.named(row) if room.open else None
             if held is not None:
                 self._welcome(turn, batch, row, held)
+                self.admitted(turn, room, row.account)
             if held is not None or not room.open or not room.is_member(row.account):
                 batch.done(turn, row.account)
 

@@ -56,6 +56,8 @@ class Large:
     def __init__(self) -> None:
         self.expected: dict[tuple[bytes, bytes], Expected] = {}
         self._parts: dict[bytes, Assembly] = {}
+        self.early: Callable[[Payload], bool] = lambda _payload: False
+        """Says whether a body is for what is not here yet: its key is kept, to be read again then."""
 
     def restore(self, expected: Expected) -> None:
         """Take a stored key back; its channel is to be read again for the parts."""
@@ -112,12 +114,16 @@ class Large:
         self._bound()
         if content is None:
             return None
-        self._forget(turn, name)
         try:
             body = _opened(expected, content)
         except PeerFault:
+            self._forget(turn, name)
             return None
-        return Payload(bytes(16), turn.mesh_ms, 0, Type(expected.what), body)
+        payload = Payload(bytes(16), turn.mesh_ms, 0, Type(expected.what), body)
+        if self.early(payload):
+            return None
+        self._forget(turn, name)
+        return payload
 
     def _bound(self) -> None:
         while sum(assembly.size for assembly in self._parts.values()) > MAX_HELD:

@@ -259,6 +259,10 @@ class RoomLog:
         """The room's rules."""
         return self._now().policy
 
+    def policy_at(self, heads: Iterable[bytes]) -> Policy:
+        """Return the rules as of these ops (whole ids), which are here."""
+        return self._state_at(heads).policy
+
     @property
     def creator(self) -> bytes:
         """The account that made the room, a member still or not; empty before the `create` op is here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from node import ids
 from node.chat import events
 from node.chat.people import People
@@ -9,7 +11,7 @@ from node.chat.timeline import Item
 
 
 def message_event(
-    people: People, room_id: bytes, item: Item, *, mine: bool, nonce: str | None = None
+    people: People, room_id: bytes, item: Item, *, mine: bool, nonce: str | None = None, history: bool = False
 ) -> events.UserMessage:
     """Return the event of one message; `timestamp` is whole UNIX seconds, as the seed has it."""
     return events.UserMessage(
@@ -25,4 +27,5 @@ def message_event(
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,
+        history=True if history else UNSET,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from node import ids
 from node.chat.epochs import Epoch, Epochs
+from node.chat.keeping import Keeper
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
@@ -21,12 +22,13 @@ from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
 from node.crypto import ops, roommsg
+from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import MAX_ITEMS, Payload, Type
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
@@ -57,6 +59,7 @@ class Room:
         self.epochs = Epochs(room_id, me.device_id)
         self.renewal = Renewal(self)
         self.timeline = Timeline()
+        self.kept = Keeper(room_id)
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -79,6 +82,11 @@ class Room:
     def name(self) -> str:
         """The room's name, from its log."""
         return self.log.name
+
+    @property
+    def history(self) -> int:
+        """How many of the newest messages are kept for newcomers, as the policy says now."""
+        return min(self.log.policy.history, MAX_ITEMS) if self.state == MEMBER else 0
 
     def members(self) -> list[Member]:
         """Return the members, the creator first, then by username."""
@@ -189,6 +197,7 @@ class Room:
         self.author(turn, op, self.sending(turn))
         if rekey:
             self.rekey(turn, REASON_ROSTER)
+        self.kept.bound(turn, self.history)
         self.save(turn)
         return op
 
@@ -312,7 +321,11 @@ class Room:
         return fresh.leaf_id, fresh.public
 
     def retire_leaf(self, turn: Turn) -> None:
-        """We are out: what reaches us here is of no more use once the last envelopes have come."""
+        """We are out: what reaches us here is of no more use once the last envelopes have come.
+
+        Nor do we keep anything for newcomers.
+        """
+        self.kept.bound(turn, 0)
         member = self.log.device(self.me.device_id)
         if member is not None:
             self.me.retire_leaf(turn, self.leaf_of(member).leaf_id)
@@ -323,6 +336,7 @@ class Room:
         self, turn: Turn, under: Epoch, kind: Kind, payload: Payload, *, view16: bytes | None = None
     ) -> None:
         assert under.send is not None
+        before = RecvChain(under.send.key, under.send.index)
         under.send, inner = roommsg.seal(
             under.send,
             kind=kind,
@@ -336,6 +350,8 @@ class Room:
         )
         self.epochs.save_send(turn, under)
         self.epochs.count(turn, under, len(inner))
+        if payload.type is Type.TEXT:
+            self.kept.keep(turn, self.history, before, inner)
         turn.post(under.channel, inner)
 
     # -- epochs -----------------------------------------------------------------------------------

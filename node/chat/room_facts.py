@@ -17,6 +17,7 @@ from node.chat.membership import Member, RoomLog
 from node.chat.room import Room
 from node.chat.turn import Turn
 from node.crypto.ops import Policy
+from node.wire.payload import MAX_ITEMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,23 @@ class Facts:
         return cls(log.roster.members, log.name, log.topic, log.policy, log.deleted)
 
 
+def history_of(policy: Policy) -> str:
+    """Return `none`, or how many of a room's newest messages are kept for newcomers."""
+    return str(min(policy.history, MAX_ITEMS)) if policy.history else "none"
+
+
 def tell_changes(turn: Turn, room: Room, before: Facts) -> None:
-    """Log what changed about a room since `before`: its name, topic, rule of inviting, roles, its end."""
+    """Log what changed about a room since `before`: name, topic, who invites, history, roles, its end."""
     after = Facts.of(room.log)
     topic = UNSET if after.topic == before.topic else after.topic
     invite = after.policy.invite.name.lower() if after.policy.invite != before.policy.invite else UNSET
-    changed = after.name != before.name or (topic, invite) != (UNSET, UNSET)
+    history = history_of(after.policy) if after.policy.history != before.policy.history else UNSET
+    changed = after.name != before.name or (topic, invite, history) != (UNSET, UNSET, UNSET)
     revived = before.deleted and not after.deleted
     if before.members and (changed or revived):
-        turn.log(events.RoomUpdated(room=room.uuid, name=room.name, topic=topic, invite=invite))
+        turn.log(
+            events.RoomUpdated(room=room.uuid, name=room.name, topic=topic, invite=invite, history=history)
+        )
     for account in sorted(after.members.keys() & before.members.keys()):
         if after.members[account].role is not before.members[account].role:
             turn.log(_role_event(room, after.members[account]))

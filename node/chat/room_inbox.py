@@ -174,6 +174,7 @@ class RoomInbox:
         if op is not None:
             self._take_ops(turn, op)
         elif payload.type is Type.TEXT:
+            self.room.kept.keep(turn, self.room.history, chain, msg)
             self._text(turn, held, author, payload)
         else:
             self._profiles.append((author.account, payload))
@@ -376,6 +377,7 @@ class RoomInbox:
         if op.type is OpType.DEVICE and author is not None and op.author != self.room.me.account:
             self.room.people.meet(turn, op.author, author.name)
             self.room.people.pin_member(turn, op.author, author.certificate, author.device_list)
+        self.room.kept.bound(turn, self.room.history)
         tell_changes(turn, self.room, before)
 
     def joined(self, turn: Turn, account: bytes) -> None:

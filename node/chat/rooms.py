@@ -10,9 +10,15 @@ from node.chat.direct import Direct
 from node.chat.me import Me
 from node.chat.people import People
 from node.chat.room import MEMBER, SMALL, Room
+from node.chat.room_facts import history_of
 from node.chat.room_inbox import RoomInbox
 from node.crypto.ops import Visibility
 from node.errors import Refused
+
+GIVEN_UP = (
+    "the keys of the newest {} messages are kept, so that newcomers can read them: "
+    "these messages have no forward secrecy"
+)
 
 
 class Rooms:
@@ -65,15 +71,17 @@ class Rooms:
     # -- what frontends see -----------------------------------------------------------------------
 
     def describe(self, room: Room | Direct) -> dict[str, Any]:
-        """Return `room`, `name`, `visibility`, `history`, `topic`, `invite`, `deleted`, `members`."""
+        """Return what `room_get` answers: the room's facts, and its `members`."""
         if isinstance(room, Direct):
             accounts = [(self.me.account, "member"), (room.peer, "member")]
             visibility, history = "direct", "all"
             topic, inviting, deleted = "", None, False
+            note = ""
         else:
             accounts = [(m.account, m.role.name.lower()) for m in room.members()]
             visibility = visibility_of(room)
-            history = str(room.log.policy.history) if room.log.policy.history else "none"
+            history = history_of(room.log.policy)
+            note = GIVEN_UP.format(history) if room.log.policy.history else ""
             topic, inviting = room.log.topic, room.log.policy.invite.name.lower()
             deleted = room.log.deleted
         members = [
@@ -90,6 +98,7 @@ class Rooms:
             "name": room.name,
             "visibility": visibility,
             "history": history,
+            "history_note": note,
             "topic": topic,
             "invite": inviting,
             "deleted": deleted,
@@ -109,6 +118,7 @@ class Rooms:
             "name": room.name,
             "visibility": "direct" if isinstance(room, Direct) else visibility_of(room),
             "members": 2 if isinstance(room, Direct) else len(room.log.roster.members),
+            "history": "all" if isinstance(room, Direct) else history_of(room.log.policy),
             "unread": room.unread,
             "last_message": room.last_message,
             "direct": direct,

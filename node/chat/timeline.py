@@ -108,6 +108,10 @@ class Timeline:
         for mid in mids:
             self._remember(mid, b"")
 
+    def note(self, mid: bytes, account: bytes) -> None:
+        """Take a message id as shown that came otherwise: given to us as newcomers."""
+        self._remember(mid, account)
+
     def compose(self, epoch16: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...], int]:
         """Return (refs of this epoch, refs of earlier ones, lamport) for a message about to be sealed."""
         heads = list(self.frontier.items())

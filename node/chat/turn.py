@@ -44,10 +44,14 @@ def unpack_row(data: bytes, kind: type[T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An event of the event log; `message` is (room, mid) when the event is a message."""
+    """An event of the event log; `message` is (room, mid) when the event is a message.
+
+    `place` is where the message goes in its room's history if that is not where the event is.
+    """
 
     event: events.Event
     message: tuple[bytes, bytes] | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +119,17 @@ class Turn:
         self.posts.append(sealed)
         return sealed
 
-    def log(self, event: events.Event, *, message: tuple[bytes, bytes] | None = None) -> None:
+    def log(
+        self,
+        event: events.Event,
+        *,
+        message: tuple[bytes, bytes] | None = None,
+        place: int | None = None,
+    ) -> None:
         """Give a state-changing event its `seq` and put it into the log and before every session."""
         self.seq += 1
         numbered: Any = msgspec.structs.replace(event, seq=self.seq)
-        self.out.append(Logged(numbered, message))
+        self.out.append(Logged(numbered, message, place))
 
     def tell(self, event: events.Event) -> None:
         """Show an event that is not logged to every attached session."""

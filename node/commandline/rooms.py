@@ -29,6 +29,8 @@ async def create(node: Node, name: str, is_open: bool, history: str | None) -> N
     visibility = "open" if is_open else None
     made = await node.call("room_create", name=name, visibility=visibility, history=_history(history))
     node.app.emit(made, [str(made["room"])])
+    if made.get("history_note"):
+        node.app.say(f"Said plainly: {made['history_note']}.")
 
 
 def _history(text: str | None) -> int | str | None:
@@ -61,7 +63,7 @@ def _count(members: object) -> object:
 async def show(node: Node, room_: str) -> None:
     """Show a room and who is in it."""
     found = await node.call("room_get", room=(await node.room(room_))["room"])
-    keys = ("room", "name", "topic", "visibility", "history", "invite")
+    keys = ("room", "name", "topic", "visibility", "history", "history_note", "invite")
     lines = fields((key, found.get(key)) for key in keys if found.get(key) not in (None, ""))
     node.app.emit(found, [*lines, "", *_members(found)])
 
@@ -166,13 +168,14 @@ async def role(node: Node, room_: str, name: str, role_: str) -> None:
 @click.option("--name", help="What the room is called from now on.")
 @click.option("--topic", help='What it is about; "" for nothing.')
 @click.option("--invite", type=click.Choice(["anyone", "admins"]), help="Who may invite.")
+@click.option("--history", metavar="N|none|all", help="How many messages a newcomer may read.")
 @with_node
-async def update(node: Node, room_: str, name: str | None, topic: str | None, invite: str | None) -> None:
-    """Change a room's name, topic or who may invite."""
-    asked = {"name": name, "topic": topic, "invite": invite}
-    changes = {key: value for key, value in asked.items() if value is not None}
+async def update(node: Node, /, room_: str, **asked: str | None) -> None:
+    """Change a room's name, topic, who may invite, or how much newcomers may read."""
+    wanted = {**asked, "history": _history(asked["history"])}
+    changes = {key: value for key, value in wanted.items() if value is not None}
     if not changes:
-        raise Refused("invalid", "nothing to change: give --name, --topic or --invite")
+        raise Refused("invalid", "nothing to change: give --name, --topic, --invite or --history")
     node.app.emit(await node.call("room_update", room=(await node.room(room_))["room"], **changes), [])
 
 

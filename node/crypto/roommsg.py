@@ -156,5 +156,10 @@ def open_message(chain: RecvChain, msg: RoomInner, *, day: int) -> tuple[RecvCha
     return after, box_open(msg.ct, msg.nonce, mk)
 
 
+def key_of(chain: RecvChain, msg: RoomInner, *, day: int) -> bytes:
+    """Return the 32-byte key of a message that opened, from the chain before it: for rooms that keep it."""
+    return _message_key(chains.seek(Label.RCHAIN, chain, msg.core.index, day=day)[1], msg.core_bytes)
+
+
 def _message_key(seed: bytes, core: bytes) -> bytes:
     return kdf(Label.RMK, seed, digest(Label.RHDR, core), 32)

@@ -131,6 +131,7 @@ class Engine:
         self._next_chores = now.mono
         self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
+        self.desk.inbox.newcomers.resume(now)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
 
     # -- the one door -----------------------------------------------------------------------------
@@ -146,6 +147,7 @@ class Engine:
             self.mesh.deadline,
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
+            self.desk.inbox.newcomers.deadline,
             self.desk.inbox.signals.typing.deadline,
             self.desk.inbox.keeping.deadline,
             state.presence.deadline,
@@ -270,6 +272,7 @@ class Engine:
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.keeping.due(turn)
+        self.desk.inbox.newcomers.due(turn)
         self.desk.inbox.introductions_due(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
@@ -425,8 +428,8 @@ class Engine:
         delivered: list[Effect] = []
         for out in turn.out + turn.accusations:
             match out:
-                case Logged(event, message):
-                    self._log(event, message, turn, writes)
+                case Logged(event):
+                    self._log(out, turn, writes)
                     delivered += [Deliver(session, event) for session in self.state.sessions]
                 case Told(event):
                     delivered += [Deliver(session, event) for session in self.state.sessions]
@@ -434,13 +437,15 @@ class Engine:
                     delivered.append(Deliver(session, event))
         return delivered
 
-    def _log(self, event: Any, message: tuple[bytes, bytes] | None, turn: Turn, writes: list[Write]) -> None:
+    def _log(self, out: Logged, turn: Turn, writes: list[Write]) -> None:
+        event: Any = out.event
         body = events.encode_json(event)
-        if message is None:
+        if out.message is None:
             writes.append(AppendEvent(event.seq, turn.now.wall_ms, body))
             return
-        writes.append(PutMessage(*message, event.seq, body))
-        writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, message))
+        place = event.seq if out.place is None else out.place
+        writes.append(PutMessage(*out.message, place, body))
+        writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, out.message))
 
 
 def _rows(turn: Turn) -> list[Write]:

@@ -27,6 +27,7 @@ from node.crypto.welcome import Welcome
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.keeping import Keeping
+from node.engine.newcomers import Newcomers
 from node.engine.signals import Signals
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError, PeerFault
@@ -49,6 +50,7 @@ class Inbox:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
+        self.newcomers = Newcomers(state)
         self.signals = Signals(state)
         self.keeping = Keeping(state)
         self._beats: dict[bytes, int] = {}
@@ -153,14 +155,14 @@ class Inbox:
             self.spread_profile(turn)
 
     def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
+        dms = self.state.dms
         if inner[1] == Inner.EPHEMERAL:
             self._direct_signal(turn, route, inner)
             return
-        dms = self.state.dms
         if inner[1] == Inner.OBJECT_PART:
             whole = dms.large.take(turn, route.part, inner)
             if whole is not None:
-                self.on_dm(turn, route.owner, whole)
+                self.on_large(turn, route.owner, whole)
             return
         opened = dms.open(turn, route.part, inner)
         if opened is None:
@@ -189,6 +191,18 @@ class Inbox:
                 self.inviting.answered(turn, account, payload)
             case Type.EPOCH_WANT:
                 self.keeping.sharing.wanted(turn, account, payload)
+            case Type.EPOCH_SHARE:
+                self.keeping.sharing.given(turn, account, payload)
+            case Type.HISTORY_WANT:
+                self.newcomers.wanted(turn, account, payload)
+            case _:
+                return
+
+    def on_large(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Act on a payload that came as an Object in a direct session."""
+        match payload.type:
+            case Type.HISTORY:
+                self.newcomers.given(turn, account, payload)
             case Type.EPOCH_SHARE:
                 self.keeping.sharing.given(turn, account, payload)
             case _:

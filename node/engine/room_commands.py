@@ -14,22 +14,19 @@ from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
 from node.crypto.ops import Inviting, Policy, Visibility
 from node.engine.desk import LATER, Answer, Desk
-from node.engine.ruling_commands import inviting_of
+from node.engine.ruling_commands import history_count, inviting_of
 from node.errors import Refused
 
 DEFAULT_HISTORY = 50
-MAX_HISTORY_KEPT = 10_000
 
 
 def room_create(desk: Desk, turn: Turn, _session: int, command: c.RoomCreate) -> Answer:
     """Make a room; open ones come with the directory."""
     if command.visibility == "open":
         raise Refused("not_supported", "open rooms are not there yet: make a private one", field="visibility")
-    if command.history not in {None, "none", 0}:
-        raise Refused("not_supported", "history for newcomers is not there yet: say none", field="history")
     inviting = Inviting.ANYONE if command.invite is None else inviting_of(command.invite)
     state = desk.state
-    policy = Policy(Visibility.PRIVATE, 0, inviting)
+    policy = Policy(Visibility.PRIVATE, history_count(command.history), inviting)
     room = Room.create(turn, state.me, state.people, command.name, policy)
     inbox = RoomInbox(room)
     state.rooms.inboxes[room.room_id] = inbox
@@ -71,6 +68,7 @@ def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Ans
             "name": invite.room_name,
             "visibility": "private",
             "history": "none",
+            "history_note": "",
             "topic": "",
             "invite": None,
             "deleted": False,

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from node.chat import commands as c
 from node.chat.room import Room
-from node.chat.room_facts import Facts, tell_changes
+from node.chat.room_facts import Facts, history_of, tell_changes
 from node.chat.turn import Turn
 from node.crypto.ops import Delete, Inviting, Meta, OpBody, PolicyChange, Role, RoleChange
 from node.engine.desk import Answer, Desk
 from node.errors import Refused
+from node.wire.payload import MAX_ITEMS
 
 INVITING = {"anyone": Inviting.ANYONE, "members": Inviting.ANYONE, "admins": Inviting.ADMINS}
 
@@ -20,6 +21,16 @@ def inviting_of(text: str) -> Inviting:
     if text not in INVITING:
         raise Refused("invalid", "invite is `anyone` or `admins`", field="invite")
     return INVITING[text]
+
+
+def history_count(asked: int | str | None) -> int:
+    """Return how many messages newcomers may read, `all` being the most; raises Refused `invalid`."""
+    if asked in {None, "none"}:
+        return 0
+    count = MAX_ITEMS if asked == "all" else int(asked or 0)
+    if count > MAX_ITEMS:
+        raise Refused("invalid", f"history is none, or at most {MAX_ITEMS} messages", field="history")
+    return count
 
 
 def member_role(desk: Desk, turn: Turn, _session: int, command: c.MemberRole) -> Answer:
@@ -41,14 +52,16 @@ def member_role(desk: Desk, turn: Turn, _session: int, command: c.MemberRole) ->
 
 
 def room_update(desk: Desk, turn: Turn, _session: int, command: c.RoomUpdate) -> Answer:
-    """Change a room's name, topic or who may invite; what is so already makes no record."""
+    """Change a room's name, topic, who may invite or history; what is so already makes no record."""
     room = _ruled(desk, command.room)
-    if command.name is None and command.topic is None and command.invite is None:
-        raise Refused("invalid", "say what to change: name, topic or invite", field="name")
+    if command.name is command.topic is command.invite is command.history is None:
+        raise Refused("invalid", "say what to change: name, topic, invite or history", field="name")
     log = room.log
     policy = log.policy
     if command.invite is not None:
         policy = replace(policy, invite=inviting_of(command.invite))
+    if command.history is not None:
+        policy = replace(policy, history=history_count(command.history))
     _check_admin(desk, room)
     name = None if command.name == log.name else command.name
     topic = None if command.topic == log.topic else command.topic
@@ -63,6 +76,7 @@ def room_update(desk: Desk, turn: Turn, _session: int, command: c.RoomUpdate) ->
         "name": log.name,
         "topic": log.topic,
         "invite": log.policy.invite.name.lower(),
+        "history": history_of(log.policy),
     }
 
 

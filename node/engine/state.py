@@ -15,8 +15,10 @@ from node.chat.direct import Direct, DirectRow
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
+from node.chat.history import Wanted
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
+from node.chat.keeping import Kept
 from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.parked import Parked
@@ -75,6 +77,7 @@ class State:
         self.had: Intervals = ()
         self.heard: dict[bytes, int] = {}
         self.introductions: dict[bytes, float] = {}
+        self.wanted_history: dict[bytes, Wanted] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
 
     def reach(self, turn: Turn, account: bytes) -> None:
@@ -119,6 +122,7 @@ class Restorer:
         """Bring everything back."""
         self._people()
         self._rooms()
+        self._history()
         self._direct()
         self._waiting()
         self._small_tables()
@@ -207,6 +211,18 @@ class Restorer:
             elif key.startswith(b"volume"):
                 messages, volume = unpack_row(data, tuple[int, int])
                 inboxes[key[6:22]].room.epochs.restore_count(key[22:], messages, volume)
+
+    def _history(self) -> None:
+        kept: dict[bytes, list[Kept]] = {}
+        for key, data in self.rows[Table.HISTORY].items():
+            if key.startswith(b"w"):
+                want = unpack_row(data, Wanted)
+                self.state.wanted_history[want.room_id] = want
+            else:
+                row = unpack_row(data, Kept)
+                kept.setdefault(row.room_id, []).append(row)
+        for room_id, rows in kept.items():
+            self.state.rooms.inboxes[room_id].room.kept.restore(rows)
 
     def _direct(self) -> None:
         state = self.state

@@ -58,6 +58,7 @@ class Type(IntEnum):
     EPOCH_SHARE = 10
     OBJECT = 11
     HISTORY = 12
+    HISTORY_WANT = 13
 
 
 BODIES: dict[Type, Shape] = {
@@ -91,14 +92,16 @@ BODIES: dict[Type, Shape] = {
         many(array(blob(16), uint(32), blob(32)), MAX_SEEDS),
     ),
     Type.OBJECT: array(blob(32), blob(32), uint(8)),
-    Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS, least=1)),
+    Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS)),
+    Type.HISTORY_WANT: array(blob(16)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
 response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
 · EPOCH_WANT [room_id, epoch16] · EPOCH_SHARE [1, announce||sig, CS, eph key, [[dev16, index, CK], ...],
 [[dev16, index, seed], ...]]
-· OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]]."""
+· OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT
+[room_id]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""

@@ -31,7 +31,7 @@ def came(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, Any]]:
     """What arrived whole anywhere, as the inbox is given it."""
     from node.engine.inbox import Inbox
 
-    real = Inbox.on_dm
+    real = Inbox.on_large
     found: list[tuple[bytes, Any]] = []
 
     def noted(self: Inbox, turn: Any, account: bytes, payload: Payload) -> None:
@@ -40,7 +40,7 @@ def came(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, Any]]:
         else:
             real(self, turn, account, payload)
 
-    monkeypatch.setattr(Inbox, "on_dm", noted)
+    monkeypatch.setattr(Inbox, "on_large", noted)
     return found
 
 
