@@ -29,9 +29,10 @@ SCOPES: Final[dict[str, Scope]] = {
     ),
     **dict.fromkeys(
         ("room_create", "room_read", "user_join", "user_leave", "member_remove", "member_role",
-         "room_update", "room_delete", "room_rekey", "user_message",
+         "room_update", "room_delete", "room_rekey", "user_message", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
-         "contact_verify", "contact_policy", "contact_link_create", "dm_open", "profile_set",
+         "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
+         "dm_open", "profile_set",
          "room_link_create", "room_link_use", "room_link_revoke"),
         "chat",
     ),

@@ -270,10 +270,21 @@ class ContactLinkCreate(_Base, frozen=True, kw_only=True):
     expires_in: Annotated[int, Meta(ge=1, le=366 * 86_400)] | None = None
 
 
+class ContactLinkReset(_Base, frozen=True, kw_only=True):
+    """Close every contact link given out so far, and make another."""
+
+
 class DmOpen(_Base, frozen=True, kw_only=True):
     """Open the direct room with somebody."""
 
     username: Who
+
+
+class TypingSet(_Base, frozen=True, kw_only=True):
+    """Tell a conversation that we type, or have stopped; it ends by itself after 6 s."""
+
+    room: Id
+    typing: bool = True
 
 
 class HistoryGet(_Base, frozen=True, kw_only=True):
@@ -414,8 +425,10 @@ Command: TypeAlias = (
     | ContactVerify
     | ContactPolicy
     | ContactLinkCreate
+    | ContactLinkReset
     | DmOpen
     | HistoryGet
+    | TypingSet
     | ProfileGet
     | ProfileSet
     | NodeStatus

@@ -237,6 +237,15 @@ class Presence(_Base, frozen=True, kw_only=True):
     status: str | UnsetType | None = UNSET
 
 
+class Typing(_Base, frozen=True, kw_only=True):
+    """Somebody types in a room, or has stopped."""
+
+    username: str
+    room: str
+    user_id: str
+    typing: bool
+
+
 class PeerUp(_Base, frozen=True, kw_only=True):
     """A link to another node stands; `peer` is its node key in hex."""
 
@@ -281,6 +290,7 @@ Event: TypeAlias = (
     | KeyChanged
     | Profile
     | Presence
+    | Typing
     | PeerUp
     | PeerDown
     | Connectivity

@@ -147,6 +147,7 @@ class Engine:
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
             self.desk.inbox.keeping.deadline,
+            self.desk.inbox.signals.typing.deadline,
             state.presence.deadline,
             state.behind.deadline,
             self._next_chores,
@@ -270,6 +271,7 @@ class Engine:
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.keeping.due(turn)
         self.desk.inbox.introductions_due(turn)
+        self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
         if state.presence.beat_due(turn.now.mono):
@@ -347,6 +349,7 @@ class Engine:
             after += self._down(turn, AddAddress(address, source))
         after += self.replay.watch(turn)
         writes += _rows(turn)
+        self.desk.inbox.signals.typing.has_written(turn)
         delivered = self._outputs(turn, writes)
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)

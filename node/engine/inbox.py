@@ -22,6 +22,7 @@ from node.crypto.keys import parse_cert
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.keeping import Keeping
+from node.engine.signals import Signals
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -44,6 +45,7 @@ class Inbox:
         self.inviting = inviting
         self.greeting = Greeting(state)
         self.keeping = Keeping(state)
+        self.signals = Signals(state)
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -69,6 +71,9 @@ class Inbox:
         inbox = self.state.rooms.inboxes.get(route.owner)
         if inbox is None or route.part not in inbox.room.epochs.held:
             raise CryptoFault("room or epoch is gone")
+        if inner[1] == Inner.EPHEMERAL:
+            self.signals.in_room(turn, inbox.room, route.part, inner)
+            return
         before, over = set(inbox.room.log.roster.members), inbox.room.log.deleted
         inbox.receive(turn, route.part, inner)
         if inbox.room.log.deleted and not over:
@@ -141,6 +146,11 @@ class Inbox:
             self.spread_profile(turn)
 
     def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
+        if inner[1] == Inner.EPHEMERAL:
+            direct = self.state.rooms.direct.get(direct_id(self.state.me.account, route.owner))
+            if direct is not None and route.part in self.state.dms.sessions:
+                self.signals.in_direct(turn, direct, route.part, inner)
+            return
         dms = self.state.dms
         if inner[1] == Inner.OBJECT_PART:
             whole = dms.large.take(turn, route.part, inner)

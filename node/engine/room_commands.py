@@ -152,6 +152,11 @@ def _message_id(text: str) -> bytes:
         raise Refused("invalid", "a message is named by its UUID", field="reply_to") from None
 
 
+def typing_set(desk: Desk, turn: Turn, _session: int, command: c.TypingSet) -> Answer:
+    """Tell a conversation that we type, or have stopped; `told` says whether anything was sent."""
+    return {"room": command.room, "told": desk.inbox.signals.tell(turn, command.room, typing=command.typing)}
+
+
 def history_get(desk: Desk, _turn: Turn, session: int, command: c.HistoryGet) -> Answer:
     """Read a conversation's messages from the store."""
     if command.before is not None and command.after is not None:

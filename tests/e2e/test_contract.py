@@ -61,6 +61,7 @@ class Checked:
 
 async def people(ann: Checked, bob: Checked) -> None:
     await ann.call("contact_link_create", once=True)
+    await ann.call("contact_link_reset")
     assert (await ann.call("contact_list"))["contacts"]
     await ann.call("contact_rename", username="bob", name="bobby")
     await ann.call("contact_rename", username="bobby", name="bob")
@@ -87,6 +88,8 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await bob.call("user_join", room=room)
     said = (await bob.call("user_message", room=room, message="hello"))["id"]
     await ann.frontend.event("user_message", id=said)
+    await bob.call("typing_set", room=room)
+    await ann.frontend.event("typing", username="bob", typing=True)
     assert (await ann.call("history_get", room=room, limit=5))["messages"]
     await ann.call("room_read", room=room)
     assert (await ann.call("room_get", room=room))["members"]
