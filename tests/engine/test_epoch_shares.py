@@ -236,6 +236,23 @@ def test_an_epoch_is_given_seldom_however_often_it_is_asked_for(monkeypatch: pyt
 # -- who lies --------------------------------------------------------------------------------------
 
 
+def test_who_was_given_a_false_channel_is_heard_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ann, bob, cat, room = quartet("false channel")
+    real = epoch_shares.share_of
+    monkeypatch.setattr(
+        epoch_shares, "share_of", lambda *how: [*real(*how)[:2], b"\x13" * 32, *real(*how)[3:]]
+    )
+    bob.crash()
+    maker = leave_out(cat, ann)
+    assert world.run_until(lambda: maker.epoch16 in room_of(ann).epochs.held, 400)
+    ann.call(c.RoomRekey(room=room))
+    ann.call(c.UserMessage(room=room, message="do you hear me?"))
+    bob.start()
+    reads = [bob.attach(), cat.attach()]
+    world.run(30)
+    assert [texts(session)[-1:] for session in reads] == [["do you hear me?"]] * 2
+
+
 def test_wrong_keys_open_nothing_and_give_way_to_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     world, ann, bob, cat, room = quartet("liar")
     real = epoch_shares.share_of
@@ -285,10 +302,11 @@ def test_a_share_that_was_not_asked_for_or_is_forged_changes_nothing() -> None:
     direct(bob, ann, Type.EPOCH_SHARE, [1, strange.announce, bytes(32), bytes(32), [], []])
     world.run(2)
     assert room_of(ann).epochs.held == before
-    turn = turn_of(ann)
-    inbox_of(ann).wants.note(turn, strange.epoch.epoch16, b"")
-    release(ann, turn)
     forged = strange.announce[:-1] + bytes([strange.announce[-1] ^ 1])
+    turn = turn_of(ann)
+    for announce in (strange.announce, forged):
+        inbox_of(ann).wants.note(turn, epochs.parse_announce(announce).epoch16, b"")
+    release(ann, turn)
     ghost = [b"\x55" * 16, 0, bytes(32)]
     for announce, given in ((forged, []), (strange.announce, [ghost]), (strange.announce[:-70], [])):
         direct(bob, ann, Type.EPOCH_SHARE, [1, announce, bytes(32), bytes(32), given, []])

@@ -178,13 +178,14 @@ def test_posting_under_old_keys_again_and_again_brings_each_announce_once_an_hou
     rekey(ann, 3)
     world.run(100)
     posted = Posted(monkeypatch)
-    bob.crash = lambda: None  # type: ignore[method-assign]
     for number in range(30):
         held = room_of(bob).epochs.held
         for epoch16 in [one for one in held if one != old.epoch16]:
             del held[epoch16]
         post(bob, old.channel, room_inner(bob, text(bob, f"m{number}")))
         world.run(60)
+        for node in (ann, cat):
+            inbox_of(node).reposts._helped.clear()
     assert 3 <= len(posted.of(Inner.ANNOUNCE)) <= 3 * (1 + int(30 * 60 / HUSH))
     world.run(2 * HUSH)
 
@@ -198,9 +199,9 @@ def test_a_copy_of_an_announce_with_other_slots_keeps_nobody_from_posting_it(
     bob.start()
     world.run(5)
     first = next(e for e in room_of(ann).epochs.held.values() if sending(bob).epoch16 in e.announce.parents)
+    inbox_of(cat).reposts.spoke = lambda *_: None  # type: ignore[method-assign]
     bob.call(c.UserMessage(room=room, message="anybody?"))
     post(cat, sending(bob).channel, codec.pack([2, first.row.announce, b"\x90"]))
-    inbox_of(cat).reposts._due.clear()
     world.run(JITTER + 5)
     assert newest(bob) == newest(ann)
 
