@@ -20,6 +20,7 @@ from node.store.records import (
     AppendEvent,
     Delete,
     DropEnvelopes,
+    DropMessage,
     Held,
     Loaded,
     Put,
@@ -108,6 +109,10 @@ class MemoryStore:
                 self._state.last_seq = write.seq
             case PutMessage():
                 self._put_message(write)
+            case DropMessage(room, mid):
+                old = self._state.messages.pop((room, mid), None)
+                if old is not None:
+                    self._state.order[room].remove((old.seq, mid))
             case _:
                 assert_never(write)
 
