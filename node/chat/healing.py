@@ -207,12 +207,14 @@ class Healing:
     def _name(self, turn: Turn, item: Item) -> None:
         """A message is shown without what it refers to; tell of that, unless a hole explains it.
 
-        References to earlier epochs say nothing where we joined later: they may be from before our time.
+        References to earlier epochs say nothing where we joined later: they may be from before our time; nor
+        do those of somebody who is gone since, for they may be to what came after.
         """
+        if not item.gap or not self.room.is_member(item.account):
+            return
+
         joined = any(held.row.first for held in self.room.epochs.held.values())
         refs = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
-        if not item.gap:
-            return
         line = self.room.timeline
         self._explained = {mid: None for mid in self._explained if not line.seen(mid)}
         free = sum(hole.missing for hole in self.holes.all.values() if not hole.names) - len(self._explained)
