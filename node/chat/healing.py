@@ -312,8 +312,7 @@ class Healing:
             held = self.room.epochs.held.get(epoch16)
             if held is None or asker.device_id not in held.devices:
                 return
-            theirs = self.holes.of(epoch16, device_id)
-            found = [h for h in theirs if any(a <= last and first <= b for a, b in h.runs())]
+            found = [h for h in self.holes.of(epoch16, device_id) if h.lacks_any(first, last)]
         for hole in found:
             soon = self._asks.get(hole.key, MAX_WAIT + turn.now.mono) <= turn.now.mono + ASK_AGAIN / 2
             if soon and not hole.heard:

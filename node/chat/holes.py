@@ -66,6 +66,11 @@ class Hole:
         """Say whether an index is missing."""
         return 0 <= index - self.first < len(self.lacking) * 8 and bool(self.bits >> (index - self.first) & 1)
 
+    def lacks_any(self, first: int, last: int) -> bool:
+        """Say whether one of these indexes, both included, is missing."""
+        low, high = max(first, self.first), min(last, self.first + len(self.lacking) * 8)
+        return low <= high and bool(self.bits >> (low - self.first) & ((1 << (high - low + 1)) - 1))
+
     def without(self, index: int) -> Hole:
         """Return the hole without an index that has come."""
         return replace(self, lacking=_packed(self.bits & ~(1 << (index - self.first))))

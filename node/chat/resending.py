@@ -80,7 +80,7 @@ class Resending:
     def asked(self, turn: Turn, asker: Member, body: list[Any]) -> None:
         """Somebody lacks something: prepare to answer what is ours to answer."""
         now = turn.now.mono
-        for place in self._wanted(body):
+        for place in self._wanted(asker, now, body):
             held = self.room.epochs.held.get(place[0])
             if held is None or asker.device_id not in held.devices:
                 continue
@@ -91,9 +91,12 @@ class Resending:
                 return
             self._answers[place] = now + ANSWER_AFTER, asker.device_id
 
-    def _wanted(self, body: list[Any]) -> Iterator[Place]:
+    def _wanted(self, asker: Member, now: float, body: list[Any]) -> Iterator[Place]:
         if len(body) == 1:
-            yield from (place for mid in body[0] if (place := self.room.sent.find(mid)))
+            for mid in body[0]:  # to look for an id is work of its own
+                place = self.room.sent.find(mid) if self._may_ask(asker, now) else None
+                if place is not None:
+                    yield place
             return
         epoch16, device_id, first, last = body
         if device_id == self.room.me.device_id:
