@@ -18,7 +18,7 @@ import msgspec
 
 from node import ids
 from node.chat import events
-from node.chat.epochs import Epoch
+from node.chat.epochs import EPOCH_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
 from node.chat.membership import Member
 from node.chat.messages import message_event, stored_message
@@ -29,6 +29,7 @@ from node.chat.turn import Placed, Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto import chain as chains
 from node.errors import CryptoFault
+from node.tables import Table
 from node.wire.payload import MAX_NAMES, Payload, Type
 
 TYPES: Final = frozenset({Type.NACK, Type.RESENT})
@@ -44,6 +45,8 @@ JITTER, JITTER_EACH = 2.0, 0.06
 ASK_AGAIN = 60.0
 MAX_WAIT = 24 * 3600.0
 """The wait doubles up to a day: some 45 questions in the 35 days."""
+QUIET_TRIES = 4
+"""Questions for what may be from before our time; who is to have it finds the first, whenever they come."""
 ASK_LATER = 3600.0
 """Seconds after which we look again where nobody could be asked: the author, or the room, is gone."""
 START_AFTER = 10.0
@@ -51,7 +54,7 @@ START_AFTER = 10.0
 MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
 MAX_EXPLAINED = 256
-"""References to messages that are probably the missing ones of a chain; of more, the oldest is forgotten."""
+"""References to messages that are probably the missing ones of a chain; of more, the newest is not heeded."""
 UNREADABLE: Final = "unreadable"
 NO_DEVICE: Final = bytes(16)
 
@@ -76,14 +79,19 @@ class Healing:
         self.resending = Resending(room)
         self._asks: dict[bytes, float] = {}
         self._coming: dict[bytes, _Coming] = {}
-        self._explained: dict[bytes, None] = {}
+        self._explained: dict[bytes, bool] = {}
+        self._look: float | None = None
 
     def restore(self, hole: Hole, now: Instant) -> None:
         """Take a stored hole back after a start."""
         self.holes.restore(hole)
-        if hole.placeholder:
+        if hole.placeholder or hole.quiet:
             wait = min(MAX_WAIT, (hole.due_ms - now.wall_ms) / 1000)
             self._asks[hole.key] = now.mono + max(START_AFTER, wait)
+
+    def restore_named(self, names: dict[bytes, bool], now: Instant) -> None:
+        """Take the stored names back that holes explain; the store says meanwhile which of them are here."""
+        self._explained, self._look = names, now.mono + START_AFTER
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -92,7 +100,7 @@ class Healing:
         """When there is next something to show, to ask or to answer."""
         progress = self.room.timeline.progress
         patience = (waiting.moment(progress) for waiting in self.holes.waiting.values())
-        return earliest(*patience, *self._asks.values(), self.resending.deadline)
+        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look)
 
     def link_up(self, now: float) -> None:
         """There is a link again: what was waited for without one has its minute from now."""
@@ -115,6 +123,8 @@ class Healing:
             moment = waiting.moment(progress)
             if moment is not None and moment <= now:
                 self._decide(turn, self.holes.all[key])
+        if self._look is not None and self._look <= now:
+            self._recount(turn)
         self._ask(turn)
         self.resending.answer(turn)
 
@@ -133,18 +143,21 @@ class Healing:
 
         Returns the hole that is shown and has just lost this index.
         """
-        device_id = author.device_id
         if index > expected:
-            lacking, now = run_of(expected, index), turn.now
-            hole = Hole(
-                self.room.room_id, held.epoch16, device_id, author.account, expected, lacking, (), now.wall_ms
-            )
-            self.holes.waiting[hole.key] = Patience(long=now.mono + GAP_AFTER_LINK)
-            self.holes.save(turn, hole)
+            self._jumped(turn, held, author, range(expected, index))
         elif index < expected:
-            found = self.holes.at(held.epoch16, device_id, index)
+            found = self.holes.at(held.epoch16, author.device_id, index)
             return None if found is None else self._filled(turn, found, index)
         return None
+
+    def _jumped(self, turn: Turn, held: Epoch, author: Member, over: range) -> None:
+        device_id, wall_ms = author.device_id, turn.now.wall_ms
+        room_id, lacking = self.room.room_id, run_of(over.start, over.stop)
+        hole = Hole(room_id, held.epoch16, device_id, author.account, over.start, lacking, (), wall_ms)
+        hole = hole.beside(self.holes.of(held.epoch16, device_id))
+        if hole.missing and hole.key not in self.holes.all:
+            self.holes.waiting[hole.key] = Patience(long=turn.now.mono + GAP_AFTER_LINK)
+            self.holes.save(turn, hole)
 
     def awaited(self, turn: Turn, mid: bytes) -> Hole | None:
         """A message came by itself; returns the hole that named it."""
@@ -156,9 +169,11 @@ class Healing:
 
     def _less(self, turn: Turn, hole: Hole) -> Hole | None:
         """Keep a hole that has become smaller; returns it if it is shown."""
-        if hole.placeholder and hole.missing:
+        if (hole.placeholder or hole.quiet) and hole.missing:
             hole = self._wait(turn, replace(hole, tries=0), ASK_AGAIN)
         self.holes.save(turn, hole)
+        if self._explained:
+            self._look = turn.now.mono + BETWEEN
         if not hole.missing:
             self._asks.pop(hole.key, None)
         return hole if hole.placeholder else None
@@ -207,28 +222,42 @@ class Healing:
     def _name(self, turn: Turn, item: Item) -> None:
         """A message is shown without what it refers to; tell of that, unless a hole explains it.
 
-        References to earlier epochs say nothing where we joined later: they may be from before our time; nor
-        do those of somebody who is gone since, for they may be to what came after.
+        References to earlier epochs prove nothing where we joined later, for they may be to what was before:
+        that is asked for a few times and not shown. Nor do those of somebody who is gone since.
         """
         if not item.gap or not self.room.is_member(item.account):
             return
 
-        joined = any(held.row.first for held in self.room.epochs.held.values())
-        refs = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
         line = self.room.timeline
-        self._explained = {mid: None for mid in self._explained if not line.seen(mid)}
-        free = sum(hole.missing for hole in self.holes.all.values() if not hole.names) - len(self._explained)
-        unknown = [
-            r for r in refs if not line.seen(r) and r not in self._explained and not self.holes.named(r)
-        ]
-        self._explained.update((mid, None) for mid in unknown[: max(0, free)])
-        while len(self._explained) > MAX_EXPLAINED:
-            del self._explained[next(iter(self._explained))]
-        names = tuple(unknown[max(0, free) :])[:MAX_NAMES]
-        if names:
-            wall = turn.now.wall_ms
-            hole = Hole(self.room.room_id, item.mid, NO_DEVICE, b"", 0, b"", names, wall, why=NAMED)
-            self._placeholder(turn, hole)
+        joined = any(held.row.first for held in self.room.epochs.held.values())
+        sure = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
+        for ref in item.refs:
+            if not line.seen(ref) and self.holes.named(ref) is None:
+                self._explained.setdefault(ref, ref in sure)
+        self._recount(turn)
+
+    def _recount(self, turn: Turn) -> None:
+        """Of the messages that others name, no more are explained than indexes are missing."""
+        line, before = self.room.timeline, self._explained
+        self._look = None
+        self._explained = {mid: sure for mid, sure in self._explained.items() if not line.seen(mid)}
+        free = sum(hole.missing for hole in self.holes.all.values() if not hole.names)
+        beyond = list(self._explained)[free:][:MAX_NAMES]
+        shown = tuple(mid for mid in beyond if self._explained[mid])
+        unsure = tuple(mid for mid in beyond if not self._explained[mid])
+        for names, quiet in ((shown, False), (unsure, True)):
+            if names:
+                wall_ms = turn.now.wall_ms
+                hole = Hole(
+                    self.room.room_id, names[0], NO_DEVICE, b"", 0, b"", names, wall_ms, NAMED, quiet=quiet
+                )
+                (self._soon if quiet else self._placeholder)(turn, hole)
+        for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
+            self._explained.pop(mid, None)
+        if self._explained:
+            turn.put(Table.PENDING, b"n" + self.room.room_id, self._explained)
+        elif before:
+            turn.delete(Table.PENDING, b"n" + self.room.room_id)
 
     def _placeholder(self, turn: Turn, hole: Hole) -> None:
         """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
@@ -237,6 +266,9 @@ class Healing:
         turn.log(event)
         assert turn.seq == hole.seq
         self._redraw(turn, hole)
+        self._soon(turn, hole)
+
+    def _soon(self, turn: Turn, hole: Hole) -> None:
         spread = JITTER + JITTER_EACH * len(self.room.log.roster.members)
         self.holes.save(turn, self._wait(turn, hole, _fraction(turn) * spread))
 
@@ -273,7 +305,8 @@ class Healing:
             del self._asks[key]
             if hole is None:
                 continue
-            if hole.since_ms < over or not (hole.names or hole.epoch16 in self.room.epochs.held):
+            vain = hole.quiet and hole.tries >= QUIET_TRIES
+            if vain or hole.since_ms < over or not (hole.names or hole.epoch16 in self.room.epochs.held):
                 self.holes.forget(turn, hole)
             elif self._nack(turn, hole):
                 self._asked(turn, replace(hole, heard=False))
@@ -385,9 +418,18 @@ class Healing:
             payload.mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs
         )
         late = None if hole is None else self._filled(turn, hole, index)
+        if hole is None:
+            self._ended(turn, author, epoch16, index)
         self.room.people.meet(turn, author.account, author.name)
         if not self.said(turn, late, replace(item, refs=())):
             self._offer(turn, replace(item, refs=()))
+
+    def _ended(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
+        """An answer to a name says how far its author's chain went: what is before it is missing too."""
+        held = self.room.epochs.held[epoch16]
+        first = held.highest(author.device_id) + 1
+        if first < index < EPOCH_MESSAGES:
+            self._jumped(turn, held, author, range(first, index))
 
     def said(self, turn: Turn, late: Hole | None, item: Item) -> bool:
         """Put a message where a placeholder stood for it; False if there was none."""

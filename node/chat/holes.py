@@ -8,7 +8,7 @@ message is held back; then it is shown as a placeholder and asked for until it i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from node.chat.timeline import Patience
@@ -29,7 +29,7 @@ class Hole:
 
     `author` is an account, empty where it is not known; `placeholder` and `seq` are where it is shown,
     `tries` and `due_ms` (wall clock) how often it was asked for and when it is next; `heard`: it is left to
-    others this time, since they asked.
+    others this time, since they asked; `quiet`: it is asked for without being shown, for it may be nothing.
     """
 
     room_id: bytes
@@ -46,6 +46,7 @@ class Hole:
     tries: int = 0
     due_ms: int = 0
     heard: bool = False
+    quiet: bool = False
 
     @property
     def key(self) -> bytes:
@@ -70,6 +71,14 @@ class Hole:
         """Say whether one of these indexes, both included, is missing."""
         low, high = max(first, self.first), min(last, self.first + len(self.lacking) * 8)
         return low <= high and bool(self.bits >> (low - self.first) & ((1 << (high - low + 1)) - 1))
+
+    def beside(self, others: Iterable[Hole]) -> Hole:
+        """Return the hole without what others lack already."""
+        bits = self.bits
+        for other in others:
+            shift = other.first - self.first
+            bits &= ~(other.bits << shift if shift >= 0 else other.bits >> -shift)
+        return replace(self, lacking=_packed(bits))
 
     def without(self, index: int) -> Hole:
         """Return the hole without an index that has come."""
@@ -107,7 +116,7 @@ class Holes:
     def restore(self, hole: Hole) -> None:
         """Take a stored hole back; the clock of one that is not shown yet stands until there is a link."""
         self._take(hole)
-        if not hole.placeholder:
+        if not hole.placeholder and not hole.quiet:
             self.waiting[hole.key] = Patience()
 
     def _take(self, hole: Hole) -> None:

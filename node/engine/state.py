@@ -234,6 +234,10 @@ class Restorer:
             if key[:1] == b"h":
                 hole = unpack_row(data, Hole)
                 inboxes[hole.room_id].healing.restore(hole, self.now)
+            elif key[:1] == b"n":
+                names = unpack_row(data, dict[bytes, bool])
+                inboxes[key[1:]].healing.restore_named(names, self.now)
+                self.state.lookups.append((key[1:], tuple(names)))
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
         rooms = self.state.rooms

@@ -428,3 +428,43 @@ def test_holes_that_a_member_makes_on_purpose_are_bounded(monkeypatch: pytest.Mo
     assert len(inbox_of(bob).healing.holes.all) == 5
     rows = [key for key in bob.store.load().rows["pending"] if key[:1] == b"h"]
     assert len(rows) == 5
+
+
+# -- all together ---------------------------------------------------------------------------------
+
+
+@pytest.mark.attack("A34")
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_gets_lost_everybody_ends_with_every_message_once(seed: int) -> None:
+    world, ann, bob, cat, room, _ = club(f"all together {seed}")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(10)
+    nodes, said = [ann, bob, cat], {node.name: 0 for node in (ann, bob, cat)}
+    for step in range(25):
+        node = nodes[int(world.random() * 3)]
+        said[node.name] += 1
+        text = f"{node.name} {said[node.name]}"
+        if world.random() < 0.4:
+            lost(world, node, lambda node=node, text=text: say(node, room, text))
+        else:
+            say(node, room, text)
+            world.run(world.random() * 3)
+        if step % 8 == 7:
+            rekeyed = turn_of(node)
+            room_of(node).rekey(rekeyed, 2)
+            release(node, rekeyed)
+        if world.random() < 0.1:
+            node.crash()
+            node.start()
+    world.run(5)
+    for node in nodes:
+        say(node, room, f"{node.name} ends")
+        world.run(3)
+    world.run(3600)
+    everything = {f"{name} {n + 1}" for name, count in said.items() for n in range(count)}
+    for node in nodes:
+        texts_ = [t for t in read(node, room) if t.split()[-1].isdigit()]
+        assert sorted(texts_) == sorted(everything), node.name
+        assert inbox_of(node).healing.holes.all == {}
+    no_late_faults(*nodes)
