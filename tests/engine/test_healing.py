@@ -454,6 +454,11 @@ def test_whatever_gets_lost_everybody_ends_with_every_message_once(seed: int) ->
             rekeyed = turn_of(node)
             room_of(node).rekey(rekeyed, 2)
             release(node, rekeyed)
+            world.run(3)
+            for other in nodes:  # what only a lost message would have named is not known to be missing
+                said[other.name] += 1
+                say(other, room, f"{other.name} {said[other.name]}")
+                world.run(1)
         if world.random() < 0.1:
             node.crash()
             node.start()
