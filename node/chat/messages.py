@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET
 
 from node import ids
 from node.chat import events
 from node.chat.people import People
 from node.chat.timeline import Item
+
+
+def stored_message(body: bytes | None) -> events.UserMessage | None:
+    """Return a message as a room's history has it, None if it is none."""
+    try:
+        event = None if body is None else events.decode_json(body)
+    except msgspec.DecodeError:
+        return None
+    return event if isinstance(event, events.UserMessage) else None
 
 
 def message_event(

@@ -18,6 +18,7 @@ from node.chat.messages import message_event
 from node.chat.objects import inners
 from node.chat.people import People
 from node.chat.renewal import Renewal
+from node.chat.sent import NOTHING, Sent
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
@@ -60,6 +61,7 @@ class Room:
         self.renewal = Renewal(self)
         self.timeline = Timeline()
         self.kept = Keeper(room_id)
+        self.sent = Sent()
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -255,6 +257,10 @@ class Room:
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
 
+    def resend(self, turn: Turn, under: Epoch, payload: Payload) -> None:
+        """Seal again, under an epoch that fits those who may read it, what somebody could not open."""
+        self._seal(turn, under, Kind.MESSAGE, payload)
+
     # -- what was said beside an add of ours ------------------------------------------------------
 
     def hand_on(self, turn: Turn, op: Op, before: Mapping[bytes, Member], view16: bytes) -> None:
@@ -337,6 +343,8 @@ class Room:
     ) -> None:
         assert under.send is not None
         before = RecvChain(under.send.key, under.send.index)
+        mid = payload.mid if payload.type is Type.TEXT else NOTHING
+        sent = self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
         under.send, inner = roommsg.seal(
             under.send,
             kind=kind,
@@ -348,7 +356,7 @@ class Room:
             dsk_sk=self.me.identity.dsk_sk,
             entropy=turn.entropy,
         )
-        self.epochs.save_send(turn, under)
+        self.epochs.save_send(turn, under, sent)
         self.epochs.count(turn, under, len(inner))
         if payload.type is Type.TEXT:
             self.kept.keep(turn, self.history, before, inner)
@@ -415,14 +423,6 @@ class Room:
             )
         if items:
             self.save(turn)
-
-    def expire(self, turn: Turn) -> None:
-        """Show what was held back long enough, and erase keys beyond the horizon."""
-        shown = self.timeline.expire(turn.now.mono)
-        for item in shown:
-            turn.delete(Table.PENDING, b"t" + self.room_id + item.mid)
-        self.show(turn, shown)
-        self.epochs.retire(turn)
 
     def role_of(self, account: bytes) -> Role | None:
         """Return an account's role, None if it is no member."""

@@ -16,6 +16,7 @@ from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.history import Wanted
+from node.chat.holes import Hole
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
@@ -27,6 +28,7 @@ from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
+from node.chat.sent import SentRow
 from node.chat.slots import SlotsRow
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
@@ -125,6 +127,7 @@ class Restorer:
         self._history()
         self._direct()
         self._waiting()
+        self._healing()
         self._small_tables()
         self._inbox()
         for inbox in self.state.rooms.inboxes.values():
@@ -204,6 +207,8 @@ class Restorer:
                 chains.setdefault(chain.room_id, []).append(chain)
         for room_id, rows in chains.items():
             inboxes[room_id].room.epochs.restore_chains(rows)
+            for sent in [chain.sent for chain in rows if chain.sent is not None]:
+                inboxes[room_id].room.sent.restore(sent)
         for key, data in self.rows[Table.OBJECTS].items():
             if key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
@@ -253,6 +258,22 @@ class Restorer:
                 state.joins.batch(room).restore(added, self.now.mono, self.now.wall_ms)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
+
+    def _healing(self) -> None:
+        """Bring back what rooms lack, and what others may ask for again."""
+        inboxes = self.state.rooms.inboxes
+        for key, data in self.rows[Table.OBJECTS].items():
+            if key.startswith(b"sent"):
+                row = unpack_row(data, SentRow)
+                inboxes[row.room_id].room.sent.restore(row)
+        for key, data in self.rows[Table.PENDING].items():
+            if key[:1] == b"h":
+                hole = unpack_row(data, Hole)
+                inboxes[hole.room_id].healing.restore(hole, self.now)
+            elif key[:1] == b"n":
+                names = unpack_row(data, dict[bytes, bool])
+                inboxes[key[1:]].healing.restore_named(names, self.now)
+                self.state.lookups.append((key[1:], tuple(names)))
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
         rooms = self.state.rooms
