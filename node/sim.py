@@ -34,9 +34,11 @@ from node.engine.effects import (
     Input,
     LockVault,
     MessagesFound,
+    MessagesRead,
     OpenVault,
     Persist,
     ReadChannel,
+    ReadMessages,
     SealVault,
     VaultSealed,
     Woke,
@@ -157,6 +159,13 @@ class SimNode:
         """Return a copy of the store, to roll back to."""
         return self.store.snapshot()
 
+    def rollback(self, snapshot: Snapshot) -> None:
+        """Stop, and start from an earlier copy of the store, as somebody does who copies a disk back."""
+        if self.up:
+            self.crash()
+        self.store.restore(snapshot)
+        self.start()
+
     # -- the frontend's side ----------------------------------------------------------------------
 
     def attach(self, *, plain: bool = True, scope: Scope = "owner", **hello: Any) -> SimSession:
@@ -230,6 +239,9 @@ class SimNode:
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:
                     self.world.later(self.name, 0.0, MessagesFound(room, known))
+            case ReadMessages(room, mids):
+                bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
+                self.world.later(self.name, 0.0, MessagesRead(room, bodies))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)

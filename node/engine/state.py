@@ -16,6 +16,8 @@ from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.me import LeafRow, Me, SelfRow
+from node.chat.mending import Mending
+from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
@@ -59,6 +61,8 @@ class State:
         self.joins = Joins(me, self.people)
         self.people.moved = self.contacts.moved
         self.dms.kept_from = lambda account: self.people.kept_from((account,)) is not None
+        self.mending = Mending(me.account, self.people, self.dms, self.contacts)
+        self.contacts.room_with = self._room_with
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
         self.behind = Behind()
@@ -71,6 +75,9 @@ class State:
         self.had: Intervals = ()
         self.introductions: dict[bytes, float] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
+
+    def _room_with(self, account: bytes) -> bytes | None:
+        return next((room.room_id for room in self.rooms.shared(account)), None)
 
     def reach(self, turn: Turn, account: bytes) -> None:
         """Ask somebody for a session whom we share a room with, or who is a contact."""
@@ -133,13 +140,15 @@ class Restorer:
             self.watch_presence(person)
         for data in self.rows[Table.RATCHETS].values():
             session = unpack_row(data, DmSession)
-            self._add(state.dms.restore(session), day_of(session.created_ms))
+            self._add(state.dms.restore(session), session.watch_day)
         for key, data in self.rows[Table.REQUESTS].items():
             if key[:1] == b"a":
                 asked = unpack_row(data, Asked)
                 state.contacts.asked[asked.account] = asked
             elif key[:1] == b"r":
                 state.contacts.replayed[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"z":
+                state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
             elif key[:1] == b"w":
                 state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
 
@@ -217,6 +226,12 @@ class Restorer:
                 state.behind.note((kind, owner, part), since_ms, self.now.mono)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
+            elif key[:1] == b"o":
+                state.dms.outbox.restore(unpack_row(data, Sent))
+            elif key[:1] == b"h":
+                state.mending.heard.restore(key[1:], unpack_row(data, bytes))
+        state.dms.outbox.sort()
+        state.mending.heard.sort()
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
         rooms = self.state.rooms

@@ -31,6 +31,10 @@ MAX_OP_BYTES = 24 * 1024
 MAX_ADDRESSES = 8
 MAX_ADDRESS_BYTES = 255
 MAX_BYTES = 32 * 1024
+MAX_RANGES = 8
+"""Gaps that one NACK names; the rest is asked for when these have come."""
+MAX_HAVE = 200
+"""Message ids that a NACK says are here: as many as anybody keeps to send again."""
 
 
 class Type(IntEnum):
@@ -43,6 +47,7 @@ class Type(IntEnum):
     INVITE_RESULT = 5
     NODE_RECORD = 6
     CONTACT_ANSWER = 7
+    NACK = 8
 
 
 BODIES: dict[Type, Shape] = {
@@ -66,10 +71,16 @@ BODIES: dict[Type, Shape] = {
     Type.INVITE_RESULT: array(blob(16), uint(8), optional(uint(63))),
     Type.NODE_RECORD: blob_upto(4096, least=64),
     Type.CONTACT_ANSWER: array(uint(8)),
+    Type.NACK: array(
+        blob(16),
+        many(array(blob(32), uint(32), uint(32)), MAX_RANGES),
+        optional(many(blob(16), MAX_HAVE)),
+    ),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
-response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]."""
+response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
+· NACK, in a direct session [session16, [[dh_pub, first, end], ...], [mid16 had, ...]|nil]."""
 
 _LEAF = array(uint(32), blob(32))
 _REFS = many(blob(16), MAX_REFS)
