@@ -269,8 +269,8 @@ class Contacts:
     def reset(self, turn: Turn, person: Person) -> bool:
         """Put a new session in the place of one that is out of step, or that a restore has lost.
 
-        Says whether something goes out now: at most once an hour and person, else it is noted for later. It
-        is an intro on their newest prekey, or, if that is not here or has expired, a request, which a
+        At most once an hour and person, else it is noted for later; says whether anything was done. It is
+        an intro on their newest prekey, or, if that is not here or has expired, a request, which a
         contact's or co-member's node answers by itself.
         """
         account, now = person.account, turn.now.wall_ms
@@ -280,7 +280,7 @@ class Contacts:
         if last is not None and 0 <= now - last < RESET_EVERY_MS:
             if not wanted:
                 self._save_reset(turn, account, last, wanted=True)
-            return False
+            return not wanted
         self._save_reset(turn, account, now, wanted=False)
         standing = self.dms.sending(account)
         bundle = self._bundle_of(turn, person)

@@ -276,6 +276,7 @@ class Engine:
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.introductions_due(turn)
+        state.contacts.resets_due(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
@@ -298,7 +299,6 @@ class Engine:
             state.me.expire_prekeys(turn)
             state.me.expire_leaves(turn)
             state.contacts.expire(turn)
-            state.contacts.resets_due(turn)
             state.dms.expire(turn)
             self.desk.inviting.forget(turn)
             commands.expire_nonces(self.desk, turn)
