@@ -37,10 +37,8 @@ from node.engine.effects import (
     Input,
     LockVault,
     MessagesFound,
-    MessagesRead,
     Persist,
     ReadChannel,
-    ReadMessages,
     SealVault,
     ShredSoon,
     StopNode,
@@ -241,7 +239,7 @@ class EngineLoop:
             case LockVault() | SealVault():
                 assert self.vault is not None
                 self.vault.perform(effect)
-            case ReadHeld() | ReadChannel() | FindMessages() | ReadMessages() | AnswerStatus():
+            case ReadHeld() | ReadChannel() | FindMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
@@ -257,9 +255,7 @@ class EngineLoop:
         self._fault = self._fault or fault
         self._wake.set()
 
-    async def _read(
-        self, effect: ReadHeld | ReadChannel | FindMessages | ReadMessages | AnswerStatus
-    ) -> None:
+    async def _read(self, effect: ReadHeld | ReadChannel | FindMessages | AnswerStatus) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
                 await self._write_held()
@@ -274,9 +270,6 @@ class EngineLoop:
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
                 self.submit(MessagesFound(room, tuple(known)))
-            case ReadMessages(room, mids):
-                bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
-                self.submit(MessagesRead(room, tuple(bodies)))
             case AnswerStatus(session, req, fields):
                 stats = await self.store.stats()
                 assert self.bridge is not None

@@ -34,11 +34,9 @@ from node.engine.effects import (
     Input,
     LockVault,
     MessagesFound,
-    MessagesRead,
     OpenVault,
     Persist,
     ReadChannel,
-    ReadMessages,
     SealVault,
     VaultSealed,
     Woke,
@@ -239,9 +237,6 @@ class SimNode:
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:
                     self.world.later(self.name, 0.0, MessagesFound(room, known))
-            case ReadMessages(room, mids):
-                bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
-                self.world.later(self.name, 0.0, MessagesRead(room, bodies))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)

@@ -155,7 +155,7 @@ class Mending:
             elif self._can_send(account):
                 self.dms.send(turn, account, payload)
         if texts:
-            turn.reads.append((direct_id(self._own, account), tuple(texts)))
+            turn.fetches.append((direct_id(self._own, account), tuple(texts)))
 
     def read(self, turn: Turn, account: bytes, bodies: Mapping[bytes, bytes | None]) -> None:
         """The words of texts that are to be sent again; what is not in the store any more is forgotten."""

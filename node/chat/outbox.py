@@ -162,4 +162,4 @@ class Heard:
 
 
 def _row(account: bytes, number: int) -> bytes:
-    return b"h" + account + number.to_bytes(8, "big")
+    return b"y" + account + number.to_bytes(8, "big")

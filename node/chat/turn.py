@@ -89,7 +89,6 @@ class Turn:
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
-    reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     sync_wanted: bool = False
     patient: bool = True
     again: bool = False

@@ -48,14 +48,6 @@ class FindMessages:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadMessages:
-    """Read these messages of a room's history, at most a few hundred; answered by MessagesRead."""
-
-    room: bytes
-    mids: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class AnswerStatus:
     """Answer `node_status` with these fields and the store's figures."""
 
@@ -120,14 +112,6 @@ class ChannelRead:
 
 
 @dataclass(frozen=True, slots=True)
-class MessagesRead:
-    """What stands in a room's history under the message ids of a ReadMessages; None where nothing does."""
-
-    room: bytes
-    bodies: tuple[tuple[bytes, bytes | None], ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class MessagesFound:
     """These message ids are in a room's history already."""
 
@@ -146,14 +130,13 @@ class Stopping:
 
 
 Input: TypeAlias = (
-    MeshInput | BridgeInput | ChannelRead | MessagesFound | MessagesRead | VaultSealed | Woke | Stopping
+    MeshInput | BridgeInput | ChannelRead | MessagesFound | VaultSealed | Woke | Stopping
 )
 Effect: TypeAlias = (
     Persist
     | Hold
     | ReadChannel
     | FindMessages
-    | ReadMessages
     | AnswerStatus
     | StopNode
     | LockVault

@@ -33,9 +33,7 @@ from node.engine.effects import (
     Hold,
     Input,
     MessagesFound,
-    MessagesRead,
     Persist,
-    ReadMessages,
     ShredSoon,
     Stopping,
     VaultSealed,
@@ -166,7 +164,7 @@ class Engine:
         sessions.kept(self.desk, turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
-        effects += [ReadMessages(room, mids) for room, mids in self.state.mending.unsent()]
+        effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -196,10 +194,6 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
-            case MessagesRead(room, bodies):
-                direct = self.state.rooms.direct.get(room)
-                if direct is not None:
-                    self.state.mending.read(turn, direct.peer, dict(bodies))
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case Woke():
@@ -364,7 +358,6 @@ class Engine:
                 writes.append(_held(sealed, own=True))
             after += self._down(turn, Publish(sealed))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
-        after += [ReadMessages(room, mids) for room, mids in turn.reads]
         self.state.seq = turn.seq
         if any(_is_going(out) for out in turn.out):
             self.desk.after.append(ShredSoon())

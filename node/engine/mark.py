@@ -47,4 +47,4 @@ class Mark:
 
 
 def _lists(turn: Turn) -> tuple[list[Any], ...]:
-    return turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups, turn.reads
+    return turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups

@@ -228,7 +228,7 @@ class Restorer:
                 self._held_back(key[1:17], unpack_row(data, Item))
             elif key[:1] == b"o":
                 state.dms.outbox.restore(unpack_row(data, Sent))
-            elif key[:1] == b"h":
+            elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         state.dms.outbox.sort()
         state.mending.heard.sort()
