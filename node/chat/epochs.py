@@ -220,15 +220,14 @@ class Epochs:
 
     def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
         """Return the epoch to seal under: today's roster, not expired, highest gen, smallest id."""
-        usable = [
-            held
-            for held in self.held.values()
-            if held.announce.roster_hash == roster_hash
-            and mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
-            and held.send is not None
-            and held.send.index < EPOCH_MESSAGES
-        ]
+        current = [held for held in self.held.values() if held.announce.roster_hash == roster_hash]
+        usable = [held for held in current if self.usable(held, mesh_ms)]
         return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
+
+    def usable(self, held: Epoch, mesh_ms: int) -> bool:
+        """Say whether an epoch is neither too old nor used too much to seal under."""
+        young = mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
+        return young and held.send is not None and held.send.index < EPOCH_MESSAGES
 
     def tips(self) -> list[Epoch]:
         """Return the epochs that no other held one descends from, newest generation first."""

@@ -13,6 +13,7 @@ from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
+from node.chat.holes import Hole
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.me import LeafRow, Me, SelfRow
@@ -24,6 +25,7 @@ from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
+from node.chat.sent import SentRow
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
 from node.clock import Instant, day_of
@@ -123,6 +125,7 @@ class Restorer:
         self._rooms()
         self._direct()
         self._waiting()
+        self._healing()
         self._small_tables()
         self._inbox()
         for inbox in self.state.rooms.inboxes.values():
@@ -232,6 +235,18 @@ class Restorer:
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         state.dms.outbox.sort()
         state.mending.heard.sort()
+
+    def _healing(self) -> None:
+        """Bring back what rooms lack, and what others may ask for again."""
+        inboxes = self.state.rooms.inboxes
+        for key, data in self.rows[Table.OBJECTS].items():
+            if key.startswith(b"sent"):
+                row = unpack_row(data, SentRow)
+                inboxes[row.room_id].room.sent.restore(row)
+        for key, data in self.rows[Table.PENDING].items():
+            if key[:1] == b"h":
+                hole = unpack_row(data, Hole)
+                inboxes[hole.room_id].healing.restore(hole, self.now)
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
         rooms = self.state.rooms

@@ -48,10 +48,25 @@ class Type(IntEnum):
     NODE_RECORD = 6
     CONTACT_ANSWER = 7
     NACK = 8
+    RESENT = 15
 
+
+MAX_NAMES = 8
+"""Messages that one `nack` asks for by name."""
+
+
+def _either(*shapes: Shape) -> Shape:
+    return lambda value: any(shape(value) for shape in shapes)
+
+
+_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_ROOM_NACK = _either(array(blob(16), blob(16), uint(32), uint(32)), array(many(blob(16), MAX_NAMES, least=1)))
+_DIRECT_NACK = array(
+    blob(16), many(array(blob(32), uint(32), uint(32)), MAX_RANGES), optional(many(blob(16), MAX_HAVE))
+)
 
 BODIES: dict[Type, Shape] = {
-    Type.TEXT: array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16))),
+    Type.TEXT: _TEXT,
     Type.OP: blob_upto(MAX_OP_BYTES, least=64),
     Type.PROFILE: array(
         string(MAX_NAME_BYTES),
@@ -71,16 +86,15 @@ BODIES: dict[Type, Shape] = {
     Type.INVITE_RESULT: array(blob(16), uint(8), optional(uint(63))),
     Type.NODE_RECORD: blob_upto(4096, least=64),
     Type.CONTACT_ANSWER: array(uint(8)),
-    Type.NACK: array(
-        blob(16),
-        many(array(blob(32), uint(32), uint(32)), MAX_RANGES),
-        optional(many(blob(16), MAX_HAVE)),
-    ),
+    Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
+    Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
 response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
-· NACK, in a direct session [session16, [[dh_pub, first, end], ...], [mid16 had, ...]|nil]."""
+· NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
+a TEXT | nil: no message was there] · NACK, in a direct session, [session16, [[dh_pub, first, end], ...],
+[mid16 had, ...]|nil]."""
 
 _LEAF = array(uint(32), blob(32))
 _REFS = many(blob(16), MAX_REFS)
