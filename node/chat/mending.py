@@ -9,8 +9,8 @@ other lacks is sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -21,16 +21,32 @@ from node.chat.dms import Dms, DmSession
 from node.chat.outbox import Heard, Sent
 from node.chat.people import People, Person
 from node.chat.turn import Turn
+from node.clock import earliest
 from node.crypto import chain, ratchet
 from node.errors import CryptoFault
-from node.wire.payload import Payload, Type
+from node.wire.payload import MAX_RANGES, Payload, Type
 
+Places: TypeAlias = tuple[tuple[bytes, int, int], ...]
+"""Places in chains as (ratchet key, first, end)."""
 TWICE_WITHIN = 600.0
 """Seconds within which two messages that are only too far ahead make a session out of step."""
+ASK_AFTER = 8.0
+"""Seconds for which what was jumped over is waited for: less than a held-back message waits at least."""
+MAX_ASKED = 6
+"""Times we ask for the same places, each time after twice as long."""
 ALONG = 16
 """Newest payloads that go out with a reset without being asked for: what has had no answer yet."""
 TOLD_AN_HOUR = 6
 """Times an hour that we tell somebody what we have: their beginning sessions makes us send no more."""
+
+
+@dataclass
+class _Ask:
+    """The places jumped over in a session, how often they were asked for, and when they are next."""
+
+    places: Places
+    due: float
+    tries: int = 0
 
 
 class Mending:
@@ -41,6 +57,7 @@ class Mending:
         self.people, self.dms, self.contacts = people, dms, contacts
         self.heard = Heard()
         self.stale: Callable[[Payload], bool] = lambda _payload: False
+        self._asks: dict[bytes, _Ask] = {}
         self._far: dict[bytes, float] = {}
         self._seen: dict[bytes, int] = {}
         self._told: dict[bytes, tuple[float, int]] = {}
@@ -63,6 +80,8 @@ class Mending:
             return None
         if opened is not None and self._forgot(turn, opened[0]):
             self._reset(turn, opened[0].account)
+        if opened is not None:
+            self._look(turn, session_id)
         return opened
 
     def _troubled(self, turn: Turn, session: DmSession, inner: bytes) -> bool:
@@ -125,10 +144,49 @@ class Mending:
     def _tell(self, turn: Turn, account: bytes, body: list[Any]) -> None:
         self.dms.send(turn, account, Payload(turn.new_id(), turn.mesh_ms, 0, Type.NACK, body))
 
+    # -- asking -----------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When something that was jumped over is asked for."""
+        return earliest(*(ask.due for ask in self._asks.values() if ask.tries < MAX_ASKED))
+
+    def _look(self, turn: Turn, session_id: bytes) -> None:
+        """Note what a session has jumped over, if that has changed."""
+        session = self.dms.sessions.get(session_id)
+        places = () if session is None else ratchet.missing(session.ratchet)
+        ask = self._asks.get(session_id)
+        if not places:
+            self._asks.pop(session_id, None)
+        elif ask is None:
+            self._asks[session_id] = _Ask(places, turn.now.mono + ASK_AFTER)
+        elif ask.places != places:
+            ask.places, ask.tries = places, 0
+            ask.due = min(max(ask.due, turn.now.mono), turn.now.mono + ASK_AFTER)
+
+    def ask(self, turn: Turn) -> None:
+        """Ask for what was jumped over and has not come by now."""
+        for session_id, ask in list(self._asks.items()):
+            session = self.dms.sessions.get(session_id)
+            if session is None or session.retired:
+                del self._asks[session_id]
+            elif ask.due <= turn.now.mono and ask.tries < MAX_ASKED:
+                ask.tries += 1
+                ask.due = turn.now.mono + ASK_AFTER * 2.0**ask.tries
+                ranges = [list(place) for place in ask.places[-MAX_RANGES:]]
+                if self._can_send(session.account):
+                    self._tell(turn, session.account, [session_id, ranges, None])
+
     # -- being asked ------------------------------------------------------------------------------
 
     def asked(self, turn: Turn, account: bytes, payload: Payload) -> tuple[bytes, ...]:
         """Somebody tells what they lack, or have: send the rest again; returns the ids of what they have."""
+        if len(payload.body) == 1:
+            names = frozenset(payload.body[0])
+            self.again(turn, account, lambda sent: sent.mid in names)
+            return ()
+        if len(payload.body) != 3:  # that would be one of a room
+            return ()
         session16, ranges, have = payload.body
         chosen = self.dms.sending(account)
         here = None if have is None else frozenset(have)

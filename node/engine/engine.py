@@ -145,7 +145,7 @@ class Engine:
         lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
         lines += [inbox.exchange.deadline for inbox in state.rooms.inboxes.values()]
         lines += [inbox.healing.deadline for inbox in state.rooms.inboxes.values()]
-        lines += [direct.timeline.deadline for direct in state.rooms.direct.values()]
+        lines += [direct.deadline for direct in state.rooms.direct.values()]
         return earliest(
             self.mesh.deadline,
             state.invites.deadline,
@@ -153,6 +153,7 @@ class Engine:
             self.desk.inbox.signals.typing.deadline,
             state.presence.deadline,
             state.behind.deadline,
+            state.mending.deadline,
             self._next_chores,
             *state.introductions.values(),
             *lines,
@@ -280,6 +281,7 @@ class Engine:
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
+        state.mending.ask(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
@@ -293,7 +295,7 @@ class Engine:
             if _is_due(inbox.exchange.deadline, turn.now.mono):
                 inbox.exchange_due(turn)
         for direct in state.rooms.direct.values():
-            if _is_due(direct.timeline.deadline, turn.now.mono):
+            if _is_due(direct.deadline, turn.now.mono):
                 direct.expire(turn)
         if turn.now.mono >= self._next_chores:
             self._next_chores = turn.now.mono + HOUSEKEEPING

@@ -171,7 +171,7 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
-            case Type.NACK if len(payload.body) == 3:
+            case Type.NACK:
                 have = mending.asked(turn, account, payload)
                 direct = self.state.rooms.direct.get(direct_id(self.state.me.account, account))
                 if direct is not None:

@@ -11,6 +11,7 @@ from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
+from node.chat.direct_gaps import Gap
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.holes import Hole
@@ -231,6 +232,9 @@ class Restorer:
                 self._held_back(key[1:17], unpack_row(data, Item))
             elif key[:1] == b"o":
                 state.dms.outbox.restore(unpack_row(data, Sent))
+            elif key[:1] == b"g":
+                gap = unpack_row(data, Gap)
+                state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         state.dms.outbox.sort()
