@@ -321,7 +321,7 @@ class Room:
     ) -> None:
         assert under.send is not None
         mid = payload.mid if payload.type is Type.TEXT else NOTHING
-        self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
+        sent = self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
         under.send, inner = roommsg.seal(
             under.send,
             kind=kind,
@@ -333,7 +333,7 @@ class Room:
             dsk_sk=self.me.identity.dsk_sk,
             entropy=turn.entropy,
         )
-        self.epochs.save_send(turn, under)
+        self.epochs.save_send(turn, under, sent)
         turn.post(under.channel, inner)
 
     # -- epochs -----------------------------------------------------------------------------------

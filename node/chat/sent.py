@@ -14,7 +14,7 @@ from node.clock import HORIZON_DAYS, day_of
 from node.tables import Table
 
 BLOCK = 64
-"""Indexes in one stored row: what every message writes anew stays near 1 KB."""
+"""Indexes in one stored row: what every message writes anew, in its chain's row, stays near 1 KB."""
 MAX_BLOCKS = 1_600
 """Rows kept a room, about 100,000 messages and 1.7 MB; the oldest go first, and are answered no more."""
 ID_BYTES = 16
@@ -48,17 +48,23 @@ class Sent:
         """Take a stored row back."""
         self._blocks[row.epoch16, row.first // BLOCK] = row
 
-    def note(self, turn: Turn, room_id: bytes, epoch16: bytes, index: int, mid: bytes) -> None:
-        """Record what was sealed at an index, the one after the last; NOTHING for what is no message."""
+    def note(self, turn: Turn, room_id: bytes, epoch16: bytes, index: int, mid: bytes) -> SentRow | None:
+        """Record what was sealed at an index, the one after the last; NOTHING for what is no message.
+
+        A full row is stored here. Returns one that is not full yet, to be stored with the chain that moved.
+        """
         key = epoch16, index // BLOCK
         row = self._blocks.get(key)
         known = b"" if row is None or row.end != index else row.mids
         first = index if row is None or not known else row.first
         row = SentRow(room_id, epoch16, first, day_of(turn.now.wall_ms), known + mid)
         self._blocks[key] = row
+        if row.end % BLOCK:
+            return row
         turn.put(Table.OBJECTS, _key(row), row)
         while len(self._blocks) > MAX_BLOCKS:
             self._forget(turn, min(self._blocks.values(), key=lambda old: (old.day, old.first)))
+        return None
 
     def at(self, epoch16: bytes, index: int) -> bytes | None:
         """Return the id of what was sent at an index: NOTHING if it was no message, None if unknown."""

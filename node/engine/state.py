@@ -203,6 +203,8 @@ class Restorer:
                 chains.setdefault(chain.room_id, []).append(chain)
         for room_id, rows in chains.items():
             inboxes[room_id].room.epochs.restore_chains(rows)
+            for sent in [chain.sent for chain in rows if chain.sent is not None]:
+                inboxes[room_id].room.sent.restore(sent)
         for key, data in self.rows[Table.OBJECTS].items():
             if key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])

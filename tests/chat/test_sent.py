@@ -30,7 +30,10 @@ def filled(count: int, ledger: Turn, *, start: int = 0) -> Sent:
 
 def test_every_index_is_found_again_after_a_start_and_none_that_was_not_sent() -> None:
     ledger, again = turn(), Sent()
-    filled(3 * BLOCK - 5, ledger)
+    sent = filled(3 * BLOCK - 6, ledger)
+    tail = sent.note(ledger, ROOM, EPOCH, 3 * BLOCK - 6, mid(3 * BLOCK - 6))
+    assert tail is not None and len(ledger.rows) == 2
+    again.restore(tail)
     for (table, key), data in ledger.rows.items():
         assert table == Table.OBJECTS and key.startswith(b"sent") and data is not None
         again.restore(unpack_row(data, SentRow))
@@ -44,6 +47,7 @@ def test_an_id_is_found_only_where_it_begins() -> None:
     sent, ledger = Sent(), turn()
     sent.note(ledger, ROOM, EPOCH, 0, b"a" * 8 + b"b" * 8)
     sent.note(ledger, ROOM, EPOCH, 1, b"c" * 8 + b"d" * 8)
+    assert ledger.rows == {}, "it is stored with the chain"
     assert sent.find(b"b" * 8 + b"c" * 8) is None
     assert sent.find(b"c" * 8 + b"d" * 8) == (EPOCH, 1)
 

@@ -213,8 +213,7 @@ def test_what_is_beyond_the_seeds_that_are_kept_is_missed_and_healed_too() -> No
     world.run(3 * PATIENCE)
     (placeholder,) = placeholders(seen)
     assert placeholder.why == "keys_gone" and placeholder.missing == many
-    assert world.run_until(lambda: not any(t.startswith("?") for t in read(bob, room)), 3600)
-    world.run(60)
+    assert world.run_until(lambda: inbox_of(bob).healing.holes.all == {}, 3600)
     healed = [event.message for event in seen.of(events.MessageHealed)]
     assert healed == [str(number) for number in range(many)]
     no_late_faults(ann, bob)
