@@ -76,7 +76,7 @@ def make_app(door: Door) -> web.Application:
     async def login(request: web.Request) -> web.StreamResponse:
         found = door.redeem(request.query.get("code", ""))
         if found is None:
-            text = "This link was used or is too old. Make another:  gossamer call login_link_create\n"
+            text = "This link was used or is too old. Make another:  gossamer bridge login\n"
             return web.Response(status=401, text=text)
         response = web.Response(status=303, headers={"Location": "/"})
         value, seconds = found

@@ -264,6 +264,10 @@ class ContactLinkCreate(_Base, frozen=True, kw_only=True):
     expires_in: Annotated[int, Meta(ge=1, le=366 * 86_400)] | None = None
 
 
+class ContactLinkReset(_Base, frozen=True, kw_only=True):
+    """Close every contact link given out so far, and make another."""
+
+
 class DmOpen(_Base, frozen=True, kw_only=True):
     """Open the direct room with somebody."""
 
@@ -414,6 +418,7 @@ Command: TypeAlias = (
     | ContactVerify
     | ContactPolicy
     | ContactLinkCreate
+    | ContactLinkReset
     | DmOpen
     | HistoryGet
     | TypingSet

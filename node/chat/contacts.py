@@ -97,11 +97,13 @@ class Contacts:
         identity = self.me.identity
         return ContactLink(identity.account, identity.intro_pub, standing.token, day_of(ends), addresses)
 
-    def reset_link(self, turn: Turn) -> None:
-        """Revoke every link given out so far."""
-        for token in list(self.tokens):
+    def reset_link(self, turn: Turn) -> int:
+        """Revoke every link given out so far; returns how many there were."""
+        closed = list(self.tokens)
+        for token in closed:
             del self.tokens[token]
             turn.delete(Table.SETTINGS, b"token" + token)
+        return len(closed)
 
     def _new_token(self, turn: Turn, uses: int | None, expires_ms: int | None) -> LinkToken:
         if len(self.tokens) >= MAX_TOKENS:

@@ -23,10 +23,14 @@ def contact() -> None:
 @click.option("--qr", is_flag=True, help="Show it as a QR code too.")
 @click.option("--once", is_flag=True, help="Good for one person only.")
 @click.option("--expires", metavar="D", help="How long it is good for: 12h, 7d ...")
+@click.option("--reset", is_flag=True, help="Close every link given out so far first.")
 @with_node
-async def link(node: Node, qr: bool, once: bool, expires: str | None) -> None:
+async def link(node: Node, qr: bool, once: bool, expires: str | None, reset: bool) -> None:
     """Print a link: whoever adds it is your contact at once, without asking you again."""
     seconds = duration(expires) if expires else None
+    if reset:
+        closed = (await node.call("contact_link_reset"))["revoked"]
+        node.app.say(f"{closed} given out before: closed")
     made = await node.call("contact_link_create", once=once or None, expires_in=seconds)
     text = str(made["link"])
     addresses = decode_contact(text).addresses

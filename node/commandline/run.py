@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from node.clock import HORIZON_DAYS
+from node.commandline import keychain
 from node.commandline.app import App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
@@ -17,6 +18,7 @@ from node.commandline.reach import describe
 from node.commandline.runtime import read_runtime
 from node.config import LOG_LEVELS, Settings, load
 from node.crypto.links import decode_contact
+from node.errors import Refused
 from node.store import identity
 
 NAME_FILE = "identity.key"  # once it is there the name is chosen
@@ -61,9 +63,12 @@ def _ask_name(app: App) -> str | None:
 
 
 def _ask_passphrase(settings: Settings) -> bytes | None:
-    """Ask at a terminal, unless a file has it: to seal new keys (empty: not at all) or to open them."""
-    if settings.passphrase_file is not None or not sys.stdin.isatty():
+    """Ask the system's keyring, then a terminal, unless a file has it: to open keys, or to seal new ones."""
+    if settings.passphrase_file is not None:
         return None
+    kept = _from_keyring(settings.home)
+    if kept is not None or not sys.stdin.isatty():
+        return kept
     if not identity.exists(settings.home):
         text = "A passphrase that seals your keys (empty: none)"
         given = click.prompt(
@@ -74,6 +79,16 @@ def _ask_passphrase(settings: Settings) -> bytes | None:
     else:
         return None
     return str(given).encode() or None
+
+
+def _from_keyring(home: Path) -> bytes | None:
+    """Return the passphrase that the keyring keeps; one that does not answer is no reason not to start."""
+    try:
+        kept = keychain.opening(home)
+    except Refused as fault:
+        current_app().say(fault.message)
+        return None
+    return None if kept is None else kept.encode()
 
 
 async def greet(app: App, settings: Settings, *, first: bool) -> None:

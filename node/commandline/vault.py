@@ -1,6 +1,7 @@
 """`gossamer passphrase`, `lock` and `unlock`: what seals the keys, and closing them while the node runs.
 
-A passphrase comes by prompt, by file or as a line of standard input, and is never an argument.
+A passphrase comes by prompt, by file, from the system's keyring or as a line of standard input, and is never
+an argument.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from node.commandline import keychain
 from node.commandline.app import Command, Group
 from node.commandline.asking import Node, with_node
 from node.config import Settings
@@ -27,17 +29,28 @@ def passphrase() -> None:
 @passphrase.command("set")
 @_FILE
 @click.option("--new-passphrase-file", metavar="FILE", help="Its first line is the new passphrase.")
+@click.option("--keyring", is_flag=True, help="Keep it in the system's keyring; without a file one is made.")
 @with_node
-async def set_(node: Node, passphrase_file: str | None, new_passphrase_file: str | None) -> None:
+async def set_(
+    node: Node, passphrase_file: str | None, new_passphrase_file: str | None, keyring: bool
+) -> None:
     """Seal your keys under a new passphrase.
 
     Standard input, where it is no terminal: the passphrase in force, if there is one, and the new one, a
     line each.
     """
+    home = node.app.home_dir
     current = _current(node, passphrase_file)
-    fresh = _secret(node, new_passphrase_file, "New passphrase", confirm=True)
+    if keyring and new_passphrase_file is None:
+        fresh = keychain.made()
+    else:
+        fresh = _secret(node, new_passphrase_file, "New passphrase", confirm=True)
+    if keyring:
+        keychain.stage(home, fresh)
     node.app.emit(await node.call("vault_passphrase", passphrase=fresh, current=current), [])
-    node.app.say("your keys are sealed under the new passphrase")
+    keychain.settle(home) if keyring else keychain.forget(home)
+    where = ", which the system's keyring keeps" if keyring else ""
+    node.app.say(f"your keys are sealed under the new passphrase{where}")
 
 
 @passphrase.command()
@@ -47,6 +60,7 @@ async def remove(node: Node, passphrase_file: str | None) -> None:
     """Leave your keys on disk unsealed, as a file that only you may read."""
     current = _current(node, passphrase_file)
     node.app.emit(await node.call("vault_passphrase", current=current), [])
+    keychain.forget(node.app.home_dir)
     node.app.say("your keys are not sealed any more")
 
 
@@ -67,14 +81,20 @@ async def unlock(node: Node, passphrase_file: str | None) -> None:
         node.app.emit({"locked": False}, [])
         node.app.say("it is open")
         return
-    given = _secret(node, passphrase_file, "Your passphrase")
+    given = _in_force(node, passphrase_file)
     node.app.emit(await node.call("vault_unlock", passphrase=given), [])
     node.app.say("open")
 
 
 def _current(node: Node, file: str | None) -> str | None:
     """Return the passphrase in force; None for keys that are not sealed, where nothing is asked."""
-    return _secret(node, file, "Your passphrase") if identity.sealed(node.app.home_dir) else None
+    return _in_force(node, file) if identity.sealed(node.app.home_dir) else None
+
+
+def _in_force(node: Node, file: str | None) -> str:
+    """Return the passphrase in force: from a file, the system's keyring, a terminal, or standard input."""
+    kept = keychain.opening(node.app.home_dir) if file is None else None
+    return kept if kept is not None else _secret(node, file, "Your passphrase")
 
 
 def _secret(node: Node, file: str | None, prompt: str, *, confirm: bool = False) -> str:

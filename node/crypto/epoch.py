@@ -14,7 +14,7 @@ from typing import Any
 
 from node.clock import DAY_MS, HORIZON_DAYS
 from node.crypto.chain import first_chain
-from node.crypto.channel import Inner
+from node.crypto.channel import Inner, room_channel
 from node.crypto.ephemeral import ephemeral_key
 from node.crypto.keys import Identity, split_signed
 from node.crypto.labels import Label
@@ -321,7 +321,7 @@ def _derive(secret: bytes, epoch_id: bytes, devices: Sequence[bytes]) -> EpochSe
     return EpochSecrets(
         epoch_id,
         epoch_id[:16],
-        kdf(Label.CHAN, secret, epoch_id, 32),
+        room_channel(secret, epoch_id).secret,
         ephemeral_key(secret, epoch_id),
         {device: first_chain(secret, epoch_id, device) for device in devices},
     )

@@ -61,6 +61,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.ContactVerify: trust_commands.contact_verify,
     c.ContactPolicy: trust_commands.contact_policy,
     c.ContactLinkCreate: people_commands.contact_link_create,
+    c.ContactLinkReset: people_commands.contact_link_reset,
     c.DmOpen: people_commands.dm_open,
     c.ProfileGet: people_commands.profile_get,
     c.ProfileSet: people_commands.profile_set,

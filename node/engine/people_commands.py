@@ -69,6 +69,14 @@ def contact_link_create(desk: Desk, turn: Turn, _session: int, command: c.Contac
     return {"link": links.encode_contact(link), "addresses": list(addresses), "once": bool(command.once)}
 
 
+def contact_link_reset(desk: Desk, turn: Turn, session: int, _command: c.ContactLinkReset) -> Answer:
+    """Close every link given out so far: who still has one is a stranger who asks. The answer has another."""
+    closed = desk.state.contacts.reset_link(turn)
+    made = contact_link_create(desk, turn, session, c.ContactLinkCreate())
+    assert isinstance(made, dict)
+    return {**made, "revoked": closed}
+
+
 def dm_open(desk: Desk, turn: Turn, _session: int, command: c.DmOpen) -> Answer:
     """Open the direct room with a contact or co-member."""
     state = desk.state

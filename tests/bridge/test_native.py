@@ -226,6 +226,7 @@ def test_the_contracts_logged_and_unlogged_events() -> None:
         "caught_up",
         "lagged",
         "presence",
+        "typing",
         "connectivity",
         "peer_up",
         "peer_down",

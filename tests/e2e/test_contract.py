@@ -61,6 +61,7 @@ class Checked:
 
 async def people(ann: Checked, bob: Checked) -> None:
     await ann.call("contact_link_create", once=True)
+    await ann.call("contact_link_reset")
     assert (await ann.call("contact_list"))["contacts"]
     await ann.call("contact_rename", username="bob", name="bobby")
     await ann.call("contact_rename", username="bobby", name="bob")

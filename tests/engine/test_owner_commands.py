@@ -211,3 +211,23 @@ def test_an_error_names_the_key_of_the_command_that_is_meant() -> None:
             ann.call(command, session)
         assert session.of(events.Error)[-1].field == field
     assert session.of(events.Error)[-1].code == "invalid"
+
+
+def test_a_contact_link_that_was_reset_makes_its_reader_a_stranger_also_after_a_start() -> None:
+    world = Simulation("reset")
+    ann, bob = world.add("ann"), world.add("bob", peers=["ann"])
+    world.run(2)
+    old = [ann.call(c.ContactLinkCreate())["link"], ann.call(c.ContactLinkCreate(once=True))["link"]]
+    made = ann.call(c.ContactLinkReset())
+    assert made["revoked"] == 2 and made["link"] not in old
+    ann.crash()
+    ann.start()
+    session = ann.attach()
+    world.run(3)
+    bob.call(c.ContactAdd(link=old[0]))
+    world.run(5)
+    assert [row["state"] for row in ann.call(c.ContactList())["contacts"]] != ["contact"]
+    assert session.of(events.ContactRequested)
+    assert ann.call(c.ContactLinkReset())["revoked"] == 1
+    bob.call(c.ContactAdd(link=ann.call(c.ContactLinkCreate())["link"]))
+    assert world.run_until(lambda: bool(session.of(events.ContactAdded)), 10)
