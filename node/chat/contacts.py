@@ -288,7 +288,7 @@ class Contacts:
         bundle = self._bundle_of(turn, person)
         if bundle is None or standing is None or person.cert is None:
             room16 = None if person.state == CONTACT else self.room_with(account)
-            self._ask(turn, Asked(account, person.intro_pub, room16, 0))
+            self._ask(turn, self.asked.get(account) or Asked(account, person.intro_pub, room16, 0))
             return True
         self._begin(turn, person, parse_cert(person.cert), bundle, standing.session_id)
         self.renewed(turn, person, standing.session_id)
@@ -392,6 +392,10 @@ class Contacts:
         if trust.device_of(person) != bundle.device_id:
             return person
         if person.bundle is not None and not prekeys.newer(bundle, person.bundle):
+            return person
+        try:
+            people.check_agreeable(bundle.spk_pub)
+        except CryptoFault:
             return person
         return self.people.save(turn, replace(person, bundle=bundle.raw))
 

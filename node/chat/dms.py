@@ -70,6 +70,7 @@ class Dms:
     def __init__(self, own_account: bytes) -> None:
         self._own = own_account
         self.sessions: dict[bytes, DmSession] = {}
+        self._of: dict[bytes, dict[bytes, None]] = {}
         self._channels: dict[bytes, Channel] = {}
         self.queue: dict[bytes, list[Queued]] = {}
         self._number = 0
@@ -79,6 +80,7 @@ class Dms:
     def restore(self, session: DmSession) -> Route:
         """Take a stored session back; return the channel to watch."""
         self.sessions[session.session_id] = session
+        self._of.setdefault(session.account, {})[session.session_id] = None
         channel = Channel(ChannelKind.DM, session.channel_secret)
         self._channels[session.session_id] = channel
         return Route(channel, session.account, session.session_id)
@@ -112,13 +114,13 @@ class Dms:
 
     def expire(self, turn: Turn) -> None:
         """Drop the sessions that were replaced a horizon ago, and forget what was sent before that."""
-        for account in {session.account for session in self.sessions.values()}:
+        for account in list(self._of):
             self.settle(turn, account)
         self.outbox.expire(turn)
 
     def of(self, account: bytes) -> list[DmSession]:
         """Return the sessions with an account."""
-        return [s for s in self.sessions.values() if s.account == account]
+        return [self.sessions[name] for name in self._of.get(account, ())]
 
     def sending(self, account: bytes) -> DmSession | None:
         """Return the session to send on: one that no other replaces, of several the one most resets deep.
@@ -149,6 +151,7 @@ class Dms:
 
     def _drop(self, turn: Turn, session: DmSession) -> None:
         del self.sessions[session.session_id], self._channels[session.session_id]
+        del self._of[session.account][session.session_id]
         turn.delete(Table.RATCHETS, session.session_id)
         turn.unwatch.append((int(ChannelKind.DM), session.account, session.session_id))
 

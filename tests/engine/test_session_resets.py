@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from node.chat import events
 from node.chat.dms import MAX_SESSIONS, DmSession
 from node.chat.outbox import MAX_AGAIN
 from node.clock import DAY_MS
+from node.crypto import prekeys
 from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire import codec
@@ -131,6 +133,22 @@ def test_without_a_prekey_of_today_a_request_is_posted_and_answered_by_itself(wh
     say(other, room, "again")
     world.run(1)
     assert logged(other, one.name) == ["hello"] and logged(one, other.name) == ["again"]
+
+
+@pytest.mark.attack("A13")
+def test_a_prekey_with_which_nothing_can_be_agreed_is_not_kept() -> None:
+    world, nodes, room = pair("weak prekey")
+    ann, bob = nodes["ann"], nodes["bob"]
+    me = engine_of(bob).state.me
+    weak = replace(max(me.prekeys.values(), key=lambda key: key.spk_id), public=bytes(32))
+    bundle = prekeys.make_bundle(me.identity, 99, weak)
+    me.bundle = lambda _turn: bundle  # type: ignore[method-assign]
+    assert reset(bob, ann)
+    world.run(2)
+    assert session_of(ann, bob).session_id == session_of(bob, ann).session_id
+    kept = engine_of(ann).state.people.by_account[account(bob)].bundle
+    assert kept is not None and kept != bundle.raw
+    no_late_faults(ann, bob)
 
 
 def test_a_co_member_who_is_no_contact_can_reset_a_session_too() -> None:
