@@ -13,8 +13,9 @@ from node.chat import commands as c
 from node.chat import events
 from node.chat.dms import MAX_SESSIONS, DmSession
 from node.chat.outbox import MAX_AGAIN
-from node.clock import DAY_MS
+from node.clock import DAY_MS, day_of
 from node.crypto import prekeys
+from node.crypto.channel import inbox_channel
 from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire import codec
@@ -31,6 +32,7 @@ from tests.engine.hostile import (
     session_of,
     turn_of,
 )
+from tests.engine.test_hostile_guests import ask
 from tests.engine.test_out_of_step import SETTLED, logged, pair, say
 from tests.engine.worlds import befriend, texts, trio
 
@@ -340,3 +342,47 @@ def test_the_words_of_a_text_are_kept_once() -> None:
     world.run(1)
     rows = [value for (table, _), value in ann.store._state.rows.items() if table == "pending"]
     assert rows and not any(b"unusual" in row for row in rows)
+
+
+@pytest.mark.attack("A17")
+def test_the_intro_of_a_reset_that_comes_again_in_another_envelope_makes_nothing_new() -> None:
+    world, nodes, room = pair("replayed reset")
+    ann, bob = nodes["ann"], nodes["bob"]
+    cat = world.add("cat", peers=["ann"])
+    world.run(3)
+    known = {envelope.eid for envelope in intros(ann)}
+    assert reset(ann, bob)
+    world.run(2)
+    inbox = inbox_channel(bob.setup.identity.intro_pub)
+    mine = [e for e in intros(ann) if e.eid not in known and e.rk == inbox.rk(day_of(e.ts_ms))]
+    (inner,) = [inbox.open(envelope) for envelope in mine]
+    before, chosen = {s.session_id for s in sessions(bob, ann)}, session_of(bob, ann).session_id
+    for kill in (False, True):
+        if kill:
+            bob.crash()
+            bob.start()
+            world.run(2)
+        post(cat, inbox, inner)
+        world.run(2)
+        assert {s.session_id for s in sessions(bob, ann)} == before
+        assert session_of(bob, ann).session_id == chosen
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A17")
+def test_one_request_of_a_stranger_is_kept_and_a_live_token_is_answered_however_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.chat.contacts.MAX_REQUESTS", 2)
+    world, ann, bob, _, _ = trio("full inbox")
+    inbox = inbox_channel(ann.setup.identity.intro_pub)
+    for number in range(4):
+        for word in ("one", "two", "three"):
+            post(bob, inbox, ask(ann, number, world, hello=word * 50))
+    world.run(2)
+    waiting = engine_of(ann).state.contacts.waiting
+    assert len(waiting) == 2 and all(len(inner) < 64 * 1024 for inner in waiting.values())
+    eve = world.add("eve", peers=["cat"])
+    world.run(3)
+    befriend(world, eve, ann)
+    no_late_faults(ann, bob, eve)
