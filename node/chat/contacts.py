@@ -38,6 +38,7 @@ MAX_PEOPLE = 20_000
 """Persons known: beyond that no new ones come by links and requests, only by rooms."""
 RESET_EVERY_MS = 3_600_000
 """One reset an hour and person: whoever makes our sessions fail makes us send no more than that."""
+NO_SESSION = bytes(16)
 LINK_DAYS = 365
 MAX_TOKENS = 256
 
@@ -236,8 +237,8 @@ class Contacts:
         if befriend:
             self._befriend(turn, person)
         self.dms.flush(turn, person.account)
-        if old is not None:
-            self.renewed(turn, person, old)
+        if old is not None or self.dms.had_other_device(person.account):
+            self.renewed(turn, person, old or NO_SESSION)
 
     def _begin(
         self, turn: Turn, person: Person, cert: DeviceCert, bundle: PrekeyBundle, old: bytes | None
@@ -333,7 +334,6 @@ class Contacts:
         if not expected and not self._co_member(account, None):
             raise CryptoFault("answer from somebody we never asked")
         session, payload = self._respond(turn, intro)
-        before = self.dms.sending(account)
         if self.people.stops(turn, intro.cert, intro.devices):
             return None
         self._remember(turn, mark)
@@ -346,8 +346,8 @@ class Contacts:
             person = self._befriend(turn, person)
         self.dms.send(turn, account, self.profile_payload(turn))
         self.dms.flush(turn, account)
-        if intro.old_session is not None or before is not None:
-            self.renewed(turn, person, intro.old_session or session.session_id)
+        if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
+            self.renewed(turn, person, intro.old_session or NO_SESSION)
         return person, payload
 
     def _respond(self, turn: Turn, intro: Intro) -> tuple[DmSession, Payload]:

@@ -122,6 +122,10 @@ class Dms:
         """Return the sessions with an account."""
         return [self.sessions[name] for name in self._of.get(account, ())]
 
+    def had_other_device(self, account: bytes) -> bool:
+        """Say whether there were sessions with a device that the account no longer uses."""
+        return any(session.retired for session in self.of(account))
+
     def sending(self, account: bytes) -> DmSession | None:
         """Return the session to send on: one that no other replaces, of several the one most resets deep.
 
@@ -148,6 +152,7 @@ class Dms:
             else:
                 self._save(turn, replace(session, retired=True))
         self.settle(turn, account)
+        self.outbox.moved(turn, account)
 
     def _drop(self, turn: Turn, session: DmSession) -> None:
         del self.sessions[session.session_id], self._channels[session.session_id]

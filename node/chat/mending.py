@@ -59,7 +59,6 @@ class Mending:
         self.stale: Callable[[Payload], bool] = lambda _payload: False
         self._asks: dict[bytes, _Ask] = {}
         self._far: dict[bytes, float] = {}
-        self._seen: dict[bytes, int] = {}
         self._told: dict[bytes, tuple[float, int]] = {}
         contacts.renewed = self.renewed
 
@@ -110,12 +109,6 @@ class Mending:
             return False
         return session.replaced_ms is not None and turn.posted_ms > current.posted_ms > 0
 
-    def acknowledged(self, account: bytes, payload: Payload) -> None:
-        """What a text refers to, its author has seen, and all that we said before."""
-        refs = set(payload.refs)
-        seen = [sent.number for sent in self.dms.outbox.of(account) if sent.mid in refs]
-        self._seen[account] = max(self._seen.get(account, 0), *seen, 0)
-
     # -- after a reset ----------------------------------------------------------------------------
 
     def renewed(self, turn: Turn, person: Person, old: bytes) -> None:
@@ -127,14 +120,15 @@ class Mending:
         self._told[account] = (since, count + 1)
         if count >= TOLD_AN_HOUR:
             return
-        if count == 0:
+        replaced = self.dms.sessions.get(old)
+        if count == 0 and replaced is not None and not replaced.retired:
             text = f"the encrypted session with {person.username} was out of step and has been renewed"
             turn.tell(events.Warning(code="session_renewed", message=text))
         have = self.heard.newest(account)
         self._tell(turn, account, [old, [], have])
         chosen = self.dms.sending(account)
         recent = {sent.mid for sent in self.dms.outbox.of(account)[-ALONG:]}
-        seen = self._seen.get(account, 0)
+        seen = self.dms.outbox.seen.get(account, 0)
         self.again(
             turn,
             account,

@@ -56,6 +56,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._sent: dict[bytes, OrderedDict[bytes, Sent]] = {}
+        self.seen: dict[bytes, int] = {}
+        """The highest number of what each person has referred to."""
         self._number = 0
 
     def restore(self, sent: Sent) -> None:
@@ -103,6 +105,20 @@ class Outbox:
         """Forget what was sent a horizon ago."""
         for mine in self._sent.values():
             for sent in [one for one in mine.values() if turn.now.wall_ms >= one.ts_ms + KEEP_MS]:
+                self.drop(turn, sent)
+
+    def acknowledged(self, turn: Turn, account: bytes, refs: Collection[bytes]) -> None:
+        """What a text refers to its author has seen, and all that we said before."""
+        mine = self._sent.get(account, OrderedDict())
+        newest = max((mine[mid].number for mid in refs if mid in mine), default=0)
+        if newest > self.seen.get(account, 0):
+            self.seen[account] = newest
+            turn.put(Table.PENDING, b"s" + account, newest)
+
+    def moved(self, turn: Turn, account: bytes) -> None:
+        """Somebody has another device: what they have seen is for the one before alone."""
+        for sent in self.of(account):
+            if sent.number <= self.seen.get(account, 0):
                 self.drop(turn, sent)
 
     def want(self, turn: Turn, account: bytes, wanted: Callable[[Sent], bool]) -> None:

@@ -163,7 +163,7 @@ class Inbox:
             return
         match payload.type:
             case Type.TEXT:
-                mending.acknowledged(account, payload)
+                self.state.dms.outbox.acknowledged(turn, account, payload.refs)
                 self.direct_with(turn, account).receive(turn, payload)
             case Type.PROFILE:
                 self.on_profile(turn, account, payload)

@@ -237,6 +237,8 @@ class Restorer:
             elif key[:1] == b"g":
                 gap = unpack_row(data, Gap)
                 state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
+            elif key[:1] == b"s":
+                state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         state.dms.outbox.sort()

@@ -53,6 +53,19 @@ def test_what_is_a_horizon_old_is_forgotten() -> None:
     assert list(turn.rows.values()) == [None]
 
 
+def test_what_somebody_has_seen_is_not_sent_to_another_device_of_theirs() -> None:
+    outbox = Outbox()
+    for number in range(4):
+        say(outbox, number)
+    turn = turn_at(0)
+    outbox.acknowledged(turn, ANN, (text(1).mid, bytes(16)))
+    outbox.acknowledged(turn, ANN, (text(0).mid,))
+    assert outbox.seen[ANN] == unpack_row(turn.rows[Table.PENDING, b"s" + ANN] or b"", int)
+    assert len(outbox.of(ANN)) == 4
+    outbox.moved(turn, ANN)
+    assert [sent.mid for sent in outbox.of(ANN)] == [text(2).mid, text(3).mid]
+
+
 def test_one_payload_is_sent_again_a_few_times_at_most() -> None:
     outbox = Outbox()
     say(outbox, 1)
