@@ -159,6 +159,13 @@ class SimNode:
         """Return a copy of the store, to roll back to."""
         return self.store.snapshot()
 
+    def rollback(self, snapshot: Snapshot) -> None:
+        """Stop, and start from an earlier copy of the store, as somebody does who copies a disk back."""
+        if self.up:
+            self.crash()
+        self.store.restore(snapshot)
+        self.start()
+
     # -- the frontend's side ----------------------------------------------------------------------
 
     def attach(self, *, plain: bool = True, scope: Scope = "owner", **hello: Any) -> SimSession:

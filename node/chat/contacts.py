@@ -18,10 +18,10 @@ from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import prekeys, ratchet
 from node.crypto.channel import inbox_channel
-from node.crypto.keys import DeviceCert, DeviceList
+from node.crypto.keys import DeviceCert, DeviceList, parse_cert
 from node.crypto.labels import Label
 from node.crypto.links import ContactLink
-from node.crypto.prekeys import Agreement, ContactRequest, Intro
+from node.crypto.prekeys import Agreement, ContactRequest, Intro, PrekeyBundle
 from node.crypto.primitives import digest, kdf
 from node.errors import CryptoFault, Refused
 from node.tables import Table
@@ -36,6 +36,9 @@ MAX_REPLAYED = 20_000
 """Requests and intros remembered; a bundle is good for a week, so far fewer could be told twice at all."""
 MAX_PEOPLE = 20_000
 """Persons known: beyond that no new ones come by links and requests, only by rooms."""
+RESET_EVERY_MS = 3_600_000
+"""One reset an hour and person: whoever makes our sessions fail makes us send no more than that."""
+NO_SESSION = bytes(16)
 LINK_DAYS = 365
 MAX_TOKENS = 256
 
@@ -60,7 +63,10 @@ class Asked:
 
 
 class Contacts:
-    """First contact, both ways; `co_member(account, room16 | None)` says whether a room is shared."""
+    """First contact, both ways; `co_member(account, room16 | None)` says whether a room is shared.
+
+    `renewed(turn, person, old)` is told of a session that takes the place of the session `old`.
+    """
 
     def __init__(
         self, me: Me, folk: People, dms: Dms, co_member: Callable[[bytes, bytes | None], bool]
@@ -71,7 +77,11 @@ class Contacts:
         self.asked: dict[bytes, Asked] = {}
         self.replayed: dict[bytes, int] = {}
         self.waiting: dict[bytes, bytes] = {}
+        self.resets: dict[bytes, tuple[int, bool]] = {}
+        """When we last reset the session with somebody, and whether that is to be done again."""
         self.node_record: Callable[[], bytes] = lambda: b""
+        self.room_with: Callable[[bytes], bytes | None] = lambda _account: None
+        self.renewed: Callable[[Turn, Person, bytes], None] = lambda _turn, _person, _old: None
 
     # -- our link ---------------------------------------------------------------------------------
 
@@ -200,6 +210,7 @@ class Contacts:
             return
         self._remember(turn, mark)
         person = self._learn(turn, request.name, request.cert, request.devices, request.node_record)
+        person = self._keep_bundle(turn, person, request.bundle)
         if token is not None:
             self._use(turn, token)
         self._answer(turn, person, request, befriend=friend)
@@ -218,20 +229,29 @@ class Contacts:
             turn.log(events.ContactRequested(username=person.username, user_id=user_id))
 
     def _answer(self, turn: Turn, person: Person, request: ContactRequest, *, befriend: bool) -> None:
+        """Begin a session with who asks; one they had when they asked is of no use to them any more."""
+        standing = self.dms.sending(person.account)
+        lost = standing is not None and request.ts_ms > (standing.posted_ms or standing.created_ms)
+        old = standing.session_id if standing is not None and lost else None
+        self._begin(turn, person, request.cert, request.bundle, old)
+        if befriend:
+            self._befriend(turn, person)
+        self.dms.flush(turn, person.account)
+        if old is not None or self.dms.had_other_device(person.account):
+            self.renewed(turn, person, old or NO_SESSION)
+
+    def _begin(
+        self, turn: Turn, person: Person, cert: DeviceCert, bundle: PrekeyBundle, old: bytes | None
+    ) -> None:
+        """Begin a session on somebody's prekey and post the intro that tells them."""
         ek_seed = turn.entropy(32)
         agreement = prekeys.agree_as_initiator(
-            self.me.identity,
-            ek_seed=ek_seed,
-            peer_cert=request.cert,
-            peer_bundle=request.bundle,
-            old_session=None,
+            self.me.identity, ek_seed=ek_seed, peer_cert=cert, peer_bundle=bundle, old_session=old
         )
-        state = ratchet.start_initiator(
-            agreement.rk0, agreement.transcript, request.bundle.spk_pub, turn.entropy
-        )
-        session = self._session(turn, person, agreement, state, initiator=True)
+        state = ratchet.start_initiator(agreement.rk0, agreement.transcript, bundle.spk_pub, turn.entropy)
+        session = replace(self._session(turn, person, agreement, state, initiator=True), old=old)
         self.dms.begin(turn, session)
-        first = self.dms.seal(turn, session, self.profile_payload(turn))
+        first = self.dms.seal(turn, self.dms.sessions[session.session_id], self.profile_payload(turn))
         inner = prekeys.seal_intro(
             self.me.identity,
             cert=self.me.cert,
@@ -239,16 +259,64 @@ class Contacts:
             bundle=self.me.bundle(turn),
             node_record=self.node_record(),
             ek_seed=ek_seed,
-            spk_id=request.bundle.spk_id,
-            old_session=None,
+            spk_id=bundle.spk_id,
+            old_session=old,
             first_message=first,
-            to_intro=request.cert.intro,
+            to_intro=cert.intro,
             entropy=turn.entropy,
         )
-        turn.post(inbox_channel(request.cert.intro), inner)
-        if befriend:
-            self._befriend(turn, person)
-        self.dms.flush(turn, person.account)
+        turn.post(inbox_channel(cert.intro), inner)
+
+    # -- beginning anew ---------------------------------------------------------------------------
+
+    def reset(self, turn: Turn, person: Person) -> bool:
+        """Put a new session in the place of one that is out of step, or that a restore has lost.
+
+        At most once an hour and person, else it is noted for later; says whether anything was done. It is
+        an intro on their newest prekey, or, if that is not here or has expired, a request, which a
+        contact's or co-member's node answers by itself.
+        """
+        account, now = person.account, turn.now.wall_ms
+        if trust.blocked(person) or person.intro_pub is None:
+            return False
+        last, wanted = self.resets.get(account, (None, False))
+        if last is not None and 0 <= now - last < RESET_EVERY_MS:
+            if not wanted:
+                self._save_reset(turn, account, last, wanted=True)
+            return not wanted
+        self._save_reset(turn, account, now, wanted=False)
+        standing = self.dms.sending(account)
+        bundle = self._bundle_of(turn, person)
+        if bundle is None or standing is None or person.cert is None:
+            room16 = None if person.state == CONTACT else self.room_with(account)
+            self._ask(turn, self.asked.get(account) or Asked(account, person.intro_pub, room16, 0))
+            return True
+        self._begin(turn, person, parse_cert(person.cert), bundle, standing.session_id)
+        self.renewed(turn, person, standing.session_id)
+        return True
+
+    def _save_reset(self, turn: Turn, account: bytes, at_ms: int, *, wanted: bool) -> None:
+        self.resets[account] = (at_ms, wanted)
+        turn.put(Table.REQUESTS, b"z" + account, self.resets[account])
+
+    def resets_due(self, turn: Turn) -> None:
+        """Do the resets that had to wait for their hour, and forget those of hours ago."""
+        for account, (at_ms, wanted) in list(self.resets.items()):
+            if 0 <= turn.now.wall_ms - at_ms < RESET_EVERY_MS:
+                continue
+            del self.resets[account]
+            turn.delete(Table.REQUESTS, b"z" + account)
+            if wanted:
+                self.reset(turn, self.people.by_account[account])
+
+    def _bundle_of(self, turn: Turn, person: Person) -> PrekeyBundle | None:
+        """Return somebody's newest prekey if a session can be begun on it today."""
+        if person.bundle is None or person.cert is None:
+            return None
+        try:
+            return prekeys.parse_bundle(person.bundle, parse_cert(person.cert), day_of(turn.now.wall_ms))
+        except CryptoFault:
+            return None
 
     # -- the answer -------------------------------------------------------------------------------
 
@@ -270,6 +338,7 @@ class Contacts:
             return None
         self._remember(turn, mark)
         person = self._learn(turn, _name_of(payload), intro.cert, intro.devices, intro.node_record)
+        person = self._keep_bundle(turn, person, intro.bundle)
         self.dms.begin(turn, session)
         if self.asked.pop(account, None) is not None:
             turn.delete(Table.REQUESTS, b"a" + account)
@@ -277,6 +346,8 @@ class Contacts:
             person = self._befriend(turn, person)
         self.dms.send(turn, account, self.profile_payload(turn))
         self.dms.flush(turn, account)
+        if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
+            self.renewed(turn, person, intro.old_session or NO_SESSION)
         return person, payload
 
     def _respond(self, turn: Turn, intro: Intro) -> tuple[DmSession, Payload]:
@@ -291,7 +362,7 @@ class Contacts:
         state, plain = ratchet.decrypt(state, intro.first_message, day=today, entropy=turn.entropy)
         from_person = people.Person(intro.cert.account, "")
         session = self._session(turn, from_person, agreement, state, initiator=False)
-        return session, decode(plain)
+        return replace(session, old=intro.old_session, posted_ms=turn.posted_ms), decode(plain)
 
     def _session(
         self, turn: Turn, person: Person, agreement: Agreement, state: ratchet.Ratchet, *, initiator: bool
@@ -315,6 +386,18 @@ class Contacts:
         if record and take_record(turn, record, "contact"):
             person = self.people.save(turn, replace(person, node_record=record))
         return person
+
+    def _keep_bundle(self, turn: Turn, person: Person, bundle: PrekeyBundle) -> Person:
+        """Keep a prekey that may be begun a session on: the one with the highest number of the device."""
+        if trust.device_of(person) != bundle.device_id:
+            return person
+        if person.bundle is not None and not prekeys.newer(bundle, person.bundle):
+            return person
+        try:
+            people.check_agreeable(bundle.spk_pub)
+        except CryptoFault:
+            return person
+        return self.people.save(turn, replace(person, bundle=bundle.raw))
 
     def _befriend(self, turn: Turn, person: Person) -> Person:
         person = self.people.by_account[person.account]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from node import ids
+from node.chat.direct_gaps import Gap, Gaps
 from node.chat.dms import Dms
 from node.chat.me import Me
 from node.chat.messages import message_event
 from node.chat.people import People
 from node.chat.timeline import Item, Timeline, shown_ms
 from node.chat.turn import Turn, check_body
+from node.clock import earliest
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
 from node.tables import Table
@@ -48,6 +50,7 @@ class Direct:
         self.me, self.people, self.dms, self.peer = me, people, dms, peer
         self.room_id = direct_id(me.account, peer)
         self.timeline = Timeline()
+        self.gaps = Gaps(self.room_id, peer, dms, self.timeline)
         self.unread = 0
         self.last_message: str | None = None
 
@@ -55,6 +58,11 @@ class Direct:
     def name(self) -> str:
         """The other one's name."""
         return self.people.username(self.peer)
+
+    @property
+    def deadline(self) -> float | None:
+        """When there is next something to show or to ask."""
+        return earliest(self.timeline.deadline, self.gaps.deadline)
 
     def save(self, turn: Turn) -> None:
         """Store what changes with every message."""
@@ -97,6 +105,10 @@ class Direct:
         if self.timeline.seen(payload.mid):
             return
         item = self._item(self.peer, replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms)))
+        gap = self.gaps.named(item.mid)
+        if gap is not None:
+            self._heal(turn, gap, item)
+            return
         shown = self.timeline.offer(item, now=turn.now.mono, linked=1)
         if item.mid in self.timeline.waiting:
             turn.put(Table.PENDING, b"t" + self.room_id + item.mid, item)
@@ -106,13 +118,31 @@ class Direct:
                 turn.sync_wanted = True
         self.show(turn, shown)
 
+    def _heal(self, turn: Turn, gap: Gap, item: Item) -> None:
+        """Put a message where a placeholder stood for it."""
+        freed = self.timeline.healed(item)
+        plain = message_event(self.people, self.room_id, item, mine=False)
+        self.gaps.healed(turn, gap, item.mid, plain)
+        self.unread += 1
+        self.show(turn, freed)
+        self.save(turn)
+
     def learn(self, turn: Turn, mids: tuple[bytes, ...]) -> None:
-        """References turned out to be in the store."""
+        """References turned out to be in the store, or to be to words of ours that were lost here."""
+        for mid in mids:
+            gap = self.gaps.named(mid)
+            if gap is not None:
+                self.gaps.healed(turn, gap, mid, None)
         self.show(turn, self.timeline.learn(mids))
 
     def expire(self, turn: Turn) -> None:
-        """Show what was held back long enough."""
-        self.show(turn, self.timeline.expire(turn.now.mono))
+        """Show what was held back long enough, after what it shows to be missing; ask for what is."""
+        shown = self.timeline.expire(turn.now.mono)
+        for item in shown:
+            if item.gap:
+                self.gaps.name(turn, item)
+        self.show(turn, shown)
+        self.gaps.ask(turn)
 
     def show(self, turn: Turn, items: list[Item], *, nonce: str | None = None) -> None:
         """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""

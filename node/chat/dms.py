@@ -1,4 +1,8 @@
-"""Direct sessions: which double ratchet speaks to whom, and what waits for one (docs/crypto.md 3.4, 3.5)."""
+"""Direct sessions: which double ratchet speaks to whom, and what waits for one (docs/crypto.md 3.4, 3.5).
+
+Of the sessions with somebody one is sent on; the others can be read for a horizon and are then dropped with
+their keys. Which one it is follows from what both sides know, so that both choose the same.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from node.chat.behind import PATIENCE
 from node.chat.channels import Route
 from node.chat.large import Large
+from node.chat.outbox import Outbox
 from node.chat.turn import Turn, pack_row
-from node.clock import day_of
+from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import ratchet
 from node.crypto.channel import Channel, ChannelKind
 from node.crypto.ratchet import Ratchet
@@ -19,6 +24,8 @@ from node.wire.payload import Payload, Type, decode
 
 MAX_SESSIONS = 5
 """Sessions kept a peer: the live one, and those a reset or a crossed first contact left behind."""
+READ_ONLY_MS = HORIZON_DAYS * DAY_MS
+"""How long a session that was replaced can be read: nothing sent on it before is under way longer."""
 MAX_QUEUED = 200
 """Direct payloads that wait for somebody's first answer."""
 
@@ -27,7 +34,9 @@ MAX_QUEUED = 200
 class DmSession:
     """One double ratchet with one account; `initiator` says whether we began it.
 
-    `retired`: it is with a device that the account no longer uses; nothing is sent on it any more.
+    `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`: the
+    session it came to replace. `posted_ms`: when the other began it, by its own word, 0 if we did.
+    `replaced_ms`: since when it is not the one to send on.
     """
 
     session_id: bytes
@@ -37,6 +46,14 @@ class DmSession:
     channel_secret: bytes = field(repr=False)
     ratchet: Ratchet = field(repr=False)
     retired: bool = False
+    old: bytes | None = None
+    posted_ms: int = 0
+    replaced_ms: int | None = None
+
+    @property
+    def watch_day(self) -> int:
+        """The first day on which something can have been posted on its channel."""
+        return day_of(min(self.created_ms, self.posted_ms or self.created_ms))
 
 
 @dataclass(frozen=True)
@@ -54,15 +71,18 @@ class Dms:
     def __init__(self, own_account: bytes) -> None:
         self._own = own_account
         self.sessions: dict[bytes, DmSession] = {}
+        self._of: dict[bytes, dict[bytes, None]] = {}
         self._channels: dict[bytes, Channel] = {}
         self.queue: dict[bytes, list[Queued]] = {}
         self.large = Large()
         self._number = 0
+        self.outbox = Outbox()
         self.kept_from: Callable[[bytes], bool] = lambda _account: False
 
     def restore(self, session: DmSession) -> Route:
         """Take a stored session back; return the channel to watch."""
         self.sessions[session.session_id] = session
+        self._of.setdefault(session.account, {})[session.session_id] = None
         channel = Channel(ChannelKind.DM, session.channel_secret)
         self._channels[session.session_id] = channel
         return Route(channel, session.account, session.session_id)
@@ -77,24 +97,51 @@ class Dms:
         """Start to use a new session: store it, watch its channel, let the oldest of too many go."""
         route = self.restore(session)
         self._save(turn, session)
-        turn.watch.append((route, day_of(session.created_ms)))
-        mine = sorted(self.of(session.account), key=lambda s: s.created_ms)
-        for old in mine[:-MAX_SESSIONS]:
-            self._drop(turn, old)
+        turn.watch.append((route, session.watch_day))
+        self.settle(turn, session.account)
+
+    def settle(self, turn: Turn, account: bytes) -> None:
+        """Note which sessions have been replaced, and drop those whose time is over or that are too many."""
+        now, chosen = turn.now.wall_ms, self.sending(account)
+        for session in self.of(account):
+            since = None if session is chosen else session.replaced_ms or now
+            if since != session.replaced_ms:
+                self._save(turn, replace(session, replaced_ms=since))
+        replaced = [s for s in self.of(account) if s.replaced_ms is not None]
+        replaced.sort(key=lambda s: (-(s.replaced_ms or 0), -s.created_ms))
+        kept = MAX_SESSIONS - (len(replaced) < len(self.of(account)))
+        for at, session in enumerate(replaced):
+            if at >= kept or now >= (session.replaced_ms or 0) + READ_ONLY_MS:
+                self._drop(turn, session)
+
+    def expire(self, turn: Turn) -> None:
+        """Drop the sessions that were replaced a horizon ago, and forget what was sent before that."""
+        for account in list(self._of):
+            self.settle(turn, account)
+        self.outbox.expire(turn)
 
     def of(self, account: bytes) -> list[DmSession]:
         """Return the sessions with an account."""
-        return [s for s in self.sessions.values() if s.account == account]
+        return [self.sessions[name] for name in self._of.get(account, ())]
+
+    def had_other_device(self, account: bytes) -> bool:
+        """Say whether there were sessions with a device that the account no longer uses."""
+        return any(session.retired for session in self.of(account))
 
     def sending(self, account: bytes) -> DmSession | None:
-        """Return the session to send on: begun by the smaller account key, then the newest."""
-        usable = [s for s in self.of(account) if s.ratchet.can_send and not s.retired]
+        """Return the session to send on: one that no other replaces, of several the one most resets deep.
 
-        def rank(session: DmSession) -> tuple[bool, int]:
+        Then the one that the smaller account key began, then the newest: both sides find the same.
+        """
+        usable = {s.session_id: s for s in self.of(account) if s.ratchet.can_send and not s.retired}
+        replaced = {s.old for s in usable.values()}
+
+        def rank(session: DmSession) -> tuple[int, bool, int]:
             beginner = self._own if session.initiator else account
-            return beginner == min(self._own, account), session.created_ms
+            return _depth(usable, session), beginner == min(self._own, account), session.created_ms
 
-        return max(usable, key=rank, default=None)
+        latest = [session for name, session in usable.items() if name not in replaced]
+        return max(latest, key=rank, default=None)
 
     def retire(self, turn: Turn, account: bytes, *, revoked: bool) -> None:
         """Send nothing more on the sessions of now: the account has another device.
@@ -106,17 +153,23 @@ class Dms:
                 self._drop(turn, session)
             else:
                 self._save(turn, replace(session, retired=True))
+        self.settle(turn, account)
+        self.outbox.moved(turn, account)
 
     def _drop(self, turn: Turn, session: DmSession) -> None:
         self.large.drop(turn, session.session_id)
         del self.sessions[session.session_id], self._channels[session.session_id]
+        del self._of[session.account][session.session_id]
         turn.delete(Table.RATCHETS, session.session_id)
         turn.unwatch.append((int(ChannelKind.DM), session.account, session.session_id))
 
     def seal(self, turn: Turn, session: DmSession, payload: Payload) -> bytes:
         """Encrypt one payload on a session whose state moves with it; returns the inner bytes."""
-        state, inner = ratchet.encrypt(session.ratchet, payload.encode(), turn.entropy)
+        before = session.ratchet
+        state, inner = ratchet.encrypt(before, payload.encode(), turn.entropy)
         self._save(turn, replace(session, ratchet=state))
+        place = (session.session_id, before.dh_public, before.sent)
+        self.outbox.sent(turn, session.account, place, payload)
         return inner
 
     def send(self, turn: Turn, account: bytes, payload: Payload) -> bool:
@@ -192,3 +245,11 @@ class Dms:
     def _save(self, turn: Turn, session: DmSession) -> None:
         self.sessions[session.session_id] = session
         turn.rows[(Table.RATCHETS, session.session_id)] = pack_row(session)
+
+
+def _depth(sessions: dict[bytes, DmSession], session: DmSession) -> int:
+    """Return how many sessions here this one replaces, one after the other."""
+    depth, at = 0, session
+    while at.old is not None and at.old in sessions:
+        depth, at = depth + 1, sessions[at.old]
+    return depth

@@ -255,9 +255,9 @@ class Healing:
         for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
             self._explained.pop(mid, None)
         if self._explained:
-            turn.put(Table.PENDING, b"n" + self.room.room_id, self._explained)
+            turn.put(Table.PENDING, b"x" + self.room.room_id, self._explained)
         elif before:
-            turn.delete(Table.PENDING, b"n" + self.room.room_id)
+            turn.delete(Table.PENDING, b"x" + self.room.room_id)
 
     def _placeholder(self, turn: Turn, hole: Hole) -> None:
         """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
@@ -357,7 +357,7 @@ class Healing:
         """Take a `nack` or an answer to one."""
         if payload.type is Type.RESENT:
             self._resent(turn, author, payload)
-        else:
+        elif len(payload.body) != 3:  # that would be one of a direct session
             self.resending.asked(turn, author, payload.body)
             self._heard(turn, author, payload.body)
 

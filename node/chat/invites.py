@@ -7,6 +7,7 @@ with the boot's id and on the wall clock, which decides only after a reboot.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from node.clock import Instant, earliest
@@ -22,6 +23,9 @@ MAX_OFFERS = 20
 """Offers of one person that can be open at once; more are not kept."""
 KEEP_ENDED = 1_000
 """Ended invites remembered, the newest: what `invite_list` shows, and what a late answer is told by."""
+
+MAX_TAKEN_BACK = 256
+"""Invites remembered that were taken back before they came; their sender sends none again that is over."""
 
 OFFERED = "offered"
 OPEN = "open"
@@ -86,6 +90,7 @@ class InviteBook:
     def __init__(self, boot_id: str) -> None:
         self.boot_id = boot_id
         self.all: dict[bytes, Invite] = {}
+        self._taken_back: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
 
     def restore(self, invite: Invite, now: Instant) -> None:
         """Take a stored invite back, its clocks set to this boot."""
@@ -146,6 +151,16 @@ class InviteBook:
             elif moment is not None and now.mono >= moment:
                 moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
         return moments
+
+    def taken_back(self, account: bytes, invite_id: bytes) -> None:
+        """Somebody takes an invite back that has not come yet."""
+        self._taken_back[account, invite_id] = None
+        while len(self._taken_back) > MAX_TAKEN_BACK:
+            self._taken_back.popitem(last=False)
+
+    def was_taken_back(self, account: bytes, invite_id: bytes) -> bool:
+        """Say whether an invite was over before it came."""
+        return (account, invite_id) in self._taken_back
 
     def has_room_for(self, account: bytes) -> bool:
         """Say whether one more offer of this person is kept."""

@@ -47,6 +47,10 @@ class Person:
     """The certificate and list of another device, not taken yet: under the policy `strict` alone."""
     told_day: int = 0
     """The day on which the owner was last told of a changed key."""
+    bundle: bytes | None = None
+    """The newest signed prekey of the pinned device that came to us, raw and verified."""
+    profile_ms: int = 0
+    """When the profile we have was told; an older one that comes late changes nothing."""
 
 
 class People:

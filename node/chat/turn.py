@@ -85,7 +85,11 @@ Out = Logged | Told | Reply
 
 @dataclass(slots=True)
 class Turn:
-    """The ledger of one input. `seq` is the event log's last number and grows with every logged event."""
+    """The ledger of one input. `seq` is the event log's last number and grows with every logged event.
+
+    `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
+    that is being opened was posted.
+    """
 
     now: Instant
     mesh_ms: int
@@ -104,6 +108,8 @@ class Turn:
     accusations: list[Out] = field(default_factory=list)
     sync_wanted: bool = False
     patient: bool = True
+    again: bool = False
+    posted_ms: int = 0
 
     def new_id(self) -> bytes:
         """Return a fresh random UUIDv4 of 16 bytes: a message's or an invite's id."""

@@ -191,6 +191,13 @@ def parse_bundle(raw: bytes, cert: DeviceCert, today: int) -> PrekeyBundle:
     return bundle
 
 
+def newer(bundle: PrekeyBundle, known: bytes) -> bool:
+    """Say whether a bundle is to be kept instead of a `known` raw one: a higher number, or another device."""
+    body, _ = split_signed(known, 1, MAX_BUNDLE_BYTES)
+    _, device, seq, *_rest = decode(body, _BUNDLE)
+    return bool(device != bundle.device_id or bundle.seq > seq)
+
+
 def _bundle(raw: bytes, device_id: bytes, dsk_pub: bytes) -> PrekeyBundle:
     body, (signature,) = split_signed(raw, 1, MAX_BUNDLE_BYTES)
     _, device, seq, spk_id, spk_pub, created, expires, _, _ = decode(body, _BUNDLE)

@@ -198,6 +198,26 @@ def ahead(state: Ratchet, inner: bytes) -> int:
     return msg.index - state.recv.next_index
 
 
+def position(inner: bytes) -> tuple[bytes, int]:
+    """Return (ratchet key, n) of a message: its place in its session; raises DecodeError."""
+    msg = _parse(inner)
+    return msg.peer, msg.index
+
+
+def sent_here(state: Ratchet, inner: bytes) -> bool:
+    """Say whether a message is one that this very state has sent; raises DecodeError."""
+    msg = _parse(inner)
+    return same(msg.peer, state.dh_public) and msg.index < state.sent
+
+
+def missing(state: Ratchet) -> tuple[tuple[bytes, int, int], ...]:
+    """Return the places jumped over and not come, as (ratchet key, first, end), the oldest first."""
+    chains_ = [(entry.peer, entry.skipped) for entry in state.old]
+    if state.recv is not None:
+        chains_.append((state.peer, state.recv.skipped))
+    return tuple((peer, run.first, run.end) for peer, runs in chains_ for run in runs)
+
+
 def _parse(inner: bytes) -> _Message:
     _, header, kc, nonce, box = codec.decode(inner, _INNER, max_bytes=MAX_BYTES)
     _, _, peer, previous, index = codec.decode(header, _HEADER, max_bytes=MAX_HEADER_BYTES)

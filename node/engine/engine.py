@@ -146,7 +146,7 @@ class Engine:
         lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
         lines += [inbox.exchange.deadline for inbox in state.rooms.inboxes.values()]
         lines += [inbox.healing.deadline for inbox in state.rooms.inboxes.values()]
-        lines += [direct.timeline.deadline for direct in state.rooms.direct.values()]
+        lines += [direct.deadline for direct in state.rooms.direct.values()]
         return earliest(
             self.mesh.deadline,
             state.invites.deadline,
@@ -156,6 +156,7 @@ class Engine:
             self.desk.inbox.keeping.deadline,
             state.presence.deadline,
             state.behind.deadline,
+            state.mending.deadline,
             self._next_chores,
             *state.introductions.values(),
             *lines,
@@ -172,6 +173,7 @@ class Engine:
         self.desk.inbox.keeping.sharing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
+        effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -204,6 +206,8 @@ class Engine:
             case MessagesFetched(room, found):
                 if room in self.state.rooms.inboxes:
                     self.state.rooms.inboxes[room].healing.fetched(turn, found)
+                elif room in self.state.rooms.direct:
+                    self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case Woke():
@@ -244,6 +248,7 @@ class Engine:
             route.channel.verify(sealed)
 
     def _replay(self, turn: Turn, raw: bytes) -> None:
+        turn.again = True
         sealed = envelope.parse(raw)
         route = self.state.channels.find(sealed.rk)
         if route is not None:
@@ -281,6 +286,8 @@ class Engine:
         self.desk.inbox.keeping.due(turn)
         self.desk.inbox.newcomers.due(turn)
         self.desk.inbox.introductions_due(turn)
+        state.contacts.resets_due(turn)
+        state.mending.ask(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
@@ -294,7 +301,7 @@ class Engine:
             if _is_due(inbox.exchange.deadline, turn.now.mono):
                 inbox.exchange_due(turn)
         for direct in state.rooms.direct.values():
-            if _is_due(direct.timeline.deadline, turn.now.mono):
+            if _is_due(direct.deadline, turn.now.mono):
                 direct.expire(turn)
         if turn.now.mono >= self._next_chores:
             self._next_chores = turn.now.mono + HOUSEKEEPING
@@ -306,6 +313,7 @@ class Engine:
             state.me.expire_leaves(turn)
             state.contacts.expire(turn)
             state.dms.large.expire(turn)
+            state.dms.expire(turn)
             self.desk.inviting.forget(turn)
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():

@@ -17,6 +17,7 @@ from node.chat.joining import Joining
 from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
+from node.chat.timeline import shown_ms
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
@@ -58,6 +59,7 @@ class Inbox:
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
         """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
         inner = route.channel.open(envelope)
+        turn.posted_ms = envelope.ts_ms
         if (envelope.kind == EPHEMERAL) != (inner[1] == Inner.EPHEMERAL):
             raise DecodeError("an ephemeral that is to be kept, or a message that is not")
         match route.channel.kind:
@@ -164,7 +166,7 @@ class Inbox:
             if whole is not None:
                 self.on_large(turn, route.owner, whole)
             return
-        opened = dms.open(turn, route.part, inner)
+        opened = self.state.mending.open(turn, route.part, inner)
         if opened is None:
             return
         session, payload = opened
@@ -179,9 +181,13 @@ class Inbox:
             self.signals.in_direct(turn, direct, route.part, inner)
 
     def on_dm(self, turn: Turn, account: bytes, payload: Payload) -> None:
-        """Act on a payload that came in a direct session."""
+        """Act on a payload that came in a direct session, unless it has come before."""
+        mending = self.state.mending
+        if not mending.heard.take(turn, account, payload):
+            return
         match payload.type:
             case Type.TEXT:
+                self.state.dms.outbox.acknowledged(turn, account, payload.refs)
                 self.direct_with(turn, account).receive(turn, payload)
             case Type.PROFILE:
                 self.on_profile(turn, account, payload)
@@ -195,6 +201,11 @@ class Inbox:
                 self.keeping.sharing.given(turn, account, payload)
             case Type.HISTORY_WANT:
                 self.newcomers.wanted(turn, account, payload)
+            case Type.NACK:
+                have = mending.asked(turn, account, payload)
+                direct = self.state.rooms.direct.get(direct_id(self.state.me.account, account))
+                if direct is not None:
+                    direct.learn(turn, have)
             case _:
                 return
 
@@ -225,10 +236,14 @@ class Inbox:
         nickname, avatar, status, presence_cs = payload.body
         people = self.state.people
         person = people.meet(turn, account, nickname)
+        said_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
+        if said_ms < person.profile_ms:
+            return
+        person = replace(person, profile_ms=said_ms)
         told = replace(person, nickname=nickname, avatar=avatar, status=status, presence_cs=presence_cs)
+        people.save(turn, told)
         if told == person:
             return
-        people.save(turn, told)
         self._watch_presence(turn, person, told)
         turn.log(
             events.Profile(

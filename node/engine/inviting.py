@@ -36,6 +36,7 @@ class Inviting:
     def __init__(self, state: State) -> None:
         self.state = state
         self.shown: dict[int, list[bytes]] = {}
+        state.mending.stale = self._stale
 
     # -- inviting somebody ------------------------------------------------------------------------
 
@@ -106,7 +107,11 @@ class Inviting:
         """The other side says what became of an invite."""
         invite_id, number, expires_ms = payload.body
         invite = self.state.invites.all.get(invite_id)
-        if invite is None or invite.account != account or not 1 <= number <= len(RESPONSES):
+        if not 1 <= number <= len(RESPONSES):
+            return
+        if invite is None and RESPONSES[number - 1] == "cancelled":
+            self.state.invites.taken_back(account, invite_id)
+        if invite is None or invite.account != account:
             return
         response = RESPONSES[number - 1]
         if invite.incoming:
@@ -116,6 +121,11 @@ class Inviting:
             self._tell(turn, invite, "delivered", expires_ms)
         elif response in {"accept", "decline", "ignore"}:
             self.end(turn, invite, response)
+
+    def _stale(self, payload: Payload) -> bool:
+        """Say whether an offer of ours that the other lacks is over, so that it is not sent again."""
+        invite = self.state.invites.all.get(payload.body[0]) if payload.type is Type.INVITE else None
+        return payload.type is Type.INVITE and (invite is None or not invite.live)
 
     def _taken_back(self, turn: Turn, invite: Invite, response: str) -> None:
         if response != "cancelled":
@@ -148,6 +158,8 @@ class Inviting:
         invite_id, room_id, seed, name, kind, options, expires_ms = payload.body
         state = self.state
         if invite_id in state.invites.all or turn.mesh_ms >= expires_ms:
+            return
+        if state.invites.was_taken_back(account, invite_id):
             return
         if not self._may_offer(account) or _options(options) is None:
             return

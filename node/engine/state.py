@@ -12,6 +12,7 @@ from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
+from node.chat.direct_gaps import Gap
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
@@ -22,6 +23,8 @@ from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
+from node.chat.mending import Mending
+from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
@@ -67,6 +70,8 @@ class State:
         self.joins = Joins(me, self.people)
         self.people.moved = self.contacts.moved
         self.dms.kept_from = lambda account: self.people.kept_from((account,)) is not None
+        self.mending = Mending(me.account, self.people, self.dms, self.contacts)
+        self.contacts.room_with = self._room_with
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
         self.behind = Behind()
@@ -81,6 +86,9 @@ class State:
         self.introductions: dict[bytes, float] = {}
         self.wanted_history: dict[bytes, Wanted] = {}
         self.lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
+
+    def _room_with(self, account: bytes) -> bytes | None:
+        return next((room.room_id for room in self.rooms.shared(account)), None)
 
     def reach(self, turn: Turn, account: bytes) -> None:
         """Ask somebody for a session whom we share a room with, or who is a contact."""
@@ -145,7 +153,7 @@ class Restorer:
             self.watch_presence(person)
         for data in self.rows[Table.RATCHETS].values():
             session = unpack_row(data, DmSession)
-            self._add(state.dms.restore(session), day_of(session.created_ms))
+            self._add(state.dms.restore(session), session.watch_day)
         for data in self.rows[Table.OBJECT_KEYS].values():
             state.dms.large.restore(unpack_row(data, Expected))
         for key, data in self.rows[Table.REQUESTS].items():
@@ -154,6 +162,8 @@ class Restorer:
                 state.contacts.asked[asked.account] = asked
             elif key[:1] == b"r":
                 state.contacts.replayed[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"z":
+                state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
             elif key[:1] == b"w":
                 state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
 
@@ -258,6 +268,17 @@ class Restorer:
                 state.joins.batch(room).restore(added, self.now.mono, self.now.wall_ms)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
+            elif key[:1] == b"o":
+                state.dms.outbox.restore(unpack_row(data, Sent))
+            elif key[:1] == b"g":
+                gap = unpack_row(data, Gap)
+                state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
+            elif key[:1] == b"s":
+                state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"y":
+                state.mending.heard.restore(key[1:], unpack_row(data, bytes))
+        state.dms.outbox.sort()
+        state.mending.heard.sort()
 
     def _healing(self) -> None:
         """Bring back what rooms lack, and what others may ask for again."""
@@ -270,7 +291,7 @@ class Restorer:
             if key[:1] == b"h":
                 hole = unpack_row(data, Hole)
                 inboxes[hole.room_id].healing.restore(hole, self.now)
-            elif key[:1] == b"n":
+            elif key[:1] == b"x":
                 names = unpack_row(data, dict[bytes, bool])
                 inboxes[key[1:]].healing.restore_named(names, self.now)
                 self.state.lookups.append((key[1:], tuple(names)))

@@ -42,6 +42,10 @@ MAX_ITEMS = 1_000
 """Messages of a room that a newcomer is given at most."""
 MAX_ITEM_BYTES = MAX_BYTES + 64
 """One of them with its key."""
+MAX_RANGES = 8
+"""Gaps that one NACK names; the rest is asked for when these have come."""
+MAX_HAVE = 200
+"""Message ids that a NACK says are here: as many as anybody keeps to send again."""
 
 
 class Type(IntEnum):
@@ -73,6 +77,9 @@ def _either(*shapes: Shape) -> Shape:
 
 _TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
 _ROOM_NACK = _either(array(blob(16), blob(16), uint(32), uint(32)), array(many(blob(16), MAX_NAMES, least=1)))
+_DIRECT_NACK = array(
+    blob(16), many(array(blob(32), uint(32), uint(32)), MAX_RANGES), optional(many(blob(16), MAX_HAVE))
+)
 
 BODIES: dict[Type, Shape] = {
     Type.TEXT: _TEXT,
@@ -107,7 +114,7 @@ BODIES: dict[Type, Shape] = {
     Type.OBJECT: array(blob(32), blob(32), uint(8)),
     Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS)),
     Type.HISTORY_WANT: array(blob(16)),
-    Type.NACK: _ROOM_NACK,
+    Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
     Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
@@ -117,7 +124,8 @@ response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 acc
 [[dev16, index, seed], ...]]
 · OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT [room_id]
 · NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
-a TEXT | nil: no message was there]."""
+a TEXT | nil: no message was there] · NACK, in a direct session, [session16, [[dh_pub, first, end], ...],
+[mid16 had, ...]|nil]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""

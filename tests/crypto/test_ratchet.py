@@ -370,3 +370,38 @@ def test_a_first_message_that_claims_an_earlier_chain_is_refused() -> None:
     _, inner = ratchet.encrypt(replace(alice, previous=1), b"x", draw)
     with pytest.raises(CryptoFault, match="previous"):
         ratchet.decrypt(bob, inner, day=DAY, entropy=draw)
+
+
+@pytest.mark.attack("A12")
+def test_a_state_put_back_seals_other_words_under_the_same_key_but_never_under_the_same_nonce(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, _ = settled()
+    kept, draw = dump(alice), entropy(7)
+    sealed: list[tuple[bytes, bytes]] = []
+    seal = ratchet.box_seal
+
+    def noted(plain: bytes, nonce: bytes, key: bytes) -> bytes:
+        sealed.append((key, nonce))
+        return seal(plain, nonce, key)
+
+    monkeypatch.setattr(ratchet, "box_seal", noted)
+    for number in range(50):
+        ratchet.encrypt(msgspec.msgpack.decode(kept, type=Ratchet), b"%d" % number, draw)
+    assert len({key for key, _ in sealed}) == 1, "the place was used again"
+    assert len(set(sealed)) == 50
+
+
+def test_a_state_knows_its_own_messages_their_places_and_what_was_jumped_over() -> None:
+    (alice, bob), draw = settled(), entropy(8)
+    before = alice
+    alice, inners = send_many(alice, 5, draw)
+    assert [ratchet.position(inner) for inner in inners] == [(alice.dh_public, n) for n in range(5)]
+    assert all(ratchet.sent_here(alice, inner) for inner in inners)
+    assert not any(ratchet.sent_here(before, inner) for inner in inners)
+    assert ratchet.missing(bob) == ()
+    for inner in (inners[1], inners[4]):
+        bob, _ = ratchet.decrypt(bob, inner, day=DAY, entropy=draw)
+    assert ratchet.missing(bob) == ((alice.dh_public, 0, 1), (alice.dh_public, 2, 4))
+    bob, _ = ratchet.decrypt(bob, inners[0], day=DAY, entropy=draw)
+    assert ratchet.missing(bob) == ((alice.dh_public, 2, 4),)
