@@ -32,10 +32,12 @@ from node.engine.effects import (
     AnswerStatus,
     ChannelRead,
     Effect,
+    FetchMessages,
     FindMessages,
     Hold,
     Input,
     LockVault,
+    MessagesFetched,
     MessagesFound,
     Persist,
     ReadChannel,
@@ -239,7 +241,7 @@ class EngineLoop:
             case LockVault() | SealVault():
                 assert self.vault is not None
                 self.vault.perform(effect)
-            case ReadHeld() | ReadChannel() | FindMessages() | AnswerStatus():
+            case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
@@ -255,7 +257,9 @@ class EngineLoop:
         self._fault = self._fault or fault
         self._wake.set()
 
-    async def _read(self, effect: ReadHeld | ReadChannel | FindMessages | AnswerStatus) -> None:
+    async def _read(
+        self, effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | AnswerStatus
+    ) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
                 await self._write_held()
@@ -270,6 +274,9 @@ class EngineLoop:
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
                 self.submit(MessagesFound(room, tuple(known)))
+            case FetchMessages(room, mids):
+                bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
+                self.submit(MessagesFetched(room, tuple(bodies)))
             case AnswerStatus(session, req, fields):
                 stats = await self.store.stats()
                 assert self.bridge is not None

@@ -29,10 +29,12 @@ from node.engine.effects import (
     AnswerStatus,
     ChannelRead,
     Effect,
+    FetchMessages,
     FindMessages,
     Hold,
     Input,
     LockVault,
+    MessagesFetched,
     MessagesFound,
     OpenVault,
     Persist,
@@ -230,6 +232,9 @@ class SimNode:
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:
                     self.world.later(self.name, 0.0, MessagesFound(room, known))
+            case FetchMessages(room, mids):
+                bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
+                self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
+from node.chat.sent import SentRow
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import chain as chains
@@ -49,7 +50,8 @@ class EpochRow:
 class ChainRow:
     """One device's chain in one epoch: ours as `send`, another's as `recv`, or a skipped `run` of it.
 
-    `hash16` and `view16` are of the message with the highest index: what the next one has to follow.
+    `hash16` and `view16` are of the message with the highest index: what the next one has to follow. `sent`,
+    of our own, are the ids of our newest messages.
     """
 
     room_id: bytes
@@ -60,6 +62,7 @@ class ChainRow:
     run: Skipped | None = field(default=None, repr=False)
     hash16: bytes = b""
     view16: bytes = b""
+    sent: SentRow | None = None
 
 
 @dataclass(frozen=True)
@@ -176,9 +179,9 @@ class Epochs:
             going = min(others, key=lambda h: (-made[h.announce.creator_device], h.row.received_ms))
             self._forget(turn, going)
 
-    def save_send(self, turn: Turn, held: Epoch) -> None:
-        """Store our own chain of an epoch."""
-        row = ChainRow(self.room_id, held.epoch16, self.device_id, send=held.send)
+    def save_send(self, turn: Turn, held: Epoch, sent: SentRow | None = None) -> None:
+        """Store our own chain of an epoch, and what we sent with it last."""
+        row = ChainRow(self.room_id, held.epoch16, self.device_id, send=held.send, sent=sent)
         turn.put(Table.CHAINS, held.epoch16 + self.device_id, row)
 
     def save_recv(
@@ -220,15 +223,14 @@ class Epochs:
 
     def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
         """Return the epoch to seal under: today's roster, not expired, highest gen, smallest id."""
-        usable = [
-            held
-            for held in self.held.values()
-            if held.announce.roster_hash == roster_hash
-            and mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
-            and held.send is not None
-            and held.send.index < EPOCH_MESSAGES
-        ]
+        current = [held for held in self.held.values() if held.announce.roster_hash == roster_hash]
+        usable = [held for held in current if self.usable(held, mesh_ms)]
         return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
+
+    def usable(self, held: Epoch, mesh_ms: int) -> bool:
+        """Say whether an epoch is neither too old nor used too much to seal under."""
+        young = mesh_ms < min(held.announce.expires_ms, held.born_ms + EPOCH_DAYS * DAY_MS)
+        return young and held.send is not None and held.send.index < EPOCH_MESSAGES
 
     def tips(self) -> list[Epoch]:
         """Return the epochs that no other held one descends from, newest generation first."""

@@ -97,6 +97,7 @@ class UserLeave(_Base, frozen=True, kw_only=True):
 class UserMessage(_Base, frozen=True, kw_only=True):
     """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing.
 
+    Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why.
     `nonce` is that of the command which sent it from this node: how a frontend knows its own words again.
     `history` is there, and true, for what was said before we came in: nothing to notify anybody of.
     """
@@ -115,6 +116,32 @@ class UserMessage(_Base, frozen=True, kw_only=True):
     ts_ms: int
     gap: bool = False
     history: bool | UnsetType = UNSET
+    why: str | UnsetType = UNSET
+    missing: int | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class MessageHealed(_Base, frozen=True, kw_only=True):
+    """What `placeholder` stood for came after all; `missing` says for how many it still stands, 0: it goes.
+
+    The other keys are those of the `user_message` that belongs there; without `id` none does.
+    """
+
+    room: str
+    placeholder: str
+    missing: int
+    username: str | UnsetType = UNSET
+    timestamp: int | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    kind: str | UnsetType = UNSET
+    attachment: Any = UNSET
+    reply_to: str | UnsetType | None = UNSET
+    nonce: str | UnsetType | None = UNSET
+    mine: bool | UnsetType = msgspec.field(name="self", default=UNSET)
+    ts_ms: int | UnsetType = UNSET
+    gap: bool | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
@@ -281,6 +308,7 @@ Event: TypeAlias = (
     | UserJoin
     | UserLeave
     | UserMessage
+    | MessageHealed
     | UserInvite
     | InviteResult
     | RoomCreated

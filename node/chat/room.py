@@ -17,6 +17,7 @@ from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
 from node.chat.objects import INNER_MOST, split
 from node.chat.people import People
+from node.chat.sent import NOTHING, Sent
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs
@@ -58,6 +59,7 @@ class Room:
         self.epochs = Epochs(room_id, me.device_id)
         self.timeline = Timeline()
         self.kept = Keeper(room_id)
+        self.sent = Sent()
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -248,6 +250,10 @@ class Room:
         under = self.sending(turn)
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
 
+    def resend(self, turn: Turn, under: Epoch, payload: Payload) -> None:
+        """Seal again, under an epoch that fits those who may read it, what somebody could not open."""
+        self._seal(turn, under, Kind.MESSAGE, payload)
+
     # -- what was said beside an add of ours ------------------------------------------------------
 
     def hand_on(self, turn: Turn, op: Op, before: Mapping[bytes, Member], view16: bytes) -> None:
@@ -328,6 +334,8 @@ class Room:
     ) -> None:
         assert under.send is not None
         before = RecvChain(under.send.key, under.send.index)
+        mid = payload.mid if payload.type is Type.TEXT else NOTHING
+        sent = self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
         under.send, inner = roommsg.seal(
             under.send,
             kind=kind,
@@ -339,7 +347,7 @@ class Room:
             dsk_sk=self.me.identity.dsk_sk,
             entropy=turn.entropy,
         )
-        self.epochs.save_send(turn, under)
+        self.epochs.save_send(turn, under, sent)
         if payload.type is Type.TEXT:
             self.kept.keep(turn, self.history, before, inner)
         turn.post(under.channel, inner)
@@ -400,14 +408,6 @@ class Room:
             )
         if items:
             self.save(turn)
-
-    def expire(self, turn: Turn) -> None:
-        """Show what was held back long enough, and erase keys beyond the horizon."""
-        shown = self.timeline.expire(turn.now.mono)
-        for item in shown:
-            turn.delete(Table.PENDING, b"t" + self.room_id + item.mid)
-        self.show(turn, shown)
-        self.epochs.retire(turn)
 
     def role_of(self, account: bytes) -> Role | None:
         """Return an account's role, None if it is no member."""

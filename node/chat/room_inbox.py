@@ -14,6 +14,8 @@ from node import ids
 from node.chat import events
 from node.chat.behind import PATIENCE
 from node.chat.epochs import Epoch
+from node.chat.healing import TYPES, Healing
+from node.chat.holes import Hole
 from node.chat.membership import Member, Roster
 from node.chat.objects import Assembly
 from node.chat.op_exchange import OpExchange
@@ -56,6 +58,7 @@ class RoomInbox:
         self.parked: dict[bytes, Parked] = {}
         self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
+        self.healing = Healing(room, self.offer, self.show)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
         self._retrying = self._again = False
@@ -163,13 +166,18 @@ class RoomInbox:
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
             self._accuse(turn, author)
         self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
+        late = self.healing.moved(turn, held, author, chain.next_index, msg.core.index)
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
+        if payload.type is Type.TEXT:
+            self.room.kept.keep(turn, self.room.history, chain, msg)
+            self._text(turn, held, author, payload, late)
+            return HERE
+        self.healing.closed(turn, late)
         if op is not None:
             self._take_ops(turn, op)
-        elif payload.type is Type.TEXT:
-            self.room.kept.keep(turn, self.room.history, chain, msg)
-            self._text(turn, held, author, payload)
+        elif payload.type in TYPES:
+            self.healing.take(turn, author, payload)
         else:
             self._profiles.append((author.account, payload))
         return HERE
@@ -247,11 +255,12 @@ class RoomInbox:
         if held is None or leaf.leaf_id > held.leaf_id:
             self.room.save_leaf(turn, device_id, leaf)
 
-    def _text(self, turn: Turn, held: Epoch, author: Member, payload: Payload) -> None:
+    def _text(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
         room = self.room
         self._known(turn, author)
         mid = room.timeline.rename(payload.mid, author.account)
         if mid is None:
+            self.healing.closed(turn, late)
             return
         text, kind, reply_to = payload.body
         refs = payload.refs if held.row.first else payload.refs + payload.refs_before
@@ -265,8 +274,10 @@ class RoomInbox:
             kind,
             reply_to,
             refs,
+            earlier=len(refs) - len(payload.refs),
         )
-        self.offer(turn, item)
+        if not self.healing.said(turn, late, item):
+            self.offer(turn, item)
 
     def offer(self, turn: Turn, item: Item, *, linked: int = 1) -> None:
         """Show a message, or hold it back until what it refers to is here."""

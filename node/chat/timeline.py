@@ -47,21 +47,41 @@ class Item:
     reply_to: bytes | None
     refs: tuple[bytes, ...]
     gap: bool = False
+    earlier: int = 0
+    """How many of the `refs`, the last ones, are of earlier epochs: a newcomer cannot have had them."""
 
 
-@dataclass
-class _Waiting:
-    item: Item
-    missing: set[bytes]
+@dataclass(kw_only=True)
+class Patience:
+    """How long something that is missing is waited for: until the mesh has plainly been asked for it."""
+
     synced: set[int] = field(default_factory=set)
     short: float | None = None
     long: float | None = None
 
     def moment(self, progress: float) -> float | None:
-        """Return when it is shown with its gap: the short clock stands while messages keep coming."""
+        """Return when it is over: the short clock stands while messages keep coming."""
         if self.short is None or self.long is None:
             return self.long
         return min(self.long, max(self.short, progress + GAP_AFTER_SYNC))
+
+    def peer_finished(self, link: int, *, linked: int, now: float) -> None:
+        """A sync with one peer ended without more to give: start the shorter clock when enough have."""
+        self.synced.add(link)
+        if len(self.synced) >= min(ENOUGH_PEERS, max(1, linked)):
+            self.short = now + GAP_AFTER_SYNC if self.short is None else self.short
+            self.long = now + GAP_AFTER_LINK if self.long is None else self.long
+
+    def link_up(self, now: float) -> None:
+        """There is a link again: the long clock starts now, if it stood still."""
+        if self.long is None:
+            self.long = now + GAP_AFTER_LINK
+
+
+@dataclass
+class _Waiting(Patience):
+    item: Item
+    missing: set[bytes]
 
 
 def shown_ms(ts_ms: int, mesh_ms: int) -> int:
@@ -78,12 +98,12 @@ class Timeline:
         self.own_last: tuple[bytes, bytes] | None = None
         self.lamport = 0
         self.waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
-        self._progress = -GAP_AFTER_SYNC
+        self.progress = -GAP_AFTER_SYNC
 
     @property
     def deadline(self) -> float | None:
         """When the next held-back message is shown with its gap."""
-        return earliest(*(entry.moment(self._progress) for entry in self.waiting.values()))
+        return earliest(*(entry.moment(self.progress) for entry in self.waiting.values()))
 
     def seen(self, mid: bytes) -> bool:
         """Say whether this message id was shown or is being held back."""
@@ -95,7 +115,7 @@ class Timeline:
         Only (author, mid) names a message: who copies another's id gets one of their own, so that the
         original is not suppressed.
         """
-        first = self.waiting[mid].item.account if mid in self.waiting else self.known.get(mid)
+        first = self.author_of(mid)
         if first is None:
             return mid
         if first in {account, b""}:
@@ -126,7 +146,7 @@ class Timeline:
         """Take one opened message; return what can now be shown, in order (possibly nothing yet)."""
         missing = {ref for ref in item.refs if ref not in self.known}
         if not missing:
-            self._progress = now
+            self.progress = now
             return self._show([item])
         self.waiting[item.mid] = _Waiting(item, missing, long=now + GAP_AFTER_LINK if linked else None)
         if len(self.waiting) > MAX_WAITING:
@@ -150,22 +170,27 @@ class Timeline:
     def peer_finished(self, link: int, *, linked: int, now: float) -> None:
         """A sync with one peer ended without more to give: start the shorter clock when enough have."""
         for entry in self.waiting.values():
-            entry.synced.add(link)
-            if len(entry.synced) >= min(ENOUGH_PEERS, max(1, linked)):
-                entry.short = now + GAP_AFTER_SYNC if entry.short is None else entry.short
-                entry.long = now + GAP_AFTER_LINK if entry.long is None else entry.long
+            entry.peer_finished(link, linked=linked, now=now)
 
     def link_up(self, now: float) -> None:
         """There is a link again: the long clock of everything held back starts now, if it stood still."""
         for entry in self.waiting.values():
-            if entry.long is None:
-                entry.long = now + GAP_AFTER_LINK
+            entry.link_up(now)
 
     def expire(self, now: float) -> list[Item]:
         """Return what has waited long enough, marked `gap`, and what that frees."""
-        moments = [(entry, entry.moment(self._progress)) for entry in self.waiting.values()]
+        moments = [(entry, entry.moment(self.progress)) for entry in self.waiting.values()]
         due = [entry for entry, moment in moments if moment is not None and moment <= now]
         return self._show([self._release(entry) for entry in due])
+
+    def healed(self, item: Item) -> list[Item]:
+        """A message that was given up is here after all, in its place; return what that frees."""
+        self._remember(item.mid, item.account)
+        return self._show(self._freed())
+
+    def author_of(self, mid: bytes) -> bytes | None:
+        """Return who sent a message that was shown or waits: empty if not known any more, None if neither."""
+        return self.waiting[mid].item.account if mid in self.waiting else self.known.get(mid)
 
     def sent(self, item: Item) -> None:
         """Record an own message: it is shown at once."""

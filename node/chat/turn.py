@@ -69,6 +69,17 @@ class Reply:
     event: events.Event
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A message of the history beside the log: put, or changed (`edit`), at `seq`; gone without `event`."""
+
+    room: bytes
+    mid: bytes
+    seq: int
+    event: events.Event | None
+    edit: bool = False
+
+
 Out = Logged | Told | Reply
 
 
@@ -87,6 +98,8 @@ class Turn:
     unwatch: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     addresses: list[tuple[str, Literal["contact", "room"]]] = field(default_factory=list)
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    fetches: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
     sync_wanted: bool = False

@@ -62,10 +62,20 @@ async def history(node: Node, room: str, limit: int, before: str | None) -> None
 def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
     """Return a message as lines for a person: time, name, text; further lines are indented."""
     when = clock(event.get("timestamp", 0), zone)[11:] or "?"
-    head = f"{when}  {harmless(str(event.get('username', '?')))}: "
+    who = harmless(str(event.get("username", "?")))
+    if event.get("kind") == "unreadable":
+        return [f"{when}  ({_unreadable(event, who)})"]
+    head = f"{when}  {who}: "
     first, *rest = harmless(str(event.get("message", "")), lines=True).split("\n")
     gap = ["(something before this is missing)"] if event.get("gap") else []
     return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest)]
+
+
+def _unreadable(event: Row, who: str) -> str:
+    count = event.get("missing")
+    what = "a message" if count == 1 else f"{count} messages"
+    whose = f"of {who}" if who else "that others had seen"
+    return f"{what} {whose} cannot be read yet"
 
 
 def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -> list[str]:
@@ -78,6 +88,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
     match event.get("event"):
         case "user_message":
             return message_lines(event, zone)
+        case "message_healed":
+            return [f"* came late: {line}" for line in message_lines(event, zone)] if "id" in event else []
         case "user_join":
             return [f"* {who} {'is back' if event.get('reason') == 'reconnect' else f'joined {where}'}"]
         case "user_leave":

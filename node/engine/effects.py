@@ -48,6 +48,14 @@ class FindMessages:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchMessages:
+    """Bring what a room's history has under these message ids."""
+
+    room: bytes
+    mids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerStatus:
     """Answer `node_status` with these fields and the store's figures."""
 
@@ -120,6 +128,14 @@ class MessagesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesFetched:
+    """(message id, JSON of its `user_message`, or None) as FetchMessages asked."""
+
+    room: bytes
+    found: tuple[tuple[bytes, bytes | None], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Woke:
     """The engine's deadline has come."""
 
@@ -129,12 +145,15 @@ class Stopping:
     """The node is about to stop: say so to those who watch for our beats."""
 
 
-Input: TypeAlias = MeshInput | BridgeInput | ChannelRead | MessagesFound | VaultSealed | Woke | Stopping
+Input: TypeAlias = (
+    MeshInput | BridgeInput | ChannelRead | MessagesFound | MessagesFetched | VaultSealed | Woke | Stopping
+)
 Effect: TypeAlias = (
     Persist
     | Hold
     | ReadChannel
     | FindMessages
+    | FetchMessages
     | AnswerStatus
     | StopNode
     | LockVault

@@ -18,7 +18,7 @@ from node.bridge.ports import (
 )
 from node.chat import events, names
 from node.chat.me import Me
-from node.chat.turn import Logged, Reply, Told, Turn
+from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import ephemeral, noderec
 from node.crypto.channel import presence_channel, verify_envelope
@@ -29,9 +29,11 @@ from node.engine.desk import Desk
 from node.engine.effects import (
     ChannelRead,
     Effect,
+    FetchMessages,
     FindMessages,
     Hold,
     Input,
+    MessagesFetched,
     MessagesFound,
     Persist,
     ShredSoon,
@@ -61,6 +63,7 @@ from node.mesh.ports import (
 from node.store.records import (
     AppendEvent,
     Delete,
+    DropMessage,
     Loaded,
     Put,
     PutEnvelope,
@@ -142,6 +145,7 @@ class Engine:
         state = self.state
         lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
         lines += [inbox.exchange.deadline for inbox in state.rooms.inboxes.values()]
+        lines += [inbox.healing.deadline for inbox in state.rooms.inboxes.values()]
         lines += [direct.timeline.deadline for direct in state.rooms.direct.values()]
         return earliest(
             self.mesh.deadline,
@@ -195,6 +199,9 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
+            case MessagesFetched(room, found):
+                if room in self.state.rooms.inboxes:
+                    self.state.rooms.inboxes[room].healing.fetched(turn, found)
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case Woke():
@@ -277,8 +284,10 @@ class Engine:
         if state.presence.beat_due(turn.now.mono):
             self._beat(turn, 1)
         for inbox in state.rooms.inboxes.values():
+            if _is_due(inbox.healing.deadline, turn.now.mono):
+                inbox.healing.due(turn)
             if _is_due(inbox.room.timeline.deadline, turn.now.mono):
-                inbox.room.expire(turn)
+                inbox.healing.expire(turn)
             if _is_due(inbox.exchange.deadline, turn.now.mono):
                 inbox.exchange_due(turn)
         for direct in state.rooms.direct.values():
@@ -298,6 +307,7 @@ class Engine:
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():
                 inbox.room.epochs.retire(turn)
+                inbox.room.sent.expire(turn)
                 self.desk.inbox.greeting.refresh(turn, inbox.room, anyhow=True)
 
     def _beat(self, turn: Turn, body: int) -> None:
@@ -351,6 +361,7 @@ class Engine:
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         delivered = self._outputs(turn, writes)
+        writes += [_placed(placed) for placed in turn.placed]
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)
         for sealed in turn.posts:
@@ -358,6 +369,7 @@ class Engine:
                 writes.append(_held(sealed, own=True))
             after += self._down(turn, Publish(sealed))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
+        after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         self.state.seq = turn.seq
         if any(_is_going(out) for out in turn.out):
             self.desk.after.append(ShredSoon())
@@ -402,7 +414,12 @@ class Engine:
 
     def _timelines(self) -> list[Any]:
         rooms = self.state.rooms
-        return [i.room.timeline for i in rooms.inboxes.values()] + [d.timeline for d in rooms.direct.values()]
+        inboxes = rooms.inboxes.values()
+        return [
+            *(inbox.room.timeline for inbox in inboxes),
+            *(inbox.healing for inbox in inboxes),
+            *(direct.timeline for direct in rooms.direct.values()),
+        ]
 
     def _tell_connectivity(self, turn: Turn) -> None:
         now_state = self.mesh.connectivity
@@ -450,6 +467,13 @@ def _rows(turn: Turn) -> list[Write]:
         Delete(table, key) if value is None else Put(table, key, value)
         for (table, key), value in turn.rows.items()
     ]
+
+
+def _placed(placed: Placed) -> Write:
+    if placed.event is None:
+        return DropMessage(placed.room, placed.mid)
+    body = events.encode_json(placed.event)
+    return PutMessage(placed.room, placed.mid, placed.seq, body, placed.edit)
 
 
 def _held(sealed: Envelope, *, own: bool) -> PutEnvelope:

@@ -47,4 +47,5 @@ class Mark:
 
 
 def _lists(turn: Turn) -> tuple[list[Any], ...]:
-    return turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups
+    gathered = turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups
+    return *gathered, turn.fetches, turn.placed

@@ -14,6 +14,7 @@ from node.chat.direct import Direct, DirectRow
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
 from node.chat.history import Wanted
+from node.chat.holes import Hole
 from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
@@ -25,6 +26,7 @@ from node.chat.presence import Presence
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
+from node.chat.sent import SentRow
 from node.chat.timeline import Item
 from node.chat.turn import Turn, unpack_row
 from node.clock import Instant, day_of
@@ -121,6 +123,7 @@ class Restorer:
         self._history()
         self._direct()
         self._waiting()
+        self._healing()
         self._small_tables()
         self._inbox()
         for inbox in self.state.rooms.inboxes.values():
@@ -197,6 +200,8 @@ class Restorer:
                 chains.setdefault(chain.room_id, []).append(chain)
         for room_id, rows in chains.items():
             inboxes[room_id].room.epochs.restore_chains(rows)
+            for sent in [chain.sent for chain in rows if chain.sent is not None]:
+                inboxes[room_id].room.sent.restore(sent)
         for key, data in self.rows[Table.OBJECTS].items():
             if key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
@@ -236,6 +241,18 @@ class Restorer:
                 state.behind.note((kind, owner, part), since_ms, self.now.mono)
             elif key[:1] == b"t":
                 self._held_back(key[1:17], unpack_row(data, Item))
+
+    def _healing(self) -> None:
+        """Bring back what rooms lack, and what others may ask for again."""
+        inboxes = self.state.rooms.inboxes
+        for key, data in self.rows[Table.OBJECTS].items():
+            if key.startswith(b"sent"):
+                row = unpack_row(data, SentRow)
+                inboxes[row.room_id].room.sent.restore(row)
+        for key, data in self.rows[Table.PENDING].items():
+            if key[:1] == b"h":
+                hole = unpack_row(data, Hole)
+                inboxes[hole.room_id].healing.restore(hole, self.now)
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
         rooms = self.state.rooms

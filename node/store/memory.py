@@ -20,6 +20,7 @@ from node.store.records import (
     AppendEvent,
     Delete,
     DropEnvelopes,
+    DropMessage,
     Held,
     Loaded,
     Put,
@@ -108,6 +109,10 @@ class MemoryStore:
                 self._state.last_seq = write.seq
             case PutMessage():
                 self._put_message(write)
+            case DropMessage(room, mid):
+                old = self._state.messages.pop((room, mid), None)
+                if old is not None:
+                    self._state.order[room].remove((old.seq, mid))
             case _:
                 assert_never(write)
 
@@ -131,10 +136,12 @@ class MemoryStore:
         old = self._state.messages.get((message.room, message.mid))
         if old is not None and not message.edit:
             return
+        self._state.messages[(message.room, message.mid)] = message
+        if old is not None and old.seq == message.seq:
+            return
         if old is not None:
             order.remove((old.seq, old.mid))
         order.insert(bisect_right(order, message.seq, key=lambda entry: entry[0]), (message.seq, message.mid))
-        self._state.messages[(message.room, message.mid)] = message
 
     def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` logged events after `seq` as (seq, JSON), in order."""

@@ -16,6 +16,7 @@ __all__ = [
     "AppendEvent",
     "Delete",
     "DropEnvelopes",
+    "DropMessage",
     "Held",
     "Loaded",
     "Put",
@@ -99,7 +100,15 @@ class PutMessage:
     edit: bool = False
 
 
-Write: TypeAlias = Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage
+@dataclass(frozen=True, slots=True)
+class DropMessage:
+    """Take one message out of a room's history, if it is there; no event may point to it."""
+
+    room: bytes
+    mid: bytes
+
+
+Write: TypeAlias = Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage | DropMessage
 
 Held: TypeAlias = tuple[bytes, int, int]
 """One held envelope as the mesh indexes it: (eid, ts_ms, expires_ms)."""

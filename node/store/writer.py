@@ -18,6 +18,7 @@ from node.store.records import (
     AppendEvent,
     Delete,
     DropEnvelopes,
+    DropMessage,
     Put,
     PutEnvelope,
     PutMessage,
@@ -55,6 +56,7 @@ class _Batch:
     rows: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
     events: list[AppendEvent] = field(default_factory=list)
     messages: list[PutMessage] = field(default_factory=list)
+    gone: list[DropMessage] = field(default_factory=list)
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
     dropped: dict[bytes, None] = field(default_factory=dict)
 
@@ -74,6 +76,8 @@ class _Batch:
                 self.events.append(write)
             case PutMessage():
                 self.messages.append(write)
+            case DropMessage():
+                self.gone.append(write)
             case _:
                 assert_never(write)
 
@@ -108,6 +112,9 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> in
     if batch.messages:
         conn.executemany(_PUT_MESSAGE, [_message(cells, m) for m in batch.messages if not m.edit])
         conn.executemany(_EDIT_MESSAGE, [_message(cells, m) for m in batch.messages if m.edit])
+    if batch.gone:
+        ids = [(message_id(cells, m.room, m.mid),) for m in batch.gone]
+        conn.executemany("DELETE FROM messages WHERE id = ?", ids)
     if batch.events:
         conn.executemany(_APPEND_EVENT, [_event(cells, event) for event in batch.events])
     if batch.dropped:

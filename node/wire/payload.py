@@ -47,13 +47,26 @@ class Type(IntEnum):
     INVITE_RESULT = 5
     NODE_RECORD = 6
     CONTACT_ANSWER = 7
+    NACK = 8
     OBJECT = 11
     HISTORY = 12
     HISTORY_WANT = 13
+    RESENT = 15
 
+
+MAX_NAMES = 8
+"""Messages that one `nack` asks for by name."""
+
+
+def _either(*shapes: Shape) -> Shape:
+    return lambda value: any(shape(value) for shape in shapes)
+
+
+_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_ROOM_NACK = _either(array(blob(16), blob(16), uint(32), uint(32)), array(many(blob(16), MAX_NAMES, least=1)))
 
 BODIES: dict[Type, Shape] = {
-    Type.TEXT: array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16))),
+    Type.TEXT: _TEXT,
     Type.OP: blob_upto(MAX_OP_BYTES, least=64),
     Type.PROFILE: array(
         string(MAX_NAME_BYTES),
@@ -76,12 +89,16 @@ BODIES: dict[Type, Shape] = {
     Type.OBJECT: array(blob(32), blob(32), uint(8)),
     Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS)),
     Type.HISTORY_WANT: array(blob(16)),
+    Type.NACK: _ROOM_NACK,
+    Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
 response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
 · OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT
-[room_id]."""
+[room_id]
+· NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
+a TEXT | nil: no message was there]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY})
 """Types whose body may come as an Object, named by OBJECT's `what`."""

@@ -14,6 +14,17 @@ from .conftest import CLUB, OFFER, Scripted
 Exits = Callable[..., tuple[int, str, str]]
 
 
+def test_what_cannot_be_read_is_told_and_so_is_what_came_late() -> None:
+    event = {"event": "user_message", "timestamp": 1730736486, "username": "b\x1b[2Job", "message": ""}
+    missing = {**event, "kind": "unreadable", "missing": 3, "why": "lost", "gap": True}
+    assert event_lines(missing, {}, UTC) == ["16:08  (3 messages of b\\x1b[2Job cannot be read yet)"]
+    unknown = {**missing, "missing": 1, "username": "", "why": "unknown"}
+    assert message_lines(unknown, UTC) == ["16:08  (a message that others had seen cannot be read yet)"]
+    late = {**event, "event": "message_healed", "id": "x", "message": "hi\x1b[2J", "missing": 0}
+    assert event_lines(late, {}, UTC) == ["* came late: 16:08  b\\x1b[2Job: hi\\x1b[2J"]
+    assert event_lines({"event": "message_healed", "room": "r", "missing": 0}, {}) == []
+
+
 def test_a_message_is_shown_with_time_name_and_indented_lines() -> None:
     event = {"username": "bob", "timestamp": 1730736486, "message": "one\ntwo"}
     assert message_lines(event, UTC) == ["16:08  bob: one", "       two"]

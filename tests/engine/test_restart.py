@@ -33,7 +33,8 @@ def test_a_message_held_back_is_still_held_back_after_a_restart_and_then_shown_w
     world.run(5)
     assert texts(seen) == []
     world.run(GAP_AFTER_LINK + 20)
-    assert [(m.message, m.gap) for m in seen.of(events.UserMessage)] == [("late", True)]
+    shown = [(m.kind, m.message, m.gap) for m in seen.of(events.UserMessage)]
+    assert shown == [("unreadable", "", True), ("text", "late", True)]
 
 
 def test_a_reference_that_the_store_knows_frees_what_waits_for_it_also_after_a_restart() -> None:

@@ -13,6 +13,7 @@ from node.store.records import (
     AppendEvent,
     Delete,
     DropEnvelopes,
+    DropMessage,
     Put,
     PutMessage,
     Table,
@@ -78,6 +79,22 @@ async def test_a_message_that_was_edited_is_shown_changed_everywhere(store: Any)
     assert await store.message(ROOM, mid(1)) == b"edited"
     assert await store.events_after(0, 9) == [(1, b"edited")]
     assert await store.history(ROOM, None, None, 9) == ([b"edited"], False)
+
+
+async def test_what_is_put_at_an_earlier_place_comes_after_what_stands_there(store: Any) -> None:
+    await store.commit([said(1), said(2), said(3)])
+    await store.commit([PutMessage(ROOM, mid(7), 2, b"late")])
+    await store.commit([PutMessage(ROOM, mid(2), 2, b"edited", edit=True)])
+    assert (await store.history(ROOM, None, None, 9))[0] == [b"text 1", b"edited", b"late", b"text 3"]
+
+
+async def test_a_message_that_is_dropped_is_gone_from_the_history_alone(store: Any) -> None:
+    await store.commit([said(1), AppendEvent(1, 1, b"its event"), said(2), said(1, OTHER)])
+    await store.commit([DropMessage(ROOM, mid(1)), DropMessage(ROOM, mid(9))])
+    assert await store.history(ROOM, None, None, 9) == ([b"text 2"], False)
+    assert await store.message(ROOM, mid(1)) is None
+    assert await store.message(OTHER, mid(1)) == b"text 1"
+    assert await store.events_after(0, 9) == [(1, b"its event")]
 
 
 async def test_history_pages_backwards_forwards_and_from_the_end(store: Any) -> None:

@@ -1,0 +1,440 @@
+"""Never silent: what a room's members cannot open is shown, asked for, and put in its place when it comes.
+
+    nack = [epoch16, dev16, from, to]  or  [[mid, ...]]          resent: see `resending`
+
+A jump of a chain makes a hole, and so does a message that refers to one which nobody brings. A hole is waited
+for as a held-back message is; then it is a placeholder of the history, and asked for at growing intervals
+until its author has answered or 35 days are over (docs/crypto.md 3.10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from node import ids
+from node.chat import events
+from node.chat.epochs import Epoch
+from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
+from node.chat.membership import Member
+from node.chat.messages import message_event
+from node.chat.resending import SPAN, Resending
+from node.chat.room import MEMBER, Room
+from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, shown_ms
+from node.chat.turn import Placed, Turn
+from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
+from node.crypto import chain as chains
+from node.errors import CryptoFault
+from node.wire.payload import MAX_NAMES, Payload, Type
+
+TYPES: Final = frozenset({Type.NACK, Type.RESENT})
+"""The payloads that are this module's."""
+MAX_RUNS = 16
+"""Placeholders that one jump makes; what is missing beyond is all in the last."""
+MAX_NACKS = 4
+"""Runs of one hole asked for at a time, in all of SPAN indexes."""
+ASKS_AT_ONCE = 8
+BETWEEN = 1.0
+JITTER, JITTER_EACH = 2.0, 0.06
+"""Seconds over which members spread their first question, and more for each of them: mostly a few ask."""
+ASK_AGAIN = 60.0
+MAX_WAIT = 24 * 3600.0
+"""The wait doubles up to a day: some 45 questions in the 35 days."""
+ASK_LATER = 3600.0
+"""Seconds after which we look again where nobody could be asked: the author, or the room, is gone."""
+START_AFTER = 10.0
+"""Seconds after a start before anything is asked again: a sync may have brought it by then."""
+MAX_COMING = 256
+"""Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
+MAX_EXPLAINED = 256
+"""References to messages that are probably the missing ones of a chain; of more, the oldest is forgotten."""
+UNREADABLE: Final = "unreadable"
+NO_DEVICE: Final = bytes(16)
+
+
+@dataclass(frozen=True)
+class _Coming:
+    author: Member
+    payload: Payload
+
+
+class Healing:
+    """The holes of one room; `offer` and `show` are its inbox's ways to the frontends."""
+
+    def __init__(
+        self,
+        room: Room,
+        offer: Callable[[Turn, Item], None],
+        show: Callable[[Turn, list[Item]], None],
+    ) -> None:
+        self.room, self._offer, self._show = room, offer, show
+        self.holes = Holes(room.room_id)
+        self.resending = Resending(room)
+        self._asks: dict[bytes, float] = {}
+        self._coming: dict[bytes, _Coming] = {}
+        self._explained: dict[bytes, None] = {}
+
+    def restore(self, hole: Hole, now: Instant) -> None:
+        """Take a stored hole back after a start."""
+        self.holes.restore(hole)
+        if hole.placeholder:
+            wait = min(MAX_WAIT, (hole.due_ms - now.wall_ms) / 1000)
+            self._asks[hole.key] = now.mono + max(START_AFTER, wait)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When there is next something to show, to ask or to answer."""
+        progress = self.room.timeline.progress
+        patience = (waiting.moment(progress) for waiting in self.holes.waiting.values())
+        return earliest(*patience, *self._asks.values(), self.resending.deadline)
+
+    def link_up(self, now: float) -> None:
+        """There is a link again: what was waited for without one has its minute from now."""
+        for waiting in self.holes.waiting.values():
+            waiting.link_up(now)
+
+    def peer_finished(self, link: int, *, linked: int, now: float) -> None:
+        """A sync with one peer ended without more to give."""
+        for waiting in self.holes.waiting.values():
+            waiting.peer_finished(link, linked=linked, now=now)
+
+    def due(self, turn: Turn) -> None:
+        """Show, ask and answer what it is time for; who is out of the room does none of it."""
+        if self.room.state != MEMBER:
+            for hole in list(self.holes.all.values()):
+                self.holes.forget(turn, hole)
+            self._asks.clear()
+        now, progress = turn.now.mono, self.room.timeline.progress
+        for key, waiting in list(self.holes.waiting.items()):
+            moment = waiting.moment(progress)
+            if moment is not None and moment <= now:
+                self._decide(turn, self.holes.all[key])
+        self._ask(turn)
+        self.resending.answer(turn)
+
+    def expire(self, turn: Turn) -> None:
+        """Show what was held back long enough, after what it shows to be missing; erase old keys."""
+        shown = self.room.timeline.expire(turn.now.mono)
+        for item in shown:
+            self._name(turn, item)
+        self._show(turn, shown)
+        self.room.epochs.retire(turn)
+
+    # -- finding holes ----------------------------------------------------------------------------
+
+    def moved(self, turn: Turn, held: Epoch, author: Member, expected: int, index: int) -> Hole | None:
+        """A chain took an index where it expected another: note a new hole, or that one was filled.
+
+        Returns the hole that is shown and has just lost this index.
+        """
+        device_id = author.device_id
+        if index > expected:
+            lacking, now = run_of(expected, index), turn.now
+            hole = Hole(
+                self.room.room_id, held.epoch16, device_id, author.account, expected, lacking, (), now.wall_ms
+            )
+            self.holes.waiting[hole.key] = Patience(long=now.mono + GAP_AFTER_LINK)
+            self.holes.save(turn, hole)
+        elif index < expected:
+            found = self.holes.at(held.epoch16, device_id, index)
+            return None if found is None else self._filled(turn, found, index)
+        return None
+
+    def awaited(self, turn: Turn, mid: bytes) -> Hole | None:
+        """A message came by itself; returns the hole that named it."""
+        hole = self.holes.named(mid)
+        return None if hole is None else self._less(turn, _unnamed(hole, mid))
+
+    def _filled(self, turn: Turn, hole: Hole, index: int) -> Hole | None:
+        return self._less(turn, hole.without(index))
+
+    def _less(self, turn: Turn, hole: Hole) -> Hole | None:
+        """Keep a hole that has become smaller; returns it if it is shown."""
+        if hole.placeholder and hole.missing:
+            hole = self._wait(turn, replace(hole, tries=0), ASK_AGAIN)
+        self.holes.save(turn, hole)
+        if not hole.missing:
+            self._asks.pop(hole.key, None)
+        return hole if hole.placeholder else None
+
+    def _wait(self, turn: Turn, hole: Hole, seconds: float) -> Hole:
+        self._asks[hole.key] = turn.now.mono + seconds
+        return replace(hole, due_ms=turn.now.wall_ms + round(seconds * 1000))
+
+    # -- placeholders -----------------------------------------------------------------------------
+
+    def _decide(self, turn: Turn, hole: Hole) -> None:
+        """What has not come by now is shown as missing, one placeholder a run, as far as it counts at all."""
+        self.holes.forget(turn, hole)
+        held = self.room.epochs.held.get(hole.epoch16)
+        author = self.room.log.device(hole.device_id)
+        if held is None or author is None:
+            return
+        self.room.people.meet(turn, author.account, author.name)
+        runs = list(self._counting(hole, held).runs())
+        for first, last in runs[: MAX_RUNS - 1]:
+            self._place(turn, held, replace(hole, first=first, lacking=run_of(first, last + 1)))
+        if len(runs) >= MAX_RUNS:
+            first, rest = runs[MAX_RUNS - 1][0], self._counting(hole, held)
+            bits = rest.bits >> (first - hole.first)
+            lacking = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+            self._place(turn, held, replace(hole, first=first, lacking=lacking))
+
+    def _counting(self, hole: Hole, held: Epoch) -> Hole:
+        """Return a hole without what its author sent after being removed or leaving."""
+        cut = self.room.log.cut_for(hole.device_id, held.announce.heads)
+        if cut is None:
+            return hole
+        allowed = max(0, cut.get(hole.epoch16, -2) + 1 - hole.first)
+        bits = hole.bits & ((1 << min(allowed, len(hole.lacking) * 8)) - 1)
+        return replace(hole, lacking=bits.to_bytes(len(hole.lacking), "little"))
+
+    def _place(self, turn: Turn, held: Epoch, hole: Hole) -> None:
+        chain = held.chain_of(hole.device_id)
+        try:
+            if chain is not None:
+                chains.check(chain, hole.first)
+            self._placeholder(turn, replace(hole, why=LOST))
+        except CryptoFault:
+            self._placeholder(turn, replace(hole, why=GONE))
+
+    def _name(self, turn: Turn, item: Item) -> None:
+        """A message is shown without what it refers to; tell of that, unless a hole explains it.
+
+        References to earlier epochs say nothing where we joined later: they may be from before our time; nor
+        do those of somebody who is gone since, for they may be to what came after.
+        """
+        if not item.gap or not self.room.is_member(item.account):
+            return
+
+        joined = any(held.row.first for held in self.room.epochs.held.values())
+        refs = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
+        line = self.room.timeline
+        self._explained = {mid: None for mid in self._explained if not line.seen(mid)}
+        free = sum(hole.missing for hole in self.holes.all.values() if not hole.names) - len(self._explained)
+        unknown = [
+            r for r in refs if not line.seen(r) and r not in self._explained and not self.holes.named(r)
+        ]
+        self._explained.update((mid, None) for mid in unknown[: max(0, free)])
+        while len(self._explained) > MAX_EXPLAINED:
+            del self._explained[next(iter(self._explained))]
+        names = tuple(unknown[max(0, free) :])[:MAX_NAMES]
+        if names:
+            wall = turn.now.wall_ms
+            hole = Hole(self.room.room_id, item.mid, NO_DEVICE, b"", 0, b"", names, wall, why=NAMED)
+            self._placeholder(turn, hole)
+
+    def _placeholder(self, turn: Turn, hole: Hole) -> None:
+        """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
+        hole = replace(hole, placeholder=turn.new_id(), seq=turn.seq + 1)
+        event = self._shown(hole)
+        turn.log(event)
+        assert turn.seq == hole.seq
+        self._redraw(turn, hole)
+        spread = JITTER + JITTER_EACH * len(self.room.log.roster.members)
+        self.holes.save(turn, self._wait(turn, hole, _fraction(turn) * spread))
+
+    def _shown(self, hole: Hole) -> events.UserMessage:
+        people = self.room.people
+        return events.UserMessage(
+            username=people.username(hole.author) if hole.author else "",
+            timestamp=hole.since_ms // 1000,
+            message="",
+            room=self.room.uuid,
+            id=ids.text(hole.placeholder),
+            user_id=people.user_id(hole.author) if hole.author else "",
+            kind=UNREADABLE,
+            ts_ms=hole.since_ms,
+            gap=True,
+            why=hole.why,
+            missing=hole.missing,
+        )
+
+    def _redraw(self, turn: Turn, hole: Hole) -> None:
+        event = msgspec.structs.replace(self._shown(hole), seq=hole.seq) if hole.missing else None
+        turn.placed.append(Placed(self.room.room_id, hole.placeholder, hole.seq, event, edit=True))
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def _ask(self, turn: Turn) -> None:
+        now = turn.now.mono
+        due = [key for key, moment in self._asks.items() if moment <= now]
+        for key in due[ASKS_AT_ONCE:]:
+            self._asks[key] = now + BETWEEN
+        for key in due[:ASKS_AT_ONCE]:
+            hole = self.holes.all.get(key)
+            over = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
+            del self._asks[key]
+            if hole is None:
+                continue
+            if hole.since_ms < over or not (hole.names or hole.epoch16 in self.room.epochs.held):
+                self.holes.forget(turn, hole)
+            elif self._nack(turn, hole):
+                self._asked(turn, replace(hole, heard=False))
+            else:
+                self.holes.save(turn, self._wait(turn, hole, ASK_LATER))
+
+    def _asked(self, turn: Turn, hole: Hole) -> None:
+        wait = min(MAX_WAIT, ASK_AGAIN * 2.0 ** min(hole.tries, 20))
+        self.holes.save(turn, self._wait(turn, replace(hole, tries=hole.tries + 1), wait))
+
+    def _nack(self, turn: Turn, hole: Hole) -> bool:
+        """Ask for a hole; False if there is nobody to ask."""
+        room = self.room
+        if not room.open or room.people.kept_from(room.log.roster.members) is not None:
+            return False
+        if hole.names:
+            room.whisper(turn, Type.NACK, [list(hole.names)])
+            return True
+        if room.log.roster.by_device(hole.device_id) is None:
+            return False
+        left = SPAN
+        for first, end in islice(hole.runs(), MAX_NACKS):
+            last = min(end, first + left - 1)
+            left -= last - first + 1
+            room.whisper(turn, Type.NACK, [hole.epoch16, hole.device_id, first, last])
+            if not left:
+                break
+        return True
+
+    def _heard(self, turn: Turn, asker: Member, body: list[Any]) -> None:
+        """Somebody else asks for what we are about to ask for: leave it to them, once."""
+        if len(body) == 1:
+            found = [hole for mid in body[0] if (hole := self.holes.named(mid))]
+        else:
+            epoch16, device_id, first, last = body
+            held = self.room.epochs.held.get(epoch16)
+            if held is None or asker.device_id not in held.devices:
+                return
+            found = [h for h in self.holes.of(epoch16, device_id) if h.lacks_any(first, last)]
+        for hole in found:
+            soon = self._asks.get(hole.key, MAX_WAIT + turn.now.mono) <= turn.now.mono + ASK_AGAIN / 2
+            if soon and not hole.heard:
+                self._asked(turn, replace(hole, heard=True))
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def take(self, turn: Turn, author: Member, payload: Payload) -> None:
+        """Take a `nack` or an answer to one."""
+        if payload.type is Type.RESENT:
+            self._resent(turn, author, payload)
+        else:
+            self.resending.asked(turn, author, payload.body)
+            self._heard(turn, author, payload.body)
+
+    def _resent(self, turn: Turn, author: Member, payload: Payload) -> None:
+        """An author gives something again: it counts where it is missing, and nowhere else."""
+        epoch16, index, content = payload.body
+        if not self._allowed(author, epoch16, index):
+            return
+        hole = self.holes.at(epoch16, author.device_id, index)
+        if content is None:
+            if hole is not None:
+                self.closed(turn, self._filled(turn, hole, index))
+        elif (hole or self.holes.named(payload.mid)) and len(self._coming) < MAX_COMING:
+            self._coming[payload.mid] = _Coming(author, payload)
+            turn.fetches.append((self.room.room_id, (payload.mid,)))
+
+    def _allowed(self, author: Member, epoch16: bytes, index: int) -> bool:
+        held = self.room.epochs.held.get(epoch16)
+        if held is None or author.device_id not in held.devices:
+            return False
+        return self.room.log.allows(author.device_id, epoch16, index, held.announce.heads)
+
+    def fetched(self, turn: Turn, found: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """The store says what it has under these ids: for answers of ours, and of others."""
+        for mid, body in found:
+            self.resending.fetched(turn, mid, body)
+            coming = self._coming.pop(mid, None)
+            if coming is not None:
+                theirs = self._theirs(coming.author, mid, body)
+                if theirs is None:
+                    self._take_back(turn, coming)
+                elif theirs:
+                    self._had(turn, coming)
+
+    def _theirs(self, author: Member, mid: bytes, body: bytes | None) -> bool | None:
+        """Say whether a message that we have is of this author; None if we have none of this id."""
+        known = self.room.timeline.author_of(mid)
+        if body is None:
+            return None if known is None else known == author.account
+        event = events.decode_json(body)
+        ours = self.room.people.user_id(author.account)
+        return isinstance(event, events.UserMessage) and event.user_id == ours
+
+    def _had(self, turn: Turn, coming: _Coming) -> None:
+        """The message is here under another index or by another way: nothing is missing there."""
+        epoch16, index, _ = coming.payload.body
+        hole = self.holes.at(epoch16, coming.author.device_id, index)
+        self.closed(turn, None if hole is None else self._filled(turn, hole, index))
+        self.closed(turn, self.awaited(turn, coming.payload.mid))
+
+    def _take_back(self, turn: Turn, coming: _Coming) -> None:
+        author, payload = coming.author, coming.payload
+        epoch16, index, (text, kind, reply_to) = payload.body
+        hole = self.holes.at(epoch16, author.device_id, index)
+        if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(payload.mid)):
+            return
+        ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
+        item = Item(
+            payload.mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs
+        )
+        late = None if hole is None else self._filled(turn, hole, index)
+        self.room.people.meet(turn, author.account, author.name)
+        if not self.said(turn, late, replace(item, refs=())):
+            self._offer(turn, replace(item, refs=()))
+
+    def said(self, turn: Turn, late: Hole | None, item: Item) -> bool:
+        """Put a message where a placeholder stood for it; False if there was none."""
+        named = self.awaited(turn, item.mid)
+        if late is None:
+            late = named
+        else:
+            self.closed(turn, named)
+        if late is None:
+            return False
+        room = self.room
+        freed = room.timeline.healed(item)
+        plain = message_event(room.people, room.room_id, item, mine=False)
+        healed = _healed(self._event(late), plain)
+        turn.log(healed)
+        kept = msgspec.structs.replace(plain, seq=turn.seq)
+        turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
+        self._redraw(turn, late)
+        room.unread += 1
+        self._show(turn, freed)
+        room.save(turn)
+        return True
+
+    def closed(self, turn: Turn, late: Hole | None) -> None:
+        """What was missing there turned out to be nothing to show."""
+        if late is not None:
+            turn.log(self._event(late))
+            self._redraw(turn, late)
+
+    def _event(self, hole: Hole) -> events.MessageHealed:
+        return events.MessageHealed(
+            room=self.room.uuid, placeholder=ids.text(hole.placeholder), missing=hole.missing
+        )
+
+
+def _healed(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
+    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    kept = {name: value for name, value in fields.items() if name in event.__struct_fields__}
+    del kept["seq"], kept["missing"]
+    healed: events.MessageHealed = msgspec.structs.replace(event, **kept)
+    return healed
+
+
+def _unnamed(hole: Hole, mid: bytes) -> Hole:
+    return replace(hole, names=tuple(name for name in hole.names if name != mid))
+
+
+def _fraction(turn: Turn) -> float:
+    return int.from_bytes(turn.entropy(2), "big") / 65_536
