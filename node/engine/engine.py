@@ -152,6 +152,7 @@ class Engine:
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
             self.desk.inbox.newcomers.deadline,
+            self.desk.inbox.standing_in.deadline,
             self.desk.inbox.signals.typing.deadline,
             state.presence.deadline,
             state.behind.deadline,
@@ -277,6 +278,7 @@ class Engine:
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.newcomers.due(turn)
+        self.desk.inbox.standing_in.due(turn)
         self.desk.inbox.introductions_due(turn)
         self.desk.inbox.signals.typing.expire(turn)
         for account in state.presence.expire(turn.now.mono):

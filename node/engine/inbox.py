@@ -23,6 +23,7 @@ from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.newcomers import Newcomers
 from node.engine.signals import Signals
+from node.engine.standing_in import StandingIn
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -45,6 +46,7 @@ class Inbox:
         self.inviting = inviting
         self.greeting = Greeting(state)
         self.newcomers = Newcomers(state)
+        self.standing_in = StandingIn(state)
         self.signals = Signals(state)
         self._beats: dict[bytes, int] = {}
 
@@ -79,6 +81,8 @@ class Inbox:
         if inbox.room.log.deleted and not over:
             self.inviting.room_ended(turn, route.owner)
         self._roster_changed(turn, inbox, before)
+        for member, payload in inbox.healing.take_overheard():
+            self.standing_in.overheard(turn, inbox.room, member, payload)
         self.greeting.refresh(turn, inbox.room)
 
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: set[bytes]) -> None:
@@ -185,6 +189,7 @@ class Inbox:
     def on_large(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Act on a payload that came as an Object in a direct session."""
         if payload.type is Type.HISTORY:
+            self.standing_in.given(turn, account, payload)
             self.newcomers.given(turn, account, payload)
 
     def direct_with(self, turn: Turn, account: bytes) -> Direct:
