@@ -11,7 +11,7 @@ import pytest
 from node.bridge.ports import CommandReceived, Deliver
 from node.chat import commands, events
 from node.clock import Instant
-from node.engine.effects import Effect, Hold, Persist
+from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist
 from node.errors import Fatal, StoreFull
 from node.loop import EngineLoop
 from node.store.records import Put, PutEnvelope
@@ -99,3 +99,16 @@ async def test_what_expires_is_left_for_later_when_there_is_no_room_for_it(
     await loop._keep_house(Instant(time.monotonic(), 0))
     assert store.cleaned == 1
     assert "tried again" in caplog.text
+
+
+async def test_messages_are_fetched_as_the_store_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, _, store = looped([])
+
+    async def message(room: bytes, mid: bytes) -> bytes | None:
+        return room + mid if mid == b"here" else None
+
+    answers: list[Any] = []
+    monkeypatch.setattr(store, "message", message, raising=False)
+    monkeypatch.setattr(loop, "submit", answers.append)
+    await loop._read(FetchMessages(b"room", (b"here", b"gone")))
+    assert answers == [MessagesFetched(b"room", ((b"here", b"roomhere"), (b"gone", None)))]

@@ -21,7 +21,7 @@ from node.chat import events
 from node.chat.epochs import Epoch
 from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
 from node.chat.membership import Member
-from node.chat.messages import message_event
+from node.chat.messages import message_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, shown_ms
@@ -372,9 +372,8 @@ class Healing:
         known = self.room.timeline.author_of(mid)
         if body is None:
             return None if known is None else known == author.account
-        event = events.decode_json(body)
-        ours = self.room.people.user_id(author.account)
-        return isinstance(event, events.UserMessage) and event.user_id == ours
+        event = stored_message(body)
+        return event is not None and event.user_id == self.room.people.user_id(author.account)
 
     def _had(self, turn: Turn, coming: _Coming) -> None:
         """The message is here under another index or by another way: nothing is missing there."""

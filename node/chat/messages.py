@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+import msgspec
 
 from node import ids
 from node.chat import events
 from node.chat.people import People
 from node.chat.timeline import Item
+
+
+def stored_message(body: bytes | None) -> events.UserMessage | None:
+    """Return a message as a room's history has it, None if it is none."""
+    try:
+        event = None if body is None else events.decode_json(body)
+    except msgspec.DecodeError:
+        return None
+    return event if isinstance(event, events.UserMessage) else None
 
 
 def message_event(
@@ -27,5 +36,5 @@ def message_event(
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,
-        history=True if history else UNSET,
+        history=True if history else msgspec.UNSET,
     )

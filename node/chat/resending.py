@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from node import ids
-from node.chat import events
 from node.chat.epochs import Epoch
 from node.chat.membership import Member
+from node.chat.messages import stored_message
 from node.chat.room import Room
 from node.chat.sent import NOTHING
 from node.chat.turn import Turn
@@ -174,11 +172,8 @@ class Resending:
 
 def _again(turn: Turn, mid: bytes, place: Place, body: bytes | None) -> Payload:
     """Return the payload of a message as the history has it; what is not there any more was no message."""
-    try:
-        event = None if body is None else events.decode_json(body)
-    except msgspec.DecodeError:
-        event = None
-    if not isinstance(event, events.UserMessage) or not event.mine:
+    event = stored_message(body)
+    if event is None or not event.mine:
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.RESENT, [*place, None])
     reply_to = None if event.reply_to is None else ids.parse(event.reply_to)
     return Payload(mid, event.ts_ms, 0, Type.RESENT, [*place, [event.message, event.kind, reply_to]])

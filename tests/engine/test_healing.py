@@ -30,6 +30,7 @@ from tests.engine.healing_worlds import (
 )
 from tests.engine.hostile import inbox_of, no_late_faults, release, room_of, turn_of
 from tests.engine.oracle import opened
+from tests.engine.test_restart import hand_in
 from tests.engine.test_secrecy import channels, devices, envelopes
 from tests.engine.worlds import befriend, invite, texts
 
@@ -128,7 +129,11 @@ def test_nobody_asks_an_author_who_is_gone_and_the_placeholder_stays() -> None:
     assert len(placeholders(seen)) == 1
 
 
-def test_of_many_members_with_the_same_hole_only_some_ask() -> None:
+@pytest.mark.parametrize("answered_after", [1.0, 20.0])
+def test_of_many_members_with_the_same_hole_only_some_ask(
+    answered_after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.chat.resending.ANSWER_AFTER", answered_after)
     world = Simulation("many ask")
     world.add("hub")
     ann = world.add("ann", peers=["hub"])
@@ -196,6 +201,22 @@ def test_what_was_jumped_over_before_a_crash_is_shown_as_missing_after_it() -> N
     assert world.run_until(lambda: read(bob, room)[-2:] == ["two", "three"], 600)
 
 
+def test_what_waits_for_a_message_that_is_missing_is_shown_as_soon_as_it_is_healed() -> None:
+    world, ann, bob, cat, room, seen = club("freed")
+    lost(world, ann, lambda: say(ann, room, "two"))
+    say(ann, room, "three")
+    world.run(1)
+    ann.crash()
+    world.run(PATIENCE)
+    ann.start()
+    (two,) = [uuid.UUID(event.id).bytes for event in history(ann, room) if event.message == "two"]
+    hand_in(bob, room, "answer", two)
+    assert "answer" not in read(bob, room)
+    assert world.run_until(lambda: bool(seen.of(events.MessageHealed)), 300)
+    assert read(bob, room)[-3:] == ["two", "three", "answer"]
+    assert not seen.of(events.UserMessage)[-1].gap
+
+
 # -- more than a chain keeps seeds for ------------------------------------------------------------
 
 
@@ -240,25 +261,34 @@ def test_a_newcomer_who_asks_for_what_came_before_it_gets_nothing() -> None:
 
 
 @pytest.mark.attack("A34")
-def test_an_answer_is_read_by_nobody_who_came_after_the_message() -> None:
-    world, ann, bob, cat, room, _ = club("newcomer listens")
-    befriend(world, ann, cat)
+@pytest.mark.parametrize("later", [False, True])
+def test_an_answer_is_read_by_nobody_who_came_after_the_message(later: bool) -> None:
+    world, ann, bob, cat, room, _ = club(f"newcomer listens {later}")
+    dan = world.add("dan", peers=["cat"])
+    world.run(2)
+    befriend(world, ann, dan)
+    if later:
+        invite(world, ann, dan, room)
+        world.run(5)
     bob.crash()
     lost(world, ann, lambda: say(ann, room, "old secret"))
     say(ann, room, "three")
-    invite(world, ann, cat, room)
-    world.run(5)
-    say(ann, room, "welcome cat")
+    if not later:
+        invite(world, ann, dan, room)
+        world.run(5)
+    say(ann, room, "welcome dan")
     world.run(2)
+    dan.crash()
     before, given = envelopes(ann), resent(ann)
     bob.start()
     assert world.run_until(lambda: "old secret" in read(bob, room), 2 * PATIENCE)
     world.run(10)
     sent = envelopes(ann) - before
     assert len(given) == 1 and len(sent) >= 2
-    assert not any(b"old secret" in plain for plain in opened(cat, sent, channels(ann), devices(ann)))
-    assert "old secret" not in read(cat, room)
-    no_late_faults(ann, bob, cat)
+    dan.start()
+    readable = [b"old secret" in plain for plain in opened(dan, sent, channels(ann), devices(ann))]
+    assert any(readable) is later, "who was in when it was said may read it again, nobody else"
+    no_late_faults(ann, bob)
 
 
 def test_who_was_removed_meanwhile_gets_no_answer() -> None:
@@ -275,6 +305,18 @@ def test_who_was_removed_meanwhile_gets_no_answer() -> None:
     world.run(300)
     assert given == []
     assert read(bob, room)[-2:] == ["?1", "three"]
+
+
+def test_nor_does_who_is_removed_before_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.chat.resending.ANSWER_AFTER", 20.0)
+    world, ann, bob, cat, room, _ = club("asker removed soon")
+    lost(world, ann, lambda: say(ann, room, "two"))
+    say(ann, room, "three")
+    given = resent(ann)
+    assert world.run_until(lambda: inbox_of(ann).healing.resending.deadline is not None, 2 * PATIENCE)
+    ann.call(c.MemberRemove(room=room, username="bob"))
+    world.run(60)
+    assert given == [] and inbox_of(ann).healing.resending.deadline is None
 
 
 def test_what_its_author_sent_after_being_removed_is_not_shown_as_missing() -> None:
