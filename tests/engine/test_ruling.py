@@ -69,7 +69,8 @@ def test_name_topic_and_rule_of_inviting_reach_everybody_and_survive_a_crash() -
     world, ann, bob, cat, room = quartet("update")
     seen = bob.attach()
     command = c.RoomUpdate(room=room, name="den", topic="tea", invite="admins")
-    assert ann.call(command) == {"room": room, "name": "den", "topic": "tea", "invite": "admins"}
+    facts = {"name": "den", "topic": "tea", "invite": "admins", "history": "none"}
+    assert ann.call(command) == {"room": room, **facts}
     ann.crash()
     ann.start()
     world.run(5)
