@@ -77,6 +77,8 @@ class Healing:
         self.room, self._offer, self._show = room, offer, show
         self.holes = Holes(room.room_id)
         self.resending = Resending(room)
+        self.overheard: list[tuple[Member, Payload]] = []
+        """What members asked for and gave in this turn: others may have it too."""
         self._asks: dict[bytes, float] = {}
         self._coming: dict[bytes, _Coming] = {}
         self._explained: dict[bytes, bool] = {}
@@ -355,11 +357,17 @@ class Healing:
 
     def take(self, turn: Turn, author: Member, payload: Payload) -> None:
         """Take a `nack` or an answer to one."""
+        self.overheard.append((author, payload))
         if payload.type is Type.RESENT:
             self._resent(turn, author, payload)
         elif len(payload.body) != 3:  # that would be one of a direct session
             self.resending.asked(turn, author, payload.body)
             self._heard(turn, author, payload.body)
+
+    def take_overheard(self) -> list[tuple[Member, Payload]]:
+        """Return who asked for something, or answered, since the last call."""
+        overheard, self.overheard = self.overheard, []
+        return overheard
 
     def _resent(self, turn: Turn, author: Member, payload: Payload) -> None:
         """An author gives something again: it counts where it is missing, and nowhere else."""

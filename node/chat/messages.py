@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET
 
 from node import ids
 from node.chat import events
@@ -37,5 +36,5 @@ def message_event(
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,
-        history=True if history else UNSET,
+        history=True if history else msgspec.UNSET,
     )

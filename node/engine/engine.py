@@ -152,6 +152,7 @@ class Engine:
             state.invites.deadline,
             self.desk.inbox.greeting.deadline,
             self.desk.inbox.newcomers.deadline,
+            self.desk.inbox.standing_in.deadline,
             self.desk.inbox.signals.typing.deadline,
             self.desk.inbox.keeping.deadline,
             state.presence.deadline,
@@ -285,6 +286,7 @@ class Engine:
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.keeping.due(turn)
         self.desk.inbox.newcomers.due(turn)
+        self.desk.inbox.standing_in.due(turn)
         self.desk.inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
         state.mending.ask(turn)

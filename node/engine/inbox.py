@@ -30,6 +30,7 @@ from node.engine.inviting import Inviting
 from node.engine.keeping import Keeping
 from node.engine.newcomers import Newcomers
 from node.engine.signals import Signals
+from node.engine.standing_in import StandingIn
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
@@ -52,6 +53,7 @@ class Inbox:
         self.inviting = inviting
         self.greeting = Greeting(state)
         self.newcomers = Newcomers(state)
+        self.standing_in = StandingIn(state)
         self.signals = Signals(state)
         self.keeping = Keeping(state)
         self._beats: dict[bytes, int] = {}
@@ -91,6 +93,8 @@ class Inbox:
             self._roster_changed(turn, inbox, before.members.keys())
         for profile in inbox.take_profiles():
             self.on_profile(turn, *profile)
+        for member, payload in inbox.healing.take_overheard():
+            self.standing_in.overheard(turn, inbox.room, member, payload)
         self.greeting.refresh(turn, inbox.room)
 
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: Set[bytes]) -> None:
@@ -213,6 +217,7 @@ class Inbox:
         """Act on a payload that came as an Object in a direct session."""
         match payload.type:
             case Type.HISTORY:
+                self.standing_in.given(turn, account, payload)
                 self.newcomers.given(turn, account, payload)
             case Type.EPOCH_SHARE:
                 self.keeping.sharing.given(turn, account, payload)
