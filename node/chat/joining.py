@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from node import ids
+from node.chat import events
 from node.chat.channels import Route
 from node.chat.me import Me
 from node.chat.membership import InviteState, RoomLog
@@ -18,7 +20,7 @@ from node.chat.records import take_record
 from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
-from node.clock import day_of
+from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
@@ -40,6 +42,8 @@ MAX_GENERATION = 1 << 31
 RECORDS_BYTES = MAX_RECORDS * 4096
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
+JOIN_END_MS = HORIZON_DAYS * DAY_MS
+"""A join that nobody has answered for so long, because its link or its room is over, is given up."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
 """Nobody seals under an epoch for longer, so a second welcome has nothing to give after that."""
 MAX_REACH = 16
@@ -119,6 +123,8 @@ class Joins:
             if wish.answered_ms is not None:
                 if turn.mesh_ms - wish.answered_ms >= KEEP_ANSWERED_MS:
                     self.drop(turn, wish)
+            elif turn.mesh_ms - wish.since_ms >= JOIN_END_MS:
+                self.give_up(turn, wish, "expired")
             elif turn.mesh_ms - wish.asked_ms >= ASK_AGAIN_MS:
                 self.ask(turn, wish)
 
@@ -140,6 +146,18 @@ class Joins:
         self._objects.pop(wish.invite_id, None)
         turn.delete(Table.JOINS, wish.key)
         turn.unwatch.append((int(ChannelKind.JOIN), wish.room_id, wish.invite_id))
+
+    def give_up(self, turn: Turn, wish: Joining, how: str) -> None:
+        """A join has come to its end without an answer: `expired`, or `cancelled` by those it asks."""
+        self.drop(turn, wish)
+        turn.log(
+            events.InviteResult(
+                invite=ids.text(wish.invite_id),
+                room=ids.text(wish.room_id),
+                target=self.people.username(self.me.account),
+                response=how,
+            )
+        )
 
     def leave(self, turn: Turn, room_id: bytes) -> None:
         """We are out of a room: nothing that answers an old request brings us back."""

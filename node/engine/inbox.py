@@ -7,6 +7,7 @@ ours to believe.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from node.chat import events
 from node.chat.channels import Route
@@ -21,6 +22,7 @@ from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
+from node.engine.listings import Listings
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -38,10 +40,12 @@ BEAT = 1
 class Inbox:
     """Routes opened envelopes to rooms, sessions, joins and presence."""
 
-    def __init__(self, state: State, inviting: Inviting) -> None:
+    def __init__(self, state: State, inviting: Inviting, listings: Listings) -> None:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
+        self.listings = listings
+        self.greeting.changed = listings.look_at
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -60,8 +64,10 @@ class Inbox:
                 self._join(turn, route, inner)
             case ChannelKind.PRESENCE:
                 self._beat(turn, route, inner)
+            case ChannelKind.DIRECTORY:
+                self.listings.take(turn, envelope, inner)
             case _:
-                raise DecodeError("kind of channel that is not read")
+                assert_never(route.channel.kind)
 
     def _room(self, turn: Turn, route: Route, inner: bytes) -> None:
         inbox = self.state.rooms.inboxes.get(route.owner)
@@ -223,6 +229,7 @@ class Inbox:
             if content is not None:
                 self.inviting.welcomed(turn, wish, content)
                 inbox = state.rooms.inboxes[wish.room_id]
+                self.listings.entered(turn, inbox.room, wish)
                 self.greeting.refresh(turn, inbox.room)
                 self.introduce(turn, inbox)
 
