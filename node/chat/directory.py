@@ -22,6 +22,9 @@ TTL_DAYS = 2
 """Of a listing's envelope: one missed day does not take a room off the list."""
 LIFE_MS = TTL_DAYS * DAY_MS + 3_600_000
 """How long a listing counts: its envelope's life, and an hour for the next one to come."""
+AGAIN_MS = 20 * 3_600_000
+"""A listing is renewed when it is that old: daily, the hourly look and the wait included. Until then the
+creator's word counts before anybody else's, newer or not; a creator that is away loses no room its place."""
 AHEAD_MS = 600_000
 """How far a lister's clock may be ahead of the mesh."""
 GAP_MS = 120_000
@@ -52,10 +55,9 @@ class Listed:
     seed: bytes = field(repr=False)
     node_records: tuple[bytes, ...] = field(default=(), repr=False)
 
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """What decides between two listings of a room: the creator's word, then the newer one."""
-        return self.lister == self.creator, self.ts_ms
+    def by_creator(self, now_ms: int) -> bool:
+        """Say whether it is the creator's word, and of today."""
+        return self.lister == self.creator and now_ms - self.ts_ms < AGAIN_MS
 
     def over(self, now_ms: int) -> bool:
         """Say whether it is too old to count."""
@@ -92,10 +94,10 @@ class Directory:
                 raise CryptoFault("the end of a room that is not listed")
             if not ours:
                 self._check_space(listing)
-        elif listing.ts_ms <= held.ts_ms and (ours or held.lister == held.creator):
-            raise CryptoFault("a listing that is no news")
-        elif listing.count and listing.ts_ms < held.ts_ms + GAP_MS and (ours or held.rank[0]):
-            raise CryptoFault("a listing too soon after the last")
+            return
+        gap = GAP_MS if listing.count else 1
+        if (ours or held.by_creator(now_ms)) and listing.ts_ms < held.ts_ms + gap:
+            raise CryptoFault("a listing that is no news, or comes too soon after the last")
 
     def _held(self, room_id: bytes, now_ms: int) -> Listed | None:
         held = self.rooms.get(room_id)
@@ -124,7 +126,7 @@ class Directory:
             turn.mesh_ms if held is None else held.since_ms, listing.seed, listing.node_records,
         )  # fmt: skip
         if held is not None:
-            self._check_better(new, held, ours=ours)
+            self._check_better(new, held, turn.mesh_ms, ours=ours)
         elif not ours and lister != listing.creator:
             count = Counter(room.lister for room in self.rooms.values() if room.lister != room.creator)
             if count[lister] >= MAX_BY_LISTER:
@@ -133,13 +135,13 @@ class Directory:
         self._bound(turn)
         return new
 
-    def _check_better(self, new: Listed, held: Listed, *, ours: bool) -> None:
+    def _check_better(self, new: Listed, held: Listed, now_ms: int, *, ours: bool) -> None:
         if not new.count:
             if new.ts_ms <= held.ts_ms or not (ours or new.lister in {held.lister, held.creator}):
                 raise CryptoFault("the end of a room, told late or by somebody else than who listed it")
             return
-        better = new.ts_ms > held.ts_ms if ours else new.rank > held.rank
-        if not better or (new.ts_ms < held.ts_ms + GAP_MS and (ours or new.rank[0] == held.rank[0])):
+        word, old_word = (not ours and one.by_creator(now_ms) for one in (new, held))
+        if word < old_word or (word == old_word and new.ts_ms < held.ts_ms + GAP_MS):
             raise CryptoFault("a listing that counts less than the one that is here")
 
     # -- what is let go ---------------------------------------------------------------------------

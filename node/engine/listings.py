@@ -9,7 +9,7 @@ follow from what is listed.
 from __future__ import annotations
 
 from node.chat.channels import Route
-from node.chat.directory import GAP_MS, MAX_EACH, TTL_DAYS, Directory, Listed
+from node.chat.directory import AGAIN_MS, GAP_MS, MAX_EACH, TTL_DAYS, Directory, Listed
 from node.chat.joining import Joining
 from node.chat.room import MEMBER, Room
 from node.chat.turn import Turn
@@ -23,8 +23,6 @@ from node.mesh.limits import TokenBucket
 from node.tables import Table
 from node.wire.envelope import Envelope
 
-AGAIN_MS = 20 * 3_600_000
-"""A listing is renewed when it is that old: daily, the hourly look and the wait included."""
 SOON = 1.0
 """Seconds that the creator's node waits, and a lister that has listed the room before."""
 WAIT, WAIT_EACH, WAIT_MOST = 30.0, 2.0, 1_800.0
