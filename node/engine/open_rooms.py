@@ -111,18 +111,17 @@ def _enter(desk: Desk, turn: Turn, listed: Listed) -> dict[str, Any]:
     invite_id, now = seed_invite(listed.seed)[0], turn.mesh_ms
     wish = Joining(listed.room_id, invite_id, listed.creator, listed.name, now, now, listed.seed)
     ask(desk, turn, wish, field="room")
-    return {
-        "room": ids.text(listed.room_id),
-        "name": listed.name,
-        "visibility": "open",
-        "history": "none",
-        "topic": "",
-        "invite": ids.text(invite_id),
-        "deleted": False,
-        "members": [],
-        "state": "joining",
-        "notice": NOTICE,
-    }
+    answer = joining(listed.name, is_open=True)
+    return {**answer, "room": ids.text(listed.room_id), "invite": ids.text(invite_id), "state": "joining"}
+
+
+def joining(name: str, *, is_open: bool) -> dict[str, Any]:
+    """Return what `user_join` answers of a room that we are not in yet, `room` and `invite` aside."""
+    known = {"name": name, "visibility": "open" if is_open else "private", "notice": NOTICE}
+    unknown = {"history": "none", "topic": "", "deleted": False, "members": []}
+    if not is_open:
+        del known["notice"]
+    return {**known, **unknown}
 
 
 def ask(desk: Desk, turn: Turn, wish: Joining, *, field: str) -> None:

@@ -76,16 +76,8 @@ def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Ans
             return joined
         desk.inviting.deliver(turn, invite.invite_id)
         answer = desk.inviting.accept(turn, desk.state.invites.all[invite.invite_id])
-        return {
-            **answer,
-            "name": invite.room_name,
-            "visibility": "private",
-            "history": "none",
-            "topic": "",
-            "invite": None,
-            "deleted": False,
-            "members": [],
-        }
+        is_open = invite.room_id in desk.state.directory.rooms
+        return {**open_rooms.joining(invite.room_name, is_open=is_open), **answer}
 
 
 def _any_id(room: str) -> bytes:

@@ -11,7 +11,7 @@ from node.chat import events
 from node.chat.directory import GAP_MS
 from node.sim import CallError, SimNode, SimSession, Simulation
 from tests.engine.hostile import engine_of, later_on, no_late_faults
-from tests.engine.worlds import joined, texts
+from tests.engine.worlds import befriend, joined, texts
 
 HOUR = 3600.0
 
@@ -278,3 +278,40 @@ def test_a_member_by_a_private_invite_learns_from_the_list_how_to_list_the_room(
     world.run(100)
     assert names(cat) == ["square"]
     join(world, cat, room)
+
+
+def test_everybody_in_an_open_room_lets_people_in_though_only_admins_make_greeters() -> None:
+    world, ann, bob, cat = mesh("admins")
+    room = ann.call(c.RoomCreate(name="strict", visibility="open", invite="admins", history="none"))["room"]
+    world.run(5)
+    join(world, bob, room)
+    world.run(5)
+    shown = bob.call(c.RoomGet(room=room))
+    assert {m["username"]: m["role"] for m in shown["members"]} == {"ann": "creator", "bob": "member"}
+    assert (shown["history"], shown["invite"]) == ("none", "admins")
+    ann.crash()
+    join(world, cat, room)
+    world.run(1)
+    assert roster(bob, room) == {"ann", "bob", "cat"}
+
+
+def test_an_open_invite_to_an_open_room_is_what_joining_it_accepts() -> None:
+    world, ann, bob, cat, room = opened("invited")
+    befriend(world, ann, cat)
+    session = cat.attach()
+    offer = ann.call(c.UserInvite(target="cat", room=room))["invite"]
+    assert world.run_until(lambda: bool(session.of(events.UserInvite)), 10)
+    assert cat.call(c.UserJoin(room=room))["invite"] == offer
+    assert world.run_until(lambda: joined(session, room, "cat"), 10)
+    assert cat.call(c.RoomList(visibility="open", joined=True))["rooms"][0]["room"] == room
+    assert cat.call(c.RoomList(visibility="private"))["rooms"] == []
+    ended = session.of(events.InviteResult)
+    assert "accept" in {e.response for e in ended}
+
+
+def test_more_than_four_open_rooms_of_one_person_are_made_but_their_maker_is_told() -> None:
+    world, ann, bob, _ = mesh("five")
+    notices = [ann.call(c.RoomCreate(name=f"r{n}", visibility="open"))["notice"] for n in range(5)]
+    assert [len(n) > len(notices[0]) for n in notices] == [False] * 4 + [True]
+    world.run(30)
+    assert len(names(bob)) == 4
