@@ -8,7 +8,7 @@ rooms neither grows this memory nor pushes out the rooms that were there before 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from node import ids
@@ -65,9 +65,9 @@ class Listed:
 
 
 class Directory:
-    """The listings kept; `known(account)` says whether we have to do with somebody, whose rooms then stay."""
+    """The listings kept; `known` names the accounts that we have to do with, whose rooms stay."""
 
-    def __init__(self, known: Callable[[bytes], bool]) -> None:
+    def __init__(self, known: Callable[[], Container[bytes]]) -> None:
         self.rooms: dict[bytes, Listed] = {}
         self._known = known
         self._near = b""
@@ -104,15 +104,17 @@ class Directory:
         return None if held is None or held.over(now_ms) else held
 
     def _check_space(self, listing: Listing) -> None:
-        same = [room for room in self.rooms.values() if room.creator == listing.creator and room.count]
-        if len(same) >= MAX_EACH:
-            raise CryptoFault(f"more than {MAX_EACH} rooms of one creator")
-        if len(self.rooms) >= MAX_ROOMS and not self._known(listing.creator) and self._near:
+        if len(self.rooms) >= MAX_ROOMS and self._near:
             if self._edge is None:
                 exposed = self._exposed()
                 self._edge = self._distance(exposed[-1].creator) if exposed else 0
-            if self._distance(listing.creator) >= self._edge:
+            if self._distance(listing.creator) >= self._edge and listing.creator not in self._known():
                 raise CryptoFault("the list of rooms is full, and others stand nearer")
+        if (
+            sum(room.creator == listing.creator and room.count > 0 for room in self.rooms.values())
+            >= MAX_EACH
+        ):
+            raise CryptoFault(f"more than {MAX_EACH} rooms of one creator")
 
     def keep(self, turn: Turn, listing: Listing, lister: bytes, *, ours: bool) -> Listed:
         """Keep a verified listing if it is the better one of its room; returns what is kept.
@@ -161,7 +163,8 @@ class Directory:
         day after the first time: whatever is made up today does not touch them. Among the rest it is no use
         to list often, only to be many.
         """
-        strangers = [room for room in self.rooms.values() if not self._known(room.creator)]
+        known = self._known()
+        strangers = [room for room in self.rooms.values() if room.creator not in known]
         standing = sorted(strangers, key=lambda room: room.since_ms)
         settled = {r.room_id for r in standing[:SETTLED] if r.ts_ms - r.since_ms >= DAY_MS // 2}
         rest = [room for room in strangers if room.room_id not in settled]

@@ -82,11 +82,10 @@ class State:
         if shared or person.state == CONTACT:
             self.contacts.reach(turn, person, shared[0].room_id if shared else None)
 
-    def to_do_with(self, account: bytes) -> bool:
-        """Say whether an account is ours, a contact's, or somebody's whom we share a room with."""
-        person = self.people.get(account)
-        contact = person is not None and person.state == CONTACT
-        return contact or account == self.me.account or self.rooms.co_member(account, None)
+    def to_do_with(self) -> set[bytes]:
+        """Return the accounts that are ours, a contact's, or of somebody with whom we share a room."""
+        contacts = {p.account for p in self.people.by_account.values() if p.state == CONTACT}
+        return contacts.union([self.me.account], *(room.log.roster.members for room in self.rooms.rooms()))
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""

@@ -53,6 +53,14 @@ def test_every_flipped_bit_is_refused() -> None:
             read_listing(flipped)
 
 
+def by_no_device() -> bytes:
+    """Return the `create` op as it would be if Ada's device called itself otherwise."""
+    body = unpack(LISTED.raw[:-64])
+    body[4] = bytes(16)
+    signed = pack(body)
+    return signed + sign(Label.OP, ADA.keys.dsk_sk, signed)
+
+
 FORGED: dict[str, bytes] = {
     "another version": resigned(0, 2),
     "an op that makes no room": resigned(1, ops.make_op(
@@ -60,6 +68,7 @@ FORGED: dict[str, bytes] = {
     "a private room": resigned(1, room(policy=ops.Policy())),
     "a room that its creator did not sign": resigned(1, LISTED.raw[:-1] + bytes([LISTED.raw[-1] ^ 1])),
     "a creator with another's card": resigned(1, room(cert=CYD.cert, devices=CYD.devices)),
+    "a creator's device that is none": resigned(1, by_no_device()),
     "a room whose seed is another": resigned(1, room(salt16=bytes(16))),
     "another seed": resigned(2, OTHER),
     "no name": resigned(3, ""),
