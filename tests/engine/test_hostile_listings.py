@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from node import ids
 from node.chat import commands as c
 from node.chat.directory import GAP_MS, MAX_BY_LISTER, MAX_EACH, MAX_ROOMS, SETTLED, Listed
 from node.chat.objects import split
@@ -24,7 +25,7 @@ from node.tables import Table
 from node.wire.envelope import Envelope, parse
 from tests.chat.room_samples import Person
 from tests.engine.hostile import engine_of, give, later_on, no_late_faults
-from tests.engine.test_open_rooms import HOUR, kept, listed, mesh, names, opened
+from tests.engine.test_open_rooms import kept, listed, mesh, names, opened
 
 DAY_MS = 86_400_000
 TODAY = 1_790_000_000_000 // DAY_MS
@@ -100,7 +101,7 @@ def test_what_is_no_listing_or_of_another_time_or_to_be_held_for_long_is_refused
     )
     odd = [
         post(cat, who, create, seed, ts_ms=now_ms - 3 * DAY_MS),
-        post(cat, who, create, seed, ts_ms=now_ms + HOUR * 1000),
+        post(cat, who, create, seed, ts_ms=now_ms + 3_600_000),
         post(cat, who, create, seed, count=0),
         post(cat, who, create, bytes(32)),
         post(cat, who, *room_of(who, 1, Policy())),
@@ -141,7 +142,7 @@ def test_a_flood_of_5000_made_up_rooms_pushes_out_neither_friends_nor_what_has_s
     assert len(directory.rooms) == MAX_ROOMS
     standing = sum(row.name == "old" for row in directory.rooms.values())
     assert standing >= SETTLED
-    assert own in {row["room"] for row in cat.call(c.RoomList(joined=True))["rooms"]}
+    assert ids.parse(own) in directory.rooms  # of somebody we have to do with: ourselves
     written = cat.store.load().rows[Table.OBJECTS]
     assert sum(key.startswith(b"list") for key in written) <= MAX_ROOMS
     cat.crash()

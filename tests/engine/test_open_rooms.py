@@ -315,3 +315,11 @@ def test_more_than_four_open_rooms_of_one_person_are_made_but_their_maker_is_tol
     assert [len(n) > len(notices[0]) for n in notices] == [False] * 4 + [True]
     world.run(30)
     assert len(names(bob)) == 4
+
+
+def test_who_joins_dials_the_creators_node_as_its_listing_says() -> None:
+    world, ann, bob, cat, room = opened("dials")
+    bob.crash()
+    world.run(1)
+    join(world, cat, room)
+    assert roster(ann, room) == {"ann", "cat"}
