@@ -117,6 +117,22 @@ def test_a_join_request_the_turns_to_answer_it_and_the_welcome_are_the_same() ->
     assert rooms.open_welcome(who, handed["content"]) == given
 
 
+def test_an_open_room_its_door_and_its_listing_are_the_same() -> None:
+    made = vector("directory")
+    first, listed = made["create"], made["listing"]
+    assert notation.h("dir", made["network_id"]) == made["channel_secret"]
+    assert rooms.invite_key(made["seed"]) == made["invite_key"]
+    assert rooms.standing_invite(made["seed"]) == made["invite_id"]
+    assert notation.kdf("join", made["seed"], b"") == made["join_secret"]
+    body = [first["policy"], made["invite_id"], *card(first["by"])[:2], leaf(first["by"])]
+    body += [first["name"], first["called"]]
+    raw = log.make(person(first["by"]), [bytes(16), log.CREATE, 1, [], 0, first["ts_ms"], body])
+    assert (raw, log.read_op(raw).room_id) == (first["raw"], first["room_id"])
+    said = [raw, made["seed"], listed["name"], listed["count"], [entry("alice")["node_record"]]]
+    said += [listed["ts_ms"], entry(listed["by"])["certificate"]]
+    assert rooms.listing(person(listed["by"]), said) == listed["inner"]
+
+
 def test_ops_their_ids_and_the_id_of_their_room_are_the_same() -> None:
     made = vector("room_logs")
     raws = [(one["raw"], one["op_id"]) for one in made["base"]]

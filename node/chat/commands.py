@@ -97,7 +97,10 @@ class RoomCreate(_Base, frozen=True, kw_only=True):
 
 
 class RoomList(_Base, frozen=True, kw_only=True):
-    """List the rooms this node is in."""
+    """List the rooms this node is in, and the open rooms of others; the keys ask for some of them only."""
+
+    visibility: Literal["private", "open", "direct"] | None = None
+    joined: bool | None = None
 
 
 class RoomGet(_Base, frozen=True, kw_only=True):
@@ -135,9 +138,9 @@ class RoomLinkRevoke(_Base, frozen=True, kw_only=True):
 
 
 class UserJoin(_Base, frozen=True, kw_only=True):
-    """Accept the open invite to a room, or enter an open one."""
+    """Accept the open invite to a room, or enter an open one, by its id, name or first 8 characters."""
 
-    room: Id
+    room: Who
 
 
 class UserLeave(_Base, frozen=True, kw_only=True):

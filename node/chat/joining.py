@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from node import ids
+from node.chat import events
 from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
 from node.chat.epochs import MAX_GENERATION, Epoch
@@ -21,7 +23,7 @@ from node.chat.room import MEMBER, Room
 from node.chat.room_inbox import RoomInbox
 from node.chat.shelves import MAX_LOG_BYTES, Arrivals, Shelves
 from node.chat.turn import Turn
-from node.clock import day_of
+from node.clock import DAY_MS, HORIZON_DAYS, day_of
 from node.crypto import epoch as epochs
 from node.crypto import joining, ops
 from node.crypto import welcome as welcomes
@@ -43,6 +45,8 @@ MAX_ASKED = 4
 MAX_RECORDS = 8
 ASK_AGAIN_MS = 20 * 3_600_000
 """Before a request's day is over, the hourly look included."""
+JOIN_END_MS = HORIZON_DAYS * DAY_MS
+"""A join that nobody has answered for so long, because its link or its room is over, is given up."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
 """Nobody seals under an epoch for longer, so a second welcome has nothing to give after that."""
 MAX_REACH = 16
@@ -130,6 +134,8 @@ class Joins:
             if wish.answered_ms is not None:
                 if turn.mesh_ms - wish.answered_ms >= KEEP_ANSWERED_MS:
                     self.drop(turn, wish)
+            elif turn.mesh_ms - wish.since_ms >= JOIN_END_MS:
+                self.give_up(turn, wish, "expired")
             elif turn.mesh_ms - wish.asked_ms >= ASK_AGAIN_MS:
                 self.ask(turn, wish)
 
@@ -152,6 +158,18 @@ class Joins:
         self.arrivals.forget(turn, wish.key)
         turn.delete(Table.JOINS, wish.key)
         turn.unwatch.append((int(ChannelKind.JOIN), wish.room_id, wish.invite_id))
+
+    def give_up(self, turn: Turn, wish: Joining, how: str) -> None:
+        """A join has come to its end without an answer: `expired`, or `cancelled` by those it asks."""
+        self.drop(turn, wish)
+        turn.log(
+            events.InviteResult(
+                invite=ids.text(wish.invite_id),
+                room=ids.text(wish.room_id),
+                target=self.people.username(self.me.account),
+                response=how,
+            )
+        )
 
     def leave(self, turn: Turn, room_id: bytes) -> None:
         """We are out of a room: nothing that answers an old request brings us back."""

@@ -42,6 +42,7 @@ from node.crypto.ops import (
     OpBody,
     Policy,
     Remove,
+    Visibility,
     card_of,
     make_op,
     verify_op,
@@ -248,6 +249,20 @@ class RoomLog:
     def name(self) -> str:
         """The room's name."""
         return self._now().name
+
+    @property
+    def create(self) -> Op:
+        """The op that made the room."""
+        self._now()
+        return self._order[0]
+
+    @property
+    def standing(self) -> InviteState | None:
+        """The invite by which everybody enters an open room, as its `create` op names it, or None."""
+        body = self.create.body if self._graph.ops else None
+        if not isinstance(body, Create) or body.policy.visibility is not Visibility.OPEN:
+            return None
+        return self.invites.get(body.salt16)
 
     @property
     def topic(self) -> str:

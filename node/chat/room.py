@@ -134,13 +134,18 @@ class Room:
     # -- our own acts -----------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, turn: Turn, me: Me, people: People, name: str, policy: Policy) -> Room:
-        """Make a new room with ourselves as creator and its first epoch."""
+    def create(
+        cls, turn: Turn, me: Me, people: People, name: str, policy: Policy, *, salt16: bytes | None = None
+    ) -> Room:
+        """Make a new room with ourselves as creator and its first epoch.
+
+        `salt16` is random, of an open room the id of its standing invite.
+        """
         leaf = me.new_leaf(turn)
         op = ops.make_create(
             me.identity,
             policy=policy,
-            salt16=turn.entropy(16),
+            salt16=turn.entropy(16) if salt16 is None else salt16,
             cert=me.cert,
             devices=me.devices,
             leaf=leaf,

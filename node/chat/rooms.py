@@ -123,6 +123,7 @@ class Rooms:
             "last_message": room.last_message,
             "direct": direct,
             "deleted": not isinstance(room, Direct) and room.log.deleted,
+            "joined": True,
         }
 
 

@@ -44,6 +44,10 @@ class Node:
 
     async def rooms(self) -> list[Row]:
         """Return the rooms this node is in."""
+        return [row for row in await self.every_room() if row.get("joined", True)]
+
+    async def every_room(self) -> list[Row]:
+        """Return the rooms this node is in, and the open rooms of others."""
         return list((await self.call("room_list"))["rooms"])
 
     async def room(self, text: str) -> Row:

@@ -6,7 +6,7 @@ import click
 
 from node.commandline.app import Group, duration
 from node.commandline.asking import Node, secret_or_link, with_node
-from node.commandline.output import fields, heading, table
+from node.commandline.output import fields, harmless, heading, table
 from node.commandline.reach import describe
 from node.commandline.resolve import Row, matches, pick
 from node.errors import Refused
@@ -21,16 +21,22 @@ def room() -> None:
 @click.argument("name")
 @click.option("--open", "is_open", is_flag=True, help="Listed to the whole mesh; anyone joins and reads.")
 @click.option("--history", metavar="N|none|all", help="How many messages a newcomer may read.")
+@click.option("--invite", type=click.Choice(["anyone", "admins"]), help="Whom an invite lets invite others.")
 @with_node
-async def create(node: Node, name: str, is_open: bool, history: str | None) -> None:
+async def create(node: Node, name: str, is_open: bool, history: str | None, invite: str | None) -> None:
     """Make a room called NAME, private unless --open."""
-    if is_open:
-        node.app.say("An open room is confidential to nobody in the mesh.")
-    visibility = "open" if is_open else None
-    made = await node.call("room_create", name=name, visibility=visibility, history=_history(history))
+    asked = {"visibility": "open" if is_open else None, "history": _history(history), "invite": invite}
+    made = await node.call("room_create", name=name, **asked)
     node.app.emit(made, [str(made["room"])])
     if made.get("history_note"):
         node.app.say(f"Said plainly: {made['history_note']}.")
+    _notice(node, made)
+
+
+def _notice(node: Node, answer: Row) -> None:
+    """Say what the node says of an open room: that nothing in it is confidential."""
+    if notice := str(answer.get("notice", "")):
+        node.app.say(f"Mind: {harmless(notice)}.")
 
 
 def _history(text: str | None) -> int | str | None:
@@ -44,13 +50,19 @@ def _history(text: str | None) -> int | str | None:
 @room.command("list")
 @with_node
 async def list_(node: Node) -> None:
-    """List the rooms you are in."""
-    rooms = await node.rooms()
+    """List the rooms you are in, and apart from them the open rooms that you could join."""
+    every = await node.every_room()
     rows = [
         (r["room"], r["name"], r["visibility"], _count(r.get("members")), r.get("unread") or "")
-        for r in rooms
+        for r in every
+        if r.get("joined", True)
     ]
-    node.app.emit({"rooms": rooms}, table(("room", "name", "kind", "members", "unread"), rows, heading))
+    others = [(r["room"], r["name"], _count(r.get("members"))) for r in every if not r.get("joined", True)]
+    lines = table(("room", "name", "kind", "members", "unread"), rows, heading)
+    if others:
+        lines += ["", "Open rooms of the network, as their members list them:  gossamer room join ROOM"]
+        lines += table(("room", "name", "members"), others, heading)
+    node.app.emit({"rooms": every}, lines)
 
 
 def _count(members: object) -> object:
@@ -86,13 +98,16 @@ def _members(found: Row) -> list[str]:
 @click.argument("room_", metavar="ROOM")
 @with_node
 async def join(node: Node, room_: str) -> None:
-    """Join a room that you are invited to."""
+    """Join a room that you are invited to, or an open one."""
     invited = await node.invites()
     if matches(room_, invited, id_key="room", name_key="room_name"):
         rooms = list({row["room"]: row for row in invited}.values())
         room_ = str(pick(room_, rooms, id_key="room", name_key="room_name", what="room")["room"])
     joined = await node.call("user_join", room=room_)
-    node.app.emit(joined, [joined.get("name") or f"{joined.get('state', 'joined')} {room_}"])
+    node.app.emit(joined, [harmless(str(joined.get("name") or f"{joined.get('state', 'joined')} {room_}"))])
+    if joined.get("state") == "joining":
+        node.app.say("You are in when somebody of the room has answered:  gossamer room list")
+    _notice(node, joined)
 
 
 @room.command()

@@ -17,11 +17,12 @@ from node.bridge.ports import (
     SessionStarted,
 )
 from node.chat import events, names
+from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import ephemeral, noderec
-from node.crypto.channel import presence_channel, verify_envelope
+from node.crypto.channel import ChannelKind, presence_channel, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
 from node.engine import commands, node_commands, sessions
@@ -43,6 +44,7 @@ from node.engine.effects import (
 )
 from node.engine.inbox import BEAT, Inbox
 from node.engine.inviting import Inviting
+from node.engine.listings import Listings
 from node.engine.mark import Mark
 from node.engine.replay import Replay
 from node.engine.state import Restorer, State, restore_me
@@ -122,12 +124,15 @@ class Engine:
         self.addresses = setup.addresses
         self.replay = Replay(self.state)
         inviting = Inviting(self.state)
-        inbox = Inbox(self.state, inviting)
+        listings = Listings(self.state, setup.network_id, now.mono)
+        inbox = Inbox(self.state, inviting, listings)
         self.desk = Desk(
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
+        today = day_of(now.wall_ms)
+        self.state.channels.add(listings.route, today - TTL_DAYS, today)
         self._clock = now
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
@@ -155,6 +160,7 @@ class Engine:
             self.desk.inbox.standing_in.deadline,
             self.desk.inbox.signals.typing.deadline,
             self.desk.inbox.keeping.deadline,
+            self.desk.inbox.listings.deadline,
             state.presence.deadline,
             state.behind.deadline,
             state.mending.deadline,
@@ -287,6 +293,7 @@ class Engine:
         self.desk.inbox.keeping.due(turn)
         self.desk.inbox.newcomers.due(turn)
         self.desk.inbox.standing_in.due(turn)
+        self.desk.inbox.listings.due(turn)
         self.desk.inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
@@ -317,6 +324,7 @@ class Engine:
             state.dms.large.expire(turn)
             state.dms.expire(turn)
             self.desk.inviting.forget(turn)
+            self.desk.inbox.listings.look(turn)
             commands.expire_nonces(self.desk, turn)
             for inbox in state.rooms.inboxes.values():
                 inbox.room.epochs.retire(turn)
@@ -442,13 +450,13 @@ class Engine:
 
     def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
         route = self.state.channels.find(sealed.rk)
-        if route is None:
+        if route is None or route.channel.kind is ChannelKind.DIRECTORY:  # everybody's, like a stranger's
             if sealed.kind == KEPT:
                 after.append(Hold(_held(sealed, own=False)))
-            return
-        if sealed.kind == KEPT:
+        elif sealed.kind == KEPT:
             writes.append(_held(sealed, own=True))
-        self._open(turn, sealed)
+        if route is not None:
+            self._open(turn, sealed)
 
     def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:
         """Write logged events, and address every event to its sessions."""

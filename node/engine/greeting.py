@@ -7,7 +7,7 @@ this is stored: the doors follow from the log, and a start reads them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from node.chat.behind import Key
@@ -49,8 +49,9 @@ def is_link(invite: InviteState) -> bool:
 
 
 def open_links(room: Room, at_ms: int) -> list[InviteState]:
-    """Return the room's links that can still admit somebody at a time, oldest first."""
-    links = [i for i in room.log.invites.values() if is_link(i) and i.uses_left and not i.over(at_ms)]
+    """Return the links that can still admit somebody at a time, oldest first, the open room's own aside."""
+    every, standing = room.log.invites.values(), room.log.standing
+    links = [i for i in every if is_link(i) and i.uses_left and not i.over(at_ms) and i is not standing]
     return sorted(links, key=lambda i: (i.opened, i.invite_id))
 
 
@@ -62,6 +63,8 @@ class Greeting:
         self._doors: dict[bytes, frozenset[bytes]] = {}
         self._heads: dict[bytes, tuple[bytes, ...]] = {}
         self._waiting: dict[bytes, _Waiting] = {}
+        self.changed: Callable[[Turn, Room], None] = lambda _turn, _room: None
+        """Who else is told that a room's log has changed."""
 
     @property
     def deadline(self) -> float | None:
@@ -74,7 +77,8 @@ class Greeting:
         own = self.state.me.account
         if not room.open or all(member.account != own for member in room.log.greeters()):
             return {}
-        chosen: list[InviteState] = []
+        standing = room.log.standing
+        chosen = [standing] if standing is not None and standing.uses_left else []
         made: dict[bytes, int] = {}
         for invite in reversed(open_links(room, now_ms - JOIN_WINDOW_MS)):
             made[invite.author] = made.get(invite.author, 0) + 1
@@ -100,6 +104,7 @@ class Greeting:
         if not anyhow and self._heads.get(room.room_id) == heads:
             return
         self._heads[room.room_id] = heads
+        self.changed(turn, room)
         wanted = self._wanted(room, turn.mesh_ms)
         before = self._doors.get(room.room_id, frozenset())
         for invite_id in before - wanted.keys():

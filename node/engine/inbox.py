@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Set
 from contextlib import suppress
 from dataclasses import replace
+from typing import assert_never
 
 from node.chat import events
 from node.chat.channels import Route
@@ -28,6 +29,7 @@ from node.crypto.welcome import Welcome
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.keeping import Keeping
+from node.engine.listings import Listings
 from node.engine.newcomers import Newcomers
 from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
@@ -48,7 +50,7 @@ BEAT = 1
 class Inbox:
     """Routes opened envelopes to rooms, sessions, joins and presence."""
 
-    def __init__(self, state: State, inviting: Inviting) -> None:
+    def __init__(self, state: State, inviting: Inviting, listings: Listings) -> None:
         self.state = state
         self.inviting = inviting
         self.greeting = Greeting(state)
@@ -56,6 +58,8 @@ class Inbox:
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
         self.keeping = Keeping(state)
+        self.listings = listings
+        self.greeting.changed = listings.look_at
         self._beats: dict[bytes, int] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
@@ -75,8 +79,10 @@ class Inbox:
                 self._join(turn, route, inner)
             case ChannelKind.PRESENCE:
                 self._beat(turn, route, inner)
+            case ChannelKind.DIRECTORY:
+                self.listings.take(turn, envelope, inner)
             case _:
-                raise DecodeError("kind of channel that is not read")
+                assert_never(route.channel.kind)
 
     def _room(self, turn: Turn, route: Route, inner: bytes) -> None:
         inbox = self.state.rooms.inboxes.get(route.owner)
@@ -315,6 +321,7 @@ class Inbox:
     def _enter(self, turn: Turn, wish: Joining, welcome: Welcome) -> None:
         self.inviting.welcomed(turn, wish, welcome)
         inbox = self.state.rooms.inboxes[wish.room_id]
+        self.listings.entered(turn, inbox.room, wish)
         self.greeting.refresh(turn, inbox.room)
         self.introduce(turn, inbox)
 

@@ -16,12 +16,11 @@ from node.crypto.links import RoomLink
 from node.crypto.ops import Role
 from node.engine.desk import Answer, Desk
 from node.engine.greeting import DOORS_EACH, is_link, open_links
+from node.engine.open_rooms import ask
 from node.errors import DecodeError, Refused
 
 LINK_MS = OFFER_MS
 """A link without an end of its own is good for a week: it is a key to the room, and keys get lost."""
-MAX_JOINS = 64
-"""Joins by link that can wait for an answer at once."""
 
 
 def room_link_create(desk: Desk, turn: Turn, _session: int, command: c.RoomLinkCreate) -> Answer:
@@ -58,7 +57,6 @@ def room_link_use(desk: Desk, turn: Turn, _session: int, command: c.RoomLinkUse)
         link = links.decode_room(command.link)
     except DecodeError as fault:
         raise Refused("bad_link", str(fault), field="link") from fault
-    joins = desk.state.joins
     invite_id = link_invite_id(invite_keypair(link.invite_seed)[0])
     answer = {"room": ids.text(link.room_id), "invite": ids.text(invite_id)}
     inbox = desk.state.rooms.inboxes.get(link.room_id)
@@ -66,18 +64,10 @@ def room_link_use(desk: Desk, turn: Turn, _session: int, command: c.RoomLinkUse)
         return {**answer, "state": "joined"}
     for address in link.addresses:
         turn.addresses.append((address, "room"))
-    known = joins.find(link.room_id, invite_id)
-    if known is None or known.answered_ms is not None:
-        if sum(wish.answered_ms is None for wish in joins.open.values()) >= MAX_JOINS:
-            raise Refused("too_many", f"{MAX_JOINS} joins wait for an answer already", field="link")
-        now = turn.mesh_ms
-        joins.ask(
-            turn,
-            Joining(
-                link.room_id, invite_id, link.inviter, "", now, now, link.invite_seed,
-                addresses=link.addresses,
-            ),
-        )  # fmt: skip
+    now = turn.mesh_ms
+    ids_ = (link.room_id, invite_id, link.inviter)
+    wish = Joining(*ids_, "", now, now, link.invite_seed, addresses=link.addresses)
+    ask(desk, turn, wish, field="link")
     return {**answer, "state": "joining"}
 
 

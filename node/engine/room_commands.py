@@ -11,8 +11,10 @@ from node.chat import events, trust
 from node.chat.direct import Direct
 from node.chat.room import Room
 from node.chat.room_inbox import RoomInbox
+from node.chat.rooms import visibility_of
 from node.chat.turn import Turn
 from node.crypto.ops import Inviting, Policy, Visibility
+from node.engine import open_rooms
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.ruling_commands import history_count, inviting_of
 from node.errors import Refused
@@ -21,23 +23,27 @@ DEFAULT_HISTORY = 50
 
 
 def room_create(desk: Desk, turn: Turn, _session: int, command: c.RoomCreate) -> Answer:
-    """Make a room; open ones come with the directory."""
-    if command.visibility == "open":
-        raise Refused("not_supported", "open rooms are not there yet: make a private one", field="visibility")
+    """Make a room, private or open."""
+    is_open = command.visibility == "open"
     inviting = Inviting.ANYONE if command.invite is None else inviting_of(command.invite)
     state = desk.state
-    policy = Policy(Visibility.PRIVATE, history_count(command.history), inviting)
-    room = Room.create(turn, state.me, state.people, command.name, policy)
+    if is_open:
+        room = open_rooms.make(desk, turn, command.name, inviting, command.history)
+    else:
+        policy = Policy(Visibility.PRIVATE, history_count(command.history), inviting)
+        room = Room.create(turn, state.me, state.people, command.name, policy)
     inbox = RoomInbox(room)
     state.rooms.inboxes[room.room_id] = inbox
-    turn.log(events.RoomCreated(room=room.uuid, name=room.name, visibility="private"))
+    turn.log(events.RoomCreated(room=room.uuid, name=room.name, visibility=visibility_of(room)))
     inbox.joined(turn, state.me.account)
-    return state.rooms.describe(room)
+    desk.inbox.greeting.refresh(turn, room)
+    answer = state.rooms.describe(room)
+    return {**answer, "notice": open_rooms.notice(desk)} if is_open else answer
 
 
-def room_list(desk: Desk, _turn: Turn, _session: int, _command: c.RoomList) -> Answer:
-    """List every conversation."""
-    return {"rooms": desk.state.rooms.listing()}
+def room_list(desk: Desk, turn: Turn, _session: int, command: c.RoomList) -> Answer:
+    """List every conversation, and the open rooms of others."""
+    return {"rooms": open_rooms.rows(desk, turn, command)}
 
 
 def room_get(desk: Desk, _turn: Turn, _session: int, command: c.RoomGet) -> Answer:
@@ -54,26 +60,29 @@ def room_read(desk: Desk, turn: Turn, _session: int, command: c.RoomRead) -> Ans
 
 
 def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Answer:
-    """Accept the open invite to a room; being in already is fine."""
+    """Accept the open invite to a room, or join an open one; being in already is fine."""
     try:
         return {**desk.state.rooms.describe(desk.state.rooms.find(command.room)), "state": "joined"}
     except Refused as missing:
-        invite = desk.state.invites.open_for_room(_room_id(command.room))
+        invite = desk.state.invites.open_for_room(_any_id(command.room))
         if invite is None:
-            raise missing
+            joined = open_rooms.join(desk, turn, command.room)
+            if joined is None:
+                missing.message = "you are in no room of this id, and neither an invite nor an open room fits"
+                raise missing
+            return joined
         desk.inviting.deliver(turn, invite.invite_id)
         answer = desk.inviting.accept(turn, desk.state.invites.all[invite.invite_id])
-        return {
-            **answer,
-            "name": invite.room_name,
-            "visibility": "private",
-            "history": "none",
-            "history_note": "",
-            "topic": "",
-            "invite": None,
-            "deleted": False,
-            "members": [],
-        }
+        is_open = invite.room_id in desk.state.directory.rooms
+        return {**open_rooms.joining(invite.room_name, is_open=is_open), **answer}
+
+
+def _any_id(room: str) -> bytes:
+    """Return the id that a room may be named by; empty for a name."""
+    try:
+        return ids.parse(room)
+    except ValueError:
+        return b""
 
 
 def _room_id(room: str) -> bytes:

@@ -71,6 +71,7 @@ def room_update(desk: Desk, turn: Turn, _session: int, command: c.RoomUpdate) ->
     if policy != log.policy:
         bodies.append(PolicyChange(policy))
     _act(turn, room, *bodies)
+    desk.inbox.greeting.refresh(turn, room)
     return {
         "room": command.room,
         "name": log.name,
@@ -85,6 +86,7 @@ def room_delete(desk: Desk, turn: Turn, _session: int, command: c.RoomDelete) ->
     room = _ruled(desk, command.room)
     _check_admin(desk, room)
     _act(turn, room, Delete())
+    desk.inbox.greeting.refresh(turn, room)
     desk.inviting.room_ended(turn, room.room_id)
     return {"room": command.room}
 

@@ -13,6 +13,7 @@ from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
 from node.chat.direct_gaps import Gap
+from node.chat.directory import Directory, Listed
 from node.chat.dms import Dms, DmSession, Queued
 from node.chat.epoch_wants import WantRow
 from node.chat.epochs import ChainRow, EpochRow, IdleRow
@@ -68,6 +69,9 @@ class State:
         self.rooms = Rooms(me, self.people, self.shown_presence)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
+        self.directory = Directory(self.to_do_with)
+        self.seeds: dict[bytes, bytes] = {}
+        """Of the standing invites of our open rooms, by room."""
         self.people.moved = self.contacts.moved
         self.dms.kept_from = lambda account: self.people.kept_from((account,)) is not None
         self.mending = Mending(me.account, self.people, self.dms, self.contacts)
@@ -95,6 +99,11 @@ class State:
         person, shared = self.people.by_account[account], self.rooms.shared(account)
         if shared or person.state == CONTACT:
             self.contacts.reach(turn, person, shared[0].room_id if shared else None)
+
+    def to_do_with(self) -> set[bytes]:
+        """Return the accounts that are ours, a contact's, or of somebody with whom we share a room."""
+        contacts = {p.account for p in self.people.by_account.values() if p.state == CONTACT}
+        return contacts.union([self.me.account], *(room.log.roster.members for room in self.rooms.rooms()))
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
@@ -312,6 +321,9 @@ class Restorer:
             wish = unpack_row(data, Joining)
             state.joins.open[wish.key] = wish
             self._add(state.joins.route(wish), day_of(wish.since_ms))
+        for key, data in self.rows[Table.OBJECTS].items():
+            if key.startswith(b"list"):
+                state.directory.restore(unpack_row(data, Listed))
         nonces = {key.decode(): unpack_row(data, Nonce) for key, data in self.rows[Table.NONCES].items()}
         state.nonces.update(sorted(nonces.items(), key=lambda entry: entry[1].at_ms))
         for data in self.rows[Table.TOKENS].values():
@@ -332,6 +344,8 @@ class Restorer:
             self.state.introductions[key[9:]] = self.now.mono + INTRODUCE_AFTER_START
         elif key.startswith(b"peer"):
             self.state.peers[key[4:].decode()] = unpack_row(data, int)
+        elif key.startswith(b"seed"):
+            self.state.seeds[key[4:]] = unpack_row(data, bytes)
         elif key.startswith(b"reach"):
             self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
         elif key.startswith(b"heard"):

@@ -32,19 +32,19 @@ MAX_SCORED = 1024
 
 
 class TokenBucket:
-    """A rate with a burst of one second."""
+    """A rate, with a burst of one second unless told."""
 
-    __slots__ = ("_at", "_tokens", "rate")
+    __slots__ = ("_at", "_burst", "_tokens", "rate")
 
-    def __init__(self, rate: float, *, now: float) -> None:
+    def __init__(self, rate: float, *, now: float, burst: float | None = None) -> None:
         self.rate = rate
-        self._tokens = rate
+        self._tokens = self._burst = rate if burst is None else burst
         self._at = now
 
     def take(self, cost: float, *, now: float) -> bool:
         """Take `cost` units if they are there."""
         if now > self._at:
-            self._tokens = min(self.rate, self._tokens + (now - self._at) * self.rate)
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
             self._at = now
         if self._tokens < cost:
             return False

@@ -18,6 +18,28 @@ from .conftest import BOB, CLUB, OFFER, Scripted
 Exits = Callable[..., tuple[int, str, str]]
 
 
+def test_open_rooms_are_listed_apart_with_their_names_made_harmless_and_joined_with_a_warning(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    square = "2a2a2a2a-0000-4000-8000-000000000009"
+    row = {"room": square, "name": "sq\x1b[2Juare", "visibility": "open", "members": 12, "joined": False}
+    node.answers["room_list"]["rooms"].append(row)
+    code, out, _ = gossamer_exits("room", "list")
+    mine, others = out.split("Open rooms of the network")
+    assert code == 0 and "club" in mine and "square" not in mine
+    assert "sq\\x1b[2Juare" in others and "\x1b" not in out
+    notice = "an open room is confidential to nobody"
+    node.answers["user_join"] = {"room": square, "name": row["name"], "state": "joining", "notice": notice}
+    code, out, err = gossamer_exits("room", "join", "square")
+    assert (code, out) == (0, "sq\\x1b[2Juare\n") and notice in err
+    assert node.asked[-1] == ("user_join", {"room": "square"})
+    assert gossamer_exits("send", "square", "hello")[0] == 6
+    node.answers["room_create"] = {"room": square, "notice": notice}
+    code, out, err = gossamer_exits("room", "create", "square", "--open", "--invite", "admins")
+    assert (code, out) == (0, f"{square}\n") and notice in err
+    assert node.asked[-1] == ("room_create", {"name": "square", "visibility": "open", "invite": "admins"})
+
+
 def test_the_version_needs_no_node(gossamer_exits: Exits) -> None:
     assert gossamer_exits("version") == (0, f"gossamer {__version__}\n", "")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from node.chat.objects import Assembly, split
 from node.clock import Instant
-from node.crypto import ephemeral, joining, keys, ops, prekeys, ratchet, roommsg
+from node.crypto import ephemeral, joining, keys, listing, ops, prekeys, ratchet, roommsg
 from node.crypto import epoch as epochs
 from node.crypto import welcome as welcomes
 from node.crypto.chain import RecvChain, SendChain
@@ -196,6 +196,32 @@ def make_join_request() -> bytes:
     )
 
 
+LISTED = ops.make_create(
+    ADA.keys,
+    policy=ops.Policy(ops.Visibility.OPEN, 200),
+    salt16=listing.seed_invite(K)[0],
+    cert=ADA.cert,
+    devices=ADA.devices,
+    leaf=ADA.leaf,
+    name="square",
+    creator_name="ada",
+    ts_ms=NOW,
+)
+
+
+def make_listing(**changes: Any) -> bytes:
+    """Ben lists Ada's open room; `changes` replace what it says."""
+    fields: dict[str, Any] = {
+        "create": LISTED.raw, "seed": K, "name": "square", "count": 2, "node_records": [RECORD], "ts_ms": NOW,
+        "cert": BEN.cert,
+    }  # fmt: skip
+    return listing.make_listing(BEN.keys, **{**fields, **changes})
+
+
+def read_listing(raw: bytes) -> object:
+    return listing.verify_listing(listing.parse_listing(raw))
+
+
 def read_object(raw: bytes) -> object:
     content = Assembly().take(raw)
     if content is None:
@@ -243,11 +269,12 @@ INNERS = {
     ),
     "object part": Artefact(split(b"content")[0], read_object, Inner.OBJECT_PART),
     "welcome inner": Artefact(pack([8, SEALED_WELCOME]), read_welcome_inner, Inner.WELCOME),
+    "listing": Artefact(make_listing(), read_listing, Inner.LISTING),
     "room ephemeral": Artefact(make_ephemeral("room"), read_room_ephemeral, Inner.EPHEMERAL),
     "presence ephemeral": Artefact(make_ephemeral("presence"), read_presence, Inner.EPHEMERAL),
     "direct ephemeral": Artefact(make_ephemeral("direct"), read_direct_ephemeral, Inner.EPHEMERAL),
 }
-NOT_MADE_YET = {Inner.LISTING, Inner.OP_WANT, Inner.OPS}
+NOT_MADE_YET = {Inner.OP_WANT, Inner.OPS}
 """Types that no part of the program writes or reads today."""
 
 

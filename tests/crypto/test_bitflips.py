@@ -54,6 +54,7 @@ ELSEWHERE = {
     "test_joining.py": {"join request", "sealed welcome"},
     "test_keys.py": {"certificate", "device list"},
     "test_links.py": {"contact link", "room link"},
+    "test_listing.py": {"listing"},
     "test_ops.py": {"op"},
     "test_prekeys.py": {"contact request", "intro", "prekey bundle"},
     "test_ratchet.py": {"direct message"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ pytestmark = pytest.mark.slow
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bridge.md").read_text("utf-8")
 ROWS = dict(re.findall(r"^\| `([a-z_]+)(?:\{.*?\})?` \| (?:read|chat|owner) \| (.*) \|$", PAGE, re.MULTILINE))
-SOMETIMES = {"user_join": {"state", "invite"}, "user_invite_response": {"room"}}
+SOMETIMES = {
+    "room_create": {"notice"},
+    "user_join": {"state", "invite", "notice"},
+    "user_invite_response": {"room"},
+}
 UNSAID = {
     "joined",
     "joining",
@@ -103,7 +108,24 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await ann.call("dm_open", username="bob")
     assert (await ann.call("room_list"))["rooms"]
     await ann.call("room_delete", room=room)
+    await open_room(ann, bob)
     await ann.call("user_leave", room=room)
+
+
+async def open_room(ann: Checked, bob: Checked) -> None:
+    """Bob finds Ann's open room in the directory, and comes in."""
+    made = await ann.call("room_create", name="square", visibility="open")
+    assert (made["visibility"], made["history"]) == ("open", "200")
+    for _ in range(100):
+        found = (await bob.call("room_list", joined=False))["rooms"]
+        if found:
+            break
+        await asyncio.sleep(0.1)
+    assert [(row["room"], row["name"], row["members"]) for row in found] == [(made["room"], "square", 1)]
+    asked = await bob.call("user_join", room="square")
+    assert asked["state"] == "joining" and asked["notice"] == made["notice"]
+    await bob.frontend.event("user_join", room=made["room"], username="bob")
+    assert (await bob.call("room_get", room=made["room"]))["visibility"] == "open"
 
 
 async def owner(ann: Checked) -> None:

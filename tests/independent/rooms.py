@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.independent.boxes import box_open, box_seal, seal_open, seal_to
 from tests.independent.curves import ed25519_public, x25519, x25519_public
-from tests.independent.notation import h, kdf, sig, u32, u64
+from tests.independent.notation import h, kdf, sig, u32, u64, uuid8
 from tests.independent.people import Person
 from tests.independent.sessions import chain_step
 from tests.independent.spelling import read, read_signed, write
@@ -144,6 +144,17 @@ def join_request(who: Person, seed: bytes, fields: list[Any]) -> bytes:
 
 def invite_key(seed: bytes) -> bytes:
     return ed25519_public(invite_seed_key(seed))
+
+
+def standing_invite(seed: bytes) -> bytes:
+    """Return the id of an open room's standing invite, which its first op has as its salt."""
+    return uuid8(invite_key(seed))
+
+
+def listing(who: Person, fields: list[Any]) -> bytes:
+    """`fields` is the body without its version: create op, seed, name, count, records, time, certificate."""
+    body = write([1, *fields])
+    return write([9, body + sig("listing", who.device_seed, body)])
 
 
 def join_order(request: bytes, greeters: list[bytes]) -> list[bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.vectors import keys_made, logs_made, rooms_made, sessions_made
+from tests.vectors import directory_made, keys_made, logs_made, rooms_made, sessions_made
 from tests.vectors.cast import hexed
 
 HERE = Path(__file__).parent
@@ -28,6 +28,7 @@ FILES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "room_messages": rooms_made.messages,
     "ephemerals": rooms_made.ephemerals,
     "joining": rooms_made.joins,
+    "directory": directory_made.directory,
     "room_logs": logs_made.logs,
 }
 """What each file holds, by its name."""
