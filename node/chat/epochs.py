@@ -237,11 +237,15 @@ class Epochs:
         return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
 
     def retire(self, turn: Turn) -> None:
-        """Erase what is beyond the horizon and superseded."""
-        limit = turn.now.wall_ms - (HORIZON_DAYS + EPOCH_DAYS) * DAY_MS
-        for held in list(self.held.values()):
-            if held.row.received_ms < limit and held not in self.tips():
-                self._forget(turn, held)
+        """Erase what was superseded a horizon ago.
+
+        Not sooner, however old it is: after a long silence two members renew it beside each other, and each
+        hears of the other's epoch on this one alone.
+        """
+        limit = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
+        superseded = {parent for h in self.held.values() if h.row.received_ms < limit for parent in h.announce.parents}
+        for epoch16 in superseded & self.held.keys():
+            self._forget(turn, self.held[epoch16])
 
     def _forget(self, turn: Turn, held: Epoch) -> None:
         """Erase an epoch with every key that came of it."""

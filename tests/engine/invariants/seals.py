@@ -201,7 +201,9 @@ def _writes(acting: Acting) -> tuple[Any, ...]:
 
 
 def _is_chain(write: Any) -> bool:
-    return isinstance(write, Put) and write.table == Table.CHAINS and unpack_row(write.value, ChainRow).recv is not None
+    if not isinstance(write, Put) or write.table != Table.CHAINS or write.key.startswith(b"idle"):
+        return False
+    return unpack_row(write.value, ChainRow).recv is not None
 
 
 def _inboxes(node: SimNode) -> dict[bytes, RoomInbox]:
