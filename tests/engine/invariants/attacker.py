@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -45,8 +46,13 @@ def knowledge(node: SimNode) -> frozenset[bytes]:
     return frozenset(found)
 
 
-def cuts(data: bytes) -> Iterator[bytes]:
+@lru_cache(1 << 15)
+def cuts(data: bytes) -> tuple[bytes, ...]:
     """Return what may be keys in a byte string: it, its aligned pieces, and what msgpack holds in it."""
+    return tuple(_cut(data))
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
     if len(data) in SIZES:
         yield data
     if len(data) % 32 == 0 and len(data) <= MOST:
@@ -60,7 +66,7 @@ def cuts(data: bytes) -> Iterator[bytes]:
 
 def _inside(thing: Any) -> Iterator[bytes]:
     if isinstance(thing, bytes):
-        yield from cuts(thing)
+        yield from _cut(thing)
     elif isinstance(thing, dict):
         for key, value in thing.items():
             yield from _inside(key)
@@ -83,7 +89,7 @@ def closure(known: Iterable[bytes], run: Recorder, *, traffic: bool) -> set[byte
     """Return all that follows from `known`; with `traffic`, from all recorded boxes and public keys too."""
     have: set[bytes] = set()
     waiting: dict[bytes, list[bytes]] = defaultdict(list)
-    stack = list(known)
+    stack = [*known, *(bytes(size) for size in SIZES)]
     while stack:
         while stack:
             key = stack.pop()

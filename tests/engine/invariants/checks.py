@@ -178,7 +178,7 @@ class Checks:
         """I6: prekeys and leaves go 35 days after their time."""
         known = knowledge(node)
         old = [s for n, s, at in self.run.prekeys if n == node.name and self._older(at + PREKEY_S)]
-        old += [s for n, s, at in self.run.retired if n == node.name and self._older(at)]
+        old += [s for s, at in self.run.retired[node.name].items() if self._older(at)]
         assert not known & set(old), f"I6: {node.name} keeps a key past its horizon"
 
     def _older(self, at: float) -> bool:

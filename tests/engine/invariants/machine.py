@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from node import ids
 from node.chat import commands as c
@@ -72,18 +72,19 @@ class Invariants(RuleBasedStateMachine):
         self.checks = Checks(self.world, self.run, self.ledger, self.seals)
         self.told = Told()
         self.rooms: list[str] = []
-        self.snapshots: dict[str, tuple[Snapshot, set[bytes]]] = {}
+        self.snapshots: dict[str, tuple[Snapshot, tuple[set[bytes], dict[bytes, float]]]] = {}
         self.days = 0
         self.number = 0
         self.acted: set[str] = set()
-        self.well = True
+        self.restorable = False
         self.run.install()
         self.network.install()
         logging.getLogger().addHandler(self.told)
 
-    @initialize(seed=st.integers(0, 1 << 16))
-    def begin(self, seed: int) -> None:
-        """Ann, bob and cat are in a room; dan knows ann; all are linked."""
+    @initialize(seed=st.integers(0, 1 << 16), restorable=st.sampled_from((False, False, False, True)))
+    def begin(self, seed: int, restorable: bool) -> None:
+        """Ann, bob and cat are in a room; dan knows ann; all are linked; stores may go back in a few worlds."""
+        self.restorable = restorable
         self.world._entropy = Simulation(str(seed))._entropy
         for at, name in enumerate(NAMES):
             self.world.add(name, peers=NAMES[:at][-2:])
@@ -255,10 +256,24 @@ class Invariants(RuleBasedStateMachine):
     def start(self, name: str) -> None:
         self.wake(self.node(name))
 
+    @precondition(lambda self: self.restorable)
+    @rule(name=SOME, pick=ANY, times=st.integers(1, 3), wait=st.sampled_from((0.0, 1.0)))
+    def twice(self, name: str, pick: int, times: int, wait: float) -> None:
+        """Go back to a moment ago and say something else: what a restored machine does first."""
+        node = self.node(name)
+        if node.up:
+            self.snapshot(name)
+            self.say(name, pick, times)
+            self.world.run(wait)
+            self.roll_back(name)
+            self.say(name, pick, times)
+
+    @precondition(lambda self: self.restorable)
     @rule(name=SOME)
     def snapshot(self, name: str) -> None:
-        self.snapshots[name] = self.node(name).snapshot(), set(self.run.spent[name])
+        self.snapshots[name] = self.node(name).snapshot(), self.run.memory(name)
 
+    @precondition(lambda self: self.restorable)
     @rule(name=SOME)
     def roll_back(self, name: str) -> None:
         """Restore a store of before, as of a virtual machine: what was spent since is there again."""
@@ -268,9 +283,9 @@ class Invariants(RuleBasedStateMachine):
         node.effects_left = None
         if node.up:
             node.crash()
-        store, spent = self.snapshots[name]
+        store, memory = self.snapshots[name]
         node.store.restore(store)
-        self.run.spent[name] = set(spent)
+        self.run.go_back(name, memory)
         self.ledger.rolled_back[name] = self.world.time
         self.ledger.forget_log(name)
         self.wake(node)

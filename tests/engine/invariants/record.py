@@ -64,6 +64,7 @@ class Acting:
     spent: set[bytes] = field(default_factory=set)
     published: list[Envelope] = field(default_factory=list)
     accepted: list[Envelope] = field(default_factory=list)
+    retired: list[bytes] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
 
@@ -84,7 +85,7 @@ class Recorder:
         self.envelopes: dict[bytes, bytes] = {}
         self.faults: list[str] = []
         self.prekeys: list[tuple[str, bytes, float]] = []
-        self.retired: list[tuple[str, bytes, float]] = []
+        self.retired: dict[str, dict[bytes, float]] = defaultdict(dict)
         self.spent: dict[str, set[bytes]] = defaultdict(set)
         self.after: list[Callable[[Acting], None]] = []
         self.made_epoch: Callable[[str, bytes, Any, Any], None] = lambda *_: None
@@ -122,6 +123,14 @@ class Recorder:
         put(prekeys, "new_prekey", self._prekey(prekeys.new_prekey))
         put(prekeys, "agree_as_initiator", self._agree(prekeys.agree_as_initiator))
         put(Me, "retire_leaf", self._retire(Me.retire_leaf))
+
+    def memory(self, name: str) -> tuple[set[bytes], dict[bytes, float]]:
+        """Return what a node has spent and retired so far, to go back to with its store."""
+        return set(self.spent[name]), dict(self.retired[name])
+
+    def go_back(self, name: str, memory: tuple[set[bytes], dict[bytes, float]]) -> None:
+        """A node's store is an older one: what it had spent and retired since is there again."""
+        self.spent[name], self.retired[name] = set(memory[0]), dict(memory[1])
 
     def remove(self) -> None:
         """Take the recorder out again."""
@@ -249,6 +258,8 @@ class Recorder:
             acting = self._waiting.pop(id(writes), None)
             if acting is not None:
                 self.spent[acting.name] |= acting.spent
+                for secret in acting.retired:
+                    self.retired[acting.name].setdefault(secret, self.world.time)
             for write in writes:
                 if isinstance(write, PutEnvelope):
                     self.envelopes.setdefault(write.eid, write.raw)
@@ -324,6 +335,6 @@ class Recorder:
         def call(me: Me, turn: Any, leaf_id: int) -> None:
             real(me, turn, leaf_id)
             if self.acting is not None and leaf_id in me.leaves:
-                self.retired.append((self.acting.name, me.leaves[leaf_id].secret, self.world.time))
+                self.acting.retired.append(me.leaves[leaf_id].secret)
 
         return call

@@ -32,6 +32,8 @@ from tests.engine.invariants.record import Acting, Recorder
 SEND = {"crypto_secretbox": 2, "crypto_sign": 2}
 RECEIVE = {"crypto_secretbox_open": 2, "crypto_sign_open": 1, "crypto_sign": 1}
 RELAY = {"crypto_sign_open": 1}
+LEAF_S = 8 * 86_400
+"""Seven days, and one for the clock's grain."""
 
 
 @dataclass
@@ -110,6 +112,9 @@ class Seals:
             said = self.ledger.said[payload.body[0]]
             said.epoch16 = core.epoch16
             said.roster = frozenset(self.name_of(device) for device in room.log.roster.devices)
+            leaf = room.leaf_of(room.log.roster.members[node.setup.identity.account])
+            age_s = self.world.time - self.run.born[leaf.public]
+            assert age_s < LEAF_S, "I13: speaks on with a leaf that should have been renewed"
             self._sealed(said, boxed.key, boxed.at)
 
     def _sealed(self, said: Said, key: bytes, at: float) -> None:
