@@ -243,7 +243,9 @@ class Epochs:
         hears of the other's epoch on this one alone.
         """
         limit = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
-        superseded = {parent for h in self.held.values() if h.row.received_ms < limit for parent in h.announce.parents}
+        superseded = {
+            parent for h in self.held.values() if h.row.received_ms < limit for parent in h.announce.parents
+        }
         for epoch16 in superseded & self.held.keys():
             self._forget(turn, self.held[epoch16])
 

@@ -158,7 +158,9 @@ class Checks:
                     if room.open:
                         inside[node.name] = ops
             if not self.ledger.rolled_back:
-                assert len(set(inside.values())) <= 1, f"I5: members hold other ops: { {n: len(o) for n, o in inside.items()} }"
+                assert len(set(inside.values())) <= 1, (
+                    f"I5: members hold other ops: { {n: len(o) for n, o in inside.items()} }"
+                )
 
     def only_peer_faults(self) -> None:
         """I9: anything else would have ended the run; and no fault was found after something had changed."""
@@ -228,7 +230,9 @@ class Checks:
 def one_verifier() -> None:
     """I14: one module imports libsodium, and it verifies Ed25519 in one place."""
     sources = {path: path.read_text() for path in ROOT.rglob("*.py")}
-    importing = [p for p, text in sources.items() if re.search(r"^\s*(from|import) nacl\b", text, re.MULTILINE)]
+    importing = [
+        p for p, text in sources.items() if re.search(r"^\s*(from|import) nacl\b", text, re.MULTILINE)
+    ]
     assert [path.name for path in importing] == ["primitives.py"]
     others = r"cryptography\.|VerifyKey|ed25519_verify|crypto_sign_verify|Ed25519PublicKey"
     assert not [path for path, text in sources.items() if re.search(others, text)]

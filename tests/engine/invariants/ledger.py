@@ -70,7 +70,9 @@ class Ledger:
     departures: list[Departure] = field(default_factory=list)
     rolled_back: dict[str, float] = field(default_factory=dict)
     deleted: dict[str, float] = field(default_factory=dict)
-    _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=lambda: defaultdict(lambda: (0, [])))
+    _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(
+        default_factory=lambda: defaultdict(lambda: (0, []))
+    )
 
     def log(self, node: SimNode) -> list[dict[str, Any]]:
         """Return all logged events of a node, decoded once."""

@@ -372,7 +372,9 @@ class Invariants(RuleBasedStateMachine):
         chain = None if held is None else held.chain_of(device)
         if held is None or chain is None:
             return
-        payload = Payload(self.world._entropy(16), forger.now().wall_ms, 1, Type.TEXT, ["forged", "text", None])
+        payload = Payload(
+            self.world._entropy(16), forger.now().wall_ms, 1, Type.TEXT, ["forged", "text", None]
+        )
         _, inner = roommsg.seal(
             SendChain(chain.key, chain.next_index, held.last.get(device, (bytes(16),))[0] or bytes(16)),
             kind=Kind.MESSAGE,

@@ -100,7 +100,9 @@ class Seals:
         if core.device16 != node.setup.identity.device_id:
             return
         key = core.epoch16 + core.device16
-        rows = [w.value for w in _writes(acting) if isinstance(w, Put) and (w.table, w.key) == (Table.CHAINS, key)]
+        rows = [
+            w.value for w in _writes(acting) if isinstance(w, Put) and (w.table, w.key) == (Table.CHAINS, key)
+        ]
         chain = unpack_row(rows[-1], ChainRow).send if rows else None
         assert chain is not None and chain.index > core.index, "I3: an index is used before it is stored"
         room = _room_of(node, core.room)
@@ -125,7 +127,9 @@ class Seals:
         node = self.world.nodes[name]
         if room_id in _inboxes(node):
             devices = {device for device, _ in members}
-            assert devices == _room_of(node, room_id).log.roster.devices.keys(), "I4: slots for other than the roster"
+            assert devices == _room_of(node, room_id).log.roster.devices.keys(), (
+                "I4: slots for other than the roster"
+            )
         leaves = {self.name_of(device): self.run.secret_of[leaf.public] for device, leaf in members}
         self.generations[announce.epoch16] = Generation(self.world.time, leaves)
 
@@ -135,7 +139,9 @@ class Seals:
         if kind is Kind.MESSAGE:
             room = _room_of(node, room_id)
             inside = room.log.roster.devices.keys()
-            assert room.epochs.held[epoch16].devices <= inside, "I4: sealed for somebody who is not in the room"
+            assert room.epochs.held[epoch16].devices <= inside, (
+                "I4: sealed for somebody who is not in the room"
+            )
 
     def _dm(self, node: SimNode, channel: Channel, inner: bytes) -> None:
         msg = ratchet._parse(inner)
