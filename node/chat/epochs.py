@@ -243,9 +243,8 @@ class Epochs:
         hears of the other's epoch on this one alone.
         """
         limit = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
-        superseded = {
-            parent for h in self.held.values() if h.row.received_ms < limit for parent in h.announce.parents
-        }
+        late = [held for held in self.held.values() if held.row.received_ms < limit]
+        superseded = {parent for held in late for parent in held.announce.parents}
         for epoch16 in superseded & self.held.keys():
             self._forget(turn, self.held[epoch16])
 

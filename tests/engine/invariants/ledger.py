@@ -7,7 +7,6 @@ alone, and those only at the moment of sending.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,14 +68,11 @@ class Ledger:
     said: dict[str, Said] = field(default_factory=dict)
     departures: list[Departure] = field(default_factory=list)
     rolled_back: dict[str, float] = field(default_factory=dict)
-    deleted: dict[str, float] = field(default_factory=dict)
-    _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(
-        default_factory=lambda: defaultdict(lambda: (0, []))
-    )
+    _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def log(self, node: SimNode) -> list[dict[str, Any]]:
         """Return all logged events of a node, decoded once."""
-        last, seen = self._logs[node.name]
+        last, seen = self._logs.get(node.name, (0, []))
         if node.store.last_seq > last:
             seen = seen + [json.loads(body) for _, body in node.store.events_after(last, 100_000)]
             self._logs[node.name] = (node.store.last_seq, seen)

@@ -1,8 +1,8 @@
 """The stateful test: four people do what people do, and everything that can go wrong goes wrong meanwhile.
 
-Rules act through frontends and through the world (weather, partitions, crashes between any two effects, restored
-stores, thefts, an insider who forges). What has to hold all the time is checked in `seals.py` with every turn
-and here after every rule; the rest at the end, when all is well again.
+Rules act through frontends and through the world (weather, partitions, crashes between any two effects,
+restored stores, thefts, an insider who forges). What has to hold all the time is checked in `seals.py` with
+every turn and here after every rule; the rest at the end, when all is well again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from node import ids
 from node.chat import commands as c
-from node.chat import events
 from node.crypto import roommsg
 from node.crypto.chain import SendChain
 from node.crypto.channel import Inner
@@ -83,7 +82,7 @@ class Invariants(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 1 << 16), restorable=st.sampled_from((False, False, False, True)))
     def begin(self, seed: int, restorable: bool) -> None:
-        """Ann, bob and cat are in a room; dan knows ann; all are linked; stores may go back in a few worlds."""
+        """Ann, bob and cat are in a room; dan knows ann; all are linked; in a few worlds stores go back."""
         self.restorable = restorable
         self.world._entropy = Simulation(str(seed))._entropy
         for at, name in enumerate(NAMES):

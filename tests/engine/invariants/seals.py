@@ -134,7 +134,7 @@ class Seals:
         self.generations[announce.epoch16] = Generation(self.world.time, leaves)
 
     def _sealing(self, name: str, room_id: bytes, epoch16: bytes, kind: Kind) -> None:
-        """I4: nothing but an op, of which somebody may be the subject, is sealed for who is not in the room."""
+        """I4: nothing but an op, which somebody may be the subject of, is sealed for who is out."""
         node = self.world.nodes[name]
         if kind is Kind.MESSAGE:
             room = _room_of(node, room_id)

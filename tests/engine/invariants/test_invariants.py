@@ -1,6 +1,6 @@
 """I1 to I14 of docs/crypto.md 3.12, all at once, over everything that can happen: see `machine.py`.
 
-The short form is the same every time. The long one (`make gate`) draws a seed and prints it; to run one again:
+The short form is the same every time. The long one (`make gate`) draws a seed and prints it. To run it again:
 `GOSSAMER_SEED=… GOSSAMER_EXAMPLES=… make gate ARGS="tests/engine/invariants"`.
 """
 
