@@ -83,6 +83,7 @@ class Recorder:
         self.born: dict[bytes, float] = {}
         self.channels: dict[bytes, Channel] = {}
         self.envelopes: dict[bytes, bytes] = {}
+        self.honest: set[bytes] = set()
         self.faults: list[str] = []
         self.prekeys: list[tuple[str, bytes, float]] = []
         self.retired: dict[str, dict[bytes, float]] = defaultdict(dict)
@@ -270,6 +271,7 @@ class Recorder:
         def call(exchange: Exchange, env: Envelope, *args: Any) -> None:
             if self.acting is not None:
                 self.acting.published.append(env)
+                self.honest.add(env.eid)
             real(exchange, env, *args)
 
         return call
