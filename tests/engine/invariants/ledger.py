@@ -68,6 +68,8 @@ class Ledger:
     said: dict[str, Said] = field(default_factory=dict)
     departures: list[Departure] = field(default_factory=list)
     rolled_back: dict[str, float] = field(default_factory=dict)
+    contacts: list[set[str]] = field(default_factory=list)
+    """Who can reach each other; others while they share a room, or what waits for them waits."""
     _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def log(self, node: SimNode) -> list[dict[str, Any]]:
@@ -117,7 +119,8 @@ class Ledger:
         if not said.acked or said.excused or not self._untouched(node, said):
             return False
         if said.direct is not None:
-            return node.name in {said.author, said.direct}
+            went = said.key is not None or {said.author, said.direct} in self.contacts
+            return node.name == said.author or (node.name == said.direct and went)
         if said.author == node.name:
             return True
         if node.name not in said.roster or self._left(said, node.name):
