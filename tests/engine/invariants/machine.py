@@ -414,15 +414,24 @@ class Invariants(RuleBasedStateMachine):
         nodes = list(self.world.nodes.values())
         self.world.run(30)
         self.always()
-        self.world.run_until(lambda: not any(self.checks.missing(node) for node in nodes), SETTLE_S)
-        lost = {node.name: sorted(missing) for node in nodes if (missing := self.checks.missing(node))}
-        assert not lost, f"acknowledged and lost: {lost}"
+        self.nothing_missing(nodes)
+        for node in nodes:
+            for inbox in list(engine_of(node).state.rooms.inboxes.values()):
+                if inbox.room.open:
+                    self.speak(node, inbox.room.uuid)
+        self.nothing_missing(nodes)
         for node in nodes:
             self.checks.in_causal_order(node)
             self.checks.old_is_gone(node)
         self.checks.rosters_agree()
         self.days = 0
         self.always()
+
+    def nothing_missing(self, nodes: list[SimNode]) -> None:
+        """Whatever was acknowledged comes to all who should read it, within SETTLE_S."""
+        self.world.run_until(lambda: not any(self.checks.missing(node) for node in nodes), SETTLE_S)
+        lost = {node.name: sorted(missing) for node in nodes if (missing := self.checks.missing(node))}
+        assert not lost, f"acknowledged and lost: {lost}"
 
     def teardown(self) -> None:
         """Judge the whole run, unless it has failed already."""
