@@ -58,7 +58,7 @@ class Asked:
 
     account: bytes
     intro_pub: bytes
-    token: bytes | None
+    token: bytes | None = field(repr=False)
     posted_ms: int
 
 

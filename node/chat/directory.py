@@ -127,6 +127,7 @@ class Directory:
         new = Listed(
             listing.room_id, listing.creator, lister, listing.name, listing.count, listing.ts_ms,
             turn.mesh_ms if held is None else held.since_ms, listing.seed, listing.node_records,
+            listing.history,
         )  # fmt: skip
         if held is not None:
             self._check_better(new, held, turn.mesh_ms, ours=ours)

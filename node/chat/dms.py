@@ -62,7 +62,7 @@ class Queued:
 
     account: bytes
     number: int
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 class Dms:

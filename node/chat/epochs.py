@@ -302,10 +302,16 @@ class Epochs:
         return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
 
     def retire(self, turn: Turn) -> None:
-        """Erase what is beyond the horizon and superseded."""
-        limit = turn.now.wall_ms - (HORIZON_DAYS + LIFE_DAYS) * DAY_MS
-        for held in list(self.held.values()):
-            if held.row.received_ms < limit and held not in self.tips():
+        """Erase what was superseded a horizon ago, and which nobody sealed under for as long.
+
+        Not sooner, however old it is: after a long silence two members renew it beside each other, and each
+        hears of the other's epoch on this one alone. Who has not heard of the next seals on for its life.
+        """
+        limit = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
+        sure = [held for held in self.held.values() if held.row.proven]
+        superseded = {p for held in sure if held.row.received_ms < limit for p in held.announce.parents}
+        for held in [self.held[epoch16] for epoch16 in superseded & self.held.keys()]:
+            if held.row.received_ms < limit - LIFE_DAYS * DAY_MS:
                 self._forget(turn, held)
 
     def _forget(self, turn: Turn, held: Epoch) -> None:

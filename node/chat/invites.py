@@ -8,7 +8,7 @@ with the boot's id and on the wall clock, which decides only after a reboot.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from node.clock import Instant, earliest
 
@@ -60,7 +60,7 @@ class Invite:
 
     invite_id: bytes
     room_id: bytes
-    seed: bytes
+    seed: bytes = field(repr=False)
     incoming: bool
     account: bytes
     room_name: str

@@ -38,7 +38,12 @@ class Facts:
 
 def history_of(policy: Policy) -> str:
     """Return `none`, or how many of a room's newest messages are kept for newcomers."""
-    return str(min(policy.history, MAX_ITEMS)) if policy.history else "none"
+    return history_text(policy.history)
+
+
+def history_text(count: int) -> str:
+    """Return `none`, or as many messages as can be kept."""
+    return str(min(count, MAX_ITEMS)) if count else "none"
 
 
 def tell_changes(turn: Turn, room: Room, before: Facts) -> None:

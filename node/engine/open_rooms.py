@@ -14,6 +14,7 @@ from node.chat.directory import MAX_EACH, Listed, matching
 from node.chat.joining import Joining
 from node.chat.records import take_record
 from node.chat.room import Room
+from node.chat.room_facts import history_text
 from node.chat.turn import Turn
 from node.crypto import ops
 from node.crypto.channel import join_channel_secret
@@ -67,6 +68,7 @@ def _row(listed: Listed) -> dict[str, Any]:
         "name": listed.name,
         "visibility": "open",
         "members": listed.count,
+        "history": history_text(listed.history),
         "unread": 0,
         "last_message": None,
         "direct": False,

@@ -9,7 +9,7 @@ newcomer, who can never have seen what came before its first epoch, need not wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -145,7 +145,7 @@ class Payload:
     ts_ms: int
     lamport: int
     type: Type
-    body: Any
+    body: Any = field(repr=False)
     refs: tuple[bytes, ...] = ()
     refs_before: tuple[bytes, ...] = ()
     leaf: tuple[int, bytes] | None = None

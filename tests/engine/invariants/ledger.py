@@ -1,0 +1,147 @@
+"""The model: who said what, to whom as the sender saw it, and who must have it in the end.
+
+It is kept by the test from what the frontends asked and were answered; of the nodes it believes their rosters
+alone, and those only at the moment of sending.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from node import ids
+from node.crypto import keys
+from node.sim import SimNode, Simulation
+
+ROLLED_BACK_HEAL = False
+"""Demand that nothing said by, or to, a node is lost that went back to an older store (A34)."""
+ABSENT_HEAL = False
+"""Demand that who was away for more than 35 days reads what is said afterwards (docs/crypto.md 3.7)."""
+
+
+@dataclass
+class Said:
+    """One text: what its author asked for, and how it was sealed, if it was."""
+
+    text: str
+    author: str
+    room: str
+    at: float
+    before: frozenset[str]
+    acked: bool = False
+    refused: bool = False
+    excused: bool = False
+    direct: str | None = None
+    key: bytes | None = None
+    sealed_at: float = 0.0
+    epoch16: bytes = b""
+    roster: frozenset[str] = frozenset()
+    publics: tuple[bytes, bytes] = (b"", b"")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One message as a frontend has it."""
+
+    room: str
+    text: str
+    user_id: str
+    gap: bool
+
+
+@dataclass
+class Departure:
+    """Somebody was to leave a room: what those who sent them away, or they themselves, had seen of them."""
+
+    room: str
+    who: str
+    at: float
+    seen: frozenset[str]
+
+
+@dataclass
+class Ledger:
+    """Everything said in one world."""
+
+    world: Simulation
+    said: dict[str, Said] = field(default_factory=dict)
+    departures: list[Departure] = field(default_factory=list)
+    rolled_back: dict[str, float] = field(default_factory=dict)
+    contacts: list[set[str]] = field(default_factory=list)
+    """Who can reach each other; others while they share a room, or what waits for them waits."""
+    _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
+
+    def log(self, node: SimNode) -> list[dict[str, Any]]:
+        """Return all logged events of a node, decoded once."""
+        last, seen = self._logs.get(node.name, (0, []))
+        if node.store.last_seq > last:
+            seen = seen + [json.loads(body) for _, body in node.store.events_after(last, 100_000)]
+            self._logs[node.name] = (node.store.last_seq, seen)
+        return seen
+
+    def forget_log(self, name: str) -> None:
+        """A store went back: read its log anew."""
+        self._logs.pop(name, None)
+
+    def shown(self, node: SimNode, room: str | None = None) -> list[Shown]:
+        """Return the messages that a node has shown, in order."""
+        return [
+            Shown(e["room"], e["message"], e["user_id"], e["gap"])
+            for e in self.log(node)
+            if e["event"] == "user_message" and room in {None, e["room"]}
+        ]
+
+    def texts(self, node: SimNode, room: str) -> frozenset[str]:
+        """Return the texts that a node has shown of a room."""
+        return frozenset(s.text for s in self.shown(node, room))
+
+    def say(self, node: SimNode, room: str, text: str, direct: str | None = None) -> Said:
+        """Note a text that is about to be said."""
+        said = Said(text, node.name, room, self.world.time, self.texts(node, room), direct=direct)
+        self.said[text] = said
+        return said
+
+    def depart(self, room: str, who: str, by: SimNode) -> None:
+        """Note that somebody is about to be removed, or to leave."""
+        self.departures.append(Departure(room, who, self.world.time, self.texts(by, room)))
+
+    def excuse(self) -> None:
+        """So long a time passes that what has not arrived is lost (docs/crypto.md 3.13)."""
+        for said in self.said.values():
+            said.excused = True
+
+    def required(self, node: SimNode) -> set[str]:
+        """Return the texts that a node must have shown once everything is well again."""
+        return {said.text for said in self.said.values() if self._must_have(node, said)}
+
+    def _must_have(self, node: SimNode, said: Said) -> bool:
+        if not said.acked or said.excused or not self._untouched(node, said):
+            return False
+        if said.direct is not None:
+            went = said.key is not None or {said.author, said.direct} in self.contacts
+            return node.name == said.author or (node.name == said.direct and went)
+        if said.author == node.name:
+            return True
+        if node.name not in said.roster or self._left(said, node.name):
+            return False
+        gone = [d for d in self.departures if (d.room, d.who) == (said.room, said.author)]
+        return all(said.text in d.seen for d in gone) and self._is_in(node, said.room)
+
+    def _untouched(self, node: SimNode, said: Said) -> bool:
+        """Say whether neither side lost its memory; what both did before is not asked for either."""
+        return ROLLED_BACK_HEAL or not (self.rolled_back.keys() & {node.name, said.author})
+
+    def _left(self, said: Said, who: str) -> bool:
+        """Say whether a reader went, at any time: it may have gone before the text came."""
+        return any((d.room, d.who) == (said.room, who) for d in self.departures)
+
+    def _is_in(self, node: SimNode, room: str) -> bool:
+        assert node.engine is not None
+        inbox = node.engine.state.rooms.inboxes.get(ids.parse(room))
+        return inbox is not None and inbox.room.state == "member"
+
+
+def user_id(node: SimNode) -> str:
+    """Return the UUID that frontends know a node's owner by."""
+    return ids.text(keys.user_uuid(node.setup.identity.account))
