@@ -116,11 +116,14 @@ class Epochs:
         self.device_id = device_id
         self.held: dict[bytes, Epoch] = {}
         self.skipped = 0
+        self.version = 0
+        """Counts every epoch that comes or goes."""
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
         held = Epoch(row)
         self.held[held.epoch16] = held
+        self.version += 1
         return held
 
     def restore_chains(self, rows: list[ChainRow]) -> None:
@@ -247,6 +250,7 @@ class Epochs:
         """Erase an epoch with every key that came of it."""
         epoch16 = held.epoch16
         del self.held[epoch16]
+        self.version += 1
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
         turn.delete(Table.CHAINS, b"idle" + epoch16)
         for device_id in held.devices:

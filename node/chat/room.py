@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node import ids
+from node.chat import returning
 from node.chat.epochs import Epoch, Epochs
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
@@ -60,13 +61,16 @@ class Room:
         self.last_message: str | None = None
         self.applied: set[bytes] = set()
         self.leaves: dict[bytes, Leaf] = {}
+        self.heard: dict[bytes, bytes] = {}
+        self.parted: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
 
     @property
     def open(self) -> bool:
         """Say whether we can still say anything here: in it, and it was not deleted."""
-        return self.state == MEMBER and self.is_member(self.me.account) and not self.log.deleted
+        member = self.state == MEMBER and self.is_member(self.me.account)
+        return member and not self.log.deleted and not returning.replaced(self)
 
     @property
     def uuid(self) -> str:
@@ -180,6 +184,8 @@ class Room:
             Refused: If we have no right to it or are out of the room; nothing was changed in its log.
         """
         self._check_in()
+        if returning.away(self):
+            returning.come_back(turn, self)
         try:
             op = self.signed(turn, body)
         except PeerFault as fault:
@@ -265,7 +271,7 @@ class Room:
         Whom the other added holds `new` and not ours, whom we added ours and not `new`; who holds both
         announces an epoch on both.
         """
-        if not self.open:
+        if not self.open or returning.away(self):
             return
         devices = self.log.roster.devices
         ours = any(self._added(m) and m.device_id not in new.devices for m in devices.values())
@@ -333,8 +339,10 @@ class Room:
     def sending(self, turn: Turn) -> Epoch:
         """Return the epoch to seal under, made now if there is none for today's roster."""
         self._check_in()
+        if returning.away(self):
+            return returning.come_back(turn, self)
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
-        if held is not None:
+        if held is not None and not returning.apart(self):
             return held
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
         return self.rekey(turn, REASON_RENEWAL if current else REASON_ROSTER)[1]
@@ -342,12 +350,17 @@ class Room:
     def _check_in(self) -> None:
         if self.state != MEMBER or not self.is_member(self.me.account):
             raise Refused("not_a_member", "you are not in this room any more", field="room")
+        if returning.replaced(self):
+            raise Refused("device_revoked", "this account goes on at another device", field="room")
         if self.log.deleted:
             raise Refused("room_deleted", "this room was deleted", field="room")
 
-    def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
-        """Make a new epoch for today's roster and announce it on every epoch it descends from."""
-        tips = self.epochs.tips()
+    def rekey(self, turn: Turn, reason: int, *, first: bool = False) -> tuple[NewEpoch, Epoch]:
+        """Make a new epoch for today's roster and announce it on every epoch it descends from.
+
+        `first`: it is the first that we can read, as for a newcomer.
+        """
+        tips = returning.parents(self)
         new = epochs.create_epoch(
             self.me.identity,
             room_id=self.room_id,
@@ -359,7 +372,7 @@ class Room:
             reason=reason,
             entropy=turn.entropy,
         )
-        held = self.epochs.add(turn, new.announce, new.epoch, first=False)
+        held = self.epochs.add(turn, new.announce, new.epoch, first=first)
         for tip in tips:
             for inner in [new.inner] if len(new.inner) <= INNER_MOST else split(new.inner):
                 turn.post(tip.channel, inner)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from node import ids
-from node.chat import events
+from node.chat import events, returning
 from node.chat.behind import PATIENCE
 from node.chat.epochs import Epoch
 from node.chat.membership import Member, Roster
@@ -58,6 +58,7 @@ class RoomInbox:
         self.exchange = OpExchange(room)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
+        self._early = returning.Early()
         self._retrying = self._again = False
 
     def receive(self, turn: Turn, epoch16: bytes, inner: bytes) -> None:
@@ -88,7 +89,7 @@ class RoomInbox:
                 self.exchange.wanted(turn, held, inner)
                 return HERE
             case Inner.OPS:
-                self._take_given(turn, self.exchange.read(turn, held, inner))
+                self._take_given(turn, held, self.exchange.read(turn, held, inner))
                 return HERE
             case _:
                 raise CryptoFault("kind of inner that a room does not take")
@@ -115,6 +116,8 @@ class RoomInbox:
         What is freed may be an op that frees more: it only asks for another round, for peers choose how long
         such a chain is.
         """
+        for epoch16, inner in self._early.known_now(self.room.log):
+            self._free(turn, b"", Parked(self.room.room_id, epoch16, inner))
         self._again = True
         if self._retrying:
             return
@@ -127,8 +130,8 @@ class RoomInbox:
         self._retrying = False
 
     def _free(self, turn: Turn, mark: bytes, parked: Parked) -> None:
-        del self.parked[mark]
-        turn.delete(Table.PENDING, b"p" + mark)
+        if self.parked.pop(mark, None) is not None:
+            turn.delete(Table.PENDING, b"p" + mark)
         held = self.room.epochs.held.get(parked.epoch16)
         if held is None:
             return
@@ -231,6 +234,7 @@ class RoomInbox:
         member = self.room.log.device(device_id)
         if member is None:
             raise CryptoFault("device was never in the room")
+        returning.check_current(self.room.log, device_id, member.account)
         if not self.room.log.allows(device_id, held.epoch16, index, held.announce.heads):
             raise CryptoFault("sent after its author was removed or left")
         return member
@@ -302,9 +306,10 @@ class RoomInbox:
             self.exchange.ask(turn, self.needed())
         self.exchange.answer(turn)
 
-    def _take_given(self, turn: Turn, given: list[Op]) -> None:
+    def _take_given(self, turn: Turn, held: Epoch, given: list[Op]) -> None:
         """Take the ops that are needed here, and those that they need in turn, and no others."""
-        names = set(self.needed())
+        news = [op for op in given if returning.is_news(self.room.log, op)]
+        names = set(self.needed()) | {op.op16 for op in news}
         taken: list[Op] = []
         while found := [op for op in given if op.op16 in names]:
             taken += found
@@ -313,6 +318,8 @@ class RoomInbox:
             names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
         if taken:
             self._take_ops(turn, *taken)
+        for op in news:
+            returning.hear(turn, self.room, op.device_id, held)
 
     def _take_ops(self, turn: Turn, *come: Op) -> None:
         for op in come:
@@ -413,7 +420,10 @@ class RoomInbox:
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
-        if author is None or author.device_id not in held.devices:
+        if author is None:
+            self._early.keep(held.epoch16, inner, announce)
+            raise CryptoFault("epoch by a device that is not known")
+        if not returning.could_read(room.log, held, announce.creator_device, author.account):
             raise CryptoFault("epoch by a device that could not read its parent")
         epochs.verify_announce(announce, author.dsk)
         needs = next((head[:16] for head in announce.heads if not room.log.knows(head)), HERE)
@@ -454,7 +464,8 @@ class RoomInbox:
                 text = f"a member of {room.name} made new keys that leave this node out: {fault}"
                 turn.accuse(events.Warning(code=fault.code, message=text))
             raise
-        new = room.epochs.add(turn, announce.raw, secrets, first=False)
+        first = any(parent not in room.epochs.held for parent in announce.parents)
+        new = room.epochs.add(turn, announce.raw, secrets, first=first)
         room.save(turn)
         room.join_branches(turn, new)
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from node.bridge.guard import SCOPES
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
@@ -82,6 +83,13 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
 """Every command that reaches the engine; `hello` starts a session, `login_link_create` is the server's."""
 
 
+SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {
+    "room_read",
+    "contact_rename",
+}
+"""What a device that its account has replaced cannot do: whatever others would hear of."""
+
+
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     """Do one command and answer it; a nonce that was used returns its first result."""
     command, session = received.command, received.session
@@ -93,6 +101,8 @@ def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     handler = HANDLERS.get(type(command))
     if handler is None:
         raise Refused("unknown_event", f"`{c.name_of(command)}` cannot be asked here")
+    if desk.state.me.replaced and c.name_of(command) in SPEAKING:
+        raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")
     answer = handler(desk, turn, session, command)
     if answer is LATER:
         return

@@ -17,6 +17,7 @@ from node.bridge.ports import (
     SessionStarted,
 )
 from node.chat import events, names
+from node.chat.backup import RESTORED
 from node.chat.me import Me
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
@@ -24,7 +25,7 @@ from node.crypto import ephemeral, noderec
 from node.crypto.channel import presence_channel, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import commands, node_commands, sessions
+from node.engine import comebacks, commands, node_commands, sessions
 from node.engine.desk import Desk
 from node.engine.effects import (
     ChannelRead,
@@ -67,6 +68,7 @@ from node.store.records import (
     PutMessage,
     Write,
 )
+from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
 
@@ -100,6 +102,7 @@ class Engine:
         self._entropy = setup.entropy
         me = restore_me(setup.identity, loaded)
         self._fresh = me is None
+        self._restored = loaded.rows[Table.SETTINGS].get(RESTORED)
         if me is None:
             me = Me.create(setup.identity, names.clean(setup.name) or "user", setup.name, now, setup.entropy)
         self.state = State(setup.identity, me, loaded, setup.boot_id)
@@ -148,6 +151,7 @@ class Engine:
             self.desk.inbox.greeting.deadline,
             state.presence.deadline,
             state.behind.deadline,
+            state.returning.deadline,
             self._next_chores,
             *state.introductions.values(),
             *lines,
@@ -160,6 +164,7 @@ class Engine:
         if self._fresh:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
+        comebacks.start(self.state, turn, self._restored)
         sessions.kept(self.desk, turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
@@ -267,6 +272,7 @@ class Engine:
         self.desk.inviting.due(turn)
         self.desk.inbox.greet_due(turn)
         self.desk.inbox.introductions_due(turn)
+        comebacks.due(self.desk, turn)
         for account in state.presence.expire(turn.now.mono):
             self.desk.inbox.tell_presence(turn, account, "disconnect")
         if state.presence.beat_due(turn.now.mono):
@@ -342,6 +348,8 @@ class Engine:
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
         after += self.replay.watch(turn)
+        if self.state.me.replaced:
+            turn.posts.clear()
         writes += _rows(turn)
         delivered = self._outputs(turn, writes)
         if turn.sync_wanted:

@@ -19,6 +19,7 @@ from node.clock import DAY_MS, day_of
 from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.keys import parse_cert
+from node.engine import comebacks
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.state import State
@@ -85,6 +86,7 @@ class Inbox:
             self.introduce_later(turn, room.room_id)
         for profile in inbox.take_profiles():
             self.on_profile(turn, *profile)
+        comebacks.look(self.state, turn, room)
 
     def introduce_later(self, turn: Turn, room_id: bytes) -> None:
         """Introduce ourselves once the epoch that the newcomer opens has surely come, one after another."""
