@@ -27,6 +27,7 @@ from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
     AnswerStatus,
+    BackupWritten,
     ChannelRead,
     Effect,
     FindMessages,
@@ -40,6 +41,7 @@ from node.engine.effects import (
     SealVault,
     VaultSealed,
     Woke,
+    WriteBackup,
 )
 from node.engine.engine import Engine, Setup
 from node.engine.locked import Locked
@@ -248,6 +250,9 @@ class SimNode:
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
+            case WriteBackup(received):
+                facts = {"path": "simulated", "size": sum(map(len, self.backup()))}
+                self.feed(BackupWritten(received, facts))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
             case StartReplay():
@@ -354,7 +359,7 @@ class Simulation:
         )
 
     def restore(self, name: str, records: Iterable[bytes], *, peers: Iterable[str] = ()) -> SimNode:
-        """Add a node that begins with a backup, as `gossamer backup restore` makes a home; it is not started."""
+        """Add a node that begins with a backup, as `gossamer backup restore` makes one; it is not started."""
         entropy = stream(f"{self._seed} {name}")
         node = SimNode(self, name, self._setup(name, entropy, peers))
         order, restoring, writes = backup.Order(), None, list[Write]()

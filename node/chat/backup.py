@@ -18,6 +18,7 @@ from node.chat import events
 from node.chat.contacts import Asked
 from node.chat.epochs import EpochRow
 from node.chat.me import CERT_DAYS, SelfRow
+from node.chat.people import CONTACT, Person
 from node.chat.turn import pack_row, unpack_row
 from node.clock import Instant, day_of
 from node.crypto import backup, keys
@@ -140,7 +141,7 @@ class Order:
         self.owner: Owner | None = None
         self.end: End | None = None
         self.rows: dict[str, int] = {}
-        self.messages = 0
+        self.messages = self.rooms = self.contacts = 0
 
     def take(self, raw: bytes) -> Record:
         """Read the next record; raises DecodeError if it does not belong here."""
@@ -155,6 +156,8 @@ class Order:
                     raise DecodeError("a backup with another account's key")
             case Row() if begun and not self.messages and record.table in KEPT:
                 self.rows[record.table] = self.rows.get(record.table, 0) + 1
+                self.rooms += record.table == Table.ROOMS
+                self.contacts += record.table == Table.PEOPLE and _is_contact(record.value)
             case Message() if begun:
                 self.messages += 1
             case End(rows, messages) if begun:
@@ -169,6 +172,10 @@ class Order:
         """Say that no record follows; raises DecodeError if some should."""
         if self.end is None or not self.rows.get(Table.SELF):
             raise DecodeError("a backup that lacks its end, or its owner")
+
+
+def _is_contact(value: bytes) -> bool:
+    return unpack_row(value, Person).state == CONTACT
 
 
 # -- what goes in ---------------------------------------------------------------------------------
@@ -310,7 +317,7 @@ class Restoring:
         return keys.make_list(self.identity, seq, old.list_hash, (cert.cert_hash,), (*before, gone), today)
 
     def told(self, head: Head) -> tuple[int, bytes]:
-        """Return (seq, JSON) of the event that a restored home's log begins with: its owner's keys changed."""
+        """Return (seq, JSON) of the event that a restored home's log begins with."""
         seq = head.seq + 1
         user_id = ids.text(keys.user_uuid(head.account))
         event = events.KeyChanged(username=head.username, user_id=user_id, seq=seq)

@@ -1,10 +1,10 @@
 """Coming back to a room at another device, and letting somebody who did back in (docs/crypto.md 3.6, 3.7).
 
 Who restored a backup holds the channels of old epochs and no key of any. It signs a `device` op, which brings
-its new certificate, list and leaf, and gives it out on the newest of those channels as `ops`, for an op needs no
-carrier; then it makes an epoch on top of them. The others take both, because the account could read there: it
-has the same authority at another device. Where the room had moved on meanwhile, that epoch stands beside the
-newest one, and somebody of those who hold both makes one for all.
+its new certificate, list and leaf, and gives it out on the newest of those channels as `ops`, for an op needs
+no carrier; then it makes an epoch on top of them. The others take both, because the account could read there:
+it has the same authority at another device. Where the room had moved on meanwhile, that epoch stands beside
+the newest one, and somebody of those who hold both makes one for all.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _stranded(room: Room, device_id: bytes) -> bool:
 
 
 def parents(room: Room) -> list[Epoch]:
-    """Return what a new epoch descends from: the tips, and where those were heard who can read none of them."""
+    """Return what a new epoch descends from: the tips, and where those were heard who can read none."""
     tips = room.epochs.tips()
     where = dict.fromkeys(room.heard[one] for one in room.heard if _stranded(room, one))
     beside = [room.epochs.held[one] for one in where if one in room.epochs.held]

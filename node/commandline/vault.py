@@ -35,7 +35,7 @@ async def set_(node: Node, passphrase_file: str | None, new_passphrase_file: str
     line each.
     """
     current = _current(node, passphrase_file)
-    fresh = _secret(node, new_passphrase_file, "New passphrase", confirm=True)
+    fresh = secret(node.app.home_dir, new_passphrase_file, "New passphrase", confirm=True)
     node.app.emit(await node.call("vault_passphrase", passphrase=fresh, current=current), [])
     node.app.say("your keys are sealed under the new passphrase")
 
@@ -67,20 +67,20 @@ async def unlock(node: Node, passphrase_file: str | None) -> None:
         node.app.emit({"locked": False}, [])
         node.app.say("it is open")
         return
-    given = _secret(node, passphrase_file, "Your passphrase")
+    given = secret(node.app.home_dir, passphrase_file, "Your passphrase")
     node.app.emit(await node.call("vault_unlock", passphrase=given), [])
     node.app.say("open")
 
 
 def _current(node: Node, file: str | None) -> str | None:
     """Return the passphrase in force; None for keys that are not sealed, where nothing is asked."""
-    return _secret(node, file, "Your passphrase") if identity.sealed(node.app.home_dir) else None
+    return secret(node.app.home_dir, file, "Your passphrase") if identity.sealed(node.app.home_dir) else None
 
 
-def _secret(node: Node, file: str | None, prompt: str, *, confirm: bool = False) -> str:
+def secret(home: Path, file: str | None, prompt: str, *, confirm: bool = False) -> str:
     """Return a passphrase from a file, a terminal or the next line of standard input; raises Refused."""
     if file is not None:
-        given = Settings(node.app.home_dir, passphrase_file=Path(file).expanduser()).passphrase() or b""
+        given = Settings(home, passphrase_file=Path(file).expanduser()).passphrase() or b""
         try:
             return given.decode()
         except UnicodeDecodeError as exc:

@@ -1,6 +1,7 @@
 """The backup file: what opens it, and the records inside (docs/crypto.md 3.11).
 
-    file = magic16 || version u8 || passes u8 || memory_kib u32 || salt16 || stream       record = u32 length || bytes
+    file = magic16 || version u8 || passes u8 || memory_kib u32 || salt16 || stream
+    record = u32 length || bytes
 
 KEK = Argon2id(passphrase, salt); the stream's key is `KDF(backup, KEK, the 38 bytes before it, 32)`, and the
 stream begins with a commitment to that, so a guess is answered by that alone and no file opens under two

@@ -237,7 +237,7 @@ def open_request(identity: Identity, inner: bytes, today: int) -> ContactRequest
 
     Raises:
         DecodeError: If it is malformed.
-        CryptoFault: If it is not for us, is this device's own, is badly signed, or something in it is out of date.
+        CryptoFault: If it is not for us, is this device's own, is badly signed, or out of date in some part.
     """
     body, (signature,) = split_signed(_open(identity, Inner.CONTACT_REQUEST, inner), 1, MAX_SEALED_BYTES)
     _, raw_cert, raw_list, raw_bundle, node_record, name, token, ts_ms, hello = decode(body, _REQUEST)

@@ -164,8 +164,8 @@ _PUSH_MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 class StreamSeal:
     """The writing end of a secretstream under a 32-byte key and an injected 24-byte header.
 
-    `init_push` draws the header inside libsodium; `init_pull` makes the very same state from one that is given
-    (a test compares the two), so that entropy stays an argument.
+    `init_push` draws the header inside libsodium; `init_pull` makes the very same state from one that is
+    given (a test compares the two), so that entropy stays an argument.
     """
 
     def __init__(self, key: bytes, header: bytes) -> None:

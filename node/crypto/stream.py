@@ -2,10 +2,11 @@
 
     stream = header24 || commitment32 || chunk...        chunk = u32 length || secretstream push
 
-libsodium's secretstream_xchacha20poly1305 keeps the chunks in order and marks the last one with TAG_FINAL; that
-one holds `[1, chunks, bytes, hash]` of all before it, and nothing may follow it. The cipher alone could be made
-to open under two keys, so the key it gets and the commitment come of one KDF (docs/crypto.md 3.11). What a reader
-is given before the end is not yet known to be whole: nothing may be done with it that cannot be undone.
+libsodium's secretstream_xchacha20poly1305 keeps the chunks in order and marks the last one with TAG_FINAL;
+that one holds `[1, chunks, bytes, hash]` of all before it, and nothing may follow it. The cipher alone could
+be made to open under two keys, so the key it gets and the commitment come of one KDF (docs/crypto.md 3.11).
+What a reader is given before the end is not known to be whole: nothing may be done with it that cannot be
+undone.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,
     c.Ack: node_commands.ack,
+    c.BackupCreate: vault_commands.backup_create,
     c.VaultPassphrase: vault_commands.vault_passphrase,
     c.VaultLock: vault_commands.vault_lock,
     c.VaultUnlock: vault_commands.vault_unlock,

@@ -82,6 +82,14 @@ class SealVault:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBackup:
+    """The owner asked for a backup: a `backup_create` for the shell to do; `username` is the owner's."""
+
+    received: CommandReceived
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenVault:
     """The owner asked to open the vault, with this passphrase."""
 
@@ -90,7 +98,7 @@ class OpenVault:
     passphrase: str = field(repr=False)
 
 
-VaultOrder: TypeAlias = LockVault | SealVault | OpenVault
+VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,14 @@ class VaultSealed:
 
     received: CommandReceived
     sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackupWritten:
+    """What `backup_create` asked for is on disk; `fields` go into its `ok`."""
+
+    received: CommandReceived
+    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +145,9 @@ class Stopping:
     """The node is about to stop: say so to those who watch for our beats."""
 
 
-Input: TypeAlias = MeshInput | BridgeInput | ChannelRead | MessagesFound | VaultSealed | Woke | Stopping
+Input: TypeAlias = (
+    MeshInput | BridgeInput | ChannelRead | MessagesFound | VaultSealed | BackupWritten | Woke | Stopping
+)
 Effect: TypeAlias = (
     Persist
     | Hold
@@ -139,6 +157,7 @@ Effect: TypeAlias = (
     | StopNode
     | LockVault
     | SealVault
+    | WriteBackup
     | ShredSoon
     | SendBytes
     | CloseLink

@@ -28,6 +28,7 @@ from node.crypto.primitives import Entropy
 from node.engine import comebacks, commands, node_commands, sessions
 from node.engine.desk import Desk
 from node.engine.effects import (
+    BackupWritten,
     ChannelRead,
     Effect,
     FindMessages,
@@ -199,6 +200,8 @@ class Engine:
                 self._found(turn, event)
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
+            case BackupWritten():
+                commands.finish(self.desk, turn, event.received, event.fields)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self._chores(turn)

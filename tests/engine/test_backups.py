@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from node.chat import backup
+from node.chat import backup, events
 from node.chat import commands as c
-from node.chat import events
 from node.sim import CallError, SimNode, SimSession, Simulation
 from node.tables import ALL, SHREDDED, Table
 from tests.engine.hostile import engine_of, no_late_faults, room_of
