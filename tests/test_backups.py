@@ -210,7 +210,8 @@ def test_a_killed_restore_leaves_no_half_home_and_the_next_one_works(tmp_path: P
         "        return real(*given, **more)\n"
         "    return act\n"
         "os.fsync, os.open = one(os.fsync), one(os.open)\n"
-        f"backups.restore(Path(sys.argv[1]), {PHRASE!r}, Path(sys.argv[2]), now=Instant(5.0, {NOW.wall_ms}))\n"
+        f"now = Instant(5.0, {NOW.wall_ms})\n"
+        f"backups.restore(Path(sys.argv[1]), {PHRASE!r}, Path(sys.argv[2]), now=now)\n"
     )
     killed = 0
     for calls in range(1, 40, 4):

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.chat import events
 from node.clock import earliest
-from node.crypto import epoch as epochs
 from node.crypto import ops
-from node.crypto.channel import Inner
+from node.crypto.channel import ChannelKind, Inner
 from node.crypto.epoch import REASON_ROSTER
 from node.crypto.ops import Device, Op, OpType
 from node.errors import CryptoFault
@@ -47,8 +46,6 @@ MAX_WAIT = 3600.0
 JOIN_AFTER = 0.5
 JOIN_SPREAD = 4.0
 """Seconds in which mostly one of those who hold two branches joins them."""
-MAX_EARLY = 4
-"""Announces of unknown devices kept a room, in memory: the op that brings the device may come after."""
 
 
 def away(room: Room) -> bool:
@@ -119,8 +116,12 @@ def came_back(held: Epochs, one: Epoch) -> bool:
 
 
 def hear(turn: Turn, room: Room, device_id: bytes, held: Epoch) -> None:
-    """Remember on which channel a device of a member said that it is there: it may know of no newer one."""
+    """Remember on which channel a device of a member said that it is there: it may know of no newer one.
+
+    Its epoch may have overtaken its op, and was refused then: the channel is read again.
+    """
     if device_id in room.log.roster.devices:
+        turn.behind.append((int(ChannelKind.ROOM), room.room_id, held.epoch16))
         room.heard[device_id] = held.epoch16
         turn.put(Table.OBJECTS, _heard(room, device_id), held.epoch16)
 
@@ -179,24 +180,6 @@ def _line(held: Epochs, tip: Epoch) -> set[bytes]:
             line.add(epoch16)
             queue += held.held[epoch16].announce.parents
     return line
-
-
-class Early:
-    """Announces whose maker is not known yet; a few, for whoever has a channel's secret can make them up."""
-
-    def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[bytes, bytes]] = {}
-
-    def keep(self, epoch16: bytes, inner: bytes, announce: epochs.EpochAnnounce) -> None:
-        """Keep one that came on an epoch's channel."""
-        self._kept[announce.creator_device] = (epoch16, inner)
-        while len(self._kept) > MAX_EARLY:
-            del self._kept[next(iter(self._kept))]
-
-    def known_now(self, log: RoomLog) -> list[tuple[bytes, bytes]]:
-        """Take out those whose maker has become known: (epoch16, inner) each."""
-        known = [device for device in self._kept if log.device(device) is not None]
-        return [self._kept.pop(device) for device in known]
 
 
 @dataclass(slots=True)

@@ -58,7 +58,6 @@ class RoomInbox:
         self.exchange = OpExchange(room)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
-        self._early = returning.Early()
         self._retrying = self._again = False
 
     def receive(self, turn: Turn, epoch16: bytes, inner: bytes) -> None:
@@ -116,8 +115,6 @@ class RoomInbox:
         What is freed may be an op that frees more: it only asks for another round, for peers choose how long
         such a chain is.
         """
-        for epoch16, inner in self._early.known_now(self.room.log):
-            self._free(turn, b"", Parked(self.room.room_id, epoch16, inner))
         self._again = True
         if self._retrying:
             return
@@ -130,8 +127,8 @@ class RoomInbox:
         self._retrying = False
 
     def _free(self, turn: Turn, mark: bytes, parked: Parked) -> None:
-        if self.parked.pop(mark, None) is not None:
-            turn.delete(Table.PENDING, b"p" + mark)
+        del self.parked[mark]
+        turn.delete(Table.PENDING, b"p" + mark)
         held = self.room.epochs.held.get(parked.epoch16)
         if held is None:
             return
@@ -421,7 +418,6 @@ class RoomInbox:
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
         if author is None:
-            self._early.keep(held.epoch16, inner, announce)
             raise CryptoFault("epoch by a device that is not known")
         if not returning.could_read(room.log, held, announce.creator_device, author.account):
             raise CryptoFault("epoch by a device that could not read its parent")

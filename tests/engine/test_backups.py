@@ -7,10 +7,14 @@ import pytest
 
 from node.chat import backup, events
 from node.chat import commands as c
-from node.sim import CallError, SimNode, SimSession, Simulation
+from node.crypto.channel import Inner
+from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
 from node.tables import ALL, SHREDDED, Table
-from tests.engine.hostile import engine_of, no_late_faults, room_of
+from node.wire import envelope
+from tests.engine.hostile import engine_of, give, no_late_faults, room_of
 from tests.engine.worlds import befriend, invite, joined, texts, trio
+
+TODAY = EPOCH_MS // 86_400_000
 
 
 def gone(node: SimNode) -> list[bytes]:
@@ -334,3 +338,23 @@ def test_no_chain_ratchet_prekey_leaf_or_device_key_is_in_a_backup() -> None:
     assert me.account_seed in whole
     kept = {held.row.channel_secret for held in room_of(bob).epochs.held.values()}
     assert all(secret in whole for secret in kept)
+
+
+def test_an_epoch_that_overtakes_the_op_that_brings_its_maker_is_read_again() -> None:
+    world, ann, bob, _, _ = trio("overtaken")
+    bobs = world.restore("bobs", gone(bob))
+    world.partition({"bobs"}, {"ann", "cat"})
+    bobs.start()
+    world.run(20)
+    epochs = room_of(bobs).epochs.held.values()
+    old = {held.channel.rk(day): held.channel for held in epochs for day in (TODAY, TODAY + 1)}
+    sent = [envelope.parse(one.raw) for one in bobs.store._state.held.values() if one.rk in old]
+    by_kind = {old[one.rk].open(one)[1]: one for one in sent}
+    assert {Inner.OPS, Inner.ANNOUNCE} <= by_kind.keys()
+    give(ann, [by_kind[Inner.ANNOUNCE]])
+    assert len(room_of(ann).epochs.held) == 2
+    give(ann, [by_kind[Inner.OPS]])
+    device = engine_of(bobs).state.me.device_id
+    made = [h for h in room_of(bobs).epochs.held.values() if device in h.devices]
+    assert world.run_until(lambda: made[0].epoch16 in room_of(ann).epochs.held, 120)
+    no_late_faults(ann)
