@@ -43,6 +43,10 @@ RETURN_AFTER = 10.0
 RETURN_AGAIN = 60.0
 MAX_WAIT = 3600.0
 """An op of ours that was voided by another is signed again, each time after twice as long."""
+MAX_NEWS = 4
+"""Of one answer: anybody who knows the channel can post it, and each costs four verifications."""
+JOIN_AGAIN = 60.0
+"""Seconds between two epochs that we make by ourselves in a room for somebody who came back."""
 JOIN_AFTER = 0.5
 JOIN_SPREAD = 4.0
 """Seconds in which mostly one of those who hold two branches joins them."""
@@ -78,14 +82,19 @@ def come_back(turn: Turn, room: Room) -> Epoch:
     return held
 
 
-def is_news(log: RoomLog, op: Op) -> bool:
-    """Say whether an op, which nobody asked for, brings a newer device of a member: it is taken all the same.
+def news(log: RoomLog, given: Iterable[Op]) -> list[Op]:
+    """Return the ops that bring a newer device of a member: nobody asked, they are taken all the same.
 
     Raises:
-        PeerFault: If its certificate, list or signature does not hold.
+        PeerFault: If the certificate, list or signature of one does not hold.
     """
+    likely = [op for op in given if op.type is OpType.DEVICE and not log.knows(op.op_id)]
+    return [op for op in likely[:MAX_NEWS] if _is_news(log, op)]
+
+
+def _is_news(log: RoomLog, op: Op) -> bool:
     member = log.roster.members.get(op.author)
-    if op.type is not OpType.DEVICE or member is None or log.knows(op.op_id):
+    if member is None:
         return False
     card = ops.card_of(op)
     assert card is not None
@@ -195,6 +204,7 @@ class Returning:
     me: Me
     _due: dict[bytes, _Due] = field(default_factory=dict)
     _tries: dict[bytes, int] = field(default_factory=dict)
+    _joined: dict[bytes, float] = field(default_factory=dict)
 
     @property
     def deadline(self) -> float | None:
@@ -209,6 +219,7 @@ class Returning:
             tries = self._tries.get(room.room_id, 0)
             spread = b"" if entropy is None else entropy(2)
             wait = JOIN_AFTER + JOIN_SPREAD * int.from_bytes(spread, "big") / 65_536
+            wait = max(wait, self._joined.get(room.room_id, now - JOIN_AGAIN) + JOIN_AGAIN - now)
             if away(room):
                 wait = min(MAX_WAIT, RETURN_AGAIN * 2.0**tries) if tries else RETURN_AFTER
             self._due[room.room_id] = _Due(now + wait)
@@ -231,6 +242,7 @@ class Returning:
                 text = f"{room.name} cannot be told that you are back, its keys are too old: be invited again"
                 turn.tell(events.Warning(code="room_unreachable", message=text))
             elif apart(room):
+                self._joined[room.room_id] = turn.now.mono
                 room.rekey(turn, REASON_ROSTER)
                 _forget(turn, room)
                 room.save(turn)

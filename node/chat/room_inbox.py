@@ -305,7 +305,7 @@ class RoomInbox:
 
     def _take_given(self, turn: Turn, held: Epoch, given: list[Op]) -> None:
         """Take the ops that are needed here, and those that they need in turn, and no others."""
-        news = [op for op in given if returning.is_news(self.room.log, op)]
+        news = returning.news(self.room.log, given)
         names = set(self.needed()) | {op.op16 for op in news}
         taken: list[Op] = []
         while found := [op for op in given if op.op16 in names]:
