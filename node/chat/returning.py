@@ -75,7 +75,7 @@ def come_back(turn: Turn, room: Room) -> Epoch:
     op = room.signed(turn, Device(room.me.cert.raw, room.me.devices.raw, leaf))
     room.log.add(op)
     room.store_op(turn, op)
-    for tip in room.epochs.tips():
+    for tip in parents(room, back=True):
         turn.post(tip.channel, codec.pack([int(Inner.OPS), [op.raw]]))
     held = room.rekey(turn, REASON_ROSTER, first=True)[1]
     room.save(turn)
@@ -129,8 +129,9 @@ def hear(turn: Turn, room: Room, device_id: bytes, held: Epoch) -> None:
 
     Its epoch may have overtaken its op, and was refused then: the channel is read again.
     """
+    turn.behind.append((int(ChannelKind.ROOM), room.room_id, held.epoch16))
+    _forget(turn, room)
     if device_id in room.log.roster.devices:
-        turn.behind.append((int(ChannelKind.ROOM), room.room_id, held.epoch16))
         room.heard[device_id] = held.epoch16
         turn.put(Table.OBJECTS, _heard(room, device_id), held.epoch16)
 
@@ -151,11 +152,17 @@ def _stranded(room: Room, device_id: bytes) -> bool:
     return device_id in room.log.roster.devices and all(device_id not in tip.devices for tip in tips)
 
 
-def parents(room: Room) -> list[Epoch]:
-    """Return what a new epoch descends from: the tips, and where those were heard who can read none."""
+def parents(room: Room, *, back: bool = False) -> list[Epoch]:
+    """Return what a new epoch descends from: the tips, and where those were heard who can read none.
+
+    `back`: and the newest that the backup kept, for what was made on them since may have been void.
+    """
     tips = room.epochs.tips()
     where = dict.fromkeys(room.heard[one] for one in room.heard if _stranded(room, one))
     beside = [room.epochs.held[one] for one in where if one in room.epochs.held]
+    if back:
+        kept = [held for held in room.epochs.held.values() if held.send is None]
+        beside += sorted(kept, key=lambda held: -held.announce.gen)
     beside = [one for one in beside if one not in tips][:MAX_BESIDE]
     return tips[: MAX_PARENTS - len(beside)] + beside
 

@@ -360,7 +360,7 @@ class Room:
 
         `first`: it is the first that we can read, as for a newcomer.
         """
-        tips = returning.parents(self)
+        tips = returning.parents(self, back=first)
         new = epochs.create_epoch(
             self.me.identity,
             room_id=self.room_id,

@@ -122,6 +122,31 @@ def test_the_original_that_still_runs_is_told_and_says_nothing_more() -> None:
     assert not any("still me" in text for text in texts(at_ann))
 
 
+def test_a_revoked_original_answers_nobody_and_lets_nobody_in() -> None:
+    world, ann, bob, _, room = trio("silent")
+    dan, eve = world.add("dan", peers=["cat"]), world.add("eve", peers=["cat"])
+    world.run(2)
+    link, door = bob.call(c.ContactLinkCreate())["link"], bob.call(c.RoomLinkCreate(room=room))["link"]
+    at_bob = bob.attach()
+    bobs = world.restore("bobs", bob.backup(), peers=["cat"])
+    bobs.start()
+    assert world.run_until(lambda: "device_revoked" in codes(at_bob), 30)
+    world.run(20)
+    bobs.crash()
+    ann.crash()
+
+    def own() -> int:
+        return sum(one.own for one in bob.store._state.held.values())
+
+    eve.call(c.RoomLinkUse(link=door))
+    dan.call(c.ContactAdd(link=link))
+    world.run(5)
+    before = own()
+    world.run(4000)
+    assert {row["state"] for row in dan.call(c.ContactList())["contacts"]} == {"pending"}
+    assert eve.call(c.RoomList())["rooms"] == [] and own() <= before
+
+
 def test_an_original_that_shares_no_room_is_told_too() -> None:
     world = Simulation("no room")
     world.add("cat")
@@ -198,9 +223,22 @@ def test_an_old_backup_of_a_room_that_has_moved_on_comes_back_for_everybody() ->
     no_late_faults(ann, dan, eve, bobs)
 
 
+def test_the_first_words_of_who_is_back_reach_those_who_came_meanwhile() -> None:
+    """They hold none of the channels on which it came back: somebody who holds both joins them."""
+    world, ann, bob, _, room = trio("meanwhile")
+    records = gone(bob)
+    (dan,) = moved_on(world, ann, room, ["dan"])
+    bobs = world.restore("bobs", records, peers=["cat"])
+    bobs.start()
+    world.run(40)
+    assert {m["username"] for m in bobs.call(c.RoomGet(room=room))["members"]} == {"ann", "bob", "dan"}
+    assert said(world, bobs, dan.attach(), room, "first words")
+
+
 def test_an_old_backup_whose_owner_had_signed_more_since_comes_back_all_the_same() -> None:
-    """Its first op has the number of one that it cannot know; it may turn out void, and is signed again."""
-    for seed in ("fork 1", "fork 2", "fork 3"):
+    """Its first op has the number of one that it cannot know: it yields to that, and is signed again."""
+    void = 0
+    for seed in (f"fork {number}" for number in range(5)):
         world, ann, bob, _, room = trio(seed)
         records = bob.backup()
         dan = world.add("dan", peers=["cat"])
@@ -210,13 +248,20 @@ def test_an_old_backup_whose_owner_had_signed_more_since_comes_back_all_the_same
         world.run(4)
         bob.crash()
         bobs = world.restore("bobs", records, peers=["cat"])
+        world.partition({"bobs"}, {"ann", "cat", "dan"})
         bobs.start()
+        world.run(20)
+        world.heal()
         world.run(300)
+        me, log = engine_of(bobs).state.me, room_of(ann).log
+        assert log.roster.by_device(me.device_id) is not None, seed
+        void += any(not log.applied(op.op_id) for op in log.ops_in_order() if op.device_id == me.device_id)
         at_bobs, at_ann, at_dan = bobs.attach(), ann.attach(), dan.attach()
         assert said(world, ann, at_bobs, room, "from ann"), seed
         assert said(world, bobs, at_ann, room, "from bob") and said(world, bobs, at_dan, room, "dan?"), seed
         names = {row["username"] for row in ann.call(c.RoomGet(room=room))["members"]}
         assert names == {"ann", "bob", "dan"}
+    assert void == 5
 
 
 def test_a_room_whose_members_were_all_away_has_its_restored_member_when_they_come() -> None:
