@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.chat import events
-from node.clock import earliest
+from node.clock import DAY_MS, HORIZON_DAYS, earliest
 from node.crypto import ops
 from node.crypto.channel import ChannelKind, Inner
 from node.crypto.epoch import REASON_ROSTER
@@ -43,6 +43,8 @@ RETURN_AFTER = 10.0
 RETURN_AGAIN = 60.0
 MAX_WAIT = 3600.0
 """An op of ours that was voided by another is signed again, each time after twice as long."""
+OLD_DAYS = HORIZON_DAYS + 7
+"""How long after its last week an epoch is held."""
 MAX_NEWS = 4
 """Of one answer: anybody who knows the channel can post it, and each costs four verifications."""
 JOIN_AGAIN = 60.0
@@ -198,25 +200,19 @@ def _line(held: Epochs, tip: Epoch) -> set[bytes]:
     return line
 
 
-@dataclass(slots=True)
-class _Due:
-    at: float
-    tries: int = 0
-
-
 @dataclass
 class Returning:
     """In which rooms we have something to do about a device that came back, and when."""
 
     me: Me
-    _due: dict[bytes, _Due] = field(default_factory=dict)
+    _due: dict[bytes, float] = field(default_factory=dict)
     _tries: dict[bytes, int] = field(default_factory=dict)
     _joined: dict[bytes, float] = field(default_factory=dict)
 
     @property
     def deadline(self) -> float | None:
         """When there is next something to do."""
-        return earliest(*(due.at for due in self._due.values()))
+        return earliest(*self._due.values())
 
     def look(self, room: Room, now: float, entropy: Entropy | None = None) -> None:
         """A room changed, or was read back: note what is to be done there, and when."""
@@ -229,28 +225,31 @@ class Returning:
             wait = max(wait, self._joined.get(room.room_id, now - JOIN_AGAIN) + JOIN_AGAIN - now)
             if away(room):
                 wait = min(MAX_WAIT, RETURN_AGAIN * 2.0**tries) if tries else RETURN_AFTER
-            self._due[room.room_id] = _Due(now + wait)
+            self._due[room.room_id] = now + wait
 
     def due(self, turn: Turn, rooms: Iterable[Room]) -> list[Room]:
         """Do what is due; returns the rooms that we came back to."""
         back = []
-        for room in rooms:
-            due = self._due.get(room.room_id)
-            if due is None or turn.now.mono < due.at:
-                continue
-            del self._due[room.room_id]
-            if not room.open:
-                continue
-            if away(room) and room.epochs.held:
+        now = {room_id for room_id, due in self._due.items() if due <= turn.now.mono}
+        for room_id in now:
+            del self._due[room_id]
+        for room in [room for room in rooms if room.room_id in now and room.open]:
+            if away(room):
+                _doubt(turn, room)
                 self._tries[room.room_id] = self._tries.get(room.room_id, 0) + 1
                 come_back(turn, room)
                 back.append(room)
-            elif away(room):
-                text = f"{room.name} cannot be told that you are back, its keys are too old: be invited again"
-                turn.tell(events.Warning(code="room_unreachable", message=text))
             elif apart(room):
                 self._joined[room.room_id] = turn.now.mono
                 room.rekey(turn, REASON_ROSTER)
                 _forget(turn, room)
                 room.save(turn)
         return back
+
+
+def _doubt(turn: Turn, room: Room) -> None:
+    """Say so if nobody need watch any more the channels that we have: others forget them after so long."""
+    newest = max((held.row.received_ms for held in room.epochs.held.values()), default=0)
+    if newest < turn.now.wall_ms - OLD_DAYS * DAY_MS:
+        text = f"the keys kept of {room.name} are old: if nobody answers, be removed there and invited again"
+        turn.tell(events.Warning(code="room_unreachable", message=text))
