@@ -27,6 +27,7 @@ COMMANDS = {
     "passphrase": f"{_HERE}.vault:passphrase",
     "lock": f"{_HERE}.vault:lock",
     "unlock": f"{_HERE}.vault:unlock",
+    "backup": f"{_HERE}.backups:backup",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }

@@ -19,16 +19,27 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, assert_never
 
+from node import backups
 from node.bridge.ports import CommandReceived, Deliver, SessionStarted
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.config import Settings
 from node.config import load as load_settings
-from node.engine.effects import LockVault, OpenVault, SealVault, VaultOrder, VaultSealed
+from node.engine.effects import (
+    BackupWritten,
+    LockVault,
+    OpenVault,
+    SealVault,
+    VaultOrder,
+    VaultSealed,
+    WriteBackup,
+)
 from node.engine.locked import Locked
 from node.errors import Fatal, NodeError, Refused, StoreFull
 from node.gate import Gate
@@ -251,8 +262,10 @@ class Daemon:
 
     def perform(self, order: VaultOrder) -> None:
         """Do what the owner asked about the vault; one order at a time, another is refused `busy`."""
-        session = order.received.session if isinstance(order, SealVault) else order.session
-        req = order.received.command.req if isinstance(order, SealVault) else order.req
+        if isinstance(order, SealVault | WriteBackup):
+            session, req = order.received.session, order.received.command.req
+        else:
+            session, req = order.session, order.req
         if self._work is not None and not self._work.done():
             text = "another command about the vault is being done; ask again"
             self._refuse(session, req, Refused("busy", text, retryable=True))
@@ -265,6 +278,8 @@ class Daemon:
             match order:
                 case SealVault(received):
                     await self._seal(received)
+                case WriteBackup(received, username):
+                    await self._back_up(received, username)
                 case LockVault():
                     await self._lock()
                     self._answer(session, req, {"locked": True})
@@ -282,6 +297,22 @@ class Daemon:
         sealed = await self.vault.change(asked.current, asked.passphrase)
         if self._node is not None:
             self._node.loop.submit(VaultSealed(received, sealed))
+
+    async def _back_up(self, received: CommandReceived, username: str) -> None:
+        asked, node = received.command, self._node
+        assert isinstance(asked, commands.BackupCreate) and node is not None
+        source = node.source(username, sealed=await self.vault.sealed())
+        stop = threading.Event()
+        write = partial(backups.create, source, asked.passphrase.encode(), stopped=stop.is_set)
+        try:
+            facts = await asyncio.to_thread(write, now_ms=clock().wall_ms)
+        except StoreFull as fault:
+            raise refusal(fault, "passphrase") from fault
+        finally:
+            stop.set()
+        told = {"path": str(facts.path), "size": facts.size, "rooms": facts.rooms}
+        told |= {"contacts": facts.contacts, "messages": facts.messages}
+        node.loop.submit(BackupWritten(received, told))
 
     async def _lock(self) -> None:
         if not await self.vault.sealed():

@@ -45,6 +45,7 @@ from node.engine.effects import (
     ShredSoon,
     StopNode,
     Woke,
+    WriteBackup,
 )
 from node.engine.engine import Engine
 from node.errors import Fatal, StoreFull
@@ -238,7 +239,7 @@ class EngineLoop:
                 self._next_shred = min(self._next_shred, self._clock().mono + SHRED_PAUSE)
             case StopNode():
                 self.stopping.set()
-            case LockVault() | SealVault():
+            case LockVault() | SealVault() | WriteBackup():
                 assert self.vault is not None
                 self.vault.perform(effect)
             case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():

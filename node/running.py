@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from node import addresses
+from node.backups import Source
 from node.bridge.ports import CredentialsChanged, SessionStarted
 from node.bridge.server import BridgeServer
 from node.clock import Instant
@@ -96,6 +97,11 @@ class Running:
         self.loop.bridge, self.loop.mesh, self.loop.vault = bridge, self.transport, vault
         await self.loop.begin(self.engine)
         self.task = asyncio.create_task(self.loop.run(), name="engine")
+
+    def source(self, username: str, *, sealed: bool) -> Source:
+        """Return what a backup of this node is made from."""
+        owner = self._owner
+        return Source(self.settings.home, self.store, owner.account, owner.account_seed, username, sealed)
 
     async def stop_mesh(self) -> None:
         """Say goodbye and close every link."""

@@ -22,11 +22,12 @@ from node.bridge.ports import (
     SessionStarted,
     StartReplay,
 )
-from node.chat import commands, events
+from node.chat import backup, commands, events
 from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
     AnswerStatus,
+    BackupWritten,
     ChannelRead,
     Effect,
     FetchMessages,
@@ -42,6 +43,7 @@ from node.engine.effects import (
     SealVault,
     VaultSealed,
     Woke,
+    WriteBackup,
 )
 from node.engine.engine import Engine, Setup
 from node.engine.locked import Locked
@@ -59,6 +61,7 @@ from node.mesh.ports import (
     SendBytes,
 )
 from node.store.memory import MemoryStore, Snapshot
+from node.store.records import AppendEvent, Put, PutMessage, Write
 
 EPOCH_MS = 1_790_000_000_000
 """UNIX milliseconds at virtual time zero."""
@@ -155,6 +158,20 @@ class SimNode:
         for effect in self.locked.start():
             self._one(effect)
 
+    def backup(self) -> list[bytes]:
+        """Return the records of a backup of what was committed, in their order."""
+        assert self.engine is not None
+        me, loaded = self.engine.state.me, self.store.load()
+        stored = [(table, *row) for table, rows in loaded.rows.items() for row in rows.items()]
+        rows = [row for row in (backup.kept(*one) for one in stored) if row is not None]
+        messages = [backup.message_of(one.seq, one.body) for one in self.store.messages()]
+        head = backup.Head(
+            self.now().wall_ms, "simulated", me.account, me.profile.username, False, loaded.last_seq
+        )
+        owner = backup.Owner(me.identity.account_seed)
+        records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
+        return [backup.encode(record) for record in records]
+
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""
         return self.store.snapshot()
@@ -245,6 +262,9 @@ class SimNode:
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
+            case WriteBackup(received):
+                facts = {"path": "simulated", "size": sum(map(len, self.backup()))}
+                self.feed(BackupWritten(received, facts))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
             case StartReplay():
@@ -333,7 +353,21 @@ class Simulation:
     ) -> SimNode:
         """Add a node that dials the named ones; one that is not `listed` tells nobody its address."""
         entropy = stream(f"{self._seed} {name}")
-        setup = Setup(
+        node = SimNode(self, name, self._setup(name, entropy, peers, relay=relay, listed=listed))
+        self.nodes[name] = node
+        node.start()
+        return node
+
+    def _setup(
+        self,
+        name: str,
+        entropy: Callable[[int], bytes],
+        peers: Iterable[str],
+        *,
+        relay: bool = False,
+        listed: bool = True,
+    ) -> Setup:
+        return Setup(
             identity=Identity.generate(entropy, EPOCH_MS // 86_400_000),
             boot_id="simulated",
             boot_nonce=entropy(8),
@@ -343,9 +377,28 @@ class Simulation:
             addresses=(f"ws://{name}:1",) if listed else (),
             peers=tuple(f"ws://{peer}:1" for peer in peers),
         )
-        node = SimNode(self, name, setup)
+
+    def restore(self, name: str, records: Iterable[bytes], *, peers: Iterable[str] = ()) -> SimNode:
+        """Add a node that begins with a backup, as `gossamer backup restore` makes one; it is not started."""
+        entropy = stream(f"{self._seed} {name}")
+        node = SimNode(self, name, self._setup(name, entropy, peers))
+        order, restoring, writes = backup.Order(), None, list[Write]()
+        for raw in records:
+            match order.take(raw):
+                case backup.Owner() as owner:
+                    restoring = backup.Restoring(owner, node.now(), entropy)
+                case backup.Row() as row:
+                    assert restoring is not None
+                    writes += [Put(one.table, one.key, one.value) for one in restoring.rows(row)]
+                case backup.Message(room, mid, seq, body):
+                    writes.append(PutMessage(room, mid, seq, body))
+        order.close()
+        assert restoring is not None and order.head is not None
+        seq, told = restoring.told(order.head)
+        node.setup = replace(node.setup, identity=restoring.identity)
+        node.store = MemoryStore(f"restored {name}")
+        node.store.commit([*writes, AppendEvent(seq, node.now().wall_ms, told)])
         self.nodes[name] = node
-        node.start()
         return node
 
     # -- time -------------------------------------------------------------------------------------

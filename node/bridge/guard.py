@@ -38,7 +38,8 @@ SCOPES: Final[dict[str, Scope]] = {
     ),
     **dict.fromkeys(
         ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "origin_allow",
-         "origin_remove", "login_link_create", "vault_passphrase", "vault_lock", "vault_unlock"),
+         "origin_remove", "login_link_create", "backup_create",
+         "vault_passphrase", "vault_lock", "vault_unlock"),
         "owner",
     ),
 }  # fmt: skip

@@ -376,6 +376,16 @@ class LoginLinkCreate(_Base, frozen=True, kw_only=True):
     """Make a link that logs one browser in, once, within five minutes."""
 
 
+class BackupCreate(_Base, frozen=True, kw_only=True):
+    """Write a backup, sealed under `passphrase`, into the home's folder for them."""
+
+    passphrase: Passphrase
+
+    def __repr__(self) -> str:
+        """Show everything but the passphrase."""
+        return "BackupCreate()"
+
+
 class VaultPassphrase(_Base, frozen=True, kw_only=True):
     """Seal the identity under `passphrase`, or under none; `current` is needed where one is in force."""
 
@@ -447,6 +457,7 @@ Command: TypeAlias = (
     | OriginAllow
     | OriginRemove
     | LoginLinkCreate
+    | BackupCreate
     | VaultPassphrase
     | VaultLock
     | VaultUnlock

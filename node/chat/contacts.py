@@ -155,6 +155,11 @@ class Contacts:
             self._ask(turn, Asked(person.account, person.intro_pub, room16, 0))
 
     def _ask(self, turn: Turn, asked: Asked) -> None:
+        self._post(turn, asked)
+        self.asked[asked.account] = replace(asked, posted_ms=turn.now.wall_ms)
+        turn.put(Table.REQUESTS, b"a" + asked.account, self.asked[asked.account])
+
+    def _post(self, turn: Turn, asked: Asked) -> None:
         me = self.me
         inner = prekeys.seal_request(
             me.identity,
@@ -171,8 +176,6 @@ class Contacts:
             entropy=turn.entropy,
         )
         turn.post(inbox_channel(asked.intro_pub), inner)
-        self.asked[asked.account] = replace(asked, posted_ms=turn.now.wall_ms)
-        turn.put(Table.REQUESTS, b"a" + asked.account, self.asked[asked.account])
 
     def ask_again(self, turn: Turn) -> None:
         """Post requests again that have had no answer for a week."""
@@ -180,6 +183,12 @@ class Contacts:
             person = self.people.by_account[asked.account]
             if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS and not trust.blocked(person):
                 self._ask(turn, asked)
+
+    def come_back(self, turn: Turn, old_intro: bytes) -> None:
+        """Tell everybody, after a restore, that we are at this device: contacts, and the device of before."""
+        for person in self.people.contacts():
+            self.reach(turn, person, None)
+        self._post(turn, Asked(self.me.account, old_intro, None, 0))
 
     def moved(self, turn: Turn, account: bytes, revoked: bool) -> None:
         """Somebody has another device: sessions with the one before, and requests to it, are over."""
@@ -195,7 +204,8 @@ class Contacts:
         request = prekeys.open_request(self.me.identity, inner, day_of(turn.now.wall_ms))
         account = request.cert.account
         if account == self.me.account:
-            raise CryptoFault("own request came back")
+            self.me.judge(turn, request.devices)
+            return
         known = self.people.get(account)
         token = self._live(request.token, turn.now.wall_ms)
         friend = token is not None or (known is not None and known.state in {CONTACT, ASKED})

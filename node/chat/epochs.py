@@ -134,11 +134,14 @@ class Epochs:
         self.skipped = 0
         self.made = 0
         """How many epochs have come since the start."""
+        self.version = 0
+        """Counts every epoch that comes or goes."""
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
         held = Epoch(row)
         self.held[held.epoch16] = held
+        self.version += 1
         return held
 
     def restore_chains(self, rows: list[ChainRow]) -> None:
@@ -319,6 +322,7 @@ class Epochs:
         epoch16 = held.epoch16
         del self.held[epoch16]
         self.slots.forget(turn, epoch16)
+        self.version += 1
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
         turn.delete(Table.CHAINS, b"idle" + epoch16)
         turn.delete(Table.OBJECTS, b"volume" + self.room_id + epoch16)

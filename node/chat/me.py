@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from node import ids
+from node.chat import events
 from node.chat.turn import Turn, check_body
 from node.clock import HORIZON_DAYS, Instant, day_of
 from node.crypto import keys, prekeys
@@ -46,6 +47,8 @@ class SelfRow:
     bundle_seq: int
     next_leaf: int
     created_ms: int
+    replaced: bytes | None = None
+    """The account's list that another device signed, which does not name this one: we are out."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,23 @@ class Me:
     def user_id(self) -> str:
         """The account's UUID, as frontends see it."""
         return ids.text(keys.user_uuid(self.account))
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the account goes on at another device, as after a restore: this one says nothing more."""
+        return self.row.replaced is not None
+
+    def judge(self, turn: Turn, devices: DeviceList) -> None:
+        """Take note of a list of our own account; the owner is told, once, of one without this device."""
+        if self.replaced or devices.account != self.account or devices.seq <= self.devices.seq:
+            return
+        if self.cert.cert_hash in devices.cert_hashes:
+            return
+        self.row = replace(self.row, replaced=devices.raw)
+        self.save(turn)
+        turn.log(events.KeyChanged(username=self.profile.username, user_id=self.user_id))
+        text = "this account was restored at another device: this one is revoked and sends nothing more"
+        turn.tell(events.Warning(code="device_revoked", message=text))
 
     def save(self, turn: Turn) -> None:
         """Write the stored half."""

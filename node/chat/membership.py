@@ -5,7 +5,7 @@ which is the same everywhere, so a refusal is too. Then among all ops that are h
 first, else the higher rank at its parents, lamport, op id. Before that order is walked, two filters make ops
 void: whoever is removed by a higher rank loses what the remover had not seen, whoever is demoted what needed
 the old rank; an `add` of someone who goes counts only if it follows the going. And of two ops with one
-author's number the smaller id counts, but a `leave` before anything.
+author's number the smaller id counts, but a `leave` before anything, and anything before a `device`.
 An op that follows everything known, the usual case, is applied in one step.
 
 A cut bounds the epochs that the going did not know: an epoch made at heads which include a `remove` or
@@ -88,6 +88,7 @@ class RoomLog:
         self._heads: set[bytes] = set()
         self._newest: Op | None = None
         self._dsk: dict[bytes, bytes] = {}
+        self._owners: dict[bytes, bytes] = {}
         self._goings: dict[bytes, list[Op]] = {}
         self._forks: tuple[tuple[Op, Op], ...] = ()
         self._state: State | None = State()
@@ -186,6 +187,7 @@ class RoomLog:
             self._newest = op
         if card is not None:
             self._dsk[card.cert.device_id] = card.cert.dsk
+            self._owners[card.cert.device_id] = card.cert.account
         self._roster = None
         if follows_all and self._state is not None:
             apply(self._state, op, card)
@@ -407,10 +409,11 @@ class RoomLog:
     def was_open_to(self, devices: Iterable[bytes], op_id: bytes) -> bool:
         """Say whether an op, which is here, follows no going of anybody who had one of these devices.
 
-        Its author then meant it for all of them; who is a member again was given the whole log.
+        Its author then meant it for all of them; who is a member again was given the whole log. A device
+        whose op turned out void is its account's all the same.
         """
         state = self._now()
-        accounts = {None if (member := state.devices.get(one)) is None else member.account for one in devices}
+        accounts = {self._owners.get(one) for one in devices}
         for account in accounts - state.members.keys():
             goings = () if account is None else self._goings.get(account, ())
             if account is None or any(self._graph.precedes(op.op_id, op_id) for op in goings):

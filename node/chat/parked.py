@@ -52,10 +52,16 @@ def needed(log: RoomLog, parked: Iterable[Parked], pending: Iterable[Op]) -> dic
     named: dict[bytes, bytes] = {}
     count: Counter[bytes] = Counter()
     for one in parked:
-        if one.needs and one.needs not in named and log.roster.by_device(one.by):
+        if one.needs and one.needs not in named and _is_members(log, one.by):
             count[one.by] += 1
             if count[one.by] <= MAX_NAMED:
                 named[one.needs] = one.epoch16
     for op in waiting:
         named.update((parent[:16], HERE) for parent in op.parents)
     return {op16: where for op16, where in named.items() if op16 not in here and not log.knows16(op16)}
+
+
+def _is_members(log: RoomLog, device_id: bytes) -> bool:
+    """Say whether a device is that of a member, or was before the member came back at another."""
+    owner = log.device(device_id)
+    return owner is not None and owner.account in log.roster.members

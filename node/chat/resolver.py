@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from node.chat.roster import State, apply, objection
-from node.crypto.ops import Add, Card, Leave, Op, Remove, RoleChange
+from node.crypto.ops import Add, Card, Device, Leave, Op, Remove, RoleChange
 
 MAX_ROUNDS = 8
 """Voiding a removal brings back what it voided, rank below rank, and there are four. Beyond that the ops
@@ -209,9 +209,12 @@ def _number(op: Op) -> tuple[bytes, int]:
     return op.author, op.author_seq
 
 
-def _claim(node: _Node) -> tuple[bool, bytes]:
-    """Order ops of one number: a `leave` cannot be taken back by a second op, else the smaller id."""
-    return not isinstance(node.op.body, Leave), node.op.op_id
+def _claim(node: _Node) -> tuple[bool, bool, bytes]:
+    """Order ops of one number: a `leave` cannot be taken back by a second op, else the smaller id.
+
+    A `device` yields to all: who restored an old backup cannot know the number, and signs it again.
+    """
+    return isinstance(node.op.body, Device), not isinstance(node.op.body, Leave), node.op.op_id
 
 
 def _forks(nodes: list[_Node]) -> tuple[tuple[Op, Op], ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node import ids
+from node.chat import returning
 from node.chat.epochs import Epoch, Epochs
 from node.chat.keeping import Keeper
 from node.chat.me import Me
@@ -67,13 +68,16 @@ class Room:
         self.last_message: str | None = None
         self.applied: set[bytes] = set()
         self.leaves: dict[bytes, Leaf] = {}
+        self.heard: dict[bytes, bytes] = {}
+        self.parted: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
 
     @property
     def open(self) -> bool:
         """Say whether we can still say anything here: in it, and it was not deleted."""
-        return self.state == MEMBER and self.is_member(self.me.account) and not self.log.deleted
+        member = self.state == MEMBER and self.is_member(self.me.account)
+        return member and not self.log.deleted and not returning.replaced(self)
 
     @property
     def uuid(self) -> str:
@@ -197,6 +201,8 @@ class Room:
             Refused: If we have no right to it or are out of the room; nothing was changed in its log.
         """
         self.check_in()
+        if returning.away(self):
+            returning.come_back(turn, self)
         try:
             op = self.signed(turn, body)
         except PeerFault as fault:
@@ -292,7 +298,7 @@ class Room:
         Whom the other added holds `new` and not ours, whom we added ours and not `new`; who holds both
         announces an epoch on both.
         """
-        if not self.open:
+        if not self.open or returning.away(self):
             return
         devices = self.log.roster.devices
         if all(m.device_id in new.devices for m in self._added(self.log.roster.members)):
@@ -372,8 +378,10 @@ class Room:
     def sending(self, turn: Turn) -> Epoch:
         """Return the epoch to seal under, made now if there is none for today's roster."""
         self.check_in()
+        if returning.away(self):
+            return returning.come_back(turn, self)
         held = self.epochs.sending(self.roster_hash(), turn.mesh_ms)
-        if held is not None:
+        if held is not None and not returning.apart(self):
             self.renewal.sent(turn, held)
             return held
         current = any(h.announce.roster_hash == self.roster_hash() for h in self.epochs.held.values())
@@ -383,15 +391,20 @@ class Room:
         """Refuse what only members of a room that goes on may do."""
         if self.state != MEMBER or not self.is_member(self.me.account):
             raise Refused("not_a_member", "you are not in this room any more", field="room")
+        if returning.replaced(self):
+            raise Refused("device_revoked", "this account goes on at another device", field="room")
         if self.log.deleted:
             raise Refused("room_deleted", "this room was deleted", field="room")
         if not self.epochs.held:
             lost = "the keys of this room were lost here; others are being asked for them"
             raise Refused("room_keys_lost", lost, field="room", retryable=True)
 
-    def rekey(self, turn: Turn, reason: int) -> tuple[NewEpoch, Epoch]:
-        """Make a new epoch for today's roster and announce it on every epoch it descends from."""
-        tips = self.epochs.tips()
+    def rekey(self, turn: Turn, reason: int, *, first: bool = False) -> tuple[NewEpoch, Epoch]:
+        """Make a new epoch for today's roster and announce it on every epoch it descends from.
+
+        `first`: it is the first that we can read, as for a newcomer.
+        """
+        tips = returning.parents(self, back=first)
         new = epochs.create_epoch(
             self.me.identity,
             room_id=self.room_id,
@@ -403,7 +416,7 @@ class Room:
             reason=reason,
             entropy=turn.entropy,
         )
-        held = self.epochs.add(turn, new.announce, new.slots, new.epoch, first=False)
+        held = self.epochs.add(turn, new.announce, new.slots, new.epoch, first=first)
         for tip in tips:
             for inner in inners(new.inner):
                 turn.post(tip.channel, inner)

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from node import ids
 from node.chat import events
 from node.chat.membership import Member, RoomLog
-from node.chat.room import Room
+from node.chat.room import MEMBER, REMOVED, Room
 from node.chat.turn import Turn
 from node.crypto.ops import Policy
 from node.wire.payload import MAX_ITEMS
@@ -73,3 +73,23 @@ def _role_event(room: Room, member: Member) -> events.RoomUpdated:
         username=room.people.username(member.account),
         role=member.role.name.lower(),
     )
+
+
+def tell_joined(turn: Turn, room: Room, account: bytes) -> None:
+    """Log that an account is in the room now; who is new is met and pinned."""
+    people = room.people
+    if account != room.me.account:
+        member = room.log.roster.members[account]
+        people.meet(turn, account, member.name)
+        people.pin_member(turn, account, member.certificate, member.device_list)
+    username, user_id = people.username(account), people.user_id(account)
+    turn.log(events.UserJoin(username=username, room=room.uuid, user_id=user_id, reason="join"))
+
+
+def tell_gone(turn: Turn, room: Room, account: bytes, reason: str) -> None:
+    """Log that an account is not in the room any more; `reason` is `leave` or `removed`."""
+    if account == room.me.account and room.state == MEMBER:
+        room.state = REMOVED
+        room.retire_leaf(turn)
+    username, user_id = room.people.username(account), room.people.user_id(account)
+    turn.log(events.UserLeave(username=username, room=room.uuid, user_id=user_id, reason=reason))

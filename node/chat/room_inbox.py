@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from node import ids
-from node.chat import events
+from node.chat import events, returning
 from node.chat.behind import PATIENCE
 from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import Epoch
@@ -23,8 +22,8 @@ from node.chat.op_exchange import OpExchange
 from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
 from node.chat.people import Person
 from node.chat.reposts import Reposts
-from node.chat.room import MEMBER, REMOVED, Room
-from node.chat.room_facts import Facts, tell_changes
+from node.chat.room import Room
+from node.chat.room_facts import Facts, tell_changes, tell_gone, tell_joined
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -95,7 +94,7 @@ class RoomInbox:
                 self.exchange.wanted(turn, held, inner)
                 return HERE
             case Inner.OPS:
-                self._take_given(turn, self.exchange.read(turn, held, inner))
+                self._take_given(turn, held, self.exchange.read(turn, held, inner))
                 return HERE
             case _:
                 raise CryptoFault("kind of inner that a room does not take")
@@ -246,6 +245,7 @@ class RoomInbox:
         member = self.room.log.device(device_id)
         if member is None:
             raise CryptoFault("device was never in the room")
+        returning.check_current(self.room.log, device_id, member.account)
         if not self.room.log.allows(device_id, held.epoch16, index, held.announce.heads):
             raise CryptoFault("sent after its author was removed or left")
         return member
@@ -321,9 +321,10 @@ class RoomInbox:
             self.exchange.ask(turn, self.needed())
         self.exchange.answer(turn)
 
-    def _take_given(self, turn: Turn, given: list[Op]) -> None:
+    def _take_given(self, turn: Turn, held: Epoch, given: list[Op]) -> None:
         """Take the ops that are needed here, and those that they need in turn, and no others."""
-        names = set(self.needed())
+        news = returning.news(self.room.log, given)
+        names = set(self.needed()) | {op.op16 for op in news}
         taken: list[Op] = []
         while found := [op for op in given if op.op16 in names]:
             taken += found
@@ -332,6 +333,8 @@ class RoomInbox:
             names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
         if taken:
             self._take_ops(turn, *taken)
+        for op in news:
+            returning.hear(turn, self.room, op.device_id, held)
 
     def _take_ops(self, turn: Turn, *come: Op) -> None:
         for op in come:
@@ -380,47 +383,16 @@ class RoomInbox:
         """Log what an op changed for the people in the room."""
         after, known = self.room.log.roster.members, before.members
         for account in after.keys() - known.keys():
-            self.joined(turn, account)
+            tell_joined(turn, self.room, account)
         for account in known.keys() - after.keys():
             left = isinstance(op.body, Leave) and op.author == account
-            self.gone(turn, account, "leave" if left else "removed")
+            tell_gone(turn, self.room, account, "leave" if left else "removed")
         author = after.get(op.author)
         if op.type is OpType.DEVICE and author is not None and op.author != self.room.me.account:
             self.room.people.meet(turn, op.author, author.name)
             self.room.people.pin_member(turn, op.author, author.certificate, author.device_list)
         self.room.kept.bound(turn, self.room.history)
         tell_changes(turn, self.room, before)
-
-    def joined(self, turn: Turn, account: bytes) -> None:
-        """Tell everybody's frontend that an account is in the room now."""
-        people = self.room.people
-        if account != self.room.me.account:
-            member = self.room.log.roster.members[account]
-            people.meet(turn, account, member.name)
-            people.pin_member(turn, account, member.certificate, member.device_list)
-        turn.log(
-            events.UserJoin(
-                username=people.username(account),
-                room=ids.text(self.room.room_id),
-                user_id=people.user_id(account),
-                reason="join",
-            )
-        )
-
-    def gone(self, turn: Turn, account: bytes, reason: str) -> None:
-        """Tell everybody's frontend that an account is not in the room any more."""
-        if account == self.room.me.account and self.room.state == MEMBER:
-            self.room.state = REMOVED
-            self.room.retire_leaf(turn)
-        people = self.room.people
-        turn.log(
-            events.UserLeave(
-                username=people.username(account),
-                room=ids.text(self.room.room_id),
-                user_id=people.user_id(account),
-                reason=reason,
-            )
-        )
 
     # -- epochs -----------------------------------------------------------------------------------
 
@@ -435,7 +407,9 @@ class RoomInbox:
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
-        if author is None or author.device_id not in held.devices:
+        if author is None:
+            raise CryptoFault("epoch by a device that is not known")
+        if not returning.could_read(room.log, held, announce.creator_device, author.account):
             raise CryptoFault("epoch by a device that could not read its parent")
         epochs.verify_announce(announce, author.dsk)
         needs = next((head[:16] for head in announce.heads if not room.log.knows(head)), HERE)
@@ -482,7 +456,8 @@ class RoomInbox:
         if announce.epoch16 in room.epochs.held:  # a share of it is not needed any more
             room.epochs.disown(turn, room.epochs.held[announce.epoch16], secrets.channel_secret)
         self.wants.done(turn, announce.epoch16)
-        new = room.epochs.add(turn, announce.raw, slots, secrets, first=False)
+        first = any(parent not in room.epochs.held for parent in announce.parents)
+        new = room.epochs.add(turn, announce.raw, slots, secrets, first=first)
         room.save(turn)
         for parent in announce.parents:
             if parent not in room.epochs.held:

@@ -44,7 +44,7 @@ async def set_(
     if keyring and new_passphrase_file is None:
         fresh = keychain.made()
     else:
-        fresh = _secret(node, new_passphrase_file, "New passphrase", confirm=True)
+        fresh = secret(home, new_passphrase_file, "New passphrase", confirm=True)
     if keyring:
         keychain.stage(home, fresh)
     node.app.emit(await node.call("vault_passphrase", passphrase=fresh, current=current), [])
@@ -94,13 +94,13 @@ def _current(node: Node, file: str | None) -> str | None:
 def _in_force(node: Node, file: str | None) -> str:
     """Return the passphrase in force: from a file, the system's keyring, a terminal, or standard input."""
     kept = keychain.opening(node.app.home_dir) if file is None else None
-    return kept if kept is not None else _secret(node, file, "Your passphrase")
+    return kept if kept is not None else secret(node.app.home_dir, file, "Your passphrase")
 
 
-def _secret(node: Node, file: str | None, prompt: str, *, confirm: bool = False) -> str:
+def secret(home: Path, file: str | None, prompt: str, *, confirm: bool = False) -> str:
     """Return a passphrase from a file, a terminal or the next line of standard input; raises Refused."""
     if file is not None:
-        given = Settings(node.app.home_dir, passphrase_file=Path(file).expanduser()).passphrase() or b""
+        given = Settings(home, passphrase_file=Path(file).expanduser()).passphrase() or b""
         try:
             return given.decode()
         except UnicodeDecodeError as exc:

@@ -13,7 +13,7 @@ _NAMES = (
     "op opid room roster rosterfp invite invkey join joinreq joinrank listing "
     "es escommit epsig epid slot slots schain rchain rmk rhdr rkc sigroom "
     "chan chandm post outer env inner tag eph ephdm sigeph inbox dir pres "
-    "obj file hist safety link cell row wrap wrapkc shred net nodekey noderec user copy"
+    "obj file hist safety link cell row wrap wrapkc shred net nodekey noderec user copy filekey backup"
 )
 
 
@@ -97,3 +97,5 @@ class Label:
     NODEREC = REGISTRY["noderec"]
     USER = REGISTRY["user"]
     COPY = REGISTRY["copy"]
+    FILEKEY = REGISTRY["filekey"]
+    BACKUP = REGISTRY["backup"]

@@ -244,13 +244,13 @@ def open_request(identity: Identity, inner: bytes, today: int) -> ContactRequest
 
     Raises:
         DecodeError: If it is malformed.
-        CryptoFault: If it is not for us, is our own, is badly signed, or something in it is out of date.
+        CryptoFault: If it is not for us, is this device's own, is badly signed, or out of date in some part.
     """
     body, (signature,) = split_signed(_open(identity, Inner.CONTACT_REQUEST, inner), 1, MAX_SEALED_BYTES)
     _, raw_cert, raw_list, raw_bundle, node_record, name, token, ts_ms, hello = decode(body, _REQUEST)
     if len(name) > MAX_NAME_CHARS:
         raise DecodeError("a name that is too long")
-    cert, devices = _read_card(identity, raw_cert, raw_list, today)
+    cert, devices = _read_card(identity, raw_cert, raw_list, today, elsewhere=True)
     bundle = parse_bundle(raw_bundle, cert, today)
     verify(Label.REQ, cert.dsk, body + identity.account + identity.intro_pub, signature)
     return ContactRequest(cert, devices, bundle, node_record, name, token, ts_ms, hello)
@@ -356,10 +356,11 @@ def _agree(shared: tuple[bytes, bytes, bytes], parties: list[Any]) -> Agreement:
 
 
 def _read_card(
-    identity: Identity, raw_cert: bytes, raw_list: bytes, today: int
+    identity: Identity, raw_cert: bytes, raw_list: bytes, today: int, *, elsewhere: bool = False
 ) -> tuple[DeviceCert, DeviceList]:
+    """Read a card of somebody else; `elsewhere` lets one of our own account through, if of another device."""
     cert, devices = parse_cert(raw_cert), parse_list(raw_list)
-    if cert.account == identity.account:
+    if cert.account == identity.account and not (elsewhere and cert.device_id != identity.device_id):
         raise CryptoFault("our own words come back")
     check_listed(cert, devices, today)
     return cert, devices

@@ -1,7 +1,8 @@
 """The only module that touches libsodium: hashes, boxes, signatures, agreement; all under labels.
 
 BLAKE2b (RFC 7693) by hashlib is the only hash and KDF; X25519 (RFC 7748), Ed25519 (RFC 8032),
-XSalsa20-Poly1305 (NaCl) and ChaCha20-Poly1305 (RFC 8439, for the link alone) by libsodium. One verifier for
+XSalsa20-Poly1305 (NaCl) and ChaCha20-Poly1305 (RFC 8439, for the link alone)
+and its secretstream by libsodium. One verifier for
 Ed25519 on every node: verifiers disagree on edge cases, and a replicated log that two nodes judge
 differently forks (docs/crypto.md 3.1). Whatever a peer can make libsodium raise comes out as CryptoFault.
 """
@@ -26,6 +27,7 @@ SIG_BYTES = 64
 NONCE_BYTES = 24
 BOX_OVERHEAD = 16
 SEAL_OVERHEAD = 48
+STREAM_OVERHEAD = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
 
 
 def digest(label: bytes, data: bytes, size: int = 32) -> bytes:
@@ -36,6 +38,21 @@ def digest(label: bytes, data: bytes, size: int = 32) -> bytes:
 def kdf(label: bytes, key: bytes, data: bytes, size: int) -> bytes:
     """KDF(l, k, i, n): keyed BLAKE2b, at most 64 bytes out, key at most 64 bytes."""
     return blake2b(data, digest_size=size, key=key, person=label).digest()
+
+
+class LongDigest:
+    """H(l, x) of something that comes in pieces."""
+
+    def __init__(self, label: bytes) -> None:
+        self._hash = blake2b(digest_size=32, person=label)
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._hash.update(piece)
+
+    def value(self) -> bytes:
+        """Return the 32 bytes of what was added so far."""
+        return self._hash.digest()
 
 
 def plain_digest(data: bytes, size: int = 32) -> bytes:
@@ -138,6 +155,48 @@ def aead_open(boxed: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
         return bytes(sodium.crypto_aead_chacha20poly1305_ietf_decrypt(boxed, aad, nonce12, key))
     except (CryptoError, ValueError, TypeError) as exc:
         raise CryptoFault("link box does not open") from exc
+
+
+_PUSH_FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+_PUSH_MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+
+
+class StreamSeal:
+    """The writing end of a secretstream under a 32-byte key and an injected 24-byte header.
+
+    `init_push` draws the header inside libsodium; `init_pull` makes the very same state from one that is
+    given (a test compares the two), so that entropy stays an argument.
+    """
+
+    def __init__(self, key: bytes, header: bytes) -> None:
+        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        sodium.crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
+        self._open = True
+
+    def seal(self, piece: bytes, *, last: bool) -> bytes:
+        """Seal the next piece, 17 bytes longer; nothing follows the last."""
+        assert self._open
+        self._open = not last
+        tag = _PUSH_FINAL if last else _PUSH_MESSAGE
+        return bytes(sodium.crypto_secretstream_xchacha20poly1305_push(self._state, piece, None, tag))
+
+
+class StreamOpen:
+    """The reading end of a secretstream."""
+
+    def __init__(self, key: bytes, header: bytes) -> None:
+        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        sodium.crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
+
+    def open(self, sealed: bytes) -> tuple[bytes, bool]:
+        """Open the next piece; returns it, and whether it is the last. Raises CryptoFault."""
+        try:
+            piece, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(self._state, sealed, None)
+        except (CryptoError, ValueError, TypeError) as exc:
+            raise CryptoFault("chunk does not open") from exc
+        if tag not in {_PUSH_FINAL, _PUSH_MESSAGE}:
+            raise CryptoFault("chunk with a tag that is not used")
+        return bytes(piece), tag == _PUSH_FINAL
 
 
 def argon2id(passphrase: bytes, salt16: bytes, *, passes: int, memory_bytes: int) -> bytes:

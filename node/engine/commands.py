@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from node.bridge.guard import SCOPES
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
@@ -78,11 +79,19 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,
     c.Ack: node_commands.ack,
+    c.BackupCreate: vault_commands.backup_create,
     c.VaultPassphrase: vault_commands.vault_passphrase,
     c.VaultLock: vault_commands.vault_lock,
     c.VaultUnlock: vault_commands.vault_unlock,
 }
 """Every command that reaches the engine; `hello` starts a session, `login_link_create` is the server's."""
+
+
+SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {
+    "room_read",
+    "contact_rename",
+}
+"""What a device that its account has replaced cannot do: whatever others would hear of."""
 
 
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
@@ -96,6 +105,8 @@ def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     handler = HANDLERS.get(type(command))
     if handler is None:
         raise Refused("unknown_event", f"`{c.name_of(command)}` cannot be asked here")
+    if desk.state.me.replaced and c.name_of(command) in SPEAKING:
+        raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")
     answer = handler(desk, turn, session, command)
     if answer is LATER:
         return

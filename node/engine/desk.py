@@ -9,7 +9,15 @@ from typing import Any, Final, TypeAlias
 from node.bridge.ports import BridgeEffect
 from node.chat import events
 from node.chat.turn import Turn
-from node.engine.effects import AnswerStatus, LockVault, ReadChannel, SealVault, ShredSoon, StopNode
+from node.engine.effects import (
+    AnswerStatus,
+    LockVault,
+    ReadChannel,
+    SealVault,
+    ShredSoon,
+    StopNode,
+    WriteBackup,
+)
 from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
 from node.engine.state import State
@@ -35,9 +43,9 @@ class Desk:
     started_wall_ms: int
     addresses: Callable[[], tuple[str, ...]]
     node_record: Callable[[], bytes]
-    after: list[BridgeEffect | AnswerStatus | StopNode | LockVault | SealVault | ShredSoon | ReadChannel] = (
-        field(default_factory=list)
-    )
+    after: list[
+        BridgeEffect | AnswerStatus | StopNode | LockVault | SealVault | WriteBackup | ShredSoon | ReadChannel
+    ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:

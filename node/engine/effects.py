@@ -90,6 +90,14 @@ class SealVault:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBackup:
+    """The owner asked for a backup: a `backup_create` for the shell to do; `username` is the owner's."""
+
+    received: CommandReceived
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenVault:
     """The owner asked to open the vault, with this passphrase."""
 
@@ -98,7 +106,7 @@ class OpenVault:
     passphrase: str = field(repr=False)
 
 
-VaultOrder: TypeAlias = LockVault | SealVault | OpenVault
+VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,14 @@ class VaultSealed:
 
     received: CommandReceived
     sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackupWritten:
+    """What `backup_create` asked for is on disk; `fields` go into its `ok`."""
+
+    received: CommandReceived
+    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +162,15 @@ class Stopping:
 
 
 Input: TypeAlias = (
-    MeshInput | BridgeInput | ChannelRead | MessagesFound | MessagesFetched | VaultSealed | Woke | Stopping
+    MeshInput
+    | BridgeInput
+    | ChannelRead
+    | MessagesFound
+    | MessagesFetched
+    | VaultSealed
+    | BackupWritten
+    | Woke
+    | Stopping
 )
 Effect: TypeAlias = (
     Persist
@@ -158,6 +182,7 @@ Effect: TypeAlias = (
     | StopNode
     | LockVault
     | SealVault
+    | WriteBackup
     | ShredSoon
     | SendBytes
     | CloseLink

@@ -17,17 +17,21 @@ from node.bridge.ports import (
     SessionStarted,
 )
 from node.chat import events, names
+from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
+from node.chat.presence import STOPPED
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
-from node.crypto import ephemeral, noderec
-from node.crypto.channel import ChannelKind, presence_channel, verify_envelope
+from node.crypto import noderec
+from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import commands, node_commands, sessions
+from node.engine import comebacks, commands, node_commands, sessions
+from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
+    BackupWritten,
     ChannelRead,
     Effect,
     FetchMessages,
@@ -42,7 +46,7 @@ from node.engine.effects import (
     VaultSealed,
     Woke,
 )
-from node.engine.inbox import BEAT, Inbox
+from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.mark import Mark
@@ -72,11 +76,9 @@ from node.store.records import (
     PutMessage,
     Write,
 )
+from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
-
-HOUSEKEEPING = 3600.0
-"""Seconds between looks at what has expired."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Engine:
         self._entropy = setup.entropy
         me = restore_me(setup.identity, loaded)
         self._fresh = me is None
+        self._restored = loaded.rows[Table.SETTINGS].get(RESTORED)
         if me is None:
             me = Me.create(setup.identity, names.clean(setup.name) or "user", setup.name, now, setup.entropy)
         self.state = State(setup.identity, me, loaded, setup.boot_id)
@@ -129,6 +132,7 @@ class Engine:
         self.desk = Desk(
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
+        self.chores = Chores(self.desk, self.replay, now.mono)
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
         today = day_of(now.wall_ms)
@@ -136,7 +140,6 @@ class Engine:
         self._clock = now
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
-        self._next_chores = now.mono
         self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
         self.desk.inbox.newcomers.resume(now)
@@ -147,27 +150,7 @@ class Engine:
     @property
     def deadline(self) -> float | None:
         """When the engine wants to be woken: the least of its parts' deadlines."""
-        state = self.state
-        lines = [inbox.room.timeline.deadline for inbox in state.rooms.inboxes.values()]
-        lines += [inbox.exchange.deadline for inbox in state.rooms.inboxes.values()]
-        lines += [inbox.healing.deadline for inbox in state.rooms.inboxes.values()]
-        lines += [direct.deadline for direct in state.rooms.direct.values()]
-        return earliest(
-            self.mesh.deadline,
-            state.invites.deadline,
-            self.desk.inbox.greeting.deadline,
-            self.desk.inbox.newcomers.deadline,
-            self.desk.inbox.standing_in.deadline,
-            self.desk.inbox.signals.typing.deadline,
-            self.desk.inbox.keeping.deadline,
-            self.desk.inbox.listings.deadline,
-            state.presence.deadline,
-            state.behind.deadline,
-            state.mending.deadline,
-            self._next_chores,
-            *state.introductions.values(),
-            *lines,
-        )
+        return earliest(self.mesh.deadline, self.chores.deadline)
 
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
@@ -176,6 +159,7 @@ class Engine:
         if self._fresh:
             self.state.me.save(turn)
             self.state.me.bundle(turn)
+        comebacks.start(self.state, turn, self._restored)
         sessions.kept(self.desk, turn)
         self.desk.inbox.keeping.sharing.starting(turn)
         effects += self.replay.starting(now)
@@ -217,11 +201,13 @@ class Engine:
                     self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
+            case BackupWritten():
+                commands.finish(self.desk, turn, event.received, event.fields)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
-                self._chores(turn)
+                self.chores.due(turn)
             case Stopping():
-                self._beat(turn, 2)
+                self.chores.beat(turn, STOPPED)
             case _:
                 mesh_effects = self._mesh_input(event, now)
         return self._release(turn, mesh_effects)
@@ -282,69 +268,6 @@ class Engine:
         elif found.room in rooms.inboxes:
             rooms.inboxes[found.room].learn(turn, found.mids)
 
-    # -- time -------------------------------------------------------------------------------------
-
-    def _chores(self, turn: Turn) -> None:
-        """Do what is due: invites, beats, held-back messages, and hourly what has expired."""
-        state = self.state
-        self.desk.after += self.replay.orders(state.behind.due(turn.now.mono))
-        self.desk.inviting.due(turn)
-        self.desk.inbox.greet_due(turn)
-        self.desk.inbox.keeping.due(turn)
-        self.desk.inbox.newcomers.due(turn)
-        self.desk.inbox.standing_in.due(turn)
-        self.desk.inbox.listings.due(turn)
-        self.desk.inbox.introductions_due(turn)
-        state.contacts.resets_due(turn)
-        state.mending.ask(turn)
-        self.desk.inbox.signals.typing.expire(turn)
-        for account in state.presence.expire(turn.now.mono):
-            self.desk.inbox.tell_presence(turn, account, "disconnect")
-        if state.presence.beat_due(turn.now.mono):
-            self._beat(turn, 1)
-        for inbox in state.rooms.inboxes.values():
-            if _is_due(inbox.healing.deadline, turn.now.mono):
-                inbox.healing.due(turn)
-            if _is_due(inbox.room.timeline.deadline, turn.now.mono):
-                inbox.healing.expire(turn)
-            if _is_due(inbox.exchange.deadline, turn.now.mono):
-                inbox.exchange_due(turn)
-        for direct in state.rooms.direct.values():
-            if _is_due(direct.deadline, turn.now.mono):
-                direct.expire(turn)
-        if turn.now.mono >= self._next_chores:
-            self._next_chores = turn.now.mono + HOUSEKEEPING
-            state.channels.roll(day_of(turn.mesh_ms))
-            state.contacts.ask_again(turn)
-            state.joins.ask_again(turn)
-            self.desk.inbox.renew_presence(turn)
-            state.me.expire_prekeys(turn)
-            state.me.expire_leaves(turn)
-            state.contacts.expire(turn)
-            state.dms.large.expire(turn)
-            state.dms.expire(turn)
-            self.desk.inviting.forget(turn)
-            self.desk.inbox.listings.look(turn)
-            commands.expire_nonces(self.desk, turn)
-            for inbox in state.rooms.inboxes.values():
-                inbox.room.epochs.retire(turn)
-                inbox.room.sent.expire(turn)
-                self.desk.inbox.greeting.refresh(turn, inbox.room, anyhow=True)
-
-    def _beat(self, turn: Turn, body: int) -> None:
-        me = self.state.me
-        channel = presence_channel(me.profile.presence_cs)
-        inner = ephemeral.seal_presence(
-            ephemeral.ephemeral_dm_key(channel.secret),
-            me.device_id,
-            ts_ms=turn.mesh_ms,
-            type=BEAT,
-            body=body,
-            dsk_sk=me.identity.dsk_sk,
-            entropy=turn.entropy,
-        )
-        turn.post(channel, inner, ephemeral=True)
-
     # -- addresses --------------------------------------------------------------------------------
 
     def _record(self) -> bytes:
@@ -379,6 +302,8 @@ class Engine:
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
         after += self.replay.watch(turn)
+        if self.state.me.replaced:
+            turn.posts.clear()
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         delivered = self._outputs(turn, writes)
@@ -504,7 +429,3 @@ def _held(sealed: Envelope, *, own: bool) -> PutEnvelope:
 def _is_going(out: Any) -> bool:
     """Say whether somebody left a room or was removed: time for a shred round."""
     return isinstance(out, Logged) and isinstance(out.event, events.UserLeave)
-
-
-def _is_due(deadline: float | None, now: float) -> bool:
-    return deadline is not None and now >= deadline

@@ -14,6 +14,7 @@ from node.chat.behind import Key
 from node.chat.channels import Route
 from node.chat.membership import JOIN_WINDOW_MS, InviteState
 from node.chat.room import Room
+from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of, earliest
@@ -143,7 +144,7 @@ class Greeting:
         account = self.state.joins.on_request(turn, inbox.room, invite_id, inner, None)
         if account is None:  # the policy for that person keeps their device out
             return None
-        inbox.joined(turn, account)
+        tell_joined(turn, inbox.room, account)
         self.state.presence.watch(account, turn.now.mono)
         self.refresh(turn, inbox.room)
         return account

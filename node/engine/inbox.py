@@ -26,6 +26,7 @@ from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
+from node.engine import comebacks
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.keeping import Keeping
@@ -43,6 +44,8 @@ INTRODUCE_AFTER = 0.5
 INTRODUCE_SPREAD = 2.0
 INTRODUCE_PATIENCE = 30.0
 """Seconds: after an add, spread over the members, and how long an epoch for the new roster is waited for."""
+INTRODUCE_AGAIN = 1.0
+"""Seconds between two looks whether there is one."""
 BEAT = 1
 """The only type of presence ephemeral so far."""
 
@@ -61,6 +64,7 @@ class Inbox:
         self.listings = listings
         self.greeting.changed = listings.look_at
         self._beats: dict[bytes, int] = {}
+        self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
         """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
@@ -99,6 +103,7 @@ class Inbox:
             self._roster_changed(turn, inbox, before.members.keys())
         for profile in inbox.take_profiles():
             self.on_profile(turn, *profile)
+        comebacks.look(self.state, turn, inbox.room)
         for member, payload in inbox.healing.take_overheard():
             self.standing_in.overheard(turn, inbox.room, member, payload)
         self.greeting.refresh(turn, inbox.room)
@@ -124,9 +129,13 @@ class Inbox:
         for room_id, due in list(self.state.introductions.items()):
             inbox = self.state.rooms.inboxes[room_id]
             ready = inbox.room.epochs.sending(inbox.room.roster_hash(), turn.mesh_ms) is not None
-            if turn.now.mono < due or not (ready or turn.now.mono > due + INTRODUCE_PATIENCE):
+            until = self._until.setdefault(room_id, due + INTRODUCE_PATIENCE)
+            if turn.now.mono < due:
                 continue
-            del self.state.introductions[room_id]
+            if not ready and turn.now.mono <= until:
+                self.state.introductions[room_id] = turn.now.mono + INTRODUCE_AGAIN
+                continue
+            del self.state.introductions[room_id], self._until[room_id]
             turn.delete(Table.SETTINGS, b"introduce" + room_id)
             if inbox.room in self.state.rooms.rooms():
                 self.introduce(turn, inbox)

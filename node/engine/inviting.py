@@ -13,6 +13,7 @@ from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
 from node.chat.people import CONTACT
 from node.chat.room import MEMBER, Room
+from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn, check_body
 from node.crypto import ops
@@ -146,7 +147,7 @@ class Inviting:
         account = self.state.joins.on_request(turn, inbox.room, invite_id, inner, invite.account)
         if account is None:
             return False
-        inbox.joined(turn, account)
+        tell_joined(turn, inbox.room, account)
         self.state.presence.watch(account, turn.now.mono)
         self.end(turn, invite, "accept")
         return True
@@ -283,7 +284,7 @@ class Inviting:
         for account in room.log.roster.members:
             if account != state.me.account:
                 state.presence.watch(account, turn.now.mono)
-        inbox.joined(turn, state.me.account)
+        tell_joined(turn, inbox.room, state.me.account)
 
     # -- ends -------------------------------------------------------------------------------------
 

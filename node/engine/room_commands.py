@@ -10,6 +10,7 @@ from node.chat import commands as c
 from node.chat import events, trust
 from node.chat.direct import Direct
 from node.chat.room import Room
+from node.chat.room_facts import tell_gone, tell_joined
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import visibility_of
 from node.chat.turn import Turn
@@ -35,7 +36,7 @@ def room_create(desk: Desk, turn: Turn, _session: int, command: c.RoomCreate) ->
     inbox = RoomInbox(room)
     state.rooms.inboxes[room.room_id] = inbox
     turn.log(events.RoomCreated(room=room.uuid, name=room.name, visibility=visibility_of(room)))
-    inbox.joined(turn, state.me.account)
+    tell_joined(turn, inbox.room, state.me.account)
     desk.inbox.greeting.refresh(turn, room)
     answer = state.rooms.describe(room)
     return {**answer, "notice": open_rooms.notice(desk)} if is_open else answer
@@ -100,7 +101,7 @@ def user_leave(desk: Desk, turn: Turn, _session: int, command: c.UserLeave) -> A
         room.put_away(turn)
     else:
         room.leave(turn)
-    inbox.gone(turn, desk.state.me.account, "leave")
+    tell_gone(turn, inbox.room, desk.state.me.account, "leave")
     desk.state.joins.leave(turn, room.room_id)
     desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room}
@@ -117,7 +118,7 @@ def member_remove(desk: Desk, turn: Turn, _session: int, command: c.MemberRemove
         raise Refused("forbidden", "you may only remove members of a lower role", field="username")
     inbox = desk.state.rooms.inboxes[room.room_id]
     room.remove(turn, account, command.reason or "")
-    inbox.gone(turn, account, "removed")
+    tell_gone(turn, inbox.room, account, "removed")
     desk.inbox.somebody_left(turn)
     desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room, "username": desk.state.people.username(account)}

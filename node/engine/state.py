@@ -29,6 +29,7 @@ from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
+from node.chat.returning import HEARD, Returning
 from node.chat.room import Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
@@ -79,6 +80,7 @@ class State:
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
         self.behind = Behind()
+        self.returning = Returning(me)
         self.sessions: dict[int, SessionStarted] = {}
         self.nonces: dict[str, Nonce] = {}
         self.tokens: dict[str, TokenRecord] = {}
@@ -148,6 +150,7 @@ class Restorer:
         self._small_tables()
         self._inbox()
         for inbox in self.state.rooms.inboxes.values():
+            self.state.returning.look(inbox.room, self.now.mono)
             if inbox.parked or inbox.pending_ops:
                 inbox.exchange.look(self.now.mono + INTRODUCE_AFTER_START)
 
@@ -229,7 +232,9 @@ class Restorer:
             for sent in [chain.sent for chain in rows if chain.sent is not None]:
                 inboxes[room_id].room.sent.restore(sent)
         for key, data in self.rows[Table.OBJECTS].items():
-            if key.startswith(b"leaf"):
+            if key.startswith(HEARD):
+                inboxes[key[5:21]].room.heard[key[21:]] = unpack_row(data, bytes)
+            elif key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
                 inboxes[key[4:20]].room.leaves[key[20:]] = Leaf(leaf_id, public)
             elif key.startswith(b"volume"):

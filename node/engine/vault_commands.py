@@ -10,12 +10,22 @@ from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine.desk import LATER, Answer, Desk
-from node.engine.effects import LockVault, SealVault
+from node.engine.effects import LockVault, SealVault, WriteBackup
+from node.errors import Refused
 
 
 def vault_passphrase(desk: Desk, _turn: Turn, session: int, command: c.VaultPassphrase) -> Answer:
     """Let the shell seal the identity anew; it answers with `VaultSealed`, or refuses."""
     desk.after.append(SealVault(CommandReceived(session, command)))
+    return LATER
+
+
+def backup_create(desk: Desk, _turn: Turn, session: int, command: c.BackupCreate) -> Answer:
+    """Let the shell write a backup; it answers with `BackupWritten`, or refuses."""
+    me = desk.state.me
+    if me.replaced:
+        raise Refused("device_revoked", "this account goes on at another device: make the backup there")
+    desk.after.append(WriteBackup(CommandReceived(session, command), me.profile.username))
     return LATER
 
 

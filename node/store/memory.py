@@ -81,6 +81,10 @@ class MemoryStore:
         """Become what the snapshot was; it can be restored again."""
         self._state, self.log_epoch = _copied(snapshot.state), snapshot.log_epoch
 
+    def messages(self) -> list[PutMessage]:
+        """Return every message, in the order of the log."""
+        return sorted(self._state.messages.values(), key=lambda message: message.seq)
+
     def load(self) -> Loaded:
         """Read back everything a start needs."""
         tables: dict[str, dict[bytes, bytes]] = {table: {} for table in sorted(ALL)}

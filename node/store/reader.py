@@ -76,6 +76,20 @@ def _load_rows(conn: sqlite3.Connection, cells: Cells) -> dict[str, dict[bytes, 
     return tables
 
 
+def stored_rows(conn: sqlite3.Connection, cells: Cells) -> Iterator[tuple[str, bytes, bytes]]:
+    """Give out (table, key, value) of the rows that the master key alone opens, the oldest first."""
+    for rowid, table, box in conn.execute("SELECT id, tbl, box FROM rows WHERE shred = 0 ORDER BY n"):
+        with _sound("a stored row"):
+            key, value = cells.open_row(table, rowid, box)
+        yield table, key, value
+
+
+def stored_messages(conn: sqlite3.Connection, cells: Cells) -> Iterator[tuple[int, bytes]]:
+    """Give out (seq, body) of every message, in the order of the log."""
+    for rowid, room, seq, box in conn.execute("SELECT id, room, seq, box FROM messages ORDER BY seq, n"):
+        yield seq, _message_body(cells, rowid, room, seq, box)
+
+
 def events_after(conn: sqlite3.Connection, cells: Cells, seq: int, limit: int) -> list[tuple[int, bytes]]:
     """Return up to `limit` events after `seq` as (seq, JSON), messages in place of their pointers."""
     rows = conn.execute(

@@ -157,6 +157,11 @@ class SqliteStore:
         """The shred key that is in force: of those given to `open`, the one that fits."""
         return self._cells.shred
 
+    @property
+    def master(self) -> bytes:
+        """The master key: what `Copying` reads the store with."""
+        return self._cells.master
+
     async def close(self) -> None:
         """Finish what is queued and close both connections; the WAL is folded into the file."""
         await self._read.close()

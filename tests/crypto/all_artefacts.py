@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from node.crypto import links, safety, vault
+from node.crypto import backup, links, safety, vault
+from node.crypto.backup import Reader, Writer
 from node.crypto.handshake import Cipher, Handshake, LinkKeys, make_link_keys
 from node.crypto.keys import Identity
 from node.crypto.primitives import sign
+from node.crypto.stream import HEAD_BYTES, Opener, Sealer
 from node.crypto.vault import Cells, Cost
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
@@ -125,7 +127,27 @@ PASTED = {
     "room link": Artefact(links.encode_room(ROOM_LINK).encode(), text(links.decode_room)),
     "safety code": Artefact(safety.verification_code(ADA.account, BEN.account).encode(), read_code),
 }
+BACKUP = Writer(b"open sesame", entropy(), Cost(1, 8192))
+STREAM = Sealer(K, b"context", entropy())
+
+
+def read_backup(raw: bytes) -> object:
+    reader = Reader(b"open sesame", raw[: backup.HEAD_BYTES])
+    found = list(reader.feed(raw[backup.HEAD_BYTES :]))
+    reader.close()
+    return found
+
+
+def read_stream(raw: bytes) -> object:
+    opener = Opener(K, b"context", raw[:HEAD_BYTES])
+    found = list(opener.feed(raw[HEAD_BYTES:]))
+    opener.close()
+    return found
+
+
 STORED = {
+    "backup": Artefact(BACKUP.head + BACKUP.add(b"record") + BACKUP.finish(), read_backup),
+    "chunk stream": Artefact(STREAM.head + STREAM.add(b"piece") + STREAM.finish(), read_stream),
     "wrap record": Artefact(WRAPPED, lambda raw: vault.unwrap(b"open sesame", raw)),
     "cell": cell(Table.ROOMS),
     "shredded cell": cell(Table.CHAINS),

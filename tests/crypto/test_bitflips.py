@@ -46,6 +46,7 @@ HERE = (
     "wrap record",
     "cell",
     "shredded cell",
+    "backup",
 )
 ELSEWHERE = {
     "test_channel.py": {"envelope"},
@@ -59,6 +60,7 @@ ELSEWHERE = {
     "test_prekeys.py": {"contact request", "intro", "prekey bundle"},
     "test_ratchet.py": {"direct message"},
     "test_roommsg.py": {"room message"},
+    "test_stream.py": {"chunk stream"},
 }
 INSIDE = {"payload", "open welcome", "identity", *FRAMES}
 """What carries no proof of its own: it is only ever read out of one of the others."""

@@ -141,6 +141,7 @@ async def owner(ann: Checked) -> None:
     await ann.call("origin_remove", origin="file://")
     await ann.call("login_link_create")
     await ann.call("ack", seq=1)
+    await ann.call("backup_create", passphrase="for the safe")
     await ann.call("vault_passphrase", passphrase="open sesame")
     await ann.call("vault_lock")
     await ann.call("node_status")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from tests.independent.log import ADD, LEAVE, REMOVE, ROLE, Op, Room
+from tests.independent.log import ADD, DEVICE, LEAVE, REMOVE, ROLE, Op, Room
 
 ROUNDS = 8
 """Beyond that the ops contradict each other on purpose, and what the last two rounds voided stays void."""
@@ -120,9 +120,9 @@ def _walked(order: list[Op], void: frozenset[bytes]) -> Room:
     return room
 
 
-def _claim(op: Op) -> tuple[bool, bytes]:
-    """Of two ops of one number a leave counts, else the smaller id."""
-    return op.kind != LEAVE, op.op_id
+def _claim(op: Op) -> tuple[bool, bool, bytes]:
+    """Of two ops of one number a leave counts, else the smaller id; a device never before another kind."""
+    return op.kind == DEVICE, op.kind != LEAVE, op.op_id
 
 
 def _pairs(ops: list[Op]) -> list[tuple[bytes, bytes]]:

@@ -1,0 +1,129 @@
+"""What time alone brings about: what is due in each part of the node, and hourly what has expired."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from node.chat.presence import ALIVE
+from node.chat.turn import Turn
+from node.clock import day_of, earliest
+from node.crypto import ephemeral
+from node.crypto.channel import presence_channel
+from node.engine import comebacks, commands
+from node.engine.desk import Desk
+from node.engine.inbox import BEAT
+from node.engine.replay import Replay
+
+HOUSEKEEPING = 3600.0
+"""Seconds between looks at what has expired."""
+
+
+class Chores:
+    """Does what is due; `deadline` says when there is next something."""
+
+    def __init__(self, desk: Desk, replay: Replay, now: float) -> None:
+        self.desk, self.replay = desk, replay
+        self._housekeeping = now
+
+    @property
+    def deadline(self) -> float | None:
+        """The least of the deadlines of all parts but the mesh."""
+        state, inbox = self.desk.state, self.desk.inbox
+        rooms = (
+            (one.room.timeline.deadline, one.exchange.deadline, one.healing.deadline)
+            for one in state.rooms.inboxes.values()
+        )
+        return earliest(
+            state.invites.deadline,
+            inbox.greeting.deadline,
+            inbox.newcomers.deadline,
+            inbox.standing_in.deadline,
+            inbox.signals.typing.deadline,
+            inbox.keeping.deadline,
+            inbox.listings.deadline,
+            state.presence.deadline,
+            state.behind.deadline,
+            state.mending.deadline,
+            state.returning.deadline,
+            self._housekeeping,
+            *state.introductions.values(),
+            *chain.from_iterable(rooms),
+            *(direct.deadline for direct in state.rooms.direct.values()),
+        )
+
+    def due(self, turn: Turn) -> None:
+        """Do what is due: invites, beats, held-back messages, and hourly what has expired."""
+        state, inbox, now = self.desk.state, self.desk.inbox, turn.now.mono
+        self.desk.after += self.replay.orders(state.behind.due(now))
+        self.desk.inviting.due(turn)
+        inbox.greet_due(turn)
+        inbox.keeping.due(turn)
+        inbox.newcomers.due(turn)
+        inbox.standing_in.due(turn)
+        inbox.listings.due(turn)
+        inbox.introductions_due(turn)
+        state.contacts.resets_due(turn)
+        state.mending.ask(turn)
+        inbox.signals.typing.expire(turn)
+        comebacks.due(self.desk, turn)
+        for account in state.presence.expire(now):
+            inbox.tell_presence(turn, account, "disconnect")
+        if state.presence.beat_due(now):
+            self.beat(turn, ALIVE)
+        self._conversations(turn)
+        if now >= self._housekeeping:
+            self._housekeeping = now + HOUSEKEEPING
+            self._keep_house(turn)
+
+    def _conversations(self, turn: Turn) -> None:
+        """Show, ask and answer what rooms and direct rooms have been waiting with."""
+        rooms, now = self.desk.state.rooms, turn.now.mono
+        for inbox in rooms.inboxes.values():
+            if _is_due(inbox.healing.deadline, now):
+                inbox.healing.due(turn)
+            if _is_due(inbox.room.timeline.deadline, now):
+                inbox.healing.expire(turn)
+            if _is_due(inbox.exchange.deadline, now):
+                inbox.exchange_due(turn)
+        for direct in rooms.direct.values():
+            if _is_due(direct.deadline, now):
+                direct.expire(turn)
+
+    def _keep_house(self, turn: Turn) -> None:
+        """Renew what is old and erase what has expired."""
+        state, inbox = self.desk.state, self.desk.inbox
+        state.channels.roll(day_of(turn.mesh_ms))
+        state.contacts.ask_again(turn)
+        state.joins.ask_again(turn)
+        inbox.renew_presence(turn)
+        state.me.expire_prekeys(turn)
+        state.me.expire_leaves(turn)
+        state.contacts.expire(turn)
+        state.dms.large.expire(turn)
+        state.dms.expire(turn)
+        self.desk.inviting.forget(turn)
+        inbox.listings.look(turn)
+        commands.expire_nonces(self.desk, turn)
+        for one in state.rooms.inboxes.values():
+            one.room.epochs.retire(turn)
+            one.room.sent.expire(turn)
+            inbox.greeting.refresh(turn, one.room, anyhow=True)
+
+    def beat(self, turn: Turn, body: int) -> None:
+        """Tell those who have our presence channel that we are there, or about to stop."""
+        me = self.desk.state.me
+        channel = presence_channel(me.profile.presence_cs)
+        inner = ephemeral.seal_presence(
+            ephemeral.ephemeral_dm_key(channel.secret),
+            me.device_id,
+            ts_ms=turn.mesh_ms,
+            type=BEAT,
+            body=body,
+            dsk_sk=me.identity.dsk_sk,
+            entropy=turn.entropy,
+        )
+        turn.post(channel, inner, ephemeral=True)
+
+
+def _is_due(deadline: float | None, now: float) -> bool:
+    return deadline is not None and now >= deadline
