@@ -2,8 +2,8 @@
 
 What many nodes would work out alike is worked out once (`sharing`): that a signature over these bytes by this
 key holds, what these bytes are as an envelope or an op, which chains come of this secret. Each is a pure
-function of what it is remembered by, so every node comes to what it would come to alone; and equal stored rows
-are one object. Nodes of the daemon share nothing: this is for the simulation, where the protocol is tested.
+function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows are
+one object. Nodes of the daemon share nothing: this is for the simulation, where the protocol is tested.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def sharing() -> Iterator[None]:
     pack, hold = turns.pack_row, engine._held
     held = _once(lambda sealed, own: hold(sealed, own=own))
     gc.collect()
-    gc.disable()
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1_000)  # millions of objects that stay are not looked at again and again
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(primitives, "verify_raw", _once(primitives.verify_raw))
         patch.setattr(epoch, "_derive", lambda secret, name, devices: derive(secret, name, tuple(devices)))
@@ -77,7 +78,7 @@ def sharing() -> Iterator[None]:
         patch.setattr(turns, "pack_row", lambda value: rows.setdefault(data := pack(value), data))
         patch.setattr(engine, "_held", lambda sealed, *, own: held(sealed, own))
         yield
-    gc.enable()
+    gc.set_threshold(*usual)
 
 
 def mesh_of(world: Simulation, count: int, seed: int = 1) -> list[SimNode]:
