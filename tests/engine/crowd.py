@@ -2,8 +2,8 @@
 
 What many nodes would work out alike is worked out once (`sharing`): that a signature over these bytes by this
 key holds, what these bytes are as an envelope or an op, which chains come of this secret. Each is a pure
-function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows are
-one object. Nodes of the daemon share nothing: this is for the simulation, where the protocol is tested.
+function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows
+are one object. Nodes of the daemon share nothing: the protocol is what is tested here.
 """
 
 from __future__ import annotations
