@@ -125,8 +125,9 @@ class MemoryStore:
     def _hold(self, envelope: PutEnvelope) -> None:
         if envelope.eid[:16] not in self._state.held:
             self._state.held[envelope.eid[:16]] = envelope
-            insort(self._state.held_order, (envelope.ts_ms, envelope.eid))
-            insort(self._state.held_by_rk.setdefault(envelope.rk, []), (envelope.ts_ms, envelope.eid))
+            entry = (envelope.ts_ms, envelope.eid)
+            insort(self._state.held_order, entry)
+            insort(self._state.held_by_rk.setdefault(envelope.rk, []), entry)
 
     def _drop(self, eid: bytes) -> None:
         envelope = self._state.held.pop(eid[:16], None)

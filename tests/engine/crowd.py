@@ -2,8 +2,8 @@
 
 What many nodes would work out alike is worked out once (`sharing`): that a signature over these bytes by this
 key holds, what these bytes are as an envelope or an op, which chains come of this secret. Each is a pure
-function of what it is remembered by, so every node comes to what it would come to alone. Nodes of the daemon
-share nothing: this is for the simulation, in which the protocol is what is tested.
+function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows
+are one object. Nodes of the daemon share nothing: the protocol is what is tested here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from node.chat import membership
+from node.chat import turn as turns
 from node.chat.joining import Joining
 from node.chat.objects import Assembly
 from node.chat.room import Room
@@ -26,6 +27,7 @@ from node.crypto.epoch import REASON_ROSTER
 from node.crypto.joining import invite_keypair, link_invite_id
 from node.crypto.links import RoomLink
 from node.crypto.primitives import box_open, dh
+from node.engine import engine
 from node.errors import CryptoFault
 from node.mesh import exchange
 from node.sim import SimNode, Simulation
@@ -59,8 +61,12 @@ def sharing() -> Iterator[None]:
     epoch_derive = epoch._derive
     card = _once(lambda raw: ops.card_of(ops.parse_op(raw)))
     parse_envelope, parse_op = _once(envelope.parse), _once(ops.parse_op)
+    rows: dict[bytes, bytes] = {}
+    pack, hold = turns.pack_row, engine._held
+    held = _once(lambda sealed, own: hold(sealed, own=own))
     gc.collect()
-    gc.disable()
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1_000)  # millions of objects that stay are not looked at again and again
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(primitives, "verify_raw", _once(primitives.verify_raw))
         patch.setattr(epoch, "_derive", lambda secret, name, devices: derive(secret, name, tuple(devices)))
@@ -68,8 +74,11 @@ def sharing() -> Iterator[None]:
         patch.setattr(envelope, "parse", parse_envelope)
         patch.setattr(exchange, "parse", parse_envelope)
         patch.setattr(ops, "parse_op", parse_op)
+        patch.setattr(ops, "check_leaf", _once(ops.check_leaf))
+        patch.setattr(turns, "pack_row", lambda value: rows.setdefault(data := pack(value), data))
+        patch.setattr(engine, "_held", lambda sealed, *, own: held(sealed, own))
         yield
-    gc.enable()
+    gc.set_threshold(*usual)
 
 
 def mesh_of(world: Simulation, count: int, seed: int = 1) -> list[SimNode]:
