@@ -296,7 +296,7 @@ class EngineLoop:
             after = (last.ts_ms, last.eid)
 
     async def _write_held(self) -> None:
-        """Write what was held back; who reads the store after this finds it, whoever is writing it just now."""
+        """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
         async with self._holding:
             held, self._held, self._held_since = self._held, [], None
             if held:
