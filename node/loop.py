@@ -100,6 +100,7 @@ class EngineLoop:
         self._wake = asyncio.Event()
         self._held: list[PutEnvelope] = []
         self._held_since: float | None = None
+        self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_SECONDS
@@ -295,9 +296,11 @@ class EngineLoop:
             after = (last.ts_ms, last.eid)
 
     async def _write_held(self) -> None:
-        held, self._held, self._held_since = self._held, [], None
-        if held:
-            await self.store.commit(held)
+        """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
+        async with self._holding:
+            held, self._held, self._held_since = self._held, [], None
+            if held:
+                await self.store.commit(held)
 
     async def _keep_house(self, now: Instant) -> None:
         if self._held_since is not None and (

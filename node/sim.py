@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 from node.bridge.ports import (
@@ -60,6 +59,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
+from node.sim_session import CallError, SimSession, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -67,34 +67,7 @@ EPOCH_MS = 1_790_000_000_000
 """UNIX milliseconds at virtual time zero."""
 READ_LIMIT = 100_000
 
-
-def stream(seed: str) -> Callable[[int], bytes]:
-    """Return an entropy source that is the same for the same seed."""
-    state = {"counter": 0, "pool": b""}
-    key = blake2b(seed.encode(), digest_size=32).digest()
-
-    def draw(size: int) -> bytes:
-        pool: bytes = state["pool"]  # type: ignore[assignment]
-        while len(pool) < size:
-            counter: int = state["counter"]  # type: ignore[assignment]
-            pool += blake2b(counter.to_bytes(8, "big"), key=key).digest()
-            state["counter"] = counter + 1
-        state["pool"] = pool[size:]
-        return pool[:size]
-
-    return draw
-
-
-class SimSession:
-    """A frontend of a simulated node: what it was shown, in order."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.seen: list[events.Event] = []
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        """Return the events of one kind."""
-        return [event for event in self.seen if isinstance(event, kind)]
+__all__ = ["EPOCH_MS", "CallError", "SimNode", "SimSession", "Simulation", "stream"]
 
 
 @dataclass
@@ -318,14 +291,6 @@ class SimNode:
         if deadline is not None and deadline != self._woken_for:
             self._woken_for = deadline
             self.world.wake(self.name, max(deadline, self.world.time))
-
-
-class CallError(Exception):
-    """A command of a simulated frontend was refused."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
 
 
 class Simulation:

@@ -26,6 +26,7 @@ FLOORS = {
     "node.store": 5,
     "node.engine": 6,
     "node.sim": 7,
+    "node.sim_session": 6,
     "node.config": 8,
     "node.client": 8,
     "node.web": 8,

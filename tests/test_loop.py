@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from node.bridge.ports import CommandReceived, Deliver
 from node.chat import commands, events
 from node.clock import Instant
-from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist
+from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import Fatal, StoreFull
 from node.loop import EngineLoop
 from node.store.records import Put, PutEnvelope
@@ -112,3 +113,30 @@ async def test_messages_are_fetched_as_the_store_has_them(monkeypatch: pytest.Mo
     monkeypatch.setattr(loop, "submit", answers.append)
     await loop._read(FetchMessages(b"room", (b"here", b"gone")))
     assert answers == [MessagesFetched(b"room", ((b"here", b"roomhere"), (b"gone", None)))]
+
+
+async def test_a_channel_is_read_only_when_what_is_being_written_for_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, _, store = looped([])
+    writing, on_disk, seen = asyncio.Event(), [], []
+
+    async def commit(writes: Any) -> None:
+        await writing.wait()
+        on_disk.extend(writes)
+
+    async def envelopes_by_rk(keys: Any, most: int, after: Any) -> list[bytes]:
+        seen.append(list(on_disk))
+        return []
+
+    monkeypatch.setattr(store, "commit", commit)
+    monkeypatch.setattr(store, "envelopes_by_rk", envelopes_by_rk, raising=False)
+    loop._perform(Hold(SEALED))
+    read = ReadChannel((1, b"owner", b"part"), (SEALED.rk,))
+    reads = [asyncio.create_task(loop._read(read)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert seen == []
+    writing.set()
+    await asyncio.gather(*reads)
+    assert seen == [[SEALED], [SEALED]]

@@ -239,9 +239,12 @@ LEFT_OUT: Final = frozenset(
         Table.NONCES,
         Table.CONSUMERS,
         Table.JOINS,
+        Table.HISTORY,
+        Table.OBJECT_KEYS,
     }
 )
-"""Those that do not: forward-secret keys, what frontends are known by, requests by the old device."""
+"""Those that do not: forward-secret keys, those kept for newcomers, what frontends are known by, requests by
+the old device."""
 
 
 def kept(table: str, key: bytes, value: bytes) -> Row | None:
