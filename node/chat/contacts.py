@@ -262,7 +262,7 @@ class Contacts:
         state = ratchet.start_initiator(agreement.rk0, agreement.transcript, bundle.spk_pub, turn.entropy)
         session = replace(self._session(turn, person, agreement, state, initiator=True), old=old)
         self.dms.begin(turn, session)
-        first = self.dms.seal(turn, self.dms.sessions[session.session_id], self.profile_payload(turn, person))
+        first = self.dms.seal(turn, self.dms.sessions[session.session_id], self._profile_for(turn, person))
         inner = prekeys.seal_intro(
             self.me.identity,
             cert=self.me.cert,
@@ -355,7 +355,7 @@ class Contacts:
             turn.delete(Table.REQUESTS, b"a" + account)
         if person.state == ASKED:
             person = self._befriend(turn, person)
-        self.dms.send(turn, account, self.profile_payload(turn, person))
+        self.dms.send(turn, account, self._profile_for(turn, person))
         self.dms.flush(turn, account)
         if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
             self.renewed(turn, person, intro.old_session or NO_SESSION)
@@ -383,14 +383,21 @@ class Contacts:
 
     # -- what both share --------------------------------------------------------------------------
 
-    def profile_payload(self, turn: Turn, person: Person) -> Payload:
-        """Return the payload that tells another person our nickname and presence channel.
+    def profile_payload(self, turn: Turn) -> Payload:
+        """Return the payload that tells another person our nickname and presence channel."""
+        profile = self.me.profile
+        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
 
-        Whoever merely shares a large room with us begins a session by asking for it, and sees no presence.
+    def _profile_for(self, turn: Turn, person: Person) -> Payload:
+        """Return what begins a session: with presence, unless they merely share a large room with us.
+
+        A member of such a room begins one by asking for it.
         """
-        profile, account = self.me.profile, person.account
-        near = self.people.by_account[account].state == CONTACT or self.shares_small(account)
-        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs if near else None]
+        account, profile = person.account, self.me.profile
+        if self.people.by_account[account].state == CONTACT or self.shares_small(account):
+            return self.profile_payload(turn)
+        body = [profile.nickname, profile.avatar, profile.status, None]
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
 
     def _learn(

@@ -155,7 +155,7 @@ class Inbox:
         state = self.state
         for person in state.people.contacts():
             if person.state == CONTACT and state.dms.of(person.account):
-                state.dms.send(turn, person.account, state.contacts.profile_payload(turn, person))
+                state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
         for room in state.rooms.rooms():
             self.introduce(turn, state.rooms.inboxes[room.room_id])
 
