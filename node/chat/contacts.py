@@ -81,6 +81,7 @@ class Contacts:
         """When we last reset the session with somebody, and whether that is to be done again."""
         self.node_record: Callable[[], bytes] = lambda: b""
         self.room_with: Callable[[bytes], bytes | None] = lambda _account: None
+        self.shares_small: Callable[[bytes], bool] = lambda _account: False
         self.renewed: Callable[[Turn, Person, bytes], None] = lambda _turn, _person, _old: None
 
     # -- our link ---------------------------------------------------------------------------------
@@ -243,9 +244,9 @@ class Contacts:
         standing = self.dms.sending(person.account)
         lost = standing is not None and request.ts_ms > (standing.posted_ms or standing.created_ms)
         old = standing.session_id if standing is not None and lost else None
-        self._begin(turn, person, request.cert, request.bundle, old)
         if befriend:
             self._befriend(turn, person)
+        self._begin(turn, person, request.cert, request.bundle, old)
         self.dms.flush(turn, person.account)
         if old is not None or self.dms.had_other_device(person.account):
             self.renewed(turn, person, old or NO_SESSION)
@@ -261,7 +262,7 @@ class Contacts:
         state = ratchet.start_initiator(agreement.rk0, agreement.transcript, bundle.spk_pub, turn.entropy)
         session = replace(self._session(turn, person, agreement, state, initiator=True), old=old)
         self.dms.begin(turn, session)
-        first = self.dms.seal(turn, self.dms.sessions[session.session_id], self.profile_payload(turn))
+        first = self.dms.seal(turn, self.dms.sessions[session.session_id], self._profile_for(turn, person))
         inner = prekeys.seal_intro(
             self.me.identity,
             cert=self.me.cert,
@@ -354,7 +355,7 @@ class Contacts:
             turn.delete(Table.REQUESTS, b"a" + account)
         if person.state == ASKED:
             person = self._befriend(turn, person)
-        self.dms.send(turn, account, self.profile_payload(turn))
+        self.dms.send(turn, account, self._profile_for(turn, person))
         self.dms.flush(turn, account)
         if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
             self.renewed(turn, person, intro.old_session or NO_SESSION)
@@ -386,6 +387,17 @@ class Contacts:
         """Return the payload that tells another person our nickname and presence channel."""
         profile = self.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
+
+    def _profile_for(self, turn: Turn, person: Person) -> Payload:
+        """Return what begins a session: with presence, unless they merely share a large room with us.
+
+        A member of such a room begins one by asking for it.
+        """
+        account, profile = person.account, self.me.profile
+        if self.people.by_account[account].state == CONTACT or self.shares_small(account):
+            return self.profile_payload(turn)
+        body = [profile.nickname, profile.avatar, profile.status, None]
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
 
     def _learn(

@@ -4,7 +4,7 @@
 
 A jump of a chain makes a hole, and so does a message that refers to one which nobody brings. A hole is waited
 for as a held-back message is; then it is a placeholder of the history, and asked for at growing intervals
-until its author has answered or 35 days are over (docs/crypto.md 3.10).
+until its author has answered or 35 days are over (docs/crypto.md 3.8).
 """
 
 from __future__ import annotations

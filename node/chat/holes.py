@@ -2,7 +2,7 @@
 
 A hole is noted in the transaction that makes it, so that a crash forgets none. It is waited for as long as a
 message is held back; then it is shown as a placeholder and asked for until it is filled or 35 days old
-(docs/crypto.md 3.10).
+(docs/crypto.md 3.8).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ ASK_AGAIN_MS = 20 * 3_600_000
 JOIN_END_MS = HORIZON_DAYS * DAY_MS
 """A join that nobody has answered for so long, because its link or its room is over, is given up."""
 KEEP_ANSWERED_MS = 7 * 86_400_000
-"""Nobody seals under an epoch for longer, so a second welcome has nothing to give after that."""
+"""A request is good for a day: a second welcome was made by then, and is seldom under way for a week."""
 MAX_REACH = 16
 """Addresses kept a room: a few of its nodes that are up are enough to find the others by."""
 

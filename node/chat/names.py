@@ -1,4 +1,4 @@
-"""What people are called on this node (docs/bridge.md section 1, "Names").
+"""What people are called on this node (docs/bridge.md section 2).
 
 A username is fixed when a person is first seen, from the name they give: NFC, 1 to 32 of letters, digits,
 `_ . -`, anything else becomes `_`; when taken, `~` and the first letters of the account's fingerprint follow.

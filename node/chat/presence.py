@@ -1,4 +1,4 @@
-"""Who is there: one beat an account each 60 s on its presence channel (docs/bridge.md, "Disconnected").
+"""Who is there: one beat an account each 60 s on its presence channel (docs/crypto.md 3.9).
 
 150 s without a beat, or a last one that says so: gone. The next beat brings them back. Nothing of this is
 stored; after a start everybody known is given 150 s before being called gone.

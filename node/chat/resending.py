@@ -1,4 +1,4 @@
-"""Answers a `nack`: seals again what we sent and somebody could not open (docs/crypto.md 3.10).
+"""Answers a `nack`: seals again what we sent and somebody could not open (docs/crypto.md 3.8).
 
     resent = [epoch16, idx, body of the text | nil]        under the message's own id and time
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.chat import events
+from node.chat.epochs import LIFE_DAYS
 from node.clock import DAY_MS, HORIZON_DAYS, earliest
 from node.crypto import ops
 from node.crypto.channel import ChannelKind, Inner
@@ -43,8 +44,8 @@ RETURN_AFTER = 10.0
 RETURN_AGAIN = 60.0
 MAX_WAIT = 3600.0
 """An op of ours that was voided by another is signed again, each time after twice as long."""
-OLD_DAYS = HORIZON_DAYS + 7
-"""How long after its last week an epoch is held."""
+OLD_DAYS = HORIZON_DAYS + LIFE_DAYS
+"""How long an epoch is held at least, from when it came: a horizon after nobody seals under it any more."""
 MAX_NEWS = 4
 """Of one answer: anybody who knows the channel can post it, and each costs four verifications."""
 JOIN_AGAIN = 60.0

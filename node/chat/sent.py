@@ -1,7 +1,7 @@
 """Which of our own messages stands at which index of our chains: what a `nack` is answered from.
 
 The text itself is in the room's history and nowhere else; here is only its id. Kept for the horizon
-(docs/crypto.md 3.10).
+(docs/crypto.md 3.8).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a node answers while its vault is locked: a machine in the engine's place, without a key or a row.
 
 Frontends stay attached. `hello`, `node_status`, `vault_unlock` and `node_stop` are answered, everything else
-is `error locked` (docs/bridge.md 5). Frontends that came meanwhile are started when the vault opens.
+is `error locked` (docs/bridge.md 2). Frontends that came meanwhile are started when the vault opens.
 """
 
 from __future__ import annotations

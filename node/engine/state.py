@@ -77,6 +77,7 @@ class State:
         self.dms.kept_from = lambda account: self.people.kept_from((account,)) is not None
         self.mending = Mending(me.account, self.people, self.dms, self.contacts)
         self.contacts.room_with = self._room_with
+        self.contacts.shares_small = lambda account: bool(self.rooms.shared(account, small=True))
         self.invites = InviteBook(boot_id)
         self.channels = Channels()
         self.behind = Behind()

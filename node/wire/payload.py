@@ -58,12 +58,12 @@ class Type(IntEnum):
     INVITE_RESULT = 5
     NODE_RECORD = 6
     CONTACT_ANSWER = 7
+    NACK = 8
     EPOCH_WANT = 9
     EPOCH_SHARE = 10
     OBJECT = 11
     HISTORY = 12
     HISTORY_WANT = 13
-    NACK = 8
     RESENT = 15
 
 

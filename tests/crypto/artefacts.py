@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from node.chat import op_exchange
 from node.chat.objects import Assembly, split
 from node.clock import Instant
 from node.crypto import ephemeral, joining, keys, listing, ops, prekeys, ratchet, roommsg
@@ -222,6 +223,16 @@ def read_listing(raw: bytes) -> object:
     return listing.verify_listing(listing.parse_listing(raw))
 
 
+def read_op(raw: bytes) -> object:
+    op = ops.parse_op(raw)
+    ops.verify_op(op, ADA.keys.dsk_pub)
+    return op, ops.card_of(op)
+
+
+def read_ops(raw: bytes) -> object:
+    return [read_op(op) for op in decode(raw, op_exchange._OPS)[1]]
+
+
 def read_object(raw: bytes) -> object:
     content = Assembly().take(raw)
     if content is None:
@@ -270,12 +281,13 @@ INNERS = {
     "object part": Artefact(split(b"content")[0], read_object, Inner.OBJECT_PART),
     "welcome inner": Artefact(pack([8, SEALED_WELCOME]), read_welcome_inner, Inner.WELCOME),
     "listing": Artefact(make_listing(), read_listing, Inner.LISTING),
+    "ops": Artefact(pack([12, [OP.raw]]), read_ops, Inner.OPS),
     "room ephemeral": Artefact(make_ephemeral("room"), read_room_ephemeral, Inner.EPHEMERAL),
     "presence ephemeral": Artefact(make_ephemeral("presence"), read_presence, Inner.EPHEMERAL),
     "direct ephemeral": Artefact(make_ephemeral("direct"), read_direct_ephemeral, Inner.EPHEMERAL),
 }
-NOT_MADE_YET = {Inner.OP_WANT, Inner.OPS}
-"""Types that no part of the program writes or reads today."""
+NAMES_ALONE = {Inner.OP_WANT}
+"""Asks for ops by name: there is nothing in it to sign, and it is sealed by its channel alone."""
 
 
 # -- envelopes, and what inners are made of -------------------------------------------------------
@@ -290,12 +302,6 @@ def read_envelope(raw: bytes) -> bytes:
     verify_envelope(env)
     CHANNEL.verify(env)
     return CHANNEL.open(env)
-
-
-def read_op(raw: bytes) -> object:
-    op = ops.parse_op(raw)
-    ops.verify_op(op, ADA.keys.dsk_pub)
-    return op, ops.card_of(op)
 
 
 PARTS = {

@@ -62,8 +62,8 @@ ELSEWHERE = {
     "test_roommsg.py": {"room message"},
     "test_stream.py": {"chunk stream"},
 }
-INSIDE = {"payload", "open welcome", "identity", *FRAMES}
-"""What carries no proof of its own: it is only ever read out of one of the others."""
+INSIDE = {"payload", "open welcome", "identity", "ops", *FRAMES}
+"""What carries no proof of its own: it is only ever read out of one of the others, or holds only them."""
 BUCKETS_FLIPPED_WHOLE = 4096
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from node.chat import backup as backups
+from node.chat.op_exchange import _WANT
+from node.crypto import backup, roomitem, roommsg, stream, welcome
+from node.crypto.channel import Inner
 from node.crypto.labels import REGISTRY
 from node.crypto.primitives import seal_open
-from node.wire.codec import unpack
+from node.wire.codec import decode, pack, unpack
+from node.wire.payload import Payload, Type
+from node.wire.payload import decode as read_payload
 from tests.crypto import artefacts as a
-from tests.crypto.all_artefacts import WRAPPED
+from tests.crypto.all_artefacts import BACKUP, WRAPPED
 
-PAGE = (Path(__file__).parents[2] / "docs" / "crypto.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "crypto.md").read_text()
 SECTION = PAGE.split("\n## 5. Field by field")[1]
 
 
@@ -23,7 +31,37 @@ def sealed(inner: bytes, signatures: int) -> bytes:
     return plain[: len(plain) - 64 * signatures]
 
 
+def body(kind: Type, *fields: Any) -> bytes:
+    """Return the body of a payload that a reader takes."""
+    read = read_payload(Payload(ID, 1, 1, kind, list(fields)).encode())
+    return pack(read.body)
+
+
+def trailer() -> bytes:
+    """Return what the last chunk of a stream of one piece holds."""
+    count = stream._Count()
+    count.add(b"piece")
+    return decode_as(stream._TRAILER, count.trailer())
+
+
+def decode_as(shape: Any, raw: bytes) -> bytes:
+    """Return bytes that are of a shape."""
+    decode(raw, shape)
+    return raw
+
+
+def record(said: backups.Record) -> bytes:
+    """Return a record of a backup that a reader takes."""
+    raw = backups.encode(said)
+    assert backups.decode(raw) == said
+    return raw
+
+
+ID, KEY = b"i" * 16, b"k" * 32
 MESSAGE = a.make_room_message()
+SHELVED = welcome.Welcome(
+    a.ROOM, (a.OP.raw,), (), a.NEW_EPOCH.announce, b"", (a.RECORD,), (ID,), shelf=KEY, objects=(KEY,)
+)
 STRUCTURES = {
     "DeviceCert": a.ADA.cert.raw[:-128],
     "DeviceList": a.ADA.devices.raw[:-64],
@@ -38,10 +76,38 @@ STRUCTURES = {
     "JoinReq": unpack(a.make_join_request())[1][:-128],
     "Welcome": a.WELCOME.encode(),
     "Node record": a.RECORD[:-64],
-    "Ephemeral": next(kind.raw for kind in a.INNERS.values() if kind.inner == a.Inner.EPHEMERAL),
-    "Object part": next(kind.raw for kind in a.INNERS.values() if kind.inner == a.Inner.OBJECT_PART),
+    "Ephemeral": next(kind.raw for kind in a.INNERS.values() if kind.inner == Inner.EPHEMERAL),
+    "Object part": next(kind.raw for kind in a.INNERS.values() if kind.inner == Inner.OBJECT_PART),
     "Wrap record": WRAPPED,
+    "Payload": a.PAYLOAD,
+    "Text": body(Type.TEXT, "hello", "text", ID),
+    "Profile": body(Type.PROFILE, "ada", None, "here", KEY),
+    "Invite": body(Type.INVITE, ID, ID, KEY, "tea", "room", "{}", 1),
+    "Invite result": body(Type.INVITE_RESULT, ID, 1, 1),
+    "Nack for indexes": body(Type.NACK, ID, ID, 0, 1),
+    "Nack for names": body(Type.NACK, [ID]),
+    "Nack for places": body(Type.NACK, ID, [[KEY, 0, 1]], [ID]),
+    "Epoch want": body(Type.EPOCH_WANT, ID, ID),
+    "Epoch share": body(Type.EPOCH_SHARE, 1, a.NEW_EPOCH.announce, KEY, KEY, [[ID, 1, KEY]], [[ID, 0, KEY]]),
+    "Object": body(Type.OBJECT, KEY, KEY, int(Type.HISTORY)),
+    "History": body(Type.HISTORY, ID, [roomitem.make_item(roommsg.parse(MESSAGE), KEY)]),
+    "History item": roomitem.make_item(roommsg.parse(MESSAGE), KEY),
+    "History want": body(Type.HISTORY_WANT, ID),
+    "Resent": body(Type.RESENT, ID, 1, ["hello", "text", None]),
+    "op_want": decode_as(_WANT, pack([11, [ID]])),
+    "ops": a.INNERS["ops"].raw,
+    "Welcome with a shelf": SHELVED.encode(),
+    "Object of a shelf": decode_as(welcome._OBJECT, welcome.shelved([a.OP.raw])),
+    "Listing": unpack(a.make_listing())[1][:-64],
+    "Last chunk": trailer(),
+    "Backup record: head": record(backups.Head(1, "0.1", KEY, "ada", sealed=True, seq=1)),
+    "Backup record: owner": record(backups.Owner(KEY)),
+    "Backup record: row": record(backups.Row("rooms", b"key", b"value")),
+    "Backup record: message": record(backups.Message(ID, ID, 1, b"{}")),
+    "Backup record: end": record(backups.End(1, 1)),
 }
+LAYOUTS = {"Backup file": BACKUP.head}
+"""Bytes one after the other, not an array."""
 
 
 def documented() -> dict[str, list[list[str]]]:
@@ -61,7 +127,7 @@ TABLES = documented()
 
 
 def test_every_structure_has_a_table_and_every_table_a_structure() -> None:
-    assert TABLES.keys() == STRUCTURES.keys()
+    assert TABLES.keys() == STRUCTURES.keys() | LAYOUTS.keys()
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -81,6 +147,25 @@ def test_sizes_in_the_table_are_those_of_the_bytes(name: str) -> None:
             assert not row[2].isdigit() or value == int(row[2]), row
         elif row[2] == "nil":
             assert value is None, row
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_fields_of_a_layout_fill_its_bytes(name: str) -> None:
+    sizes = [int(number) // (8 if unit == "u" else 1) for _, unit, number in layout(name)]
+    assert sum(sizes) == len(LAYOUTS[name])
+    assert LAYOUTS[name].startswith(backup.MAGIC + bytes([backup.VERSION]))
+
+
+def layout(name: str) -> list[tuple[str, str, str]]:
+    """Return (field, `u` or `bin `, bits or bytes) of each row."""
+    found = [(row[1], re.fullmatch(r"(u|bin )(\d+)", row[2])) for row in TABLES[name]]
+    assert all(form for _, form in found)
+    return [(field, form[1], form[2]) for field, form in found if form]
+
+
+def test_every_type_of_payload_stands_in_the_protocol_in_order() -> None:
+    section = (DOCS / "protocol.md").read_text("utf-8").split("\n## 9. Payload")[1]
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", section, re.M)] == sorted(Type)
 
 
 def test_the_labels_listed_are_the_labels_there_are() -> None:

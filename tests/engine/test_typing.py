@@ -6,6 +6,7 @@ import pytest
 
 from node.chat import commands as c
 from node.chat import events
+from node.chat.people import CONTACT
 from node.chat.typing import NUMBER
 from node.crypto import ephemeral
 from node.crypto.channel import Inner
@@ -200,3 +201,20 @@ def test_an_ephemeral_of_the_wrong_device_epoch_time_or_repeated_changes_nothing
     with pytest.raises(PeerFault):
         signals.in_room(turn, ours, epoch16, inner)
     assert shown(session) == []
+
+
+@pytest.mark.attack("A33")
+@pytest.mark.parametrize("small", [64, 1])
+def test_who_shares_only_a_large_room_gets_no_presence_by_asking_for_a_session(
+    monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    for module in ("node.chat.rooms", "node.engine.inbox"):
+        monkeypatch.setattr(f"{module}.SMALL", small)
+    world, ann, dan, direct = co_members()
+    dan.call(c.UserMessage(room=direct, message="are you there?"))
+    world.run(5)
+    for one, other in ((ann, dan), (dan, ann)):
+        person = one.engine.state.people.get(other.setup.identity.account)  # type: ignore[union-attr]
+        assert person is not None and person.state != CONTACT
+        assert one.engine.state.dms.of(person.account)  # type: ignore[union-attr]
+        assert bool(person.presence_cs) == (small == 64)
