@@ -287,10 +287,12 @@ class Room:
         make any number beside old adds, and every adder would send each.
         """
         epochs_ = {}
-        added = self._added(before)
+        added, here = self._added(before), {member.device_id for member in before.values()}
         for member in added:
             if not self.log.is_strict_ancestor(member.added_by, op.op_id):
-                theirs = [h for h in self.epochs.held.values() if member.device_id in h.devices and h.send]
+                theirs = [
+                    h for h in self.epochs.held.values() if member.device_id in h.devices <= here and h.send
+                ]
                 newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
                 if newest is not None:
                     epochs_[newest.epoch16] = newest

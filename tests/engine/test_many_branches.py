@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from node.chat import commands as c
+from node.chat.epoch_wants import MAX_WANTS, NEWEST
 from node.chat.epochs import MAX_PARENTS
 from node.crypto.epoch import create_epoch
 from node.sim import SimNode
 from tests.engine.hostile import (
     engine_of,
+    inbox_of,
     no_late_faults,
     post,
     release,
@@ -65,3 +67,28 @@ def test_branches_at_old_heads_do_not_cut_a_newcomer_off() -> None:
     still_talk(world, bob, dan, room)
     assert engine_of(dan).late_faults == 0
     no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A36")
+def test_nobody_brings_a_room_to_the_end_of_the_generations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.chat.room_inbox.MAX_GENERATION", 50)
+    world, ann, bob, cat, room = quartet("generations")
+    branch(cat, room_of(cat).log.heads, 51)
+    branch(cat, room_of(cat).log.heads, 49)
+    world.run(2)
+    rekey(ann, 3)
+    world.run(2)
+    assert sending(bob).announce.gen == sending(ann).announce.gen == 52
+    branch(cat, room_of(cat).log.heads, 60)
+    world.run(2)
+    assert sending(bob).announce.gen == 52
+    still_talk(world, ann, bob, room)
+
+
+def test_however_much_is_asked_for_keys_that_are_lost_are_asked_for_as_well() -> None:
+    _, ann, _, _, _ = quartet("crowded out")
+    turn, wants = turn_of(ann), inbox_of(ann).wants
+    for number in range(MAX_WANTS):
+        wants.note(turn, bytes([number + 1]) * 16, b"", hearsay=True)
+    wants.note(turn, NEWEST, b"")
+    assert NEWEST in wants.open and len(wants.open) <= MAX_WANTS
