@@ -404,7 +404,7 @@ class RoomInbox:
         announce = epochs.parse_announce(raw)
         known = room.epochs.held.get(announce.epoch16)
         if known is not None and not known.row.shared_by:
-            self.reposts.seen(turn, announce.epoch16, slots)
+            self.reposts.seen(turn, held, announce.epoch16, slots)
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -146,3 +147,19 @@ def test_a_batch_whose_room_has_no_keys_waits_and_does_not_spin(monkeypatch: pyt
     world.run(100)
     assert inside(seen, people, room) == 2
     assert not engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting
+
+
+def test_a_newcomer_whose_invite_turned_out_void_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another greeter has added it too, by an invite that counts; ours was beside its author's removal."""
+    world, room, people = crowd("void invite", monkeypatch)
+    ann = world.nodes["ann"]
+    seen = enter(world, room, people)
+    world.run(5)
+    waiting = engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting
+    assert len(waiting) == 4
+    lost = people[0].setup.identity.account
+    waiting[lost] = replace(waiting[lost], invite_id=b"\x01" * 16)
+    world.run(batches.WAIT_MIDDLE + 5)
+    assert waiting == {}
+    assert inside(seen[1:], people[1:], room) == 3
+    no_late_faults(ann)
