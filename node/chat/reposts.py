@@ -127,7 +127,8 @@ class Reposts:
     def seen(self, turn: Turn, under: Epoch, epoch16: bytes, slots: bytes) -> None:
         """An announce that we hold was posted again on the channel of `under`.
 
-        With the slots that are its own it is done for those who read there, if that is a parent: anybody can copy it to where nobody looks.
+        With the slots that are its own it is done for those who read there, if that is a parent: anybody can
+        copy it to where nobody looks.
         """
         held = self.room.epochs.held[epoch16]
         if self.room.epochs.slots.kept.get(epoch16) != slots or under.epoch16 not in held.announce.parents:
