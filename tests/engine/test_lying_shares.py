@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from node.chat import commands as c
+from node.chat import epoch_shares
 from node.chat.epochs import Epoch
 from node.crypto import roommsg
 from node.crypto.chain import SendChain
@@ -15,7 +16,7 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.roommsg import Kind
 from node.sim import SimNode, Simulation
 from node.wire.payload import Type
-from tests.engine.hostile import direct, no_late_faults, post, room_of, still_talk, text
+from tests.engine.hostile import direct, no_late_faults, post, release, room_of, still_talk, text, turn_of
 from tests.engine.test_epoch_shares import leave_out
 from tests.engine.test_ruling import quartet
 from tests.engine.worlds import texts
@@ -120,3 +121,20 @@ def test_two_liars_together_do_not_cut_anybody_off() -> None:
     bob.call(c.UserMessage(room=room, message="and I"))
     world.run(10)
     assert texts(at_ann) == ["here I am", "and I"]
+
+
+@pytest.mark.attack("A22")
+def test_a_false_share_and_the_true_one_at_one_moment_leave_the_true_channel() -> None:
+    world, ann, bob, cat, room = quartet("one moment")
+    seen = ann.attach()
+    maker = leave_out(cat, ann)
+    world.run(0.5)
+    turn, here = turn_of(ann), room_of(ann)
+    cats, bobs = (node.setup.identity.device_id for node in (cat, bob))
+    true = epoch_shares.share_of(room_of(bob).epochs.held[maker.epoch16], bobs, ann.setup.identity.device_id)
+    for body, giver in ((false_share(maker, cat), cats), (true, bobs)):
+        epoch_shares.take(turn, here, epoch_shares.judge(turn, here, body), giver)
+    release(ann, turn)
+    bob.call(c.UserMessage(room=room, message="true"))
+    world.run(3)
+    assert texts(seen) == ["true"]
