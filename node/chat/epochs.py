@@ -304,11 +304,12 @@ class Epochs:
     def tips(self, devices: Iterable[bytes] = ()) -> list[Epoch]:
         """Return the epochs that no other held one descends from, newest generation first.
 
-        One that was given supersedes nothing: its channel may be one of which nobody else knows. Of too many
-        those by which most of `devices` are reached, for a member can make any number at old heads.
+        One that was given supersedes none of ours: its channel may be one of which nobody else knows. Of too
+        many those by which most of `devices` are reached, for a member can make any number at old heads.
         """
         sure = [held for held in self.held.values() if held.row.proven] or list(self.held.values())
-        parents = {parent for held in sure if not held.row.shared_by for parent in held.announce.parents}
+        given = {epoch16 for epoch16, held in self.held.items() if held.row.shared_by}
+        parents = {p for h in sure for p in h.announce.parents if p in given or not h.row.shared_by}
         tips = [held for held in sure if held.epoch16 not in parents]
         tips.sort(key=lambda held: (-held.announce.gen, held.row.epoch_id))
         found: list[Epoch] = []
