@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from node.chat.epochs import MAX_GENERATION, Epoch, EpochRow
+from node.chat.epochs import MAX_GENERATION, MAX_MESSAGES, Epoch, EpochRow
 from node.chat.room import Room
 from node.chat.roster import Roster
 from node.chat.turn import Turn
@@ -27,6 +27,8 @@ from node.crypto.epoch import EpochAnnounce
 from node.errors import CryptoFault
 from node.wire.payload import MAX_SEEDS
 
+MAX_INDEX = 2 * MAX_MESSAGES
+"""Of a chain that is given: nobody seals much more than MAX_MESSAGES under one epoch."""
 MAX_AHEAD = 1_000
 """How far the generation of a shared epoch may be above all that we hold."""
 
@@ -122,6 +124,8 @@ def _chains(
     for device, index, key in given:
         if device not in roster.devices or device in found:
             raise CryptoFault("share with a chain of nobody, or two of one device")
+        if index > MAX_INDEX:
+            raise CryptoFault("share with a chain that nobody can have come so far with")
         found[device] = RecvChain(key, index)
     runs: dict[bytes, dict[int, bytes]] = {}
     for device, index, seed in seeds:
@@ -139,16 +143,24 @@ def take(turn: Turn, room: Room, share: Share, giver: bytes) -> bool:
     """Hold what a member's device gave; returns whether the epoch is sure: proven, or given alike twice.
 
     Of two that contradict each other the later stays, unless something has opened under the earlier: members
-    are asked in turn, and the right channel has messages.
+    are asked in turn, and the right channel has messages. But who gives can speak on a channel of its own:
+    two members who agree count for more, and anybody's word for more than that of the epoch's maker.
     """
     held = room.epochs.held.get(share.announce.epoch16)
+    claims, alike = {giver: share.channel_secret}, False
     if held is not None:
         if held.row.proven:
             return True
         if held.row.shared_by != giver and held.row.channel_secret == share.channel_secret:
             room.epochs.prove(turn, held)
             return True
-        if held.row.shared_by == giver or any(hash16 for hash16, _ in held.last.values()):
+        if held.row.shared_by == giver:
+            return False
+        alike = any(s == share.channel_secret for who, s in held.claims.items() if who != giver)
+        claims = {**held.claims, giver: share.channel_secret}
+        opened = any(hash16 for hash16, _ in held.last.values())
+        if opened and not alike and held.row.shared_by != share.announce.creator_device:
+            held.claims = claims
             return False
         room.epochs.disown(turn, held, share.channel_secret)
     row = EpochRow(
@@ -161,7 +173,7 @@ def take(turn: Turn, room: Room, share: Share, giver: bytes) -> bool:
         share.channel_secret,
         share.ephemeral_key,
         shared_by=giver,
-        proven=False,
+        proven=alike,
     )
-    room.epochs.add_shared(turn, row, share.chains)
-    return False
+    room.epochs.add_shared(turn, row, share.chains).claims = claims
+    return alike

@@ -68,7 +68,7 @@ class EpochWants:
         if known is not None and (hearsay or not known.hearsay):
             return
         mine = [one for one in self.open.values() if one.maker == maker]
-        if known is None and (len(self.open) >= MAX_WANTS or len(mine) >= MAX_OF_ONE):
+        if known is None and epoch16 != NEWEST and (len(self.open) >= MAX_WANTS or len(mine) >= MAX_OF_ONE):
             return
         self._save(turn, WantRow(self.room_id, epoch16, maker, hearsay))
         self._due[epoch16] = turn.now.mono + ASK_AFTER + int.from_bytes(turn.entropy(2), "big") / 65_536

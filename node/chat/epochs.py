@@ -8,6 +8,7 @@ first message, and leaves the shared one, so that no row can derive what was alr
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from node.chat.channels import Route
@@ -97,6 +98,8 @@ class Epoch:
         self.recv: dict[bytes, RecvChain] = {}
         self.send: SendChain | None = None
         self.last: dict[bytes, tuple[bytes, bytes]] = {}
+        self.claims: dict[bytes, bytes] = {}
+        """Of one that was given: who has given it, a device each, with which channel's secret."""
         self.messages = self.volume = 0
         """What went under it, of all senders, in messages and sealed bytes."""
 
@@ -197,13 +200,14 @@ class Epochs:
 
     # -- given by another (epoch_shares) ----------------------------------------------------------
 
-    def add_shared(self, turn: Turn, row: EpochRow, given: dict[bytes, RecvChain]) -> None:
+    def add_shared(self, turn: Turn, row: EpochRow, given: dict[bytes, RecvChain]) -> Epoch:
         """Hold an epoch as another gave it, to read alone: where we stood in it ourselves is not known."""
         fresh = {d: chain.key for d, chain in given.items() if chain == RecvChain(chain.key)}
         held = self._hold(turn, row, fresh)
         for device_id, chain in given.items():
             if device_id not in fresh:
                 self.save_recv(turn, held, device_id, chain, (b"", b""))
+        return held
 
     def prove(self, turn: Turn, held: Epoch) -> None:
         """What was given of an epoch is borne out: others count on it from here."""
@@ -297,12 +301,25 @@ class Epochs:
         young = mesh_ms < min(held.announce.expires_ms, held.born_ms + LIFE_DAYS * DAY_MS)
         return young and held.send is not None and held.send.index < MAX_MESSAGES
 
-    def tips(self) -> list[Epoch]:
-        """Return the epochs that no other held one descends from, newest generation first."""
+    def tips(self, devices: Iterable[bytes] = ()) -> list[Epoch]:
+        """Return the epochs that no other held one descends from, newest generation first.
+
+        One that was given supersedes none of ours: its channel may be one of which nobody else knows. Of too
+        many those by which most of `devices` are reached, for a member can make any number at old heads.
+        """
         sure = [held for held in self.held.values() if held.row.proven] or list(self.held.values())
-        parents = {parent for held in sure for parent in held.announce.parents}
+        given = {epoch16 for epoch16, held in self.held.items() if held.row.shared_by}
+        parents = {p for h in sure for p in h.announce.parents if p in given or not h.row.shared_by}
         tips = [held for held in sure if held.epoch16 not in parents]
-        return sorted(tips, key=lambda held: (-held.announce.gen, held.row.epoch_id))[:MAX_PARENTS]
+        tips.sort(key=lambda held: (-held.announce.gen, held.row.epoch_id))
+        found: list[Epoch] = []
+        missed = set(devices)
+        while tips and len(found) < MAX_PARENTS:
+            best = max(tips, key=lambda h: (len(missed & h.devices), bool(missed) and not h.row.shared_by))
+            tips.remove(best)
+            found.append(best)
+            missed -= best.devices
+        return found
 
     def retire(self, turn: Turn) -> None:
         """Erase what was superseded a horizon ago, and which nobody sealed under for as long.
@@ -337,13 +354,16 @@ class Epochs:
     def cut_of(
         self, device_id: bytes, *, more: dict[bytes, int] | None = None
     ) -> list[tuple[bytes, bytes, int]]:
-        """Return [(device, epoch16, highest index)] of what was accepted from a device, sorted."""
+        """Return [(device, epoch16, highest index)] of what was accepted from a device, sorted.
+
+        Where a chain stands in an epoch that was given is the giver's word: nothing there is in the cut.
+        """
         cut = []
         for epoch16, held in sorted(self.held.items()):
             if device_id == self.device_id and held.send is not None:
                 index = held.send.index - 1 + (more or {}).get(epoch16, 0)
             else:
-                index = held.highest(device_id)
+                index = -1 if held.row.shared_by else held.highest(device_id)
             if index >= 0 or held.announce.creator_device == device_id:
                 cut.append((device_id, epoch16, index))
         return cut

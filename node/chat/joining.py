@@ -377,10 +377,10 @@ class Joins:
         room = batch.room
         for row in list(batch.waiting.values()):
             held = batch.named(row) if room.open else None
-            if held is not None:
+            if held is not None and row.invite_id in room.log.invites:
                 self._welcome(turn, batch, row, held)
                 self.admitted(turn, room, row.account)
-            if held is not None or not room.open or not room.is_member(row.account):
+            if held is not None or not room.open or row.device_id not in room.log.roster.devices:
                 batch.done(turn, row.account)
 
     def _welcome(self, turn: Turn, batch: Batch, row: NewcomerRow, held: Epoch) -> None:

@@ -4,8 +4,8 @@ An op is judged twice. When it comes, against the room as its author knew it: th
 which is the same everywhere, so a refusal is too. Then among all ops that are here, in one order: causes
 first, else the higher rank at its parents, lamport, op id. Before that order is walked, two filters make ops
 void: whoever is removed by a higher rank loses what the remover had not seen, whoever is demoted what needed
-the old rank; an `add` of someone who goes counts only if it follows the going. And of two ops with one
-author's number the smaller id counts, but a `leave` before anything, and anything before a `device`.
+the old rank; an `add` of someone who goes counts only if it follows the going. And of two ops of one
+device with one number the smaller id counts, but a `leave` before anything.
 An op that follows everything known, the usual case, is applied in one step.
 
 A cut bounds the epochs that the going did not know: an epoch made at heads which include a `remove` or
@@ -310,7 +310,7 @@ class RoomLog:
 
     @property
     def forks(self) -> tuple[tuple[Op, Op], ...]:
-        """Pairs of ops by one author with one number: proof that it said two things; the first counts."""
+        """Pairs of ops by one device with one number: proof that it said two things; the first counts."""
         self._now()
         return self._forks
 

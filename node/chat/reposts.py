@@ -124,9 +124,21 @@ class Reposts:
 
     # -- posting ----------------------------------------------------------------------------------
 
-    def seen(self, turn: Turn, epoch16: bytes, slots: bytes) -> None:
-        """An announce that we hold was posted again, with the slots that are its own: it is done."""
-        if self.room.epochs.slots.kept.get(epoch16) == slots:
+    def seen(self, turn: Turn, under: Epoch, epoch16: bytes, slots: bytes) -> None:
+        """An announce that we hold was posted again on the channel of `under`.
+
+        With the slots that are its own it is done for those who read there, if that is a parent: anybody can
+        copy it to where nobody looks.
+        """
+        held = self.room.epochs.held[epoch16]
+        if self.room.epochs.slots.kept.get(epoch16) != slots or under.epoch16 not in held.announce.parents:
+            return
+        due = self._due.get(epoch16)
+        lacking = held.devices & self.room.log.roster.devices.keys() if due is None else due.devices
+        lacking = {device for device in lacking if device not in under.devices}
+        if due is not None:
+            due.devices = lacking
+        if not lacking:
             self._hush(epoch16, turn.now.mono)
 
     def _hush(self, epoch16: bytes, now: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from node.chat.roster import State, apply, objection
-from node.crypto.ops import Add, Card, Device, Leave, Op, Remove, RoleChange
+from node.crypto.ops import Add, Card, Leave, Op, Remove, RoleChange
 
 MAX_ROUNDS = 8
 """Voiding a removal brings back what it voided, rank below rank, and there are four. Beyond that the ops
@@ -177,7 +177,7 @@ def _void(nodes: list[_Node], state: State) -> frozenset[bytes]:
         target = _lowered(node.op)
         if target is not None and node.op.op_id in state.applied:
             void.update(other.op.op_id for other in concerning.get(target, ()) if _voids(node, other, target))
-    kept: dict[tuple[bytes, int], Op] = {}
+    kept: dict[tuple[bytes, bytes, int], Op] = {}
     for node in sorted(nodes, key=_claim):
         if node.op.op_id not in void and kept.setdefault(_number(node.op), node.op) is not node.op:
             void.add(node.op.op_id)
@@ -205,21 +205,23 @@ def _voids(node: _Node, other: _Node, target: bytes) -> bool:
     return (outranked or brings_back) and _beside(node, other)
 
 
-def _number(op: Op) -> tuple[bytes, int]:
-    return op.author, op.author_seq
+def _number(op: Op) -> tuple[bytes, bytes, int]:
+    """Name an op's number: each device counts for itself where the two do not know of each other.
 
-
-def _claim(node: _Node) -> tuple[bool, bool, bytes]:
-    """Order ops of one number: a `leave` cannot be taken back by a second op, else the smaller id.
-
-    A `device` yields to all: who restored an old backup cannot know the number, and signs it again.
+    Who restored an old backup cannot know the newest number of the device before; and whoever has that
+    device's keys alone cannot void what brings the new one.
     """
-    return isinstance(node.op.body, Device), not isinstance(node.op.body, Leave), node.op.op_id
+    return op.author, op.device_id, op.author_seq
+
+
+def _claim(node: _Node) -> tuple[bool, bytes]:
+    """Order ops of one number: a `leave` cannot be taken back by a second op, else the smaller id."""
+    return not isinstance(node.op.body, Leave), node.op.op_id
 
 
 def _forks(nodes: list[_Node]) -> tuple[tuple[Op, Op], ...]:
-    """Return each pair of ops by one author with one number: the proof that it said two things."""
-    first: dict[tuple[bytes, int], Op] = {}
+    """Return each pair of ops by one device with one number: the proof that it said two things."""
+    first: dict[tuple[bytes, bytes, int], Op] = {}
     pairs = []
     for node in sorted(nodes, key=_claim):
         kept = first.setdefault(_number(node.op), node.op)

@@ -160,7 +160,7 @@ def parents(room: Room, *, back: bool = False) -> list[Epoch]:
 
     `back`: and the newest that the backup kept, for what was made on them since may have been void.
     """
-    tips = room.epochs.tips()
+    tips = room.epochs.tips(room.log.roster.devices)
     where = dict.fromkeys(room.heard[one] for one in room.heard if _stranded(room, one))
     beside = [room.epochs.held[one] for one in where if one in room.epochs.held]
     if back:

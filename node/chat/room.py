@@ -36,6 +36,9 @@ MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
 """Rooms up to this size rekey at once on an add and carry presence (docs/crypto.md 3.7)."""
 
+HANDED, HANDED_EVERY = 32, 10.0
+"""Ops handed on at once to those whom we added beside them, and seconds after which it may be one more."""
+
 
 @dataclass(frozen=True)
 class RoomRow:
@@ -69,6 +72,7 @@ class Room:
         self.applied: set[bytes] = set()
         self.leaves: dict[bytes, Leaf] = {}
         self.heard: dict[bytes, bytes] = {}
+        self._handed = float("-inf")
         self.parted: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
@@ -279,18 +283,33 @@ class Room:
 
         It came under an epoch from before their add, which they cannot read. Whom it puts out, the invite
         having been used up, learns it so too: under its last epoch, as a removal goes. `view16` is the view
-        before the op, all of which they know.
+        before the op, all of which they know. Ops beyond a few at once are theirs to ask for: a member can
+        make any number beside old adds, and every adder would send each.
         """
         epochs_ = {}
-        for member in self._added(before):
+        added, here = self._added(before), {member.device_id for member in before.values()}
+        for member in added:
             if not self.log.is_strict_ancestor(member.added_by, op.op_id):
-                theirs = [h for h in self.epochs.held.values() if member.device_id in h.devices and h.send]
+                theirs = [
+                    h for h in self.epochs.held.values() if member.device_id in h.devices <= here and h.send
+                ]
                 newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
                 if newest is not None:
                     epochs_[newest.epoch16] = newest
+        out = any(not self.is_member(member.account) for member in added)
+        if self.state != MEMBER or returning.replaced(self) or not (out or self._may_hand_on(turn, epochs_)):
+            return
         for under in epochs_.values():
             carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
             self._seal(turn, under, Kind.OP, carrier, view16=view16)
+
+    def _may_hand_on(self, turn: Turn, epochs_: Mapping[bytes, Epoch]) -> bool:
+        """Say whether an op may be handed on now, and count it."""
+        earned = max(self._handed, turn.now.mono - HANDED * HANDED_EVERY) + HANDED_EVERY
+        if not epochs_ or earned > turn.now.mono:
+            return False
+        self._handed = earned
+        return True
 
     def join_branches(self, turn: Turn, new: Epoch) -> None:
         """Make one epoch for all where two of us added people beside each other.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from node.chat import events, returning
 from node.chat.behind import PATIENCE
 from node.chat.epoch_wants import EpochWants
-from node.chat.epochs import Epoch
+from node.chat.epochs import MAX_GENERATION, Epoch
 from node.chat.healing import TYPES, Healing
 from node.chat.holes import Hole
 from node.chat.membership import Member, Roster
@@ -47,7 +47,8 @@ MAX_PARKED = 1_000
 MAX_PENDING_OPS = 1_000
 """Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
 MAX_AHEAD = 1_000
-"""How far an epoch's generation may be above that of the parent it was announced to."""
+"""How far an epoch's generation may be above that of the parent it was announced to; only the next one beyond
+MAX_GENERATION, so that no member brings a room to the end of the format."""
 
 
 class RoomInbox:
@@ -323,7 +324,7 @@ class RoomInbox:
 
     def _take_given(self, turn: Turn, held: Epoch, given: list[Op]) -> None:
         """Take the ops that are needed here, and those that they need in turn, and no others."""
-        news = returning.news(self.room.log, given)
+        news = [op for op in returning.news(self.room.log, given) if op.op_id not in self.pending_ops]
         names = set(self.needed()) | {op.op16 for op in news}
         taken: list[Op] = []
         while found := [op for op in given if op.op16 in names]:
@@ -333,7 +334,7 @@ class RoomInbox:
             names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
         if taken:
             self._take_ops(turn, *taken)
-        for op in news:
+        for op in (op for op in news if self.room.log.knows(op.op_id) or op.op_id in self.pending_ops):
             returning.hear(turn, self.room, op.device_id, held)
 
     def _take_ops(self, turn: Turn, *come: Op) -> None:
@@ -403,7 +404,7 @@ class RoomInbox:
         announce = epochs.parse_announce(raw)
         known = room.epochs.held.get(announce.epoch16)
         if known is not None and not known.row.shared_by:
-            self.reposts.seen(turn, announce.epoch16, slots)
+            self.reposts.seen(turn, held, announce.epoch16, slots)
             return HERE
         self._check_place(held, announce)
         author = room.log.device(announce.creator_device)
@@ -430,7 +431,7 @@ class RoomInbox:
             raise CryptoFault("announce of another room")
         if held.epoch16 not in announce.parents:
             raise CryptoFault("epoch that was not announced to its parent")
-        if announce.gen > held.announce.gen + MAX_AHEAD:
+        if announce.gen > held.announce.gen + (MAX_AHEAD if announce.gen <= MAX_GENERATION else 1):
             raise CryptoFault("epoch of a generation far ahead of its parent's")
         gens = {epoch16: held.announce.gen for epoch16, held in self.room.epochs.held.items()}
         epochs.check_generation(announce, gens)

@@ -6,7 +6,10 @@ brought: a crash in between repeats it (docs/architecture.md, "Persist comes fir
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from node.chat.behind import Key, Reading
+from node.chat.channels import Route
 from node.chat.turn import Turn
 from node.clock import DAY_MS, Instant, day_of
 from node.crypto.channel import ChannelKind
@@ -65,7 +68,7 @@ class Replay:
         orders = []
         for kind, owner, part in turn.unwatch:
             self.state.channels.remove(kind, owner, part)
-        for route, created_day in turn.watch:
+        for route, created_day in _latest(turn.watch):
             keys = self.state.channels.add(route, created_day, day_of(turn.mesh_ms))
             if keys:
                 key = (int(route.channel.kind), route.owner, route.part)
@@ -78,6 +81,16 @@ class Replay:
         """A page was handled: after the last one the note goes, unless something was left again."""
         if read.done and self.state.behind.done(read.channel):
             turn.delete(Table.PENDING, _row(read.channel))
+
+
+def _latest(watch: Iterable[tuple[Route, int]]) -> Iterable[tuple[Route, int]]:
+    """Return a turn's new channels; of two secrets for one place the later counts."""
+    found: dict[Key, tuple[Route, int]] = {}
+    for route, created_day in watch:
+        name = (int(route.channel.kind), route.owner, route.part)
+        if name not in found or found[name][0].channel.secret != route.channel.secret:
+            found[name] = route, created_day
+    return found.values()
 
 
 def _row(key: Key) -> bytes:

@@ -13,6 +13,7 @@ from node.chat.membership import RoomLog
 from node.chat.resolver import resolve
 from node.crypto.ops import (
     Delete,
+    Device,
     Invite,
     InviteRevoke,
     Leave,
@@ -25,15 +26,28 @@ from node.crypto.ops import (
     Role,
     RoleChange,
     Visibility,
+    card_of,
 )
 from node.errors import PeerFault
-from tests.chat.room_samples import NOW, Person, add_of, beside, facts, new_room, person, replica
+from tests.chat.room_samples import (
+    NOW,
+    Person,
+    add_of,
+    beside,
+    facts,
+    new_room,
+    person,
+    replace_device,
+    replica,
+)
 
 CROWD = [person(n) for n in range(1, 7)]
 ADA = CROWD[0]
+ELSEWHERE = [replace_device(who, Random(60 + n).randbytes, 1_000 + n) for n, who in enumerate(CROWD)]
+"""Everybody at another device, as after a restore: it acts beside the one before, with the same numbers."""
 
 
-def some_body(random: Random, log: RoomLog) -> OpBody:
+def some_body(random: Random, log: RoomLog, author: Person) -> OpBody:
     """Return anything that anyone might try."""
     who = random.choice(CROWD)
     epoch16 = bytes([random.randrange(3)]) * 16
@@ -53,12 +67,14 @@ def some_body(random: Random, log: RoomLog) -> OpBody:
         Meta(str(random.random())),
         PolicyChange(Policy(random.choice(list(Visibility)))),
     ]
+    if author in ELSEWHERE and random.random() < 0.6:
+        return Device(author.cert.raw, author.devices.raw, author.leaf)
     return Delete() if random.random() < 0.01 else random.choice(bodies)
 
 
 def act(random: Random, log: RoomLog, author: Person) -> Op | None:
     """Let someone try something on its own log, honestly or with forgotten parents; None if it is refused."""
-    body = some_body(random, log)
+    body = some_body(random, log, author)
     try:
         if random.random() < 0.3:
             known = log.ops_in_order()
@@ -84,7 +100,7 @@ def history(seed: int, steps: int) -> list[Op]:
         if random.random() < 0.3:
             logs[at].add_all(random.choice(logs).ops_in_order())
         else:
-            act(random, logs[at], CROWD[at])
+            act(random, logs[at], random.choice([CROWD, CROWD, ELSEWHERE])[at])
     for log in logs:
         logs[0].add_all(log.ops_in_order())
     return list(logs[0].ops_in_order())
@@ -141,12 +157,33 @@ def test_nobody_is_a_member_without_an_op_that_counts_by_someone_who_could(seed:
         assert isinstance(going.body, Remove)
         back = log.roster.members.get(going.body.account)
         assert back is None or log.is_strict_ancestor(going.op_id, back.added_by)
-        device = device_of(going.body.account)
-        assert log.device(device) is None or log.cut_for(device) is not None
+        for who in [*CROWD, *ELSEWHERE]:
+            if who.account == going.body.account:
+                assert log.device(who.device) is None or log.cut_for(who.device) is not None
 
 
-def device_of(account: bytes) -> bytes:
-    return next(who.device for who in CROWD if who.account == account)
+@pytest.mark.attack("A37")
+@given(st.integers(0, 1 << 32), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_who_is_in_and_came_back_once_is_not_put_back_to_the_device_before(seed: int, random: Random) -> None:
+    ops = history(seed, 40)
+    log = RoomLog(ops[0].room_id)
+    log.add_all(ops)
+    for op in ops:
+        member = log.roster.members.get(op.author)
+        if isinstance(op.body, Device) and log.applied(op.op_id) and member is not None:
+            again = log.is_strict_ancestor(op.op_id, member.added_by)
+            assert again or member.device_list.seq >= card_seq(op)
+    mixed = random.sample(ops, len(ops))
+    other = RoomLog(ops[0].room_id)
+    assert not other.add_all(mixed)
+    assert facts(other) == facts(log)
+
+
+def card_seq(op: Op) -> int:
+    card = card_of(op)
+    assert card is not None
+    return card.devices.seq
 
 
 def test_a_long_log_in_one_line_is_never_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.chat import commands as c
 from node.chat import events
 from node.chat.returning import JOIN_AFTER, JOIN_SPREAD, MAX_NEWS, RETURN_AFTER, Returning, apart, away, news
+from node.crypto import ops
 from node.crypto.ops import Device, Op
 from node.sim import SimNode, Simulation
-from tests.engine.hostile import engine_of, room_of, turn_of
+from tests.engine.hostile import engine_of, inbox_of, room_of, sending, turn_of
 from tests.engine.worlds import trio
 
 
@@ -69,6 +72,24 @@ def test_a_newer_device_of_a_member_is_news_once_and_only_so_much_is_looked_at()
     assert len(news(log, [op] * 20)) == MAX_NEWS
     log.add(op)
     assert news(log, [op]) == []
+
+
+@pytest.mark.attack("A36")
+def test_an_op_that_does_not_hold_makes_nobody_read_a_channel_again_and_one_that_waits_once() -> None:
+    _, ann, bobs = restored("again")
+    room, inbox, turn = room_of(ann), inbox_of(ann), turn_of(ann)
+    good = device_op(bobs)
+    fields = {"room_id": room.room_id, "author_seq": good.author_seq, "ts_ms": good.ts_ms, "body": good.body}
+    held, me = sending(ann), engine_of(bobs).state.me.identity
+    bad = ops.make_op(me, parents=good.parents, lamport=good.lamport + 5, **fields)  # type: ignore[arg-type]
+    late = ops.make_op(me, parents=(b"p" * 32,), lamport=9, **fields)  # type: ignore[arg-type]
+    inbox._take_given(turn, held, [bad])
+    assert turn.behind == [] and not room.log.knows(bad.op_id)
+    for _ in range(5):
+        inbox._take_given(turn, held, [late])
+    assert len(turn.behind) == 1
+    inbox._take_given(turn, held, [good])
+    assert len(turn.behind) == 2 and room.log.knows(good.op_id)
 
 
 def test_a_device_of_somebody_who_is_gone_is_no_news() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,9 +12,14 @@ import pytest
 from node.chat import batches, events
 from node.chat import commands as c
 from node.chat.room import Room
+from node.crypto import keys
+from node.crypto.channel import Channel, Inner
+from node.crypto.keys import Identity
+from node.crypto.ops import Device, Leaf
 from node.sim import SimNode, SimSession, Simulation
 from node.store.records import Delete
-from tests.engine.hostile import engine_of, no_late_faults, room_of, sending
+from node.wire import codec
+from tests.engine.hostile import engine_of, no_late_faults, post, room_of, sending, turn_of
 from tests.engine.worlds import joined, texts, trio
 
 
@@ -146,3 +153,55 @@ def test_a_batch_whose_room_has_no_keys_waits_and_does_not_spin(monkeypatch: pyt
     world.run(100)
     assert inside(seen, people, room) == 2
     assert not engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting
+
+
+def test_a_newcomer_whose_invite_turned_out_void_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another greeter has added it too, by an invite that counts; ours was beside its author's removal."""
+    world, room, people = crowd("void invite", monkeypatch)
+    ann = world.nodes["ann"]
+    seen = enter(world, room, people)
+    world.run(5)
+    waiting = engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting
+    assert len(waiting) == 4
+    lost = people[0].setup.identity.account
+    waiting[lost] = replace(waiting[lost], invite_id=b"\x01" * 16)
+    world.run(batches.WAIT_MIDDLE + 5)
+    assert waiting == {}
+    assert inside(seen[1:], people[1:], room) == 3
+    no_late_faults(ann)
+
+
+@pytest.mark.attack("A36")
+def test_who_is_at_another_device_before_its_welcome_does_not_make_us_renew_the_keys_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its account and any member who posts its `device` op can do that."""
+    world, room, people = crowd("elsewhere", monkeypatch, guests=2)
+    ann = world.nodes["ann"]
+    seen = enter(world, room, people)
+    world.run(5)
+    waiting = engine_of(ann).state.joins.batches[room_of(ann).room_id].waiting
+    gone = people[0].setup.identity
+    assert gone.account in waiting
+    elsewhere = Identity.generate(Random(7).randbytes, gone.created_day)
+    identity = replace(elsewhere, account_seed=gone.account_seed)
+    cert = keys.make_cert(identity, gone.created_day, gone.created_day + 30)
+    devices = keys.make_list(identity, 1_000, bytes([1]) * 32, [cert.cert_hash], [], gone.created_day)
+    turn = turn_of(ann)
+    op = room_of(ann).log.next_op(
+        identity, Device(cert.raw, devices.raw, Leaf(1, identity.dik_pub)), ts_ms=turn.mesh_ms
+    )
+    bob = world.nodes["bob"]
+    post(bob, sending_of(bob), codec.pack([int(Inner.OPS), [op.raw]]))
+    world.run(3)
+    assert room_of(ann).log.roster.by_device(identity.device_id) is not None
+    world.run(batches.WAIT_MIDDLE + 5)
+    made = room_of(ann).epochs.made
+    world.run(10 * batches.WAIT_MIDDLE)
+    assert waiting == {} and room_of(ann).epochs.made <= made + 2
+    assert inside(seen[1:], people[1:], room) == 1
+
+
+def sending_of(node: SimNode) -> Channel:
+    """Return the channel of the newest epoch that a node holds, whether it still seals there or not."""
+    return room_of(node).epochs.tips()[0].channel

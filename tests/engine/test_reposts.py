@@ -206,6 +206,24 @@ def test_a_copy_of_an_announce_with_other_slots_keeps_nobody_from_posting_it(
     assert newest(bob) == newest(ann)
 
 
+def test_a_copy_where_the_absent_do_not_read_keeps_nobody_from_posting_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    world, ann, bob, cat, room = quartet("copy elsewhere")
+    away(world, "elsewhere", days=6)
+    bob.start()
+    world.run(5)
+    first = next(e for e in room_of(ann).epochs.held.values() if sending(bob).epoch16 in e.announce.parents)
+    slots = room_of(cat).epochs.slots.kept[first.epoch16]
+    inbox_of(cat).reposts.spoke = lambda *_: None  # type: ignore[method-assign]
+    post(cat, sending(cat).channel, codec.pack([2, first.row.announce, slots]))
+    world.run(1)
+    bob.call(c.UserMessage(room=room, message="anybody?"))
+    world.run(JITTER + 5)
+    assert newest(bob) == newest(ann)
+
+
 def test_nobody_helps_who_is_out_of_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     world, ann, bob, cat, room = quartet("out")
     old, inner = sending(cat), room_inner(cat, text(cat, "let me"))

@@ -25,6 +25,7 @@ class Op:
     room_id: bytes
     kind: int
     author: bytes
+    device: bytes
     number: int
     parents: tuple[bytes, ...]
     lamport: int
@@ -40,9 +41,9 @@ def make(who: Person, fields: list[Any]) -> bytes:
 
 
 def read_op(raw: bytes) -> Op:
-    _, room, kind, author, _, number, parents, lamport, ts_ms, body = read_signed(raw, 1)[0]
+    _, room, kind, author, device, number, parents, lamport, ts_ms, body = read_signed(raw, 1)[0]
     room = uuid8(h("room", raw)) if kind == CREATE else room
-    return Op(raw, h("opid", raw), room, kind, author, number, tuple(parents), lamport, ts_ms, body)
+    return Op(raw, h("opid", raw), room, kind, author, device, number, tuple(parents), lamport, ts_ms, body)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from tests.independent.log import ADD, DEVICE, LEAVE, REMOVE, ROLE, Op, Room
+from tests.independent.log import ADD, LEAVE, REMOVE, ROLE, Op, Room
 
 ROUNDS = 8
 """Beyond that the ops contradict each other on purpose, and what the last two rounds voided stays void."""
@@ -94,9 +94,9 @@ class Log:
         kept = set()
         for op in sorted(ops, key=_claim):
             if op.op_id not in void:
-                if (op.author, op.number) in kept:
+                if (op.author, op.device, op.number) in kept:
                     void.add(op.op_id)
-                kept.add((op.author, op.number))
+                kept.add((op.author, op.device, op.number))
         return frozenset(void)
 
     def _voids(self, op: Op, other: Op, target: bytes) -> bool:
@@ -120,13 +120,13 @@ def _walked(order: list[Op], void: frozenset[bytes]) -> Room:
     return room
 
 
-def _claim(op: Op) -> tuple[bool, bool, bytes]:
-    """Of two ops of one number a leave counts, else the smaller id; a device never before another kind."""
-    return op.kind == DEVICE, op.kind != LEAVE, op.op_id
+def _claim(op: Op) -> tuple[bool, bytes]:
+    """Of two ops of one number by one device a leave counts, else the smaller id."""
+    return op.kind != LEAVE, op.op_id
 
 
 def _pairs(ops: list[Op]) -> list[tuple[bytes, bytes]]:
-    first: dict[tuple[bytes, int], bytes] = {}
+    first: dict[tuple[bytes, bytes, int], bytes] = {}
     ordered = sorted(ops, key=_claim)
-    named = [(op, first.setdefault((op.author, op.number), op.op_id)) for op in ordered]
+    named = [(op, first.setdefault((op.author, op.device, op.number), op.op_id)) for op in ordered]
     return [(kept, op.op_id) for op, kept in named if kept != op.op_id]
