@@ -18,13 +18,14 @@ import msgspec
 
 from node import ids
 from node.chat import events
+from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
 from node.chat.membership import Member
 from node.chat.messages import message_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
-from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, shown_ms
+from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
 from node.chat.turn import Placed, Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto import chain as chains
@@ -80,7 +81,7 @@ class Healing:
         self.overheard: list[tuple[Member, Payload]] = []
         """What members asked for and gave in this turn: others may have it too."""
         self._asks: dict[bytes, float] = {}
-        self._coming: dict[bytes, _Coming] = {}
+        self._coming: dict[tuple[bytes, bytes], _Coming] = {}
         self._explained: dict[bytes, bool] = {}
         self._look: float | None = None
 
@@ -379,7 +380,7 @@ class Healing:
             if hole is not None:
                 self.closed(turn, self._filled(turn, hole, index))
         elif (hole or self.holes.named(payload.mid)) and len(self._coming) < MAX_COMING:
-            self._coming[payload.mid] = _Coming(author, payload)
+            self._coming[payload.mid, author.account] = _Coming(author, payload)
             turn.fetches.append((self.room.room_id, (payload.mid,)))
 
     def _allowed(self, author: Member, epoch16: bytes, index: int) -> bool:
@@ -392,13 +393,13 @@ class Healing:
         """The store says what it has under these ids: for answers of ours, and of others."""
         for mid, body in found:
             self.resending.fetched(turn, mid, body)
-            coming = self._coming.pop(mid, None)
-            if coming is not None:
+            for key in [key for key in self._coming if key[0] == mid]:
+                coming = self._coming.pop(key)
                 theirs = self._theirs(coming.author, mid, body)
-                if theirs is None:
-                    self._take_back(turn, coming)
-                elif theirs:
+                if theirs:
                     self._had(turn, coming)
+                else:
+                    self._take_back(turn, coming, mid if theirs is None else copy_of(mid, key[1]))
 
     def _theirs(self, author: Member, mid: bytes, body: bytes | None) -> bool | None:
         """Say whether a message that we have is of this author; None if we have none of this id."""
@@ -414,23 +415,29 @@ class Healing:
         hole = self.holes.at(epoch16, coming.author.device_id, index)
         self.closed(turn, None if hole is None else self._filled(turn, hole, index))
         self.closed(turn, self.awaited(turn, coming.payload.mid))
+        self._consume(turn, coming.author, epoch16, index)
 
-    def _take_back(self, turn: Turn, coming: _Coming) -> None:
+    def _take_back(self, turn: Turn, coming: _Coming, mid: bytes) -> None:
         author, payload = coming.author, coming.payload
         epoch16, index, (text, kind, reply_to) = payload.body
         hole = self.holes.at(epoch16, author.device_id, index)
-        if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(payload.mid)):
+        if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(mid)):
             return
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        item = Item(
-            payload.mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs
-        )
+        item = Item(mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs)
         late = None if hole is None else self._filled(turn, hole, index)
         if hole is None:
             self._ended(turn, author, epoch16, index)
+        self._consume(turn, author, epoch16, index)
         self.room.people.meet(turn, author.account, author.name)
         if not self.said(turn, late, replace(item, refs=())):
             self._offer(turn, replace(item, refs=()))
+
+    def _consume(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
+        """The message itself may still come: it has been given, unless its chain has far to go to it."""
+        held = self.room.epochs.held.get(epoch16)
+        if held is not None and index - held.highest(author.device_id) <= PATIENCE:
+            self.room.epochs.consume(turn, held, author.device_id, index)
 
     def _ended(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
         """An answer to a name says how far its author's chain went: what is before it is missing too."""

@@ -176,6 +176,8 @@ class Judge:
             raise CryptoFault("an item by somebody who knew that we were there")
         if not self.past.had(view.op_id, author.account):
             raise CryptoFault("an item by somebody who was not in the room")
+        if not log.kept_at(core.view16):
+            raise CryptoFault("an item from when the room granted nothing")
         if not log.allows(core.device16, core.epoch16, core.index, (view.op_id,)):
             raise CryptoFault("an item from after its author's going")
         payload = _opened(item, author)

@@ -1,0 +1,207 @@
+"""Old messages at the wrong moment: nobody reads, loses or sees twice what it should not."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from node.chat import commands as c
+from node.chat import events
+from node.chat.joining import Joins
+from node.chat.turn import Turn
+from node.sim import SimNode
+from node.wire.envelope import Envelope
+from node.wire.payload import Payload
+from tests.engine.healing_worlds import PATIENCE, club, history, say, watch
+from tests.engine.hostile import (
+    engine_of,
+    give,
+    no_late_faults,
+    post,
+    release,
+    room_inner,
+    room_of,
+    sending,
+    text,
+    turn_of,
+)
+from tests.engine.oracle import opened
+from tests.engine.test_forged_history import give as export_of
+from tests.engine.test_forged_history import sealed_by
+from tests.engine.test_history import old, talk, world_of
+from tests.engine.test_secrecy import channels, devices, envelopes
+from tests.engine.worlds import befriend, invite, texts
+
+
+def withheld(node: SimNode, room: str, words: str) -> Envelope:
+    """Let a node say something of which the envelope goes nowhere; return it."""
+    turn = turn_of(node)
+    item = room_of(node).say(turn, words, kind="text", reply_to=None)
+    room_of(node).show(turn, [item])
+    (sealed,) = turn.posts
+    turn.posts.clear()
+    release(node, turn)
+    return sealed
+
+
+def send(node: SimNode, payload: Payload) -> None:
+    """Post any payload as the node's next room message, which it does not show itself."""
+    post(node, sending(node).channel, room_inner(node, payload))
+
+
+@pytest.mark.attack("A38")
+def test_what_was_said_while_nothing_was_granted_is_not_given_because_it_came_late() -> None:
+    world, ann, bob, cat, room = world_of("late of before", "none")
+    before = envelopes(ann)
+    talk(world, room, ann, bob, 2)
+    late = withheld(bob, room, "said under none")
+    world.run(2)
+    ann.call(c.RoomUpdate(room=room, history=10))
+    world.run(3)
+    said = talk(world, room, ann, bob, 2)
+    give(ann, [late])
+    world.run(3)
+    assert "said under none" in [event.message for event in history(ann, room)]
+    seen = invite(world, ann, cat, room)
+    assert world.run_until(lambda: len(old(seen)) >= 2, 30)
+    world.run(100)
+    assert old(seen) == said
+    sent = (envelopes(ann) | {late.raw}) - before
+    plains = opened(cat, sent, channels(ann), devices(ann))
+    assert not any(b"said under none" in plain for plain in plains)
+    no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A34")
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_message_that_comes_after_it_was_healed_is_not_shown_again(restart: bool) -> None:
+    world, ann, bob, cat, room, seen = club(f"late original {restart}")
+    late = withheld(ann, room, "two")
+    say(ann, room, "three")
+    assert world.run_until(lambda: bool(seen.of(events.MessageHealed)), PATIENCE + 60)
+    for number in range(3):
+        say(ann, room, f"more {number}")
+        world.run(2)
+    if restart:
+        bob.crash()
+        bob.start()
+        world.run(3)
+    give(bob, [late])
+    world.run(5)
+    logged = [json.loads(body) for _, body in bob.store.events_after(0, 10**6)]
+    assert sum(event.get("message") == "two" for event in logged) == 1
+    assert opened(bob, [late.raw], channels(ann), devices(ann)) == [], "nor are its keys kept"
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A34")
+def test_a_message_that_was_named_and_healed_is_not_shown_again_either() -> None:
+    world, ann, bob, cat, room, _ = club("late named")
+    seen = watch(ann)
+    late = withheld(bob, room, "last words")
+    turn = turn_of(bob)
+    room_of(bob).rekey(turn, 2)
+    release(bob, turn)
+    world.run(3)
+    say(bob, room, "under new keys")
+    assert world.run_until(lambda: bool(seen.of(events.MessageHealed)), PATIENCE + 60)
+    for number in range(3):
+        say(bob, room, f"more {number}")
+        world.run(2)
+    ann.crash()
+    ann.start()
+    world.run(3)
+    give(ann, [late])
+    world.run(5)
+    logged = [json.loads(body) for _, body in ann.store.events_after(0, 10**6)]
+    assert sum(event.get("message") == "last words" for event in logged) == 1
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A34", "A21")
+def test_who_copies_the_id_of_a_lost_message_does_not_keep_it_from_being_healed() -> None:
+    world, ann, bob, cat, room, _ = club("copied lost")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(10)
+    seen = watch(bob)
+    late = withheld(ann, room, "two")
+    give(cat, [late])
+    (two,) = [event for event in history(ann, room) if event.message == "two"]
+    send(cat, text(cat, "copy", mid=uuid.UUID(two.id).bytes))
+    world.run(2)
+    say(ann, room, "three")
+    world.run(PATIENCE + 120)
+    assert "copy" in texts(seen)
+    healed = seen.of(events.MessageHealed)
+    assert [(event.message, event.username) for event in healed] == [("two", "ann")]
+    shown = [(event.message, event.username) for event in history(bob, room)]
+    assert ("two", "ann") in shown and ("copy", "cat") in shown
+    assert len({event.id for event in history(bob, room)}) == len(shown)
+    no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A36")
+def test_who_comes_and_goes_and_comes_again_is_not_given_history_each_time() -> None:
+    world, ann, bob, cat, room = world_of("in and out")
+    talk(world, room, ann, bob, 6)
+    sends: list[Any] = []
+    real = engine_of(ann).state.dms.send_large
+    engine_of(ann).state.dms.send_large = lambda *rest: sends.append(rest) or real(*rest)  # type: ignore
+    for _ in range(12):
+        link = ann.call(c.RoomLinkCreate(room=room))["link"]
+        cat.call(c.RoomLinkUse(link=link))
+        world.run(8)
+        assert room_of(ann).is_member(cat.setup.identity.account)
+        cat.call(c.UserLeave(room=room))
+        world.run(3)
+    assert 1 <= len(sends) <= 4
+    no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A38")
+def test_what_a_newcomer_heard_itself_is_not_shown_again_as_history() -> None:
+    world, ann, bob, cat, room = world_of("heard twice")
+    talk(world, room, ann, bob, 3)
+    engine_of(ann).state.joins.admitted = lambda *_: None
+    seen = invite(world, ann, cat, room)
+    world.run(2)
+    view16 = room_of(ann).log.ops_in_order()[0].op16
+    live = text(ann, "live", ts_ms=ann.now().wall_ms)
+    send(ann, live)
+    world.run(2)
+    items = [sealed_by(ann, room_of(ann), live, view16=view16, index=50)]
+    export_of(ann, cat, room_of(ann), items)
+    world.run(5)
+    assert texts(seen) == ["live"]
+    no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A22")
+def test_an_adder_does_not_hide_a_message_by_telling_a_newcomer_that_it_is_old() -> None:
+    world, ann, bob, cat, room = world_of("hidden", "none")
+    ann.call(c.UserInvite(target="cat", room=room))
+    seen = cat.attach()
+    assert world.run_until(lambda: bool(seen.of(events.UserInvite)), 10)
+    mids: list[bytes] = []
+    real = Joins._welcome
+
+    def late(self: Joins, turn: Turn, batch: Any, row: Any, held: Any) -> None:
+        batch.frontier = lambda _row: tuple(mids)
+        mids.append(turn.new_id())
+        real(self, turn, batch, row, held)
+
+    Joins._welcome = late  # type: ignore[method-assign]
+    try:
+        cat.call(c.UserInviteResponse(response="accept"), seen)
+        world.run(8)
+    finally:
+        Joins._welcome = real  # type: ignore[method-assign]
+    said = text(bob, "for all to read", mid=mids[0])
+    send(bob, said)
+    world.run(5)
+    assert "for all to read" in texts(seen)
+    no_late_faults(ann, bob, cat)
