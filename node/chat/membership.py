@@ -403,6 +403,10 @@ class RoomLog:
         """Return the ops that an account made, void ones too, by their number."""
         return self._graph.ops_of(account)
 
+    def device_of(self, op_id: bytes) -> bytes | None:
+        """Return the id of the device that an op, which is here, brings; None if it brings none."""
+        return self._graph.device_of(op_id)
+
     def knows(self, op_id: bytes) -> bool:
         """Say whether an op is here, by its whole id."""
         return op_id in self._graph.ops

@@ -10,8 +10,14 @@ import pytest
 
 from node.chat import commands as c
 from node.chat import events
+from node.chat.history import export
 from node.chat.joining import Joins
 from node.chat.turn import Turn
+from node.crypto.ops import Device
+from node.crypto.roomitem import parse_item
+from node.engine import standing_in
+from node.engine.standing_in import MAX_ASKED, MAX_EACH
+from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire.envelope import Envelope
 from node.wire.payload import Payload
@@ -205,3 +211,50 @@ def test_an_adder_does_not_hide_a_message_by_telling_a_newcomer_that_it_is_old()
     world.run(5)
     assert "for all to read" in texts(seen)
     no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A02", "A38")
+def test_a_device_that_was_replaced_says_nothing_more_through_somebody_elses_history() -> None:
+    world, ann, bob, cat, room = world_of("replaced")
+    bob.call(c.UserMessage(room=room, message="at the old device"))
+    world.run(3)
+    thief, records = room_of(bob), bob.backup()
+    bob.crash()
+    world.restore("bobs", records, peers=["cat"]).start()
+    world.run(30)
+    engine_of(ann).state.joins.admitted = lambda *_: None
+    seen = invite(world, ann, cat, room)
+    world.run(2)
+    log = room_of(ann).log
+    moved = next(op for op in log.ops_in_order() if isinstance(op.body, Device))
+    forged = sealed_by(bob, thief, text(ann, "by a thief"), view16=moved.op16, index=9)
+    export_of(ann, cat, room_of(ann), [forged, *export(room_of(ann), cat.setup.identity.account)])
+    world.run(5)
+    assert old(seen) == ["at the old device"]
+    core = parse_item(sealed_by(bob, thief, text(ann, "again"), index=9)).msg.core
+    with pytest.raises(CryptoFault, match="replaced"):
+        standing_in._author(room_of(ann), core)
+    no_late_faults(ann, cat)
+
+
+@pytest.mark.attack("A36")
+def test_one_question_after_another_does_not_make_a_member_give_without_end() -> None:
+    world, ann, bob, cat, room = world_of("stand in flood", 1000)
+    for number in range(60):
+        say(ann, room, f"{number} " + "x" * 16_000)
+    world.run(5)
+    asker = room_of(bob).log.roster.members[ann.setup.identity.account]
+    standing = engine_of(bob).desk.inbox.standing_in
+    sizes: list[int] = []
+    engine_of(bob).state.dms.send_large = (  # type: ignore[method-assign]
+        lambda _turn, _account, _kind, body: sizes.append(sum(map(len, body[1]))) or True
+    )
+    core = parse_item(room_of(bob).kept.items()[0]).msg.core
+    for first in range(300):
+        turn = turn_of(bob)
+        # ann asks for her own words: to bob they are a third member's
+        standing.asked(turn, room_of(bob), asker, [core.epoch16, core.device16, 0, 10_000 + first])
+        release(bob, turn)
+        assert len(standing._waiting) <= MAX_ASKED
+        world.run(2)
+    assert len(sizes) >= 1 and sum(sizes) <= MAX_EACH + 1_600_000
