@@ -20,9 +20,9 @@ from node import ids
 from node.chat import events
 from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
-from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
+from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
 from node.chat.membership import Member
-from node.chat.messages import message_event, stored_message
+from node.chat.messages import healed_event, message_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
@@ -56,8 +56,10 @@ MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
 MAX_EXPLAINED = 256
 """References to messages that are probably the missing ones of a chain; of more, the newest is not heeded."""
+DOUBT_AFTER = 600.0
+"""Seconds after which what a chain's hole seems to explain is asked for too, some at a time: anybody can make
+a hole to hide what others lack."""
 UNREADABLE: Final = "unreadable"
-NO_DEVICE: Final = bytes(16)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Healing:
         self._coming: dict[tuple[bytes, bytes], _Coming] = {}
         self._explained: dict[bytes, bool] = {}
         self._look: float | None = None
+        self._doubt: float | None = None
 
     def restore(self, hole: Hole, now: Instant) -> None:
         """Take a stored hole back after a start."""
@@ -103,7 +106,7 @@ class Healing:
         """When there is next something to show, to ask or to answer."""
         progress = self.room.timeline.progress
         patience = (waiting.moment(progress) for waiting in self.holes.waiting.values())
-        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look)
+        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look, self._doubt)
 
     def link_up(self, now: float) -> None:
         """There is a link again: what was waited for without one has its minute from now."""
@@ -128,6 +131,8 @@ class Healing:
                 self._decide(turn, self.holes.all[key])
         if self._look is not None and self._look <= now:
             self._recount(turn)
+        if self._doubt is not None and self._doubt <= now:
+            self._ask_anyhow(turn)
         self._ask(turn)
         self.resending.answer(turn)
 
@@ -165,7 +170,7 @@ class Healing:
     def awaited(self, turn: Turn, mid: bytes) -> Hole | None:
         """A message came by itself; returns the hole that named it."""
         hole = self.holes.named(mid)
-        return None if hole is None else self._less(turn, _unnamed(hole, mid))
+        return None if hole is None else self._less(turn, hole.unnamed(mid))
 
     def _filled(self, turn: Turn, hole: Hole, index: int) -> Hole | None:
         return self._less(turn, hole.without(index))
@@ -243,24 +248,31 @@ class Healing:
         """Of the messages that others name, no more are explained than indexes are missing."""
         line, before = self.room.timeline, self._explained
         self._look = None
-        self._explained = {mid: sure for mid, sure in self._explained.items() if not line.seen(mid)}
+        self._explained = {
+            mid: sure for mid, sure in before.items() if not line.seen(mid) and self.holes.named(mid) is None
+        }
         free = sum(hole.missing for hole in self.holes.all.values() if not hole.names)
         beyond = list(self._explained)[free:][:MAX_NAMES]
         shown = tuple(mid for mid in beyond if self._explained[mid])
         unsure = tuple(mid for mid in beyond if not self._explained[mid])
         for names, quiet in ((shown, False), (unsure, True)):
             if names:
-                wall_ms = turn.now.wall_ms
-                hole = Hole(
-                    self.room.room_id, names[0], NO_DEVICE, b"", 0, b"", names, wall_ms, NAMED, quiet=quiet
-                )
+                hole = of_names(self.room.room_id, names, turn.now.wall_ms, quiet=quiet)
                 (self._soon if quiet else self._placeholder)(turn, hole)
         for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
             self._explained.pop(mid, None)
+        later = turn.now.mono + DOUBT_AFTER
+        self._doubt = (self._doubt or later) if self._explained else None
         if self._explained:
             turn.put(Table.PENDING, b"x" + self.room.room_id, self._explained)
         elif before:
             turn.delete(Table.PENDING, b"x" + self.room.room_id)
+
+    def _ask_anyhow(self, turn: Turn) -> None:
+        names = tuple(self._explained)[:MAX_NAMES]
+        self._soon(turn, of_names(self.room.room_id, names, turn.now.wall_ms, quiet=True))
+        self._doubt = None
+        self._recount(turn)
 
     def _placeholder(self, turn: Turn, hole: Hole) -> None:
         """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
@@ -458,7 +470,7 @@ class Healing:
         room = self.room
         freed = room.timeline.healed(item)
         plain = message_event(room.people, room.room_id, item, mine=False)
-        healed = _healed(self._event(late), plain)
+        healed = healed_event(self._event(late), plain)
         turn.log(healed)
         kept = msgspec.structs.replace(plain, seq=turn.seq)
         turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
@@ -478,18 +490,6 @@ class Healing:
         return events.MessageHealed(
             room=self.room.uuid, placeholder=ids.text(hole.placeholder), missing=hole.missing
         )
-
-
-def _healed(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
-    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
-    kept = {name: value for name, value in fields.items() if name in event.__struct_fields__}
-    del kept["seq"], kept["missing"]
-    healed: events.MessageHealed = msgspec.structs.replace(event, **kept)
-    return healed
-
-
-def _unnamed(hole: Hole, mid: bytes) -> Hole:
-    return replace(hole, names=tuple(name for name in hole.names if name != mid))
 
 
 def _fraction(turn: Turn) -> float:

@@ -84,6 +84,10 @@ class Hole:
         """Return the hole without an index that has come."""
         return replace(self, lacking=_packed(self.bits & ~(1 << (index - self.first))))
 
+    def unnamed(self, mid: bytes) -> Hole:
+        """Return the hole without a message that it named and that has come."""
+        return replace(self, names=tuple(name for name in self.names if name != mid))
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """Yield the missing indexes as (first, last), both included, lowest first."""
         bits, at = self.bits, self.first
@@ -102,6 +106,11 @@ def _packed(bits: int) -> bytes:
 def run_of(first: int, end: int) -> bytes:
     """Return `lacking` for all of [first, end)."""
     return _packed((1 << (end - first)) - 1)
+
+
+def of_names(room_id: bytes, names: tuple[bytes, ...], since_ms: int, *, quiet: bool) -> Hole:
+    """Return a hole of messages that are known by name alone."""
+    return Hole(room_id, names[0], bytes(16), b"", 0, b"", names, since_ms, NAMED, quiet=quiet)
 
 
 class Holes:

@@ -38,3 +38,12 @@ def message_event(
         gap=item.gap,
         history=True if history else msgspec.UNSET,
     )
+
+
+def healed_event(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
+    """Return the event of a placeholder filled, with what the message's own event says of it."""
+    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    kept = {name: value for name, value in fields.items() if name in event.__struct_fields__}
+    del kept["seq"], kept["missing"]
+    healed: events.MessageHealed = msgspec.structs.replace(event, **kept)
+    return healed

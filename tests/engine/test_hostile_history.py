@@ -258,3 +258,25 @@ def test_one_question_after_another_does_not_make_a_member_give_without_end() ->
         assert len(standing._waiting) <= MAX_ASKED
         world.run(2)
     assert len(sizes) >= 1 and sum(sizes) <= MAX_EACH + 1_600_000
+
+
+@pytest.mark.attack("A34")
+def test_a_hole_made_on_purpose_does_not_hide_for_good_what_others_name() -> None:
+    world, ann, bob, cat, room, _ = club("hidden by a hole")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(10)
+    for number in range(100):  # cat seals and posts nothing, then the next
+        room_inner(cat, text(cat, str(number)))
+    send(cat, text(cat, "after many"))
+    world.run(2 * PATIENCE)
+    withheld(bob, room, "last words")
+    turn = turn_of(bob)
+    room_of(bob).rekey(turn, 2)
+    release(bob, turn)
+    world.run(3)
+    say(bob, room, "under new keys")
+    world.run(1800)
+    assert "last words" in [event.message for event in history(ann, room)]
+    assert not any(key[:1] == b"x" for key in ann.store.load().rows["pending"])
+    no_late_faults(ann, bob)
