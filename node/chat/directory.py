@@ -124,9 +124,10 @@ class Directory:
             CryptoFault: If the one that is here counts more, or the lister lists too many rooms of others.
         """
         held = self._held(listing.room_id, turn.mesh_ms)
+        records = listing.node_records if lister == listing.creator else ()  # dialled by who joins
         new = Listed(
             listing.room_id, listing.creator, lister, listing.name, listing.count, listing.ts_ms,
-            turn.mesh_ms if held is None else held.since_ms, listing.seed, listing.node_records,
+            turn.mesh_ms if held is None else held.since_ms, listing.seed, records,
             listing.history,
         )  # fmt: skip
         if held is not None:

@@ -20,9 +20,10 @@ from node.engine.standing_in import MAX_ASKED, MAX_EACH
 from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire.envelope import Envelope
-from node.wire.payload import Payload
-from tests.engine.healing_worlds import PATIENCE, club, history, say, watch
+from node.wire.payload import Payload, Type
+from tests.engine.healing_worlds import PATIENCE, club, history, say, watch, whisper
 from tests.engine.hostile import (
+    direct,
     engine_of,
     give,
     no_late_faults,
@@ -280,3 +281,43 @@ def test_a_hole_made_on_purpose_does_not_hide_for_good_what_others_name() -> Non
     assert "last words" in [event.message for event in history(ann, room)]
     assert not any(key[:1] == b"x" for key in ann.store.load().rows["pending"])
     no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A34", "A18")
+@pytest.mark.parametrize("granted", ["none", 2])
+def test_who_was_removed_and_let_in_again_opens_nothing_from_between_but_what_is_granted(
+    granted: int | str,
+) -> None:
+    world, ann, bob, cat, room = world_of(f"between {granted}", granted)
+    invite(world, ann, cat, room)
+    world.run(5)
+    talk(world, room, ann, cat, 4)
+    world.run(3)
+    ann.call(c.MemberRemove(room=room, username="cat"))
+    world.run(3)
+    before = envelopes(ann)
+    for number in range(5):
+        say((ann, bob)[number % 2], room, f"between {number}")
+        world.run(1)
+    between = envelopes(ann) - before
+    places = [
+        (held.epoch16, node, held.send.index)
+        for node in (ann, bob)
+        for held in room_of(node).epochs.held.values()
+        if held.send is not None
+    ]
+    mids = [uuid.UUID(event.id).bytes for event in history(ann, room)]
+    invite(world, ann, cat, room)
+    world.run(5)
+    for epoch16, node, sent in places:
+        whisper(cat, Type.NACK, [epoch16, node.setup.identity.device_id, 0, sent + 5])
+    for mid in mids:
+        whisper(cat, Type.NACK, [[mid]])
+    for node in (ann, bob):
+        direct(cat, node, Type.HISTORY_WANT, [room_of(cat).room_id])
+    world.run(200)
+    everything = envelopes(ann) - before
+    plains = opened(cat, everything, channels(ann), devices(ann))
+    found = {n for n in range(5) if any(f"between {n}".encode() in plain for plain in plains)}
+    assert len(between) >= 5 and found == ({3, 4} if granted == 2 else set())
+    no_late_faults(ann, bob, cat)
