@@ -85,6 +85,7 @@ class Healing:
         self._asks: dict[bytes, float] = {}
         self._coming: dict[tuple[bytes, bytes], _Coming] = {}
         self._explained: dict[bytes, bool] = {}
+        self._namers: dict[bytes, bytes] = {}
         self._look: float | None = None
         self._doubt: float | None = None
 
@@ -242,6 +243,7 @@ class Healing:
         for ref in item.refs:
             if not line.seen(ref) and self.holes.named(ref) is None:
                 self._explained.setdefault(ref, ref in sure)
+                self._namers[ref] = item.account[:16]
         self._recount(turn)
 
     def _recount(self, turn: Turn) -> None:
@@ -253,14 +255,16 @@ class Healing:
         }
         free = sum(hole.missing for hole in self.holes.all.values() if not hole.names)
         beyond = list(self._explained)[free:][:MAX_NAMES]
-        shown = tuple(mid for mid in beyond if self._explained[mid])
-        unsure = tuple(mid for mid in beyond if not self._explained[mid])
-        for names, quiet in ((shown, False), (unsure, True)):
-            if names:
-                hole = of_names(self.room.room_id, names, turn.now.wall_ms, quiet=quiet)
-                (self._soon if quiet else self._placeholder)(turn, hole)
+        groups: dict[tuple[bytes, bool], tuple[bytes, ...]] = {}
+        for mid in beyond:
+            by = self._namers.pop(mid, bytes(16)), not self._explained[mid]
+            groups[by] = (*groups.get(by, ()), mid)
+        for (namer, quiet), names in groups.items():
+            hole = of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=quiet)
+            (self._soon if quiet else self._placeholder)(turn, hole)
         for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
             self._explained.pop(mid, None)
+        self._namers = {mid: namer for mid, namer in self._namers.items() if mid in self._explained}
         later = turn.now.mono + DOUBT_AFTER
         self._doubt = (self._doubt or later) if self._explained else None
         if self._explained:
@@ -270,7 +274,8 @@ class Healing:
 
     def _ask_anyhow(self, turn: Turn) -> None:
         names = tuple(self._explained)[:MAX_NAMES]
-        self._soon(turn, of_names(self.room.room_id, names, turn.now.wall_ms, quiet=True))
+        namer = self._namers.get(names[0], bytes(16))
+        self._soon(turn, of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=True))
         self._doubt = None
         self._recount(turn)
 
@@ -285,7 +290,8 @@ class Healing:
 
     def _soon(self, turn: Turn, hole: Hole) -> None:
         spread = JITTER + JITTER_EACH * len(self.room.log.roster.members)
-        self.holes.save(turn, self._wait(turn, hole, _fraction(turn) * spread))
+        part = int.from_bytes(turn.entropy(2), "big") / 65_536
+        self.holes.save(turn, self._wait(turn, hole, part * spread))
 
     def _shown(self, hole: Hole) -> events.UserMessage:
         people = self.room.people
@@ -490,7 +496,3 @@ class Healing:
         return events.MessageHealed(
             room=self.room.uuid, placeholder=ids.text(hole.placeholder), missing=hole.missing
         )
-
-
-def _fraction(turn: Turn) -> float:
-    return int.from_bytes(turn.entropy(2), "big") / 65_536

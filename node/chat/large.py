@@ -30,8 +30,8 @@ MAX_EXPECTED = 16
 """Unfinished Objects a session; of one more the oldest is given up."""
 MAX_READS = 32
 READS_IN = 3600.0
-"""A session's channel is read again for so many keys in that many seconds; for more at the next start: whoever
-has the session chooses how much there is to read."""
+"""A session's channel is read again for so many keys in that many seconds, for more at the next start: who
+shares it chooses how much there is to read."""
 MAX_HELD = 32 * 1024 * 1024
 """Bytes of parts kept in all sessions; beyond it the session that has most waits for the next start."""
 

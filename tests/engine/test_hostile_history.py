@@ -11,6 +11,7 @@ import pytest
 from node.chat import commands as c
 from node.chat import events
 from node.chat.history import export
+from node.chat.holes import MAX_NAMED
 from node.chat.joining import Joins
 from node.chat.turn import Turn
 from node.crypto.ops import Device
@@ -26,6 +27,7 @@ from tests.engine.hostile import (
     direct,
     engine_of,
     give,
+    inbox_of,
     no_late_faults,
     post,
     release,
@@ -321,3 +323,32 @@ def test_who_was_removed_and_let_in_again_opens_nothing_from_between_but_what_is
     found = {n for n in range(5) if any(f"between {n}".encode() in plain for plain in plains)}
     assert len(between) >= 5 and found == ({3, 4} if granted == 2 else set())
     no_late_faults(ann, bob, cat)
+
+
+@pytest.mark.attack("A36")
+def test_names_that_a_member_makes_up_are_asked_for_within_bounds_and_crowd_out_no_others() -> None:
+    world, ann, bob, cat, room, _ = club("made up names")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(10)
+    withheld(bob, room, "last words")
+    turn = turn_of(bob)
+    room_of(bob).rekey(turn, 2)
+    release(bob, turn)
+    world.run(3)
+    bob.crash()
+    for number in range(3 * MAX_NAMED):
+        turn = turn_of(cat)
+        send(cat, text(cat, str(number), refs=tuple(turn.new_id() for _ in range(8))))
+    world.run(PATIENCE)
+    bob.start()
+    world.run(5)
+    say(bob, room, "under new keys")
+    world.run(PATIENCE)
+    for number in range(MAX_NAMED):
+        turn = turn_of(cat)
+        send(cat, text(cat, f"more {number}", refs=tuple(turn.new_id() for _ in range(8))))
+    world.run(300)
+    holes = inbox_of(ann).healing.holes.all.values()
+    assert sum(bool(hole.names) for hole in holes) <= MAX_NAMED + 1
+    assert "last words" in [event.message for event in history(ann, room)]
