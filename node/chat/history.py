@@ -100,9 +100,9 @@ class Past:
     def replaced(self, view: bytes, account: bytes, device_id: bytes) -> bool:
         """Say whether who had seen `view` had seen another device take this one's place."""
         brought = self._brought.get(account, ())
-        own = [op_id for op_id, device in brought if device == device_id]
+        own = [op_id for op_id, device in brought if device == device_id][-1:]
         others = [op_id for op_id, device in brought if device != device_id and self.knew(view, op_id)]
-        return any(all(self.log.is_strict_ancestor(one, other) for one in own) for other in others)
+        return any(self.log.is_strict_ancestor(one, other) for one in own for other in others)
 
     def knew(self, view: bytes, op_id: bytes) -> bool:
         """Say whether who had seen `view` had seen an op."""
@@ -110,9 +110,9 @@ class Past:
 
     def had(self, view: bytes, account: bytes) -> bool:
         """Say whether an account was a member for who had seen `view` and all before it."""
-        went = [op_id for op_id in self._went.get(account, ()) if self.knew(view, op_id)]
-        came = [op_id for op_id in self._came.get(account, ()) if self.knew(view, op_id)]
-        return any(not any(self.log.is_strict_ancestor(c, w) for w in went) for c in came)
+        went = [op_id for op_id in reversed(self._went.get(account, [])) if self.knew(view, op_id)]
+        came = [op_id for op_id in reversed(self._came.get(account, [])) if self.knew(view, op_id)]
+        return any(not any(self.log.is_strict_ancestor(c, w) for w in went) for c in came)  # newest first
 
 
 def granted_to(room: Room, account: bytes) -> int:
