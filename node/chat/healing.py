@@ -22,7 +22,7 @@ from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
 from node.chat.membership import Member
-from node.chat.messages import healed_event, message_event, stored_message
+from node.chat.messages import UNREADABLE, healed_event, message_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
@@ -59,7 +59,6 @@ MAX_EXPLAINED = 256
 DOUBT_AFTER = 600.0
 """Seconds after which what a chain's hole seems to explain is asked for too, some at a time: anybody can make
 a hole to hide what others lack."""
-UNREADABLE: Final = "unreadable"
 
 
 @dataclass(frozen=True)

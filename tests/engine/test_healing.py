@@ -9,7 +9,7 @@ import pytest
 
 from node.chat import commands as c
 from node.chat import events
-from node.chat.healing import UNREADABLE
+from node.chat.messages import UNREADABLE
 from node.chat.resending import BURST, EACH_SECOND
 from node.crypto.chain import MAX_SKIPPED
 from node.errors import PeerFault

@@ -13,6 +13,7 @@ from node.chat import events
 from node.chat.history import export
 from node.chat.holes import MAX_NAMED
 from node.chat.joining import Joins
+from node.chat.messages import UNREADABLE
 from node.chat.turn import Turn
 from node.crypto.ops import Device
 from node.crypto.roomitem import parse_item
@@ -22,7 +23,7 @@ from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire.envelope import Envelope
 from node.wire.payload import Payload, Type
-from tests.engine.healing_worlds import PATIENCE, club, history, say, watch, whisper
+from tests.engine.healing_worlds import PATIENCE, club, history, placeholders, say, watch, whisper
 from tests.engine.hostile import (
     direct,
     engine_of,
@@ -352,3 +353,12 @@ def test_names_that_a_member_makes_up_are_asked_for_within_bounds_and_crowd_out_
     holes = inbox_of(ann).healing.holes.all.values()
     assert sum(bool(hole.names) for hole in holes) <= MAX_NAMED + 1
     assert "last words" in [event.message for event in history(ann, room)]
+
+
+@pytest.mark.attack("A34")
+def test_a_message_does_not_pass_for_something_that_is_missing() -> None:
+    world, ann, bob, cat, room, seen = club("false placeholder")
+    send(ann, text(ann, "", body=["read me", UNREADABLE, None]))
+    world.run(3)
+    assert placeholders(seen) == []
+    assert [(event.message, event.kind) for event in seen.of(events.UserMessage)] == [("read me", "text")]
