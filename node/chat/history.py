@@ -177,7 +177,7 @@ class Judge:
         return arrange(list(told.values())), bad
 
     def judge(self, data: bytes) -> Told | None:
-        """Return an item that holds; None if it is from a time when we were here already.
+        """Return an item that holds; None if we were here at its time, or the room granted nothing then.
 
         Raises:
             PeerFault: If it is not what its author signed, or the author was not in the room.
@@ -195,12 +195,11 @@ class Judge:
             raise CryptoFault("an item by somebody who was not in the room")
         if self.past.replaced(view.op_id, author.account, core.device16):
             raise CryptoFault("an item by a device that its account had replaced")
-        if not log.kept_at(core.view16):
-            raise CryptoFault("an item from when the room granted nothing")
         if not log.allows(core.device16, core.epoch16, core.index, (view.op_id,)):
             raise CryptoFault("an item from after its author's going")
         payload = _opened(item, author)
-        return None if self.past.had(view.op_id, room.me.account) else Told(author, core, payload, data)
+        passed_over = not log.kept_at(core.view16) or self.past.had(view.op_id, room.me.account)
+        return None if passed_over else Told(author, core, payload, data)
 
 
 def _opened(item: RoomItem, author: Member) -> Payload:

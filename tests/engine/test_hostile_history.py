@@ -362,3 +362,20 @@ def test_a_message_does_not_pass_for_something_that_is_missing() -> None:
     world.run(3)
     assert placeholders(seen) == []
     assert [(event.message, event.kind) for event in seen.of(events.UserMessage)] == [("read me", "text")]
+
+
+@pytest.mark.attack("A38")
+def test_a_giver_that_kept_what_it_should_not_have_is_passed_over_in_that_and_heard_in_the_rest() -> None:
+    world, ann, bob, cat, room = world_of("kept anyhow", "none")
+    talk(world, room, ann, bob, 2)
+    ann.call(c.RoomUpdate(room=room, history=10))
+    world.run(3)
+    said = talk(world, room, ann, bob, 2)
+    engine_of(ann).state.joins.admitted = lambda *_: None
+    seen = invite(world, ann, cat, room)
+    world.run(2)
+    early = sealed_by(ann, room_of(ann), text(ann, "from before"))
+    export_of(ann, cat, room_of(ann), [early, *export(room_of(ann), cat.setup.identity.account)])
+    world.run(5)
+    assert old(seen) == said and seen.of(events.Warning) == []
+    no_late_faults(ann, bob, cat)
