@@ -96,9 +96,7 @@ def test_a_listing_is_over_after_two_days_and_an_hour() -> None:
         ("", []),
     ],
 )
-def test_an_id_beats_a_name_and_a_name_as_it_is_written_one_in_other_letters(
-    text: str, found: list[bytes]
-) -> None:
+def test_an_id_beats_a_name_and_that_one_in_other_letters(text: str, found: list[bytes]) -> None:
     assert matching(text, [(FIRST, "Tea"), (SECOND, "tea")]) == found
 
 
