@@ -15,8 +15,9 @@ import msgspec
 from node import ids
 from node.chat import events
 from node.chat.dms import Dms
-from node.chat.healing import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER, UNREADABLE
+from node.chat.healing import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.holes import NAMED
+from node.chat.messages import UNREADABLE
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Placed, Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest

@@ -7,6 +7,7 @@ rooms neither grows this memory nor pushes out the rooms that were there before 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ MAX_BY_LISTER = 32
 """Rooms of others that are kept on one account's word."""
 SETTLED = 750
 """Rooms that have been listed for over a day, the longest known first, which no newcomer pushes out."""
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SHORT = 8
 """Characters of an id that are taken for the whole."""
 
@@ -124,9 +126,10 @@ class Directory:
             CryptoFault: If the one that is here counts more, or the lister lists too many rooms of others.
         """
         held = self._held(listing.room_id, turn.mesh_ms)
+        records = listing.node_records if lister == listing.creator else ()  # dialled by who joins
         new = Listed(
             listing.room_id, listing.creator, lister, listing.name, listing.count, listing.ts_ms,
-            turn.mesh_ms if held is None else held.since_ms, listing.seed, listing.node_records,
+            turn.mesh_ms if held is None else held.since_ms, listing.seed, records,
             listing.history,
         )  # fmt: skip
         if held is not None:
@@ -207,13 +210,13 @@ class Directory:
 def matching(text: str, rooms: list[tuple[bytes, str]]) -> list[bytes]:
     """Return the ids of the (id, name) pairs that `text` may mean: an id, a name, or an id's first 8 letters.
 
-    An id beats a name, a name beats a beginning of an id.
+    Anybody can call a room like another one's id: a whole id means the room of that id alone, and a name
+    that is also the beginning of another's id means both.
     """
     folded = text.casefold()
-    ways = (
-        [room_id for room_id, _ in rooms if ids.text(room_id) == folded],
-        [room_id for room_id, name in rooms if name == text],
-        [room_id for room_id, name in rooms if name.casefold() == folded],
-        [room_id for room_id, _ in rooms if len(text) >= SHORT and ids.text(room_id).startswith(folded)],
-    )
-    return next((found for found in ways if found), [])
+    if _UUID.fullmatch(folded):
+        return [room_id for room_id, _ in rooms if ids.text(room_id) == folded]
+    begin = [room_id for room_id, _ in rooms if len(text) >= SHORT and ids.text(room_id).startswith(folded)]
+    exact = [room_id for room_id, name in rooms if name == text]
+    called = exact or [room_id for room_id, name in rooms if name.casefold() == folded]
+    return called + [room_id for room_id in begin if room_id not in called]

@@ -21,6 +21,8 @@ from node.crypto import epoch as epochs
 from node.crypto.chain import RecvChain, SendChain, Skipped
 from node.crypto.channel import Channel, ChannelKind
 from node.crypto.epoch import EpochAnnounce, EpochSecrets
+from node.crypto.labels import Label
+from node.errors import CryptoFault
 from node.tables import Table
 
 LIFE_DAYS = 14
@@ -277,6 +279,16 @@ class Epochs:
         hash16, view16 = held.last.get(device_id, (b"", b""))
         row = ChainRow(self.room_id, held.epoch16, device_id, recv=chain.head, hash16=hash16, view16=view16)
         turn.put(Table.CHAINS, key, row)
+
+    def consume(self, turn: Turn, held: Epoch, device_id: bytes, index: int) -> None:
+        """A message came otherwise than in its envelope: give its key up, so that it is not read again."""
+        chain = held.chain_of(device_id)
+        try:
+            if chain is not None:
+                after = chains.seek(Label.RCHAIN, chain, index, day=day_of(turn.now.wall_ms))[0]
+                self.save_recv(turn, held, device_id, after, (b"", held.last.get(device_id, (b"", b""))[1]))
+        except CryptoFault:
+            return
 
     def _within(self, before: RecvChain, chain: RecvChain) -> RecvChain:
         """Keep fewer skipped seeds of a chain if the room has too many of them."""

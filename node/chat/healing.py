@@ -18,13 +18,14 @@ import msgspec
 
 from node import ids
 from node.chat import events
+from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
-from node.chat.holes import GONE, LOST, NAMED, Hole, Holes, run_of
+from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
 from node.chat.membership import Member
-from node.chat.messages import message_event, stored_message
+from node.chat.messages import UNREADABLE, healed_event, message_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
-from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, shown_ms
+from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
 from node.chat.turn import Placed, Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto import chain as chains
@@ -55,8 +56,9 @@ MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
 MAX_EXPLAINED = 256
 """References to messages that are probably the missing ones of a chain; of more, the newest is not heeded."""
-UNREADABLE: Final = "unreadable"
-NO_DEVICE: Final = bytes(16)
+DOUBT_AFTER = 600.0
+"""Seconds after which what a chain's hole seems to explain is asked for too, some at a time: anybody can make
+a hole to hide what others lack."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,11 @@ class Healing:
         self.overheard: list[tuple[Member, Payload]] = []
         """What members asked for and gave in this turn: others may have it too."""
         self._asks: dict[bytes, float] = {}
-        self._coming: dict[bytes, _Coming] = {}
+        self._coming: dict[tuple[bytes, bytes], _Coming] = {}
         self._explained: dict[bytes, bool] = {}
+        self._namers: dict[bytes, bytes] = {}
         self._look: float | None = None
+        self._doubt: float | None = None
 
     def restore(self, hole: Hole, now: Instant) -> None:
         """Take a stored hole back after a start."""
@@ -102,7 +106,7 @@ class Healing:
         """When there is next something to show, to ask or to answer."""
         progress = self.room.timeline.progress
         patience = (waiting.moment(progress) for waiting in self.holes.waiting.values())
-        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look)
+        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look, self._doubt)
 
     def link_up(self, now: float) -> None:
         """There is a link again: what was waited for without one has its minute from now."""
@@ -127,6 +131,8 @@ class Healing:
                 self._decide(turn, self.holes.all[key])
         if self._look is not None and self._look <= now:
             self._recount(turn)
+        if self._doubt is not None and self._doubt <= now:
+            self._ask_anyhow(turn)
         self._ask(turn)
         self.resending.answer(turn)
 
@@ -164,7 +170,7 @@ class Healing:
     def awaited(self, turn: Turn, mid: bytes) -> Hole | None:
         """A message came by itself; returns the hole that named it."""
         hole = self.holes.named(mid)
-        return None if hole is None else self._less(turn, _unnamed(hole, mid))
+        return None if hole is None else self._less(turn, hole.unnamed(mid))
 
     def _filled(self, turn: Turn, hole: Hole, index: int) -> Hole | None:
         return self._less(turn, hole.without(index))
@@ -236,30 +242,41 @@ class Healing:
         for ref in item.refs:
             if not line.seen(ref) and self.holes.named(ref) is None:
                 self._explained.setdefault(ref, ref in sure)
+                self._namers[ref] = item.account[:16]
         self._recount(turn)
 
     def _recount(self, turn: Turn) -> None:
         """Of the messages that others name, no more are explained than indexes are missing."""
         line, before = self.room.timeline, self._explained
         self._look = None
-        self._explained = {mid: sure for mid, sure in self._explained.items() if not line.seen(mid)}
+        self._explained = {
+            mid: sure for mid, sure in before.items() if not line.seen(mid) and self.holes.named(mid) is None
+        }
         free = sum(hole.missing for hole in self.holes.all.values() if not hole.names)
         beyond = list(self._explained)[free:][:MAX_NAMES]
-        shown = tuple(mid for mid in beyond if self._explained[mid])
-        unsure = tuple(mid for mid in beyond if not self._explained[mid])
-        for names, quiet in ((shown, False), (unsure, True)):
-            if names:
-                wall_ms = turn.now.wall_ms
-                hole = Hole(
-                    self.room.room_id, names[0], NO_DEVICE, b"", 0, b"", names, wall_ms, NAMED, quiet=quiet
-                )
-                (self._soon if quiet else self._placeholder)(turn, hole)
+        groups: dict[tuple[bytes, bool], tuple[bytes, ...]] = {}
+        for mid in beyond:
+            by = self._namers.pop(mid, bytes(16)), not self._explained[mid]
+            groups[by] = (*groups.get(by, ()), mid)
+        for (namer, quiet), names in groups.items():
+            hole = of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=quiet)
+            (self._soon if quiet else self._placeholder)(turn, hole)
         for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
             self._explained.pop(mid, None)
+        self._namers = {mid: namer for mid, namer in self._namers.items() if mid in self._explained}
+        later = turn.now.mono + DOUBT_AFTER
+        self._doubt = (self._doubt or later) if self._explained else None
         if self._explained:
             turn.put(Table.PENDING, b"x" + self.room.room_id, self._explained)
         elif before:
             turn.delete(Table.PENDING, b"x" + self.room.room_id)
+
+    def _ask_anyhow(self, turn: Turn) -> None:
+        names = tuple(self._explained)[:MAX_NAMES]
+        namer = self._namers.get(names[0], bytes(16))
+        self._soon(turn, of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=True))
+        self._doubt = None
+        self._recount(turn)
 
     def _placeholder(self, turn: Turn, hole: Hole) -> None:
         """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
@@ -272,7 +289,8 @@ class Healing:
 
     def _soon(self, turn: Turn, hole: Hole) -> None:
         spread = JITTER + JITTER_EACH * len(self.room.log.roster.members)
-        self.holes.save(turn, self._wait(turn, hole, _fraction(turn) * spread))
+        part = int.from_bytes(turn.entropy(2), "big") / 65_536
+        self.holes.save(turn, self._wait(turn, hole, part * spread))
 
     def _shown(self, hole: Hole) -> events.UserMessage:
         people = self.room.people
@@ -379,7 +397,7 @@ class Healing:
             if hole is not None:
                 self.closed(turn, self._filled(turn, hole, index))
         elif (hole or self.holes.named(payload.mid)) and len(self._coming) < MAX_COMING:
-            self._coming[payload.mid] = _Coming(author, payload)
+            self._coming[payload.mid, author.account] = _Coming(author, payload)
             turn.fetches.append((self.room.room_id, (payload.mid,)))
 
     def _allowed(self, author: Member, epoch16: bytes, index: int) -> bool:
@@ -392,13 +410,13 @@ class Healing:
         """The store says what it has under these ids: for answers of ours, and of others."""
         for mid, body in found:
             self.resending.fetched(turn, mid, body)
-            coming = self._coming.pop(mid, None)
-            if coming is not None:
+            for key in [key for key in self._coming if key[0] == mid]:
+                coming = self._coming.pop(key)
                 theirs = self._theirs(coming.author, mid, body)
-                if theirs is None:
-                    self._take_back(turn, coming)
-                elif theirs:
+                if theirs:
                     self._had(turn, coming)
+                else:
+                    self._take_back(turn, coming, mid if theirs is None else copy_of(mid, key[1]))
 
     def _theirs(self, author: Member, mid: bytes, body: bytes | None) -> bool | None:
         """Say whether a message that we have is of this author; None if we have none of this id."""
@@ -414,23 +432,29 @@ class Healing:
         hole = self.holes.at(epoch16, coming.author.device_id, index)
         self.closed(turn, None if hole is None else self._filled(turn, hole, index))
         self.closed(turn, self.awaited(turn, coming.payload.mid))
+        self._consume(turn, coming.author, epoch16, index)
 
-    def _take_back(self, turn: Turn, coming: _Coming) -> None:
+    def _take_back(self, turn: Turn, coming: _Coming, mid: bytes) -> None:
         author, payload = coming.author, coming.payload
         epoch16, index, (text, kind, reply_to) = payload.body
         hole = self.holes.at(epoch16, author.device_id, index)
-        if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(payload.mid)):
+        if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(mid)):
             return
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        item = Item(
-            payload.mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs
-        )
+        item = Item(mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs)
         late = None if hole is None else self._filled(turn, hole, index)
         if hole is None:
             self._ended(turn, author, epoch16, index)
+        self._consume(turn, author, epoch16, index)
         self.room.people.meet(turn, author.account, author.name)
         if not self.said(turn, late, replace(item, refs=())):
             self._offer(turn, replace(item, refs=()))
+
+    def _consume(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
+        """The message itself may still come: it has been given, unless its chain has far to go to it."""
+        held = self.room.epochs.held.get(epoch16)
+        if held is not None and index - held.highest(author.device_id) <= PATIENCE:
+            self.room.epochs.consume(turn, held, author.device_id, index)
 
     def _ended(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
         """An answer to a name says how far its author's chain went: what is before it is missing too."""
@@ -451,7 +475,7 @@ class Healing:
         room = self.room
         freed = room.timeline.healed(item)
         plain = message_event(room.people, room.room_id, item, mine=False)
-        healed = _healed(self._event(late), plain)
+        healed = healed_event(self._event(late), plain)
         turn.log(healed)
         kept = msgspec.structs.replace(plain, seq=turn.seq)
         turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
@@ -471,19 +495,3 @@ class Healing:
         return events.MessageHealed(
             room=self.room.uuid, placeholder=ids.text(hole.placeholder), missing=hole.missing
         )
-
-
-def _healed(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
-    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
-    kept = {name: value for name, value in fields.items() if name in event.__struct_fields__}
-    del kept["seq"], kept["missing"]
-    healed: events.MessageHealed = msgspec.structs.replace(event, **kept)
-    return healed
-
-
-def _unnamed(hole: Hole, mid: bytes) -> Hole:
-    return replace(hole, names=tuple(name for name in hole.names if name != mid))
-
-
-def _fraction(turn: Turn) -> float:
-    return int.from_bytes(turn.entropy(2), "big") / 65_536

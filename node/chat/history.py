@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from node.chat.membership import Member, RoomLog
 from node.chat.room import Room
-from node.crypto.ops import Add, Create, Leave, Op, Remove
+from node.crypto.ops import Add, Create, Device, Leave, Op, Remove
 from node.crypto.roomitem import RoomItem, open_item, parse_item
 from node.crypto.roommsg import Core, Kind
 from node.errors import CryptoFault, PeerFault
@@ -70,6 +70,7 @@ class Past:
         self.log = log
         self._came: dict[bytes, list[bytes]] = {}
         self._went: dict[bytes, list[bytes]] = {}
+        self._brought: dict[bytes, list[tuple[bytes, bytes]]] = {}
         for op in log.ops_in_order():
             if log.applied(op.op_id):
                 self._note(op)
@@ -78,8 +79,12 @@ class Past:
         match op.body:
             case Create():
                 self._came.setdefault(op.author, []).append(op.op_id)
+                self._bring(op.author, op)
             case Add(account=account):
                 self._came.setdefault(account, []).append(op.op_id)
+                self._bring(account, op)
+            case Device():
+                self._bring(op.author, op)
             case Leave():
                 self._went.setdefault(op.author, []).append(op.op_id)
             case Remove(account=account):
@@ -87,15 +92,27 @@ class Past:
             case _:
                 pass
 
+    def _bring(self, account: bytes, op: Op) -> None:
+        device_id = self.log.device_of(op.op_id)
+        assert device_id is not None
+        self._brought.setdefault(account, []).append((op.op_id, device_id))
+
+    def replaced(self, view: bytes, account: bytes, device_id: bytes) -> bool:
+        """Say whether who had seen `view` had seen another device take this one's place."""
+        brought = self._brought.get(account, ())
+        own = [op_id for op_id, device in brought if device == device_id][-1:]
+        others = [op_id for op_id, device in brought if device != device_id and self.knew(view, op_id)]
+        return any(self.log.is_strict_ancestor(one, other) for one in own for other in others)
+
     def knew(self, view: bytes, op_id: bytes) -> bool:
         """Say whether who had seen `view` had seen an op."""
         return op_id == view or self.log.is_strict_ancestor(op_id, view)
 
     def had(self, view: bytes, account: bytes) -> bool:
         """Say whether an account was a member for who had seen `view` and all before it."""
-        went = [op_id for op_id in self._went.get(account, ()) if self.knew(view, op_id)]
-        came = [op_id for op_id in self._came.get(account, ()) if self.knew(view, op_id)]
-        return any(not any(self.log.is_strict_ancestor(c, w) for w in went) for c in came)
+        went = [op_id for op_id in reversed(self._went.get(account, [])) if self.knew(view, op_id)]
+        came = [op_id for op_id in reversed(self._came.get(account, [])) if self.knew(view, op_id)]
+        return any(not any(self.log.is_strict_ancestor(c, w) for w in went) for c in came)  # newest first
 
 
 def granted_to(room: Room, account: bytes) -> int:
@@ -160,7 +177,7 @@ class Judge:
         return arrange(list(told.values())), bad
 
     def judge(self, data: bytes) -> Told | None:
-        """Return an item that holds; None if it is from a time when we were here already.
+        """Return an item that holds; None if we were here at its time, or the room granted nothing then.
 
         Raises:
             PeerFault: If it is not what its author signed, or the author was not in the room.
@@ -176,10 +193,13 @@ class Judge:
             raise CryptoFault("an item by somebody who knew that we were there")
         if not self.past.had(view.op_id, author.account):
             raise CryptoFault("an item by somebody who was not in the room")
+        if self.past.replaced(view.op_id, author.account, core.device16):
+            raise CryptoFault("an item by a device that its account had replaced")
         if not log.allows(core.device16, core.epoch16, core.index, (view.op_id,)):
             raise CryptoFault("an item from after its author's going")
         payload = _opened(item, author)
-        return None if self.past.had(view.op_id, room.me.account) else Told(author, core, payload, data)
+        passed_over = not log.kept_at(core.view16) or self.past.had(view.op_id, room.me.account)
+        return None if passed_over else Told(author, core, payload, data)
 
 
 def _opened(item: RoomItem, author: Member) -> Payload:

@@ -17,6 +17,8 @@ from node.tables import Table
 
 MAX_HOLES = 512
 """Holes a room keeps; of more, the oldest of whoever made the most is asked for no longer."""
+MAX_NAMED = 32
+"""Of these, those that one account has named: whoever makes up names has all members ask for them."""
 
 LOST, GONE, NAMED = "lost", "keys_gone", "unknown"
 """Why something cannot be read: it never came; its keys were given up before it came; others refer to it, and
@@ -84,6 +86,10 @@ class Hole:
         """Return the hole without an index that has come."""
         return replace(self, lacking=_packed(self.bits & ~(1 << (index - self.first))))
 
+    def unnamed(self, mid: bytes) -> Hole:
+        """Return the hole without a message that it named and that has come."""
+        return replace(self, names=tuple(name for name in self.names if name != mid))
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """Yield the missing indexes as (first, last), both included, lowest first."""
         bits, at = self.bits, self.first
@@ -102,6 +108,11 @@ def _packed(bits: int) -> bytes:
 def run_of(first: int, end: int) -> bytes:
     """Return `lacking` for all of [first, end)."""
     return _packed((1 << (end - first)) - 1)
+
+
+def of_names(room_id: bytes, names: tuple[bytes, ...], namer: bytes, since_ms: int, *, quiet: bool) -> Hole:
+    """Return a hole of messages known by name alone; `namer` (16 bytes) stands for who named them."""
+    return Hole(room_id, names[0], namer, b"", 0, b"", names, since_ms, NAMED, quiet=quiet)
 
 
 class Holes:
@@ -130,6 +141,9 @@ class Holes:
             return
         self._take(hole)
         turn.put(Table.PENDING, b"h" + self.room_id + hole.key, hole)
+        named = [h for h in self.all.values() if h.names and h.device_id == hole.device_id]
+        if hole.names and len(named) > MAX_NAMED:
+            self.forget(turn, min((h for h in named if h is not hole), key=lambda h: h.since_ms))
         if len(self.all) > MAX_HOLES:
             made = Counter(other.device_id for other in self.all.values())
             others = [other for other in self.all.values() if other is not hole]

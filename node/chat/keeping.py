@@ -14,8 +14,8 @@ from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import roommsg
 from node.crypto.chain import RecvChain
-from node.crypto.roomitem import make_item
-from node.crypto.roommsg import RoomInner
+from node.crypto.roomitem import make_item, parse_item
+from node.crypto.roommsg import Core, RoomInner
 from node.tables import Table
 
 MAX_KEPT_BYTES = MAX_CONTENT - 8 * 1024
@@ -44,16 +44,29 @@ class Keeper:
     def __init__(self, room_id: bytes) -> None:
         self.room_id = room_id
         self._rows: dict[int, Kept] = {}
+        self._cores: dict[int, Core] = {}
         self._size = 0
 
     def restore(self, rows: Sequence[Kept]) -> None:
         """Take the stored rows back."""
+        self._cores = {}
         self._rows = {row.number: row for row in sorted(rows, key=lambda row: row.number)}
         self._size = sum(len(row.item) for row in rows)
 
     def items(self) -> list[bytes]:
         """Return what is kept, oldest first."""
         return [row.item for row in self._rows.values()]
+
+    def of(self, epoch16: bytes, device_id: bytes, first: int, last: int) -> list[bytes]:
+        """Return what is kept of one device's messages `first` to `last` of an epoch."""
+        found = []
+        for number, row in self._rows.items():
+            core = self._cores.get(number)
+            if core is None:  # any member can ask as often as it likes: each is read once
+                core = self._cores[number] = parse_item(row.item).msg.core
+            if (core.epoch16, core.device16) == (epoch16, device_id) and first <= core.index <= last:
+                found.append(row.item)
+        return found
 
     def keep(self, turn: Turn, limit: int, chain: RecvChain, msg: RoomInner | bytes) -> None:
         """Keep a message that opened, or is ours, with the key that the chain before it gives."""
@@ -82,6 +95,7 @@ class Keeper:
         """Erase what is not among the newest `limit`, or more than goes into one Object."""
         while self._rows and (len(self._rows) > limit or self._held > MAX_KEPT_BYTES):
             row = self._rows.pop(next(iter(self._rows)))
+            self._cores.pop(row.number, None)
             self._size -= len(row.item)
             turn.delete(Table.HISTORY, row.key)
 

@@ -28,6 +28,10 @@ MAX_CONTENT = MAX_PARTS * PART_BYTES - NONCE_BYTES - BOX_OVERHEAD
 """Bytes of one body: what 64 parts carry, 1.5 MiB."""
 MAX_EXPECTED = 16
 """Unfinished Objects a session; of one more the oldest is given up."""
+MAX_READS = 32
+READS_IN = 3600.0
+"""A session's channel is read again for so many keys in that many seconds, for more at the next start: who
+shares it chooses how much there is to read."""
 MAX_HELD = 32 * 1024 * 1024
 """Bytes of parts kept in all sessions; beyond it the session that has most waits for the next start."""
 
@@ -56,6 +60,7 @@ class Large:
     def __init__(self) -> None:
         self.expected: dict[tuple[bytes, bytes], Expected] = {}
         self._parts: dict[bytes, Assembly] = {}
+        self._reads: dict[bytes, tuple[float, int]] = {}
         self.early: Callable[[Payload], bool] = lambda _payload: False
         """Says whether a body is for what is not here yet: its key is kept, to be read again then."""
 
@@ -93,10 +98,18 @@ class Large:
         row = Expected(session_id, account, object_id, what, since_ms, k)
         self.expected[session_id, object_id] = row
         turn.put(Table.OBJECT_KEYS, session_id + object_id, row)
-        turn.behind.append((int(ChannelKind.DM), account, session_id))
+        if self._may_read(session_id, turn.now.mono):
+            turn.behind.append((int(ChannelKind.DM), account, session_id))
         mine = [name for name in self.expected if name[0] == session_id]
         for name in mine[:-MAX_EXPECTED]:
             self._forget(turn, name)
+
+    def _may_read(self, session_id: bytes, now: float) -> bool:
+        since, count = self._reads.get(session_id, (now, 0))
+        if now - since >= READS_IN:
+            since, count = now, 0
+        self._reads[session_id] = since, count + 1
+        return count < MAX_READS
 
     def take(self, turn: Turn, session_id: bytes, inner: bytes) -> Payload | None:
         """Take a part; return what the Object carried when it was the last one missing.
@@ -140,6 +153,7 @@ class Large:
 
     def drop(self, turn: Turn, session_id: bytes) -> None:
         """A session is gone, and what was still to come in it."""
+        self._reads.pop(session_id, None)
         for name in [name for name in self.expected if name[0] == session_id]:
             self._forget(turn, name)
 

@@ -41,6 +41,7 @@ from node.crypto.ops import (
     Op,
     OpBody,
     Policy,
+    PolicyChange,
     Remove,
     Visibility,
     card_of,
@@ -94,6 +95,7 @@ class RoomLog:
         self._state: State | None = State()
         self._order: list[Op] = []
         self._roster: Roster | None = None
+        self._policies: list[Op] | None = None
         self._states: dict[frozenset[bytes], State] = {}
 
     # -- taking ops in ----------------------------------------------------------------------------
@@ -188,7 +190,7 @@ class RoomLog:
         if card is not None:
             self._dsk[card.cert.device_id] = card.cert.dsk
             self._owners[card.cert.device_id] = card.cert.account
-        self._roster = None
+        self._roster = self._policies = None
         if follows_all and self._state is not None:
             apply(self._state, op, card)
             self._order.append(op)
@@ -279,6 +281,22 @@ class RoomLog:
     def policy_at(self, heads: Iterable[bytes]) -> Policy:
         """Return the rules as of these ops (whole ids), which are here."""
         return self._state_at(heads).policy
+
+    def kept_at(self, view16: bytes) -> bool:
+        """Say whether the room had a history for who knew an op, by the first 16 bytes of its id.
+
+        The newest op counts as all that is known: who knew of a change beside it is taken not to have.
+        """
+        if view16 == self.view16:
+            return self.policy.history > 0
+        if self._policies is None:
+            made = self._now().applied.values()
+            self._policies = [op for op in made if isinstance(op.body, Create | PolicyChange)]
+        for op in reversed(self._policies):
+            if op.op16 == view16 or self.is_strict_ancestor(op.op_id, view16):
+                assert isinstance(op.body, Create | PolicyChange)
+                return op.body.policy.history > 0
+        return False
 
     @property
     def creator(self) -> bytes:
@@ -384,6 +402,10 @@ class RoomLog:
     def ops_of(self, account: bytes) -> list[Op]:
         """Return the ops that an account made, void ones too, by their number."""
         return self._graph.ops_of(account)
+
+    def device_of(self, op_id: bytes) -> bytes | None:
+        """Return the id of the device that an op, which is here, brings; None if it brings none."""
+        return self._graph.device_of(op_id)
 
     def knows(self, op_id: bytes) -> bool:
         """Say whether an op is here, by its whole id."""

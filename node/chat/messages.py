@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from node import ids
 from node.chat import events
 from node.chat.people import People
 from node.chat.timeline import Item
+
+UNREADABLE: Final = "unreadable"
+"""The kind of a placeholder: ours to give, so that nobody's words pass for something that is missing."""
 
 
 def stored_message(body: bytes | None) -> events.UserMessage | None:
@@ -30,7 +35,7 @@ def message_event(
         room=ids.text(room_id),
         id=ids.text(item.mid),
         user_id=people.user_id(item.account),
-        kind=item.kind,
+        kind="text" if item.kind == UNREADABLE else item.kind,
         reply_to=None if item.reply_to is None else ids.text(item.reply_to),
         nonce=nonce,
         mine=mine,
@@ -38,3 +43,12 @@ def message_event(
         gap=item.gap,
         history=True if history else msgspec.UNSET,
     )
+
+
+def healed_event(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
+    """Return the event of a placeholder filled, with what the message's own event says of it."""
+    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    kept = {name: value for name, value in fields.items() if name in event.__struct_fields__}
+    del kept["seq"], kept["missing"]
+    healed: events.MessageHealed = msgspec.structs.replace(event, **kept)
+    return healed

@@ -93,6 +93,11 @@ class Graph:
         """Return an author's ops by their number."""
         return [self._by_index[index].op for _, index in self._by_author.get(author, ())]
 
+    def device_of(self, op_id: bytes) -> bytes | None:
+        """Return the id of the device that an op brings, None if it brings none."""
+        card = self._nodes[op_id].card
+        return None if card is None else card.cert.device_id
+
     def nodes(self, bits: int) -> list[_Node]:
         """Return the nodes of a bit set, in the order they came in."""
         if bits == self.everything():

@@ -176,7 +176,8 @@ class RoomInbox:
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
         if payload.type is Type.TEXT:
-            self.room.kept.keep(turn, self.room.history, chain, msg)
+            if self.room.log.kept_at(msg.core.view16):
+                self.room.kept.keep(turn, self.room.history, chain, msg)
             self._text(turn, held, author, payload, late)
             return HERE
         self.healing.closed(turn, late)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from node import ids
 from node.clock import earliest
@@ -31,6 +32,10 @@ MAX_LAMPORT = 1 << 62
 """Far above what honest counting reaches, below what the format holds: nobody can count us out of it."""
 MAX_AHEAD_MS = 60_000
 """How far in the future a message may seem to be: its author's clock is its own, our frontends are ours."""
+
+
+PAST: Final = b"past"
+"""Known as the author of what somebody else says was before our time."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ class _Waiting(Patience):
     missing: set[bytes]
 
 
+def copy_of(mid: bytes, account: bytes) -> bytes:
+    """Return the id under which an account's message is shown whose own id is somebody else's here."""
+    return ids.uuid8(digest(Label.COPY, account + mid))
+
+
 def shown_ms(ts_ms: int, mesh_ms: int) -> int:
     """Return the time to show for a message whose author says `ts_ms`."""
     return min(ts_ms, mesh_ms + MAX_AHEAD_MS)
@@ -120,13 +130,13 @@ class Timeline:
             return mid
         if first in {account, b""}:
             return None
-        other = ids.uuid8(digest(Label.COPY, account + mid))
+        other = copy_of(mid, account)
         return None if self.seen(other) else other
 
     def assume(self, mids: tuple[bytes, ...]) -> None:
-        """Take message ids as known that this node can never have: a newcomer's past, or the store's."""
+        """Wait for none of these, told to a newcomer to be from before its time; what comes is shown."""
         for mid in mids:
-            self._remember(mid, b"")
+            self._remember(mid, PAST)
 
     def note(self, mid: bytes, account: bytes) -> None:
         """Take a message id as shown that came otherwise: given to us as newcomers."""
@@ -164,7 +174,8 @@ class Timeline:
 
     def learn(self, mids: tuple[bytes, ...]) -> list[Item]:
         """Message ids turned out to be in the store already; return what that frees."""
-        self.assume(mids)
+        for mid in mids:
+            self._remember(mid, b"")
         return self._show(self._freed())
 
     def peer_finished(self, link: int, *, linked: int, now: float) -> None:
@@ -190,7 +201,9 @@ class Timeline:
 
     def author_of(self, mid: bytes) -> bytes | None:
         """Return who sent a message that was shown or waits: empty if not known any more, None if neither."""
-        return self.waiting[mid].item.account if mid in self.waiting else self.known.get(mid)
+        if mid in self.waiting:
+            return self.waiting[mid].item.account
+        return None if self.known.get(mid) == PAST else self.known.get(mid)
 
     def sent(self, item: Item) -> None:
         """Record an own message: it is shown at once."""

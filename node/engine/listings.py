@@ -68,10 +68,10 @@ class Listings:
         self.directory.judge(listing, turn.mesh_ms, ours=room is not None)
         if not self._checks.take(1, now=turn.now.mono):
             raise CryptoFault("more listings than are looked at")
-        lister = verify_listing(listing).account
-        if room is not None and not room.is_member(lister):
+        cert = verify_listing(listing)
+        if room is not None and room.log.roster.by_device(cert.device_id) is None:
             raise CryptoFault("a listing of our room by somebody who is not in it")
-        self.directory.keep(turn, listing, lister, ours=room is not None)
+        self.directory.keep(turn, listing, cert.account, ours=room is not None)
         if room is not None:
             self.look_at(turn, room)
         elif not listing.count:

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node import ids
 from node.chat import events
 from node.chat.history import Judge, Told, Wanted, adder_of, export, granted_to
 from node.chat.messages import message_event
 from node.chat.room import Room
-from node.chat.timeline import Item, shown_ms
+from node.chat.timeline import Item, copy_of, shown_ms
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.channel import ChannelKind
-from node.crypto.labels import Label
-from node.crypto.primitives import digest
 from node.engine.state import State
 from node.tables import Table
 from node.wire.payload import Payload, Type
 
 GIVE_AGAIN = 3600.0
 MAX_GIVEN = 32
-"""Answers in GIVE_AGAIN seconds, to all who ask: about 50 MB."""
+"""Answers in GIVE_AGAIN seconds, to all whom we add and who ask: about 50 MB."""
+MAX_EACH = 4
+"""Answers in that time to one account, which may come and go: one for each of its adds."""
 ASK_AFTER = 60.0
 """Seconds that the adder has to give by itself; also the first wait for an answer, which then doubles."""
 MAX_ASKED = 8
@@ -57,7 +56,7 @@ class Newcomers:
 
     def admitted(self, turn: Turn, room: Room, account: bytes) -> None:
         """We have added somebody: give what they may read; whom we have no session with asks for it."""
-        if granted_to(room, account):
+        if granted_to(room, account) and self._may_give(turn, room, account):
             self._give(turn, room, account)
 
     def wanted(self, turn: Turn, account: bytes, payload: Payload) -> None:
@@ -65,10 +64,14 @@ class Newcomers:
         inbox = self.state.rooms.inboxes.get(payload.body[0])
         if inbox is None or not inbox.room.open or not granted_to(inbox.room, account):
             return
+        if self._may_give(turn, inbox.room, account):
+            self._give(turn, inbox.room, account)
+
+    def _may_give(self, turn: Turn, room: Room, account: bytes) -> bool:
         since = turn.now.mono - GIVE_AGAIN
         self._given = {key: moment for key, moment in self._given.items() if moment > since}
-        if self._mark(inbox.room, account) not in self._given and len(self._given) < MAX_GIVEN:
-            self._give(turn, inbox.room, account)
+        often = sum(given == account for given, _ in self._given) >= MAX_EACH
+        return not often and self._mark(room, account) not in self._given and len(self._given) < MAX_GIVEN
 
     def _mark(self, room: Room, account: bytes) -> tuple[bytes, bytes]:
         return account, room.log.roster.members[account].added_by
@@ -154,7 +157,9 @@ class Newcomers:
         if not want.may_give(account) or not room.is_member(account) or not limit:
             return
         told, bad = Judge(room).judge_all(items)
+        line = room.timeline
         fresh = [one for one in told if one.name not in want.shown]
+        fresh = [one for one in fresh if line.author_of(one.payload.mid) != one.author.account]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
         self._show(turn, room, fresh, want.place)
         if bad:
@@ -180,8 +185,8 @@ class Newcomers:
         account, payload = one.author.account, one.payload
         room.people.meet(turn, account, one.author.name)
         mid = payload.mid
-        if room.timeline.known.get(mid, b"") not in {b"", account}:  # a copy of another's id
-            mid = ids.uuid8(digest(Label.COPY, account + mid))
+        if room.timeline.author_of(mid) not in {None, b"", account}:  # a copy of another's id
+            mid = copy_of(mid, account)
         text, kind, reply_to = payload.body
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
         return Item(mid, one.core.epoch16, account, ts_ms, payload.lamport, text, kind, reply_to, ())

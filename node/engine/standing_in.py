@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.chat.membership import Member
+from node.chat.returning import check_current
 from node.chat.room import Room
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
@@ -26,9 +27,13 @@ AFTER, SPREAD = 20.0, 20.0
 """Seconds that the author has to answer, and over which the others spread."""
 MAX_WAITING = 64
 """Answers that wait; what is asked beyond that is asked again."""
+MAX_ASKED = 16
+"""Of these, those of one member."""
 HUSH = 900.0
 MAX_HUSHED = 64
 """A member is answered the same once in that many seconds, and all together so often: under 100 MB."""
+MAX_EACH = 1024 * 1024
+"""Bytes after which one member is given no more in that time: every member may be asked the same."""
 
 Wish = tuple[bytes, bytes, bytes, bytes, int, int]
 """Room, asker's account, epoch16, device, first and last index."""
@@ -40,7 +45,7 @@ class StandingIn:
     def __init__(self, state: State) -> None:
         self.state = state
         self._waiting: dict[Wish, float] = {}
-        self._hushed: OrderedDict[Wish, float] = OrderedDict()
+        self._hushed: OrderedDict[Wish, tuple[float, int]] = OrderedDict()
 
     @property
     def deadline(self) -> float | None:
@@ -66,14 +71,16 @@ class StandingIn:
         wish = (room.room_id, asker.account, epoch16, device_id, first, last)
         if held is None or asker.device_id not in held.devices or self._quiet(wish, turn.now.mono):
             return
-        if len(self._waiting) < MAX_WAITING and _items(room, wish):
+        asked = sum(other[1] == asker.account for other in self._waiting)
+        if asked < MAX_ASKED and len(self._waiting) < MAX_WAITING and _items(room, wish):
             jitter = int.from_bytes(turn.entropy(2), "big") / 65_536 * SPREAD
             self._waiting.setdefault(wish, turn.now.mono + AFTER + jitter)
 
     def _quiet(self, wish: Wish, now: float) -> bool:
-        while self._hushed and next(iter(self._hushed.values())) <= now:
+        while self._hushed and next(iter(self._hushed.values()))[0] <= now:
             self._hushed.popitem(last=False)
-        return wish in self._hushed or len(self._hushed) >= MAX_HUSHED
+        given = sum(size for other, (_, size) in self._hushed.items() if other[1] == wish[1])
+        return wish in self._hushed or len(self._hushed) >= MAX_HUSHED or given >= MAX_EACH
 
     def due(self, turn: Turn) -> None:
         """Answer what it is time for, whom we have a session with."""
@@ -88,7 +95,7 @@ class StandingIn:
             if not items or self._quiet(wish, turn.now.mono):
                 continue
             if self.state.dms.send_large(turn, wish[1], Type.HISTORY, [wish[0], items]):
-                self._hushed[wish] = turn.now.mono + HUSH
+                self._hushed[wish] = turn.now.mono + HUSH, sum(map(len, items))
 
     # -- being given ------------------------------------------------------------------------------
 
@@ -121,6 +128,7 @@ def _author(room: Room, core: Core) -> Member:
     held, author = room.epochs.held.get(core.epoch16), room.log.device(core.device16)
     if core.room != room.room_id or core.kind is not Kind.MESSAGE or held is None or author is None:
         raise CryptoFault("an item of another room, kind or epoch, or by nobody of this room")
+    check_current(room.log, core.device16, author.account)
     if core.device16 not in held.devices or not room.log.knows16(core.view16):
         raise CryptoFault("an item by a device that is not in its epoch, or of an unknown view")
     if room.log.deleted_at(core.view16):
@@ -129,10 +137,4 @@ def _author(room: Room, core: Core) -> Member:
 
 
 def _items(room: Room, wish: Wish) -> list[bytes]:
-    _, _, epoch16, device_id, first, last = wish
-    found = []
-    for data in room.kept.items():
-        core = parse_item(data).msg.core
-        if (core.epoch16, core.device16) == (epoch16, device_id) and first <= core.index <= last:
-            found.append(data)
-    return found
+    return room.kept.of(*wish[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from node import ids
 from node.chat.directory import AGAIN_MS, GAP_MS, LIFE_MS, Directory, matching
 from node.chat.turn import Turn
 from node.clock import Instant
@@ -95,5 +96,13 @@ def test_a_listing_is_over_after_two_days_and_an_hour() -> None:
         ("", []),
     ],
 )
-def test_an_id_beats_a_name_and_a_name_the_beginning_of_an_id(text: str, found: list[bytes]) -> None:
+def test_an_id_beats_a_name_and_that_one_in_other_letters(text: str, found: list[bytes]) -> None:
     assert matching(text, [(FIRST, "Tea"), (SECOND, "tea")]) == found
+
+
+@pytest.mark.attack("A23")
+def test_a_room_called_like_anothers_id_is_not_taken_for_it() -> None:
+    whole, short = ids.text(SECOND), ids.text(SECOND)[:8]
+    assert matching(whole, [(FIRST, whole)]) == []
+    assert matching(whole, [(FIRST, whole), (SECOND, "tea")]) == [SECOND]
+    assert sorted(matching(short, [(FIRST, short), (SECOND, "tea")])) == [FIRST, SECOND]

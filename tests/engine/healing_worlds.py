@@ -8,7 +8,7 @@ from typing import Any
 from node.chat import commands as c
 from node.chat import events
 from node.chat.epochs import Epoch
-from node.chat.healing import UNREADABLE
+from node.chat.messages import UNREADABLE
 from node.chat.turn import Turn
 from node.sim import SimNode, SimSession, Simulation
 from node.store.records import DropEnvelopes

@@ -25,7 +25,7 @@ from node.tables import Table
 from node.wire.envelope import Envelope, parse
 from tests.chat.room_samples import Person
 from tests.engine.hostile import engine_of, give, later_on, no_late_faults
-from tests.engine.test_open_rooms import kept, listed, mesh, names, opened
+from tests.engine.test_open_rooms import join, kept, listed, mesh, names, opened
 
 DAY_MS = 86_400_000
 TODAY = 1_790_000_000_000 // DAY_MS
@@ -210,3 +210,36 @@ def test_a_home_whose_list_is_larger_than_allowed_goes_back_under_the_limit() ->
         )
     give(cat, [post(cat, sybil(n), *room_of(sybil(n), n)) for n in range(3)])
     assert len(directory.rooms) == MAX_ROOMS
+
+
+def test_who_lists_somebody_elses_room_does_not_say_where_its_joiners_are_to_call() -> None:
+    world, ann, bob, cat, room = opened("call me")
+    listing = next(iter(kept(cat).values()))
+    assert listing.node_records
+    create = engine_of(ann).state.rooms.inboxes[listing.room_id].room.log.create.raw
+    later_on(world, 1, bob, cat)
+    record = engine_of(bob)._record()
+    give(cat, [post(cat, sybil(1), create, listing.seed, name="lies", node_records=[record])])
+    assert names(cat) == ["lies"]
+    assert [row.node_records for row in kept(cat).values()] == [()]
+
+
+@pytest.mark.attack("A02")
+def test_members_do_not_take_the_word_of_a_device_that_was_replaced() -> None:
+    world, ann, bob, cat, room = opened("old device")
+    join(world, cat, room)
+    world.run(5)
+    old, records = engine_of(ann).state.me, ann.backup()
+    create = engine_of(ann).state.rooms.inboxes[ids.parse(room)].room.log.create.raw
+    ann.crash()
+    world.restore("anns", records, peers=["bob"]).start()
+    world.run(60)
+    before = dict(kept(cat))
+    (listing,) = before.values()
+    inner = make_listing(
+        old.identity, create=create, seed=listing.seed, name="lies", count=2, node_records=[],
+        ts_ms=cat.now().wall_ms + 2 * GAP_MS, cert=old.cert,
+    )  # fmt: skip
+    give(cat, [wrapped(cat, inner)])
+    assert kept(cat) == before
+    no_late_faults(cat)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from node.chat.large import MAX_EXPECTED, MAX_READS
 from node.sim import SimNode, Simulation, stream
 from node.wire.payload import MAX_ITEM_BYTES, Payload, Type
-from tests.engine.hostile import engine_of, no_late_faults, release, turn_of
+from tests.engine.hostile import direct, engine_of, no_late_faults, release, turn_of
 from tests.engine.worlds import trio
 
 HALF = 46
@@ -129,3 +130,18 @@ def test_a_sender_that_crashes_after_any_effect_sends_all_of_it_or_nothing(
     ann.start()
     assert world.run_until(lambda: len(came) == 1, 90)
     assert came[0][1] == send
+
+
+@pytest.mark.attack("A36")
+def test_keys_of_objects_that_never_come_do_not_make_a_channel_be_read_without_end() -> None:
+    world, ann, bob = world_of_two("large keys")
+    draw, orders = stream("keys"), list[Any]()
+    replay = engine_of(bob).replay
+    real = replay.orders
+    replay.orders = lambda readings: orders.extend(readings) or real(readings)  # type: ignore
+    for _ in range(3 * MAX_READS):
+        direct(ann, bob, Type.OBJECT, [draw(32), draw(32), int(Type.HISTORY)])
+        world.run(8)
+    assert 1 <= len(orders) <= MAX_READS + 2
+    assert len(engine_of(bob).state.dms.large.expected) == MAX_EXPECTED
+    no_late_faults(ann, bob)
