@@ -235,13 +235,16 @@ LEFT_OUT: Final = frozenset(
         Table.RATCHETS,
         Table.PREKEYS,
         Table.LEAVES,
+        Table.OBJECT_KEYS,
+        Table.HISTORY,
         Table.TOKENS,
         Table.NONCES,
         Table.CONSUMERS,
         Table.JOINS,
     }
 )
-"""Those that do not: forward-secret keys, what frontends are known by, requests by the old device."""
+"""Those that do not: forward-secret keys and those of a room's history, what frontends are known by, requests
+by the old device."""
 
 
 def kept(table: str, key: bytes, value: bytes) -> Row | None:
