@@ -41,7 +41,7 @@ def opening(home: Path) -> str | None:
 def stage(home: Path, passphrase: str) -> None:
     """Keep the passphrase that the home is about to be sealed under, beside the other; raises Refused.
 
-    One that was staged before, and that the home is sealed under since, is settled first: nobody else knows it.
+    One that was staged before, and that the home is sealed under by now, is settled first: nobody knows it.
     """
     _library(needed=True)
     waiting = _read(_next(home))

@@ -129,7 +129,9 @@ def test_a_crash_before_or_after_the_file_is_sealed_leaves_a_passphrase_that_ope
     assert keychain.opening(home) == "the next" and len(drawer.kept) == 1
 
 
-def test_a_change_cut_off_twice_leaves_a_passphrase_that_opens_the_home(tmp_path: Path, drawer: Drawer) -> None:
+def test_a_change_cut_off_twice_leaves_a_passphrase_that_opens_the_home(
+    tmp_path: Path, drawer: Drawer
+) -> None:
     home = home_of(tmp_path, SECRET)
     keychain.stage(home, SECRET)
     keychain.settle(home)
