@@ -279,12 +279,13 @@ class Contacts:
 
     # -- beginning anew ---------------------------------------------------------------------------
 
-    def reset(self, turn: Turn, person: Person) -> bool:
+    def reset(self, turn: Turn, person: Person, *, forgotten: bool = False) -> bool:
         """Put a new session in the place of one that is out of step, or that a restore has lost.
 
         At most once an hour and person, else it is noted for later; says whether anything was done. It is
         an intro on their newest prekey, or, if that is not here or has expired, a request, which a
-        contact's or co-member's node answers by itself.
+        contact's or co-member's node answers by itself. `forgotten`: they do not have the session in use any
+        more, so a request it is.
         """
         account, now = person.account, turn.now.wall_ms
         if trust.blocked(person) or person.intro_pub is None:
@@ -295,6 +296,8 @@ class Contacts:
                 self._save_reset(turn, account, last, wanted=True)
             return not wanted
         self._save_reset(turn, account, now, wanted=False)
+        if forgotten:
+            self.dms.forgotten(turn, account)
         standing = self.dms.sending(account)
         bundle = self._bundle_of(turn, person)
         if bundle is None or standing is None or person.cert is None:
@@ -372,7 +375,8 @@ class Contacts:
         state, plain = ratchet.decrypt(state, intro.first_message, day=today, entropy=turn.entropy)
         from_person = people.Person(intro.cert.account, "")
         session = self._session(turn, from_person, agreement, state, initiator=False)
-        return replace(session, old=intro.old_session, posted_ms=turn.posted_ms), decode(plain)
+        payload = decode(plain)
+        return replace(session, old=intro.old_session, posted_ms=payload.ts_ms), payload
 
     def _session(
         self, turn: Turn, person: Person, agreement: Agreement, state: ratchet.Ratchet, *, initiator: bool

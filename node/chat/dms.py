@@ -35,8 +35,10 @@ class DmSession:
     """One double ratchet with one account; `initiator` says whether we began it.
 
     `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`: the
-    session it came to replace. `posted_ms`: when the other began it, by its own word, 0 if we did.
-    `replaced_ms`: since when it is not the one to send on.
+    session it came to replace. `posted_ms`: when the other began it, by its own word in the first message (who
+    knows our inbox could set the envelope's time), 0 if we did.
+    `replaced_ms`: since when it is not the one to send on. `heard_ms`: when the other posted the newest that
+    opened, by its own word, 0 before.
     """
 
     session_id: bytes
@@ -49,6 +51,7 @@ class DmSession:
     old: bytes | None = None
     posted_ms: int = 0
     replaced_ms: int | None = None
+    heard_ms: int = 0
 
     @property
     def watch_day(self) -> int:
@@ -156,6 +159,15 @@ class Dms:
         self.settle(turn, account)
         self.outbox.moved(turn, account)
 
+    def forgotten(self, turn: Turn, account: bytes) -> None:
+        """Send nothing more on any session with somebody who has forgotten the one in use.
+
+        What is said waits for the next: the one they went back to is as old as what they were put back to.
+        """
+        for session in self.of(account):
+            self._save(turn, replace(session, retired=True))
+        self.settle(turn, account)
+
     def _drop(self, turn: Turn, session: DmSession) -> None:
         self.large.drop(turn, session.session_id)
         del self.sessions[session.session_id], self._channels[session.session_id]
@@ -239,7 +251,8 @@ class Dms:
         today = day_of(turn.now.wall_ms)
         state, plain = ratchet.decrypt(session.ratchet, inner, day=today, entropy=turn.entropy)
         payload = decode(plain)
-        self._save(turn, replace(session, ratchet=state))
+        heard_ms = max(session.heard_ms, turn.posted_ms)
+        self._save(turn, replace(session, ratchet=state, heard_ms=heard_ms))
         return session, payload
 
     def _save(self, turn: Turn, session: DmSession) -> None:
