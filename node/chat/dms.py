@@ -35,10 +35,10 @@ class DmSession:
     """One double ratchet with one account; `initiator` says whether we began it.
 
     `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`: the
-    session it came to replace. `posted_ms`: when the other began it, by its own word in the first message (who
-    knows our inbox could set the envelope's time), 0 if we did.
-    `replaced_ms`: since when it is not the one to send on. `heard_ms`: when the other posted the newest that
-    opened, by its own word, 0 before.
+    session it came to replace. `posted_ms`: when the other began it, by its first message (who
+    knows our inbox could set the envelope's time), 0 if we did. `replaced_ms`: since when it is not the one to
+    send on. `heard_ms`: when the other posted the newest that opened, by its own word, 0 before. `forgotten`:
+    the other one does not have it any more.
     """
 
     session_id: bytes
@@ -52,6 +52,7 @@ class DmSession:
     posted_ms: int = 0
     replaced_ms: int | None = None
     heard_ms: int = 0
+    forgotten: bool = False
 
     @property
     def watch_day(self) -> int:
@@ -136,7 +137,8 @@ class Dms:
 
         Then the one that the smaller account key began, then the newest: both sides find the same.
         """
-        usable = {s.session_id: s for s in self.of(account) if s.ratchet.can_send and not s.retired}
+        those = (s for s in self.of(account) if not (s.retired or s.forgotten))
+        usable = {s.session_id: s for s in those if s.ratchet.can_send}
         replaced = {s.old for s in usable.values()}
 
         def rank(session: DmSession) -> tuple[int, bool, int]:
@@ -159,13 +161,15 @@ class Dms:
         self.settle(turn, account)
         self.outbox.moved(turn, account)
 
-    def forgotten(self, turn: Turn, account: bytes) -> None:
-        """Send nothing more on any session with somebody who has forgotten the one in use.
+    def forget(self, turn: Turn, account: bytes, but: bytes | None = None) -> None:
+        """Send nothing more on the sessions with somebody who has gone back to an older one, `but`.
 
-        What is said waits for the next: the one they went back to is as old as what they were put back to.
+        If there is none to take its place at once, not on that one either: it is as old as what they were put
+        back to, and what is said waits for the next.
         """
         for session in self.of(account):
-            self._save(turn, replace(session, retired=True))
+            if session.session_id != but:
+                self._save(turn, replace(session, forgotten=True))
         self.settle(turn, account)
 
     def _drop(self, turn: Turn, session: DmSession) -> None:

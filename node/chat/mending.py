@@ -79,8 +79,8 @@ class Mending:
             if session is None or not self._troubled(turn, session, inner):
                 raise
             return None
-        if opened is not None and not self._lost(turn, opened[0]) and self._forgot(turn, opened[0]):
-            self._reset(turn, opened[0].account)
+        if opened is not None:
+            self._went_back(turn, opened[0])
         if opened is not None:
             self._look(turn, session_id)
         return opened
@@ -90,8 +90,7 @@ class Mending:
         if turn.again or session.retired or ratchet.sent_here(session.ratchet, inner):
             return False
         if session.replaced_ms is not None:
-            lost = self._lost(turn, session)
-            return lost or (self._forgot(turn, session) and self._reset(turn, session.account))
+            return self._went_back(turn, session)
         if ratchet.ahead(session.ratchet, inner) > chain.MAX_JUMP and not self._twice(turn, session):
             return False
         return self._reset(turn, session.account)
@@ -105,26 +104,24 @@ class Mending:
         self._far[session.session_id] = turn.now.mono
         return before is not None and turn.now.mono - before < TWICE_WITHIN
 
-    def _forgot(self, turn: Turn, session: DmSession) -> bool:
-        """Say whether somebody goes on with a session although they began the one that replaced it before."""
-        current = self.dms.sending(session.account)
-        if turn.again or current is None or current is session or current.initiator:
-            return False
-        return session.replaced_ms is not None and turn.posted_ms > current.posted_ms > 0
+    def _went_back(self, turn: Turn, session: DmSession) -> bool:
+        """See whether somebody goes on with a replaced session, as if there were no other; reset it then.
 
-    def _lost(self, turn: Turn, session: DmSession) -> bool:
-        """Ask somebody for a session who goes on with one that ours replaced; says whether that was done.
-
-        They had used ours, or have had an hour to hear of it: they do not have it any more, nor perhaps
-        the prekey that another of ours would be begun on.
+        They began the one in use, or had used it, or have had an hour to hear of it. If it was ours, they may
+        not have the prekey any more that another of ours would be begun on.
         """
         current = self.dms.sending(session.account)
-        if turn.again or session.replaced_ms is None or current is None or not current.initiator:
+        if turn.again or session.retired or session.replaced_ms is None or current is None:
             return False
-        known = current.heard_ms + CLOCK_SLACK_MS if current.heard_ms else current.created_ms + RESET_EVERY_MS
-        if session.session_id == current.session_id or turn.posted_ms <= known:
+        known, lost = current.posted_ms, current.initiator
+        if lost and current.heard_ms:
+            known = current.heard_ms + CLOCK_SLACK_MS
+        elif lost:
+            known = current.created_ms + RESET_EVERY_MS
+        if session.session_id == current.session_id or not turn.posted_ms > known > 0:
             return False
-        return self.contacts.reset(turn, self.people.by_account[session.account], forgotten=True)
+        person = self.people.by_account[session.account]
+        return self.contacts.reset(turn, person, back=session.session_id, lost=lost)
 
     # -- after a reset ----------------------------------------------------------------------------
 
