@@ -190,6 +190,7 @@ def restore(path: Path, passphrase: bytes, home: Path, *, now: Instant) -> Facts
         Fatal: If another process restores it (`home_locked`).
         StoreFull: If the disk did not take it.
     """
+    home = home.resolve()
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise Refused("home_exists", f"{home} is not empty: a backup is restored into a new home")
     stage = home.with_name(f".{home.name}.restoring")
@@ -205,14 +206,25 @@ def restore(path: Path, passphrase: bytes, home: Path, *, now: Instant) -> Facts
             shutil.rmtree(stage, ignore_errors=True)
             raise
         lock.release()
+        _settle(stage, home)
+    except OSError as exc:
+        raise StoreFull(f"the home could not be made: {exc}") from exc
+    except (PeerFault, msgspec.MsgspecError, OverflowError) as exc:
+        raise Refused("backup_damaged", f"{path} holds what no home can: {exc}") from exc
+    return _facts(path, order)
+
+
+def _settle(stage: Path, home: Path) -> None:
+    """Put the new home in its place; where it cannot be, its keys are left nowhere."""
+    try:
         files.sync_folder(stage)
         if home.exists():
             home.rmdir()
         stage.replace(home)
-        files.sync_folder(home.parent)
-    except OSError as exc:
-        raise StoreFull(f"the home could not be made: {exc}") from exc
-    return _facts(path, order)
+    except OSError:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    files.sync_folder(home.parent)
 
 
 def _empty(stage: Path) -> None:

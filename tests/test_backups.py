@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -173,6 +174,32 @@ def test_a_backup_is_restored_into_an_empty_home_alone(tmp_path: Path, bob: SimN
     (home / "config.toml").unlink()
     backups.restore(path, PHRASE, home, now=NOW)
     assert identity.exists(home)
+
+
+def test_a_home_that_is_a_link_to_an_empty_folder_is_restored_where_it_leads(
+    tmp_path: Path, bob: SimNode
+) -> None:
+    path, real, link = made(tmp_path / "home", bob), tmp_path / "disk" / "real", tmp_path / "link"
+    real.mkdir(parents=True)
+    link.symlink_to(real)
+    backups.restore(path, PHRASE, link, now=NOW)
+    assert identity.exists(link) and link.is_symlink()
+    assert [one.name for one in (tmp_path / "disk").iterdir()] == ["real"]
+
+
+def test_a_home_that_cannot_be_put_in_its_place_leaves_no_keys_behind(
+    tmp_path: Path, bob: SimNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, home = made(tmp_path / "home", bob), tmp_path / "new"
+    home.mkdir()
+
+    def busy(self: Path) -> None:
+        raise OSError(errno.EBUSY, "a mount point")
+
+    monkeypatch.setattr(Path, "rmdir", busy)
+    assert code(lambda: backups.restore(path, PHRASE, home, now=NOW)) == "storage_full"
+    monkeypatch.undo()
+    assert not list(home.iterdir()) and not list(tmp_path.glob(".*restoring"))
 
 
 def test_two_restores_of_one_home_at_a_time_do_not_meet(tmp_path: Path, bob: SimNode) -> None:

@@ -235,12 +235,12 @@ LEFT_OUT: Final = frozenset(
         Table.RATCHETS,
         Table.PREKEYS,
         Table.LEAVES,
+        Table.OBJECT_KEYS,
+        Table.HISTORY,
         Table.TOKENS,
         Table.NONCES,
         Table.CONSUMERS,
         Table.JOINS,
-        Table.HISTORY,
-        Table.OBJECT_KEYS,
     }
 )
 """Those that do not: forward-secret keys, those kept for newcomers, what frontends are known by, requests by

@@ -129,6 +129,10 @@ class RoomLinkUse(_Base, frozen=True, kw_only=True):
 
     link: Link
 
+    def __repr__(self) -> str:
+        """Show everything but the link: who has it comes in."""
+        return "RoomLinkUse()"
+
 
 class RoomLinkRevoke(_Base, frozen=True, kw_only=True):
     """Close a room's link, by the `invite` it was made as; without one, all that one may close."""
@@ -239,6 +243,10 @@ class ContactAdd(_Base, frozen=True, kw_only=True):
     """Add the person whose contact link this is."""
 
     link: Link
+
+    def __repr__(self) -> str:
+        """Show everything but the link: who has it is answered."""
+        return "ContactAdd()"
 
 
 class ContactList(_Base, frozen=True, kw_only=True):

@@ -280,12 +280,13 @@ class Contacts:
 
     # -- beginning anew ---------------------------------------------------------------------------
 
-    def reset(self, turn: Turn, person: Person) -> bool:
+    def reset(self, turn: Turn, person: Person, *, back: bytes | None = None, lost: bool = False) -> bool:
         """Put a new session in the place of one that is out of step, or that a restore has lost.
 
         At most once an hour and person, else it is noted for later; says whether anything was done. It is
         an intro on their newest prekey, or, if that is not here or has expired, a request, which a
-        contact's or co-member's node answers by itself.
+        contact's or co-member's node answers by itself. `back`: the session that they went back to, which
+        then is the one replaced; `lost`: they may not have their newest prekey either, so a request it is.
         """
         account, now = person.account, turn.now.wall_ms
         if trust.blocked(person) or person.intro_pub is None:
@@ -296,8 +297,10 @@ class Contacts:
                 self._save_reset(turn, account, last, wanted=True)
             return not wanted
         self._save_reset(turn, account, now, wanted=False)
-        standing = self.dms.sending(account)
         bundle = self._bundle_of(turn, person)
+        if back is not None:
+            self.dms.forget(turn, account, None if lost or bundle is None else back)
+        standing = self.dms.sending(account)
         if bundle is None or standing is None or person.cert is None:
             room16 = None if person.state == CONTACT else self.room_with(account)
             self._ask(turn, self.asked.get(account) or Asked(account, person.intro_pub, room16, 0))
@@ -373,7 +376,9 @@ class Contacts:
         state, plain = ratchet.decrypt(state, intro.first_message, day=today, entropy=turn.entropy)
         from_person = people.Person(intro.cert.account, "")
         session = self._session(turn, from_person, agreement, state, initiator=False)
-        return replace(session, old=intro.old_session, posted_ms=turn.posted_ms), decode(plain)
+        payload = decode(plain)
+        posted_ms = min(payload.ts_ms, turn.mesh_ms + RESET_EVERY_MS)
+        return replace(session, old=intro.old_session, posted_ms=posted_ms), payload
 
     def _session(
         self, turn: Turn, person: Person, agreement: Agreement, state: ratchet.Ratchet, *, initiator: bool

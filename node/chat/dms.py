@@ -35,8 +35,10 @@ class DmSession:
     """One double ratchet with one account; `initiator` says whether we began it.
 
     `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`: the
-    session it came to replace. `posted_ms`: when the other began it, by its own word, 0 if we did.
-    `replaced_ms`: since when it is not the one to send on.
+    session it came to replace. `posted_ms`: when the other began it, by its first message (who
+    knows our inbox could set the envelope's time), 0 if we did. `replaced_ms`: since when it is not the one to
+    send on. `heard_ms`: when the other posted the newest that opened, by its own word, 0 before. `forgotten`:
+    the other one does not have it any more.
     """
 
     session_id: bytes
@@ -49,6 +51,8 @@ class DmSession:
     old: bytes | None = None
     posted_ms: int = 0
     replaced_ms: int | None = None
+    heard_ms: int = 0
+    forgotten: bool = False
 
     @property
     def watch_day(self) -> int:
@@ -133,7 +137,8 @@ class Dms:
 
         Then the one that the smaller account key began, then the newest: both sides find the same.
         """
-        usable = {s.session_id: s for s in self.of(account) if s.ratchet.can_send and not s.retired}
+        those = (s for s in self.of(account) if not (s.retired or s.forgotten))
+        usable = {s.session_id: s for s in those if s.ratchet.can_send}
         replaced = {s.old for s in usable.values()}
 
         def rank(session: DmSession) -> tuple[int, bool, int]:
@@ -155,6 +160,17 @@ class Dms:
                 self._save(turn, replace(session, retired=True))
         self.settle(turn, account)
         self.outbox.moved(turn, account)
+
+    def forget(self, turn: Turn, account: bytes, but: bytes | None = None) -> None:
+        """Send nothing more on the sessions with somebody who has gone back to an older one, `but`.
+
+        If there is none to take its place at once, not on that one either: it is as old as what they were put
+        back to, and what is said waits for the next.
+        """
+        for session in self.of(account):
+            if session.session_id != but:
+                self._save(turn, replace(session, forgotten=True))
+        self.settle(turn, account)
 
     def _drop(self, turn: Turn, session: DmSession) -> None:
         self.large.drop(turn, session.session_id)
@@ -239,7 +255,8 @@ class Dms:
         today = day_of(turn.now.wall_ms)
         state, plain = ratchet.decrypt(session.ratchet, inner, day=today, entropy=turn.entropy)
         payload = decode(plain)
-        self._save(turn, replace(session, ratchet=state))
+        heard_ms = max(session.heard_ms, turn.posted_ms)
+        self._save(turn, replace(session, ratchet=state, heard_ms=heard_ms))
         return session, payload
 
     def _save(self, turn: Turn, session: DmSession) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from node.chat import events
-from node.chat.contacts import Contacts
+from node.chat.contacts import RESET_EVERY_MS, Contacts
 from node.chat.direct import direct_id
 from node.chat.dms import Dms, DmSession
 from node.chat.outbox import Heard, Sent
@@ -34,6 +34,8 @@ ASK_AFTER = 8.0
 """Seconds for which what was jumped over is waited for: less than a held-back message waits at least."""
 MAX_ASKED = 6
 """Times we ask for the same places, each time after twice as long."""
+CLOCK_SLACK_MS = 60_000
+"""How far the other one's clock may step back without looking as if it had forgotten a session of ours."""
 ALONG = 16
 """Newest payloads that go out with a reset without being asked for: what has had no answer yet."""
 TOLD_AN_HOUR = 6
@@ -77,8 +79,8 @@ class Mending:
             if session is None or not self._troubled(turn, session, inner):
                 raise
             return None
-        if opened is not None and self._forgot(turn, opened[0]):
-            self._reset(turn, opened[0].account)
+        if opened is not None:
+            self._went_back(turn, opened[0])
         if opened is not None:
             self._look(turn, session_id)
         return opened
@@ -88,7 +90,7 @@ class Mending:
         if turn.again or session.retired or ratchet.sent_here(session.ratchet, inner):
             return False
         if session.replaced_ms is not None:
-            return self._forgot(turn, session) and self._reset(turn, session.account)
+            return self._went_back(turn, session)
         if ratchet.ahead(session.ratchet, inner) > chain.MAX_JUMP and not self._twice(turn, session):
             return False
         return self._reset(turn, session.account)
@@ -102,12 +104,24 @@ class Mending:
         self._far[session.session_id] = turn.now.mono
         return before is not None and turn.now.mono - before < TWICE_WITHIN
 
-    def _forgot(self, turn: Turn, session: DmSession) -> bool:
-        """Say whether somebody goes on with a session although they began the one that replaced it before."""
+    def _went_back(self, turn: Turn, session: DmSession) -> bool:
+        """See whether somebody goes on with a replaced session, as if there were no other; reset it then.
+
+        They began the one in use, or had used it, or have had an hour to hear of it. If it was ours, they may
+        not have the prekey any more that another of ours would be begun on.
+        """
         current = self.dms.sending(session.account)
-        if turn.again or current is None or current is session or current.initiator:
+        if turn.again or session.retired or session.replaced_ms is None or current is None:
             return False
-        return session.replaced_ms is not None and turn.posted_ms > current.posted_ms > 0
+        known, lost = current.posted_ms, current.initiator
+        if lost and current.heard_ms:
+            known = current.heard_ms + CLOCK_SLACK_MS
+        elif lost:
+            known = current.created_ms + RESET_EVERY_MS
+        if session.session_id == current.session_id or not turn.posted_ms > known > 0:
+            return False
+        person = self.people.by_account[session.account]
+        return self.contacts.reset(turn, person, back=session.session_id, lost=lost)
 
     # -- after a reset ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -118,12 +119,15 @@ def _check_target(target: Path, *, force: bool) -> None:
 
 
 def _take(made: Path, target: Path, *, force: bool) -> None:
-    """Move a backup out of the home, whole or not at all; the node's file goes when ours is on disk."""
-    new = files.staged(target)
+    """Move a backup out of the home, whole or not at all; the node's file goes when ours is on disk.
+
+    It is written under a name that nobody else has: the folder may be anybody's.
+    """
+    new = target
     try:
-        files.private_file(new)
-        with made.open("rb") as source, new.open("r+b") as file:
-            file.truncate()
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.")
+        new = Path(name)
+        with made.open("rb") as source, os.fdopen(handle, "wb") as file:
             shutil.copyfileobj(source, file)
             file.flush()
             os.fsync(file.fileno())
@@ -134,4 +138,5 @@ def _take(made: Path, target: Path, *, force: bool) -> None:
     except OSError as exc:
         raise StoreFull(f"{target} could not be written ({exc}); the backup is {made}") from exc
     finally:
-        new.unlink(missing_ok=True)
+        if new != target:
+            new.unlink(missing_ok=True)

@@ -39,8 +39,14 @@ def opening(home: Path) -> str | None:
 
 
 def stage(home: Path, passphrase: str) -> None:
-    """Keep the passphrase that the home is about to be sealed under, beside the other; raises Refused."""
+    """Keep the passphrase that the home is about to be sealed under, beside the other; raises Refused.
+
+    One that was staged before, and that the home is sealed under by now, is settled first: nobody knows it.
+    """
     _library(needed=True)
+    waiting = _read(_next(home))
+    if waiting is not None and identity.exists(home) and identity.sealed(home) and _opens(home, waiting):
+        settle(home)
     _write(_next(home), passphrase)
 
 

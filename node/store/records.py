@@ -37,7 +37,7 @@ class Put:
     """Write one row; `key` is at most 65,535 bytes and is stored only as a keyed hash and inside the seal."""
 
     table: str
-    key: bytes
+    key: bytes = field(repr=False)
     value: bytes = field(repr=False)
 
 
@@ -46,7 +46,7 @@ class Delete:
     """Delete one row; nothing happens when there is none."""
 
     table: str
-    key: bytes
+    key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,21 @@ def test_a_backup_is_taken_to_where_it_was_asked_for(
     assert not made.exists() and PHRASE not in err
 
 
+def test_nothing_beside_the_file_is_touched_whatever_lies_there(
+    node: Scripted, made: Path, tmp_path: Path, phrase: str, gossamer_exits: Exits
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    precious, target = tmp_path / "precious", there / "mine"
+    precious.write_text("words")
+    precious.chmod(0o644)
+    (there / "mine.new").symlink_to(precious)
+    assert gossamer_exits("backup", "create", str(target), "--passphrase-file", phrase)[0] == 0
+    assert precious.read_text() == "words" and precious.stat().st_mode & 0o777 == 0o644
+    assert target.read_bytes() == b"sealed" and target.stat().st_mode & 0o777 == 0o600
+    assert sorted(one.name for one in there.iterdir()) == ["mine", "mine.new"]
+
+
 def test_a_file_that_is_there_is_replaced_only_by_force(
     node: Scripted, made: Path, tmp_path: Path, phrase: str, gossamer_exits: Exits
 ) -> None:

@@ -129,6 +129,18 @@ def test_a_crash_before_or_after_the_file_is_sealed_leaves_a_passphrase_that_ope
     assert keychain.opening(home) == "the next" and len(drawer.kept) == 1
 
 
+def test_a_change_cut_off_twice_leaves_a_passphrase_that_opens_the_home(
+    tmp_path: Path, drawer: Drawer
+) -> None:
+    home = home_of(tmp_path, SECRET)
+    keychain.stage(home, SECRET)
+    keychain.settle(home)
+    keychain.stage(home, "made for nobody")
+    identity.change(home, SECRET.encode(), b"made for nobody", entropy=os.urandom)
+    keychain.stage(home, "one more")
+    assert keychain.opening(home) == "made for nobody"
+
+
 def test_a_keyring_that_holds_another_passphrase_opens_nothing(tmp_path: Path, drawer: Drawer) -> None:
     home = home_of(tmp_path, SECRET)
     keychain.stage(home, "not this one")

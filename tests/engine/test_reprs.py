@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from node.chat import commands as c
 from node.chat.contacts import Asked
 from node.chat.dms import Queued
 from node.chat.invites import OFFERED, Invite
+from node.store.records import Delete, Put
 from node.wire.payload import Payload, Type
 
 SECRET = b"0123456789abcdef" * 2
@@ -17,6 +19,10 @@ def test_what_opens_a_room_or_a_channel_stands_in_no_repr() -> None:
         payload,
         Queued(b"a" * 32, 1, payload.encode()),
         Asked(b"a" * 32, b"p" * 32, SECRET[:16], 1),
+        c.RoomLinkUse(link=SECRET.decode()),
+        c.ContactAdd(link=SECRET.decode()),
+        Put("settings", b"token" + SECRET[:16], SECRET),
+        Delete("settings", b"token" + SECRET[:16]),
     )
     for thing in those:
         assert "0123456789abcdef" not in repr(thing), type(thing).__name__

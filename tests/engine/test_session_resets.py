@@ -369,6 +369,91 @@ def test_the_intro_of_a_reset_that_comes_again_in_another_envelope_makes_nothing
     no_late_faults(ann, bob)
 
 
+@pytest.mark.attack("A34")
+@pytest.mark.parametrize("who", ["ann", "bob"])
+@pytest.mark.parametrize("beginners", [["ann"], ["bob"], ["bob", "ann"], ["ann", "bob"]])
+def test_who_is_put_back_past_the_prekey_of_the_session_in_use_is_heard_and_hears(
+    who: str, beginners: list[str]
+) -> None:
+    world, nodes, room = pair(f"past {who} {beginners}")
+    ann, bob = nodes["ann"], nodes["bob"]
+    snapshot = nodes[who].snapshot()
+    later_on(world, 9, ann, bob)
+    world.run(5)
+    for name in beginners:
+        engine_of(nodes[name]).state.contacts.resets.clear()
+        assert reset(nodes[name], bob if name == "ann" else ann)
+        world.run(2)
+        say(ann, room, "before")
+        say(bob, room, "before")
+        world.run(1)
+    world.run(3700)
+    nodes[who].rollback(snapshot)
+    world.run(SETTLED)
+    for words in ("one", "two"):
+        for node in (ann, bob):
+            say(node, room, words)
+        world.run(3700)
+    for node, other in ((ann, "bob"), (bob, "ann")):
+        heard = logged(node, other)
+        assert heard.count("one") == heard.count("two") == 1
+    assert session_of(ann, bob).session_id == session_of(bob, ann).session_id
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A34")
+@pytest.mark.parametrize(("seconds", "more"), [(1800, 1), (7200, 2)])
+def test_what_was_said_before_the_new_session_was_heard_of_is_no_sign_of_a_loss_for_an_hour(
+    seconds: float, more: int
+) -> None:
+    world, nodes, room = pair(f"unheard {seconds}")
+    ann, bob = nodes["ann"], nodes["bob"]
+    before = len(sessions(ann, bob))
+    world.partition(["ann"], ["bob"])
+    assert reset(ann, bob)
+    world.run(seconds)
+    say(bob, room, "on the old one")
+    world.run(1)
+    world.heal()
+    world.run(SETTLED + 10)
+    say(ann, room, "on the new one")
+    world.run(5)
+    assert logged(ann, "bob") == ["on the old one"] and logged(bob, "ann") == ["on the new one"]
+    assert session_of(ann, bob).session_id == session_of(bob, ann).session_id
+    assert len(sessions(ann, bob)) == before + more
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A34")
+@pytest.mark.parametrize("days", [-2, 1])
+def test_an_intro_in_an_envelope_of_another_time_makes_no_session_look_forgotten(days: int) -> None:
+    world, nodes, room = pair(f"dated {days}")
+    ann, bob = nodes["ann"], nodes["bob"]
+    cat = world.add("cat", peers=["ann", "bob"])
+    world.run(3)
+    later_on(world, 3, ann, bob, cat)
+    world.run(5)
+    world.partition(["ann"], ["bob", "cat"])
+    say(bob, room, "on the old one")
+    world.run(5)
+    old = session_of(bob, ann).session_id
+    known = {envelope.eid for envelope in intros(bob)}
+    assert reset(bob, ann)
+    world.run(2)
+    inbox = inbox_channel(ann.setup.identity.intro_pub)
+    (mine,) = [e for e in intros(bob) if e.eid not in known and e.rk == inbox.rk(day_of(e.ts_ms))]
+    turn = turn_of(cat)
+    turn.mesh_ms += days * DAY_MS
+    give(ann, [turn.post(inbox, inbox.open(mine))])
+    begun = session_of(ann, bob)
+    assert begun.old == old and abs(begun.posted_ms - mine.ts_ms) < 1000
+    world.heal()
+    world.run(10)
+    assert logged(ann, "bob") == ["on the old one"]
+    assert session_of(ann, bob).session_id == session_of(bob, ann).session_id == begun.session_id
+    no_late_faults(ann, bob)
+
+
 @pytest.mark.attack("A17")
 def test_one_request_of_a_stranger_is_kept_and_a_live_token_is_answered_however_many_wait(
     monkeypatch: pytest.MonkeyPatch,
