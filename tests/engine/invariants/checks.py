@@ -115,7 +115,7 @@ class Checks:
         for shown in rooms.values():
             if any(message.gap for message in shown) or self.ledger.rolled_back:
                 continue
-            place = {message.text: at for at, message in enumerate(shown)}
+            place = {message.text: at for at, message in enumerate(shown) if not message.late}
             for text, at in place.items():
                 before = self.ledger.said[text].before & place.keys()
                 assert all(place[other] < at for other in before), f"{text!r} before what it answers"

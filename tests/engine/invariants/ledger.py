@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node import ids
+from node.chat.healing import UNREADABLE
 from node.crypto import keys
 from node.sim import SimNode, Simulation
 
+HEALED = "message_healed"
 ROLLED_BACK_HEAL = False
 """Demand that nothing said by, or to, a node is lost that went back to an older store (A34)."""
 ABSENT_HEAL = False
@@ -42,12 +44,13 @@ class Said:
 
 @dataclass(frozen=True)
 class Shown:
-    """One message as a frontend has it."""
+    """One message as a frontend has it; `late` ones went to their place in the history, not to its end."""
 
     room: str
     text: str
     user_id: str
     gap: bool
+    late: bool
 
 
 @dataclass
@@ -87,9 +90,9 @@ class Ledger:
     def shown(self, node: SimNode, room: str | None = None) -> list[Shown]:
         """Return the messages that a node has shown, in order."""
         return [
-            Shown(e["room"], e["message"], e["user_id"], e["gap"])
+            Shown(e["room"], e["message"], e["user_id"], e["gap"], e["event"] == HEALED or "history" in e)
             for e in self.log(node)
-            if e["event"] == "user_message" and room in {None, e["room"]}
+            if _is_message(e) and room in {None, e["room"]}
         ]
 
     def texts(self, node: SimNode, room: str) -> frozenset[str]:
@@ -140,6 +143,13 @@ class Ledger:
         assert node.engine is not None
         inbox = node.engine.state.rooms.inboxes.get(ids.parse(room))
         return inbox is not None and inbox.room.state == "member"
+
+
+def _is_message(event: dict[str, Any]) -> bool:
+    """Say whether an event brings the words of a message: placeholders do not."""
+    if event["event"] == HEALED:
+        return "id" in event
+    return event["event"] == "user_message" and event["kind"] != UNREADABLE
 
 
 def user_id(node: SimNode) -> str:
