@@ -15,6 +15,7 @@ from node.crypto.roommsg import Kind
 from node.errors import PeerFault
 from node.mesh.ports import Arrived
 from node.sim import SimNode
+from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import Envelope
 from node.wire.payload import Payload, Type
@@ -120,12 +121,15 @@ class Attacks(World):
 
 
 def lasting(node: SimNode, sessions: Iterable[bytes]) -> str:
-    """Return what no reset may touch: rooms, conversations, and the ratchets of these sessions."""
+    """Return what no reset may touch: rooms with their keys, what was shown, these sessions' ratchets."""
     state = engine_of(node).state
     ratchets = [dump(state.dms.sessions[session].ratchet) for session in sessions]
     shown = [event for _, event in node.store.events_after(0, 100_000) if b'"user_message"' in event]
-    rooms = [*state.rooms.inboxes.items(), *state.rooms.direct.items()]
-    return repr((dump(rooms), ratchets, shown))
+    rows = node.store.load().rows
+    kept = [
+        sorted(rows.get(table, {}).items()) for table in (Table.ROOMS, Table.OPS, Table.EPOCHS, Table.CHAINS)
+    ]
+    return repr((kept, ratchets, shown))
 
 
 def _flipped(data: bytes, bit: int) -> bytes:

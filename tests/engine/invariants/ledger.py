@@ -16,8 +16,6 @@ from node.crypto import keys
 from node.sim import SimNode, Simulation
 
 HEALED = "message_healed"
-ROLLED_BACK_HEAL = False
-"""Demand that nothing said by, or to, a node is lost that went back to an older store (A34)."""
 ABSENT_HEAL = False
 """Demand that who was away for more than 35 days reads what is said afterwards (docs/crypto.md 3.7)."""
 
@@ -34,6 +32,7 @@ class Said:
     acked: bool = False
     refused: bool = False
     excused: bool = False
+    twice: bool = False
     direct: str | None = None
     key: bytes | None = None
     sealed_at: float = 0.0
@@ -132,8 +131,13 @@ class Ledger:
         return all(said.text in d.seen for d in gone) and self._is_in(node, said.room)
 
     def _untouched(self, node: SimNode, said: Said) -> bool:
-        """Say whether neither side lost its memory; what both did before is not asked for either."""
-        return ROLLED_BACK_HEAL or not (self.rolled_back.keys() & {node.name, said.author})
+        """Say whether neither side has lost its memory since; what was said before is not asked for.
+
+        Nor is what an author sealed at a place of its chain that it had used before, and forgotten: it says so
+        before it has heard of its own later messages, and the others keep the first (docs/threat-model.md).
+        """
+        lost = max(self.rolled_back.get(name, -1.0) for name in (node.name, said.author))
+        return said.at > lost and not said.twice
 
     def _left(self, said: Said, who: str) -> bool:
         """Say whether a reader went, at any time: it may have gone before the text came."""

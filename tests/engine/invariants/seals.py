@@ -51,6 +51,7 @@ class Seals:
         self.world, self.run, self.ledger = world, run, ledger
         self.generations: dict[bytes, Generation] = {}
         self.counted: Counter[str] = Counter()
+        self._places: set[tuple[bytes, bytes, int]] = set()
         self._days: dict[int, tuple[int, dict[bytes, Channel]]] = {}
         run.after.append(self.look)
         run.made_epoch, run.sealing = self._made_epoch, self._sealing
@@ -107,12 +108,16 @@ class Seals:
         assert chain is not None and chain.index > core.index, "I3: an index is used before it is stored"
         room = _room_of(node, core.room)
         boxed = self.run.by_ct[msg.ct]
+        place = core.epoch16, core.device16, core.index
+        before = place in self._places
+        self._places.add(place)
         if core.kind is not Kind.MESSAGE:
             return
         payload = decode(boxed.plain)
         if payload.type is Type.TEXT:
             said = self.ledger.said[payload.body[0]]
             said.epoch16 = core.epoch16
+            said.twice = before
             said.roster = frozenset(self.name_of(device) for device in room.log.roster.devices)
             leaf = room.leaf_of(room.log.roster.members[node.setup.identity.account])
             age_s = self.world.time - self.run.born[leaf.public]
