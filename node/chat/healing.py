@@ -55,6 +55,8 @@ MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
 MAX_EXPLAINED = 256
 """References to messages that are probably the missing ones of a chain; of more, the newest is not heeded."""
+MAX_BEFORE = 64
+"""Messages of each device asked for of an epoch that another gave; the giver says how many there were."""
 UNREADABLE: Final = "unreadable"
 NO_DEVICE: Final = bytes(16)
 
@@ -151,6 +153,15 @@ class Healing:
             found = self.holes.at(held.epoch16, author.device_id, index)
             return None if found is None else self._filled(turn, found, index)
         return None
+
+    def shared(self, turn: Turn, held: Epoch) -> None:
+        """An epoch came from a member, who has no keys of what it has read: the newest of that is missing."""
+        for device_id, chain in held.recv.items():
+            author = self.room.log.device(device_id)
+            if author is not None:
+                self._jumped(
+                    turn, held, author, range(max(0, chain.next_index - MAX_BEFORE), chain.next_index)
+                )
 
     def _jumped(self, turn: Turn, held: Epoch, author: Member, over: range) -> None:
         device_id, wall_ms = author.device_id, turn.now.wall_ms

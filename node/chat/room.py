@@ -340,7 +340,7 @@ class Room:
         return fresh.leaf_id, fresh.public
 
     def _leaf_for_newcomers(self) -> tuple[int, bytes] | None:
-        """Return our leaf in use, once a roster, if it is not that of the log, which is all that they know."""
+        """Return our leaf in use, once a roster, if it is not that of the log, all that they know."""
         member, roster = self.log.roster.members[self.me.account], self.roster_hash()
         current = self.leaf_of(member)
         if current == member.leaf or self._leaf_told == roster:

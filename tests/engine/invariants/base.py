@@ -70,7 +70,7 @@ class World(RuleBasedStateMachine):
         for one, other in (("ann", "bob"), ("ann", "cat"), ("ann", "dan"), ("bob", "cat")):
             befriend(self.world, self.node(one), self.node(other))
             self.ledger.contacts.append({one, other})
-        self.create("ann")
+        self.rooms.append(self.node("ann").call(c.RoomCreate(name="room 0"))["room"])
         for name in ("bob", "cat"):
             invite(self.world, self.node("ann"), self.node(name), self.rooms[0])
         for name in NAMES:

@@ -20,6 +20,15 @@ ABSENT_HEAL = False
 """Demand that who was away for more than 35 days reads what is said afterwards (docs/crypto.md 3.7)."""
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A text as it was sealed again for those who asked: who can read that epoch."""
+
+    key: bytes = field(repr=False)
+    epoch16: bytes
+    roster: frozenset[str]
+
+
 @dataclass
 class Said:
     """One text: what its author asked for, and how it was sealed, if it was."""
@@ -39,6 +48,13 @@ class Said:
     epoch16: bytes = b""
     roster: frozenset[str] = frozenset()
     publics: tuple[bytes, bytes] = (b"", b"")
+    copies: list[Copy] = field(default_factory=list)
+
+    @property
+    def sealings(self) -> list[Copy]:
+        """It as it was sealed first, and each time that it was sealed again."""
+        first = [] if self.key is None else [Copy(self.key, self.epoch16, self.roster)]
+        return [*first, *self.copies]
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,8 @@ class Ledger:
     rolled_back: dict[str, float] = field(default_factory=dict)
     contacts: list[set[str]] = field(default_factory=list)
     """Who can reach each other; others while they share a room, or what waits for them waits."""
+    history: dict[str, int] = field(default_factory=dict)
+    """The most that a room's policy ever let newcomers read of it."""
     _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def log(self, node: SimNode) -> list[dict[str, Any]]:
@@ -133,7 +151,7 @@ class Ledger:
     def _untouched(self, node: SimNode, said: Said) -> bool:
         """Say whether neither side has lost its memory since; what was said before is not asked for.
 
-        Nor is what an author sealed at a place of its chain that it had used before, and forgotten: it says so
+        Nor is what an author sealed at a place of its chain that it had used, and forgotten: it says so
         before it has heard of its own later messages, and the others keep the first (docs/threat-model.md).
         """
         lost = max(self.rolled_back.get(name, -1.0) for name in (node.name, said.author))

@@ -26,6 +26,8 @@ SETTLE_S = 900.0
 """Virtual seconds in which everything has to come right once nothing goes wrong any more."""
 MOST_DAYS = 24
 """Days that may pass before all must have been well once: half a message's life is left to bring it."""
+MOST_TRIED = 4
+"""Texts of a run on which every key of a stolen state is tried; each costs a tenth of a second."""
 
 
 class Invariants(People, Attacks):
@@ -172,6 +174,8 @@ class Invariants(People, Attacks):
                 self.checks.outsiders_open_nothing()
                 self.checks.nothing_is_told(self.told.lines)
                 one_verifier()
+                self.run.remove()
+                self.checks.trying_opens_nothing(MOST_TRIED)
         finally:
             logging.getLogger().removeHandler(self.told)
             self.network.remove()

@@ -20,12 +20,40 @@ class People(World):
 
     # -- what people do ---------------------------------------------------------------------------
 
-    @rule(name=SOME)
-    def create(self, name: str) -> None:
+    @rule(name=SOME, history=st.sampled_from((0, 0, 2, 50)), open_=st.sampled_from((False, False, True)))
+    def create(self, name: str, history: int, open_: bool) -> None:
+        """Make a room: newcomers may read its newest texts, or not; it is listed for all, or not."""
         if len(self.rooms) < 3:
-            made = self.ask(self.node(name), c.RoomCreate(name=f"room {len(self.rooms)}"))
+            kind = "open" if open_ else "private"
+            asked = c.RoomCreate(name=f"room {len(self.rooms)}", history=history, visibility=kind)
+            made = self.ask(self.node(name), asked)
             if made is not None:
                 self.rooms.append(made["room"])
+                self.ledger.history[made["room"]] = history
+
+    @rule(by=SOME, pick=ANY, history=st.sampled_from((0, 3, 50)))
+    def remember(self, by: str, pick: int, history: int) -> None:
+        """Change how much newcomers may read; what was kept before counts as granted."""
+        room = self.room(pick)
+        self.ledger.history[room] = max(history, self.ledger.history.get(room, 0))
+        self.ask(self.node(by), c.RoomUpdate(room=room, history=history))
+
+    @rule(name=SOME, pick=ANY)
+    def walk_in(self, name: str, pick: int) -> None:
+        """Join an open room that is listed; a private one refuses."""
+        node, room = self.node(name), self.room(pick)
+        if (name, room) not in self.asked and self.ask(node, c.UserJoin(room=room)) is not None:
+            self.asked.add((name, room))
+            self.world.run(2)
+
+    @rule(by=SOME, pick=ANY)
+    def rekey(self, by: str, pick: int) -> None:
+        self.ask(self.node(by), c.RoomRekey(room=self.room(pick)))
+
+    @rule(by=SOME, who=SOME, policy=st.sampled_from(("tofu", "warn", "strict")))
+    def trust(self, by: str, who: str, policy: Any) -> None:
+        """Nobody's device changes here: whatever the policy, nothing is held up."""
+        self.ask(self.node(by), c.ContactPolicy(username=who, policy=policy))
 
     def speak(self, node: SimNode, room: str, direct: str | None = None) -> None:
         if not node.up:
