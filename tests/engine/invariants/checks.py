@@ -235,7 +235,7 @@ class Checks:
         """Say whether a state may open it.
 
         I13 for rooms: an epoch made since, for a leaf that the thief has not, is closed, unless the victim
-        was given it over a direct session that has not healed yet (docs/threat-model.md).
+        gave it, or was given it, over a direct session that has not healed yet (docs/crypto.md 3.7).
         """
         if said.direct is not None:
             young = any(self.run.born.get(public, 0.0) > theft.at for public in self._own(theft, said))
@@ -245,8 +245,8 @@ class Checks:
         generation = self.seals.generations[sealed.epoch16]
         if generation.at <= theft.at or generation.leaves[theft.name] in theft.known:
             return True
-        shares = self.seals.shares[sealed.epoch16, theft.name]
-        return any(self.run.born.get(mine, 0.0) <= theft.at for _, mine in shares)
+        shares = self.seals.shares[sealed.epoch16]
+        return any(name == theft.name and self.run.born[key] <= theft.at for name, key in shares)
 
     def _granted(self, theft: Stolen, said: Said) -> bool:
         """I12: who came later may have been given the newest, where the room has had a history for them."""

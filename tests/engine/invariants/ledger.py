@@ -16,8 +16,6 @@ from node.crypto import keys
 from node.sim import SimNode, Simulation
 
 HEALED = "message_healed"
-ABSENT_HEAL = False
-"""Demand that who was away for more than 35 days reads what is said afterwards (docs/crypto.md 3.7)."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,10 @@ class Ledger:
         """Note that somebody is about to be removed, or to leave."""
         self.departures.append(Departure(room, who, self.world.time, self.texts(by, room)))
 
-    def excuse(self) -> None:
+    def excuse(self, before: float = float("inf")) -> None:
         """So long a time passes that what has not arrived is lost (docs/crypto.md 3.13)."""
         for said in self.said.values():
-            said.excused = True
+            said.excused = said.excused or said.at < before
 
     def required(self, node: SimNode) -> set[str]:
         """Return the texts that a node must have shown once everything is well again."""

@@ -13,6 +13,7 @@ import logging
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
+from node.clock import HORIZON_DAYS
 from node.sim import SimNode
 from tests.engine.hostile import engine_of
 from tests.engine.invariants.attacks import Attacks
@@ -26,6 +27,8 @@ SETTLE_S = 900.0
 """Virtual seconds in which everything has to come right once nothing goes wrong any more."""
 MOST_DAYS = 24
 """Days that may pass before all must have been well once: half a message's life is left to bring it."""
+WEEKS = 4
+"""Times that the others are up meanwhile."""
 MOST_TRIED = 4
 """Texts of a run on which every key of a stolen state is tried; each costs a tenth of a second."""
 
@@ -106,15 +109,34 @@ class Invariants(People, Attacks):
             self.settle()
             self.ledger.excuse()
         self.days += days
+        self.jump(days)
+        for name in NAMES:
+            self.wake(self.node(name))
+        self.world.run(3)
+
+    def jump(self, days: float) -> None:
+        """Let time go by in which nobody runs."""
         for node in self.world.nodes.values():
             node.effects_left = None
             if node.up:
                 node.crash()
         self.world.run(1)
         self.world.time += days * DAY
-        for name in NAMES:
-            self.wake(self.node(name))
-        self.world.run(3)
+
+    @rule(name=SOME, days=st.sampled_from((26, 33, 41)))
+    def away(self, name: str, days: int) -> None:
+        """One is away for weeks while others go on: it reads what a message's life allows, and all after."""
+        self.settle()
+        for _ in range(WEEKS):
+            self.jump(days / WEEKS)
+            for other in NAMES:
+                if other != name:
+                    self.wake(self.node(other))
+            self.world.run(20)
+            self.all_speak()
+            self.world.run(20)
+        self.ledger.excuse(self.world.time - (HORIZON_DAYS - 1) * DAY)
+        self.settle()
 
     # -- what must hold ---------------------------------------------------------------------------
 
@@ -143,10 +165,7 @@ class Invariants(People, Attacks):
         self.world.run(30)
         self.always()
         self.nothing_missing(nodes)
-        for node in nodes:
-            for inbox in list(engine_of(node).state.rooms.inboxes.values()):
-                if inbox.room.open:
-                    self.speak(node, inbox.room.uuid)
+        self.all_speak()
         self.nothing_missing(nodes)
         for node in nodes:
             self.checks.in_causal_order(node)
@@ -154,6 +173,13 @@ class Invariants(People, Attacks):
         self.checks.rosters_agree()
         self.days = 0
         self.always()
+
+    def all_speak(self) -> None:
+        """Let everybody who runs say something in each of their rooms."""
+        for node in self.checks.up():
+            for inbox in list(engine_of(node).state.rooms.inboxes.values()):
+                if inbox.room.open:
+                    self.speak(node, inbox.room.uuid)
 
     def nothing_missing(self, nodes: list[SimNode]) -> None:
         """Whatever was acknowledged comes to all who should read it, within SETTLE_S."""

@@ -55,8 +55,8 @@ class Seals:
         self.world, self.run, self.ledger = world, run, ledger
         self.generations: dict[bytes, Generation] = {}
         self.counted: Counter[str] = Counter()
-        self.shares: dict[tuple[bytes, str], list[tuple[bytes, bytes]]] = defaultdict(list)
-        """By epoch and taker, the ratchet keys (the giver's, the taker's) that a share of it went under."""
+        self.shares: dict[bytes, list[tuple[str, bytes]]] = defaultdict(list)
+        """By epoch: who gave it, and to whom, each with the ratchet key of theirs that it went under."""
         self._places: set[tuple[bytes, bytes, int]] = set()
         self._days: dict[int, tuple[int, dict[bytes, Channel]]] = {}
         run.after.append(self.look)
@@ -132,11 +132,13 @@ class Seals:
             assert age_s < LEAF_S, "I13: speaks on with a leaf that should have been renewed"
             self._sealed(said, boxed.key, boxed.at)
 
-    def _share(self, account: bytes, announce: EpochAnnounce, publics: tuple[bytes, bytes]) -> None:
+    def _share(
+        self, giver: str, account: bytes, announce: EpochAnnounce, publics: tuple[bytes, bytes]
+    ) -> None:
         """I4: keys of an epoch are given to those alone whom its roster names."""
         taker = next(n.name for n in self.world.nodes.values() if n.setup.identity.account == account)
         assert taker in self.generations[announce.epoch16].leaves, "I4: an epoch given to whom it is not for"
-        self.shares[announce.epoch16, taker].append(publics)
+        self.shares[announce.epoch16] += zip((giver, taker), publics, strict=True)
 
     def _resent(self, said: Said, room: Room, epoch16: bytes, key: bytes) -> None:
         """I11, I12: what is sealed again goes to those alone who could read it the first time."""
@@ -183,7 +185,7 @@ class Seals:
         session = next(s for s in sessions if s.channel_secret == channel.secret)
         state = session.ratchet
         if payload.type is Type.EPOCH_SHARE:
-            self._share(session.account, parse_announce(payload.body[1]), (msg.peer, state.peer))
+            self._share(node.name, session.account, parse_announce(payload.body[1]), (msg.peer, state.peer))
             return
         said = self.ledger.said[payload.body[0]]
         said.publics = (msg.peer, state.peer)
