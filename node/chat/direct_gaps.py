@@ -17,7 +17,7 @@ from node.chat import events
 from node.chat.dms import Dms
 from node.chat.healing import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.holes import NAMED
-from node.chat.messages import UNREADABLE
+from node.chat.messages import placeholder_event
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Placed, Turn
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
@@ -82,19 +82,8 @@ class Gaps:
         self._wait(turn, gap, 0.0)
 
     def _shown(self, gap: Gap) -> events.UserMessage:
-        return events.UserMessage(
-            username="",
-            timestamp=gap.since_ms // 1000,
-            message="",
-            room=ids.text(self.room_id),
-            id=ids.text(gap.placeholder),
-            user_id="",
-            kind=UNREADABLE,
-            ts_ms=gap.since_ms,
-            gap=True,
-            why=NAMED,
-            missing=len(gap.names),
-        )
+        place = (self.room_id, gap.placeholder, gap.since_ms)
+        return placeholder_event(*place, why=NAMED, missing=len(gap.names))
 
     def _redraw(self, turn: Turn, gap: Gap) -> None:
         event = msgspec.structs.replace(self._shown(gap), seq=gap.seq) if gap.names else None

@@ -22,7 +22,7 @@ from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
 from node.chat.membership import Member
-from node.chat.messages import UNREADABLE, healed_event, message_event, stored_message
+from node.chat.messages import healed_event, message_event, placeholder_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
@@ -59,6 +59,8 @@ MAX_EXPLAINED = 256
 DOUBT_AFTER = 600.0
 """Seconds after which what a chain's hole seems to explain is asked for too, some at a time: anybody can make
 a hole to hide what others lack."""
+MAX_BEFORE = 64
+"""Messages of each device asked for of an epoch that another gave; the giver says how many there were."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,15 @@ class Healing:
             found = self.holes.at(held.epoch16, author.device_id, index)
             return None if found is None else self._filled(turn, found, index)
         return None
+
+    def shared(self, turn: Turn, held: Epoch) -> None:
+        """An epoch came from a member, who has no keys of what it has read: the newest of that is missing."""
+        for device_id, chain in held.recv.items():
+            author = self.room.log.device(device_id)
+            if author is not None:
+                self._jumped(
+                    turn, held, author, range(max(0, chain.next_index - MAX_BEFORE), chain.next_index)
+                )
 
     def _jumped(self, turn: Turn, held: Epoch, author: Member, over: range) -> None:
         device_id, wall_ms = author.device_id, turn.now.wall_ms
@@ -293,20 +304,11 @@ class Healing:
         self.holes.save(turn, self._wait(turn, hole, part * spread))
 
     def _shown(self, hole: Hole) -> events.UserMessage:
-        people = self.room.people
-        return events.UserMessage(
-            username=people.username(hole.author) if hole.author else "",
-            timestamp=hole.since_ms // 1000,
-            message="",
-            room=self.room.uuid,
-            id=ids.text(hole.placeholder),
-            user_id=people.user_id(hole.author) if hole.author else "",
-            kind=UNREADABLE,
-            ts_ms=hole.since_ms,
-            gap=True,
-            why=hole.why,
-            missing=hole.missing,
-        )
+        people, who = self.room.people, ("", "")
+        if hole.author:
+            who = (people.username(hole.author), people.user_id(hole.author))
+        place = (self.room.room_id, hole.placeholder, hole.since_ms)
+        return placeholder_event(*place, why=hole.why, missing=hole.missing, author=who)
 
     def _redraw(self, turn: Turn, hole: Hole) -> None:
         event = msgspec.structs.replace(self._shown(hole), seq=hole.seq) if hole.missing else None

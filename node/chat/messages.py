@@ -45,6 +45,31 @@ def message_event(
     )
 
 
+def placeholder_event(
+    room_id: bytes,
+    placeholder: bytes,
+    since_ms: int,
+    *,
+    why: str,
+    missing: int,
+    author: tuple[str, str] = ("", ""),
+) -> events.UserMessage:
+    """Return the event of a placeholder for `missing` messages; `author` is (username, user_id), if known."""
+    return events.UserMessage(
+        username=author[0],
+        timestamp=since_ms // 1000,
+        message="",
+        room=ids.text(room_id),
+        id=ids.text(placeholder),
+        user_id=author[1],
+        kind=UNREADABLE,
+        ts_ms=since_ms,
+        gap=True,
+        why=why,
+        missing=missing,
+    )
+
+
 def healed_event(event: events.MessageHealed, plain: events.UserMessage) -> events.MessageHealed:
     """Return the event of a placeholder filled, with what the message's own event says of it."""
     fields = {name: getattr(plain, name) for name in plain.__struct_fields__}

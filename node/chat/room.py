@@ -73,6 +73,7 @@ class Room:
         self.leaves: dict[bytes, Leaf] = {}
         self.heard: dict[bytes, bytes] = {}
         self._handed = float("-inf")
+        self._leaf_told = b""
         self.parted: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
@@ -270,7 +271,8 @@ class Room:
         if not self.epochs.held:
             return
         under = self.sending(turn)
-        self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body))
+        leaf = self._leaf_for_newcomers() if kind is Type.PROFILE else None
+        self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body, leaf=leaf))
 
     def resend(self, turn: Turn, under: Epoch, payload: Payload) -> None:
         """Seal again, under an epoch that fits those who may read it, what somebody could not open."""
@@ -347,14 +349,23 @@ class Room:
         turn.put(Table.OBJECTS, b"leaf" + self.room_id + device_id, [leaf.leaf_id, leaf.public])
 
     def _fresh_leaf(self, turn: Turn) -> tuple[int, bytes] | None:
-        """Return a new leaf of ours for the message about to go, if the one in use is a week old."""
+        """Return a leaf of ours for the message about to go: a new one, if that in use is a week old."""
         current = self.leaf_of(self.log.roster.members[self.me.account])
         if current.leaf_id in self.me.leaves and not self.me.leaf_is_old(turn, current.leaf_id):
-            return None
+            return self._leaf_for_newcomers()
         fresh = self.me.new_leaf(turn)
         self.me.retire_leaf(turn, current.leaf_id)
         self.save_leaf(turn, self.me.device_id, fresh)
         return fresh.leaf_id, fresh.public
+
+    def _leaf_for_newcomers(self) -> tuple[int, bytes] | None:
+        """Return our leaf in use, once a roster, if it is not that of the log, all that they know."""
+        member, roster = self.log.roster.members[self.me.account], self.roster_hash()
+        current = self.leaf_of(member)
+        if current == member.leaf or self._leaf_told == roster:
+            return None
+        self._leaf_told = roster
+        return current.leaf_id, current.public
 
     def retire_leaf(self, turn: Turn) -> None:
         """We are out: what reaches us here is of no more use once the last envelopes have come.

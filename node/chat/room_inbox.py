@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from node.chat import events, returning
+from node.chat import events, put_back, returning
 from node.chat.behind import PATIENCE
 from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import MAX_GENERATION, Epoch
@@ -153,6 +153,8 @@ class RoomInbox:
 
     def _message(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
         msg = roommsg.parse(inner)
+        if msg.core.device16 == self.room.me.device_id:
+            return self._own(turn, held, msg)
         author, chain = self._checked(turn, held, msg)
         if not self.room.log.knows16(msg.core.view16):
             return msg.core.view16
@@ -189,13 +191,23 @@ class RoomInbox:
             self._profiles.append((author.account, payload))
         return HERE
 
+    def _own(self, turn: Turn, held: Epoch, msg: RoomInner) -> bytes:
+        """Take a message of ours that is not known here any more: go on after it, and show it."""
+        after, payload = put_back.opened(turn, self.room, held, msg)
+        op = self._carried_op(msg, payload)
+        put_back.go_on(turn, self.room, held, after, payload=payload, hash16=msg.hash16)
+        author = self.room.log.device(msg.core.device16)
+        if op is not None:
+            self._take_ops(turn, op)
+        elif payload.type is Type.TEXT and author is not None:
+            self._said(turn, held, author, payload, None)
+        return HERE
+
     def _checked(self, turn: Turn, held: Epoch, msg: RoomInner) -> tuple[Member, RecvChain]:
         """Return who wrote a message, and where its device's chain is, once the signature holds."""
         core, room = msg.core, self.room
         if core.room != room.room_id or core.epoch16 != held.epoch16:
             raise CryptoFault("message of another room or epoch")
-        if core.device16 == room.me.device_id:
-            raise CryptoFault("own message came back")
         chain = held.chain_of(core.device16)
         if chain is None:
             raise CryptoFault("device is not in the epoch")
@@ -264,8 +276,11 @@ class RoomInbox:
             self.room.save_leaf(turn, device_id, leaf)
 
     def _text(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
-        room = self.room
         self._known(turn, author)
+        self._said(turn, held, author, payload, late)
+
+    def _said(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
+        room = self.room
         mid = room.timeline.rename(payload.mid, author.account)
         if mid is None:
             self.healing.closed(turn, late)

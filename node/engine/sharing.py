@@ -146,8 +146,11 @@ class Sharing:
                 continue
 
     def _take(self, turn: Turn, inbox: RoomInbox, share: epoch_shares.Share, giver: bytes) -> None:
-        epoch16 = share.announce.epoch16
+        epoch16, held = share.announce.epoch16, inbox.room.epochs.held
+        before = held.get(epoch16)
         sure = epoch_shares.take(turn, inbox.room, share, giver)
+        if held[epoch16] is not before:
+            inbox.healing.shared(turn, held[epoch16])
         if sure:
             inbox.wants.done(turn, epoch16)
             inbox.wants.done(turn, NEWEST)

@@ -85,6 +85,35 @@ def test_an_older_leaf_that_comes_late_does_not_replace_the_newer() -> None:
     assert room_of(ann).leaves[device].leaf_id == 901
 
 
+@pytest.mark.parametrize("introduced", [True, False])
+def test_who_comes_later_learns_the_leaves_in_use_and_makes_an_epoch_that_all_can_open(
+    introduced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log names the first leaf of each; its private half may be long gone."""
+    world, ann, bob, cat, room = trio("newcomers leaf")
+    befriend(world, ann, cat)
+    days_later(world, 8, ann, bob, cat)
+    for days in (38, 0):
+        for node in (ann, bob):
+            node.call(c.UserMessage(room=room, message=f"{node.name} with a new leaf"))
+            world.run(3)
+        days_later(world, days, ann, bob, cat)
+    world.run(3700)
+    if not introduced:  # as in rooms of more than 64
+        monkeypatch.setattr("node.engine.inbox.SMALL", 0)
+    invite(world, ann, cat, room)
+    world.run(10)
+    if not introduced:
+        for node in (ann, bob):
+            node.call(c.UserMessage(room=room, message=f"{node.name} welcomes cat"))
+        world.run(3)
+    cat.call(c.RoomRekey(room=room))
+    cat.call(c.UserMessage(room=room, message="under an epoch of mine"))
+    world.run(90)
+    assert sending(ann).announce.creator_device == room_of(cat).me.device_id
+    assert all("under an epoch of mine" in all_texts(node, room) for node in (ann, bob))
+
+
 def test_who_left_gives_its_leaf_up() -> None:
     world, ann, bob, _, room = trio("left leaf")
     bob.call(c.UserLeave(room=room))

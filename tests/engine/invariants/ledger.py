@@ -11,13 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node import ids
+from node.chat.healing import UNREADABLE
 from node.crypto import keys
 from node.sim import SimNode, Simulation
 
-ROLLED_BACK_HEAL = False
-"""Demand that nothing said by, or to, a node is lost that went back to an older store (A34)."""
-ABSENT_HEAL = False
-"""Demand that who was away for more than 35 days reads what is said afterwards (docs/crypto.md 3.7)."""
+HEALED = "message_healed"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A text as it was sealed again for those who asked: who can read that epoch."""
+
+    key: bytes = field(repr=False)
+    epoch16: bytes
+    roster: frozenset[str]
 
 
 @dataclass
@@ -32,22 +39,31 @@ class Said:
     acked: bool = False
     refused: bool = False
     excused: bool = False
+    twice: bool = False
     direct: str | None = None
     key: bytes | None = None
     sealed_at: float = 0.0
     epoch16: bytes = b""
     roster: frozenset[str] = frozenset()
     publics: tuple[bytes, bytes] = (b"", b"")
+    copies: list[Copy] = field(default_factory=list)
+
+    @property
+    def sealings(self) -> list[Copy]:
+        """It as it was sealed first, and each time that it was sealed again."""
+        first = [] if self.key is None else [Copy(self.key, self.epoch16, self.roster)]
+        return [*first, *self.copies]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One message as a frontend has it."""
+    """One message as a frontend has it; `late` ones went to their place in the history, not to its end."""
 
     room: str
     text: str
     user_id: str
     gap: bool
+    late: bool
 
 
 @dataclass
@@ -70,6 +86,8 @@ class Ledger:
     rolled_back: dict[str, float] = field(default_factory=dict)
     contacts: list[set[str]] = field(default_factory=list)
     """Who can reach each other; others while they share a room, or what waits for them waits."""
+    history: dict[str, int] = field(default_factory=dict)
+    """The most that a room's policy ever let newcomers read of it."""
     _logs: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def log(self, node: SimNode) -> list[dict[str, Any]]:
@@ -87,9 +105,9 @@ class Ledger:
     def shown(self, node: SimNode, room: str | None = None) -> list[Shown]:
         """Return the messages that a node has shown, in order."""
         return [
-            Shown(e["room"], e["message"], e["user_id"], e["gap"])
+            Shown(e["room"], e["message"], e["user_id"], e["gap"], e["event"] == HEALED or "history" in e)
             for e in self.log(node)
-            if e["event"] == "user_message" and room in {None, e["room"]}
+            if _is_message(e) and room in {None, e["room"]}
         ]
 
     def texts(self, node: SimNode, room: str) -> frozenset[str]:
@@ -106,10 +124,10 @@ class Ledger:
         """Note that somebody is about to be removed, or to leave."""
         self.departures.append(Departure(room, who, self.world.time, self.texts(by, room)))
 
-    def excuse(self) -> None:
+    def excuse(self, before: float = float("inf")) -> None:
         """So long a time passes that what has not arrived is lost (docs/crypto.md 3.13)."""
         for said in self.said.values():
-            said.excused = True
+            said.excused = said.excused or said.at < before
 
     def required(self, node: SimNode) -> set[str]:
         """Return the texts that a node must have shown once everything is well again."""
@@ -129,8 +147,13 @@ class Ledger:
         return all(said.text in d.seen for d in gone) and self._is_in(node, said.room)
 
     def _untouched(self, node: SimNode, said: Said) -> bool:
-        """Say whether neither side lost its memory; what both did before is not asked for either."""
-        return ROLLED_BACK_HEAL or not (self.rolled_back.keys() & {node.name, said.author})
+        """Say whether neither side has lost its memory since; what was said before is not asked for.
+
+        Nor is what an author sealed at a place of its chain that it had used, and forgotten: it says so
+        before it has heard of its own later messages, and the others keep the first (docs/threat-model.md).
+        """
+        lost = max(self.rolled_back.get(name, -1.0) for name in (node.name, said.author))
+        return said.at > lost and not said.twice
 
     def _left(self, said: Said, who: str) -> bool:
         """Say whether a reader went, at any time: it may have gone before the text came."""
@@ -140,6 +163,13 @@ class Ledger:
         assert node.engine is not None
         inbox = node.engine.state.rooms.inboxes.get(ids.parse(room))
         return inbox is not None and inbox.room.state == "member"
+
+
+def _is_message(event: dict[str, Any]) -> bool:
+    """Say whether an event brings the words of a message: placeholders do not."""
+    if event["event"] == HEALED:
+        return "id" in event
+    return event["event"] == "user_message" and event["kind"] != UNREADABLE
 
 
 def user_id(node: SimNode) -> str:

@@ -302,7 +302,7 @@ class Recorder:
         def call(*args: Any, room_id: bytes, members: Any, **kwargs: Any) -> Any:
             made = real(*args, room_id=room_id, members=members, **kwargs)
             if self.acting is not None:
-                self.made_epoch(self.acting.name, room_id, made.parsed, members)
+                self.made_epoch(self.acting.name, room_id, made, members)
                 self.acting.spent.add(self.secret_of[made.parsed.ek_pub])
             return made
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from node import ids
 from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.epochs import ChainRow
@@ -15,7 +16,7 @@ from node.chat.turn import unpack_row
 from node.clock import day_of
 from node.crypto import ratchet, roommsg
 from node.crypto.channel import Channel, Inner
-from node.crypto.epoch import EpochAnnounce
+from node.crypto.epoch import EpochAnnounce, NewEpoch, parse_announce
 from node.crypto.roommsg import Kind, RoomInner
 from node.engine.effects import Persist
 from node.errors import PeerFault
@@ -26,7 +27,7 @@ from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
 from node.wire.payload import Type, decode
-from tests.engine.invariants.ledger import Ledger, Said
+from tests.engine.invariants.ledger import Copy, Ledger, Said
 from tests.engine.invariants.record import Acting, Recorder
 
 SEND = {"crypto_secretbox": 2, "crypto_sign": 2}
@@ -38,9 +39,12 @@ LEAF_S = 8 * 86_400
 
 @dataclass
 class Generation:
-    """What is remembered of an epoch: when it was announced, and the secret of each device's slot."""
+    """What is remembered of an epoch: when it was announced and as what, the secret of each device's slot."""
 
     at: float
+    room: str
+    made: NewEpoch = field(repr=False)
+    devices: list[bytes]
     leaves: dict[str, bytes] = field(repr=False)
 
 
@@ -51,6 +55,9 @@ class Seals:
         self.world, self.run, self.ledger = world, run, ledger
         self.generations: dict[bytes, Generation] = {}
         self.counted: Counter[str] = Counter()
+        self.shares: dict[bytes, list[tuple[str, bytes]]] = defaultdict(list)
+        """By epoch: who gave it, and to whom, each with the ratchet key of theirs that it went under."""
+        self._places: set[tuple[bytes, bytes, int]] = set()
         self._days: dict[int, tuple[int, dict[bytes, Channel]]] = {}
         run.after.append(self.look)
         run.made_epoch, run.sealing = self._made_epoch, self._sealing
@@ -107,22 +114,43 @@ class Seals:
         assert chain is not None and chain.index > core.index, "I3: an index is used before it is stored"
         room = _room_of(node, core.room)
         boxed = self.run.by_ct[msg.ct]
+        place = core.epoch16, core.device16, core.index
+        before = place in self._places
+        self._places.add(place)
         if core.kind is not Kind.MESSAGE:
             return
         payload = decode(boxed.plain)
+        if payload.type is Type.RESENT and payload.body[2] is not None:
+            self._resent(self.ledger.said[payload.body[2][0]], room, core.epoch16, boxed.key)
         if payload.type is Type.TEXT:
             said = self.ledger.said[payload.body[0]]
             said.epoch16 = core.epoch16
+            said.twice = before
             said.roster = frozenset(self.name_of(device) for device in room.log.roster.devices)
             leaf = room.leaf_of(room.log.roster.members[node.setup.identity.account])
             age_s = self.world.time - self.run.born[leaf.public]
             assert age_s < LEAF_S, "I13: speaks on with a leaf that should have been renewed"
             self._sealed(said, boxed.key, boxed.at)
 
+    def _share(
+        self, giver: str, account: bytes, announce: EpochAnnounce, publics: tuple[bytes, bytes]
+    ) -> None:
+        """I4: keys of an epoch are given to those alone whom its roster names."""
+        taker = next(n.name for n in self.world.nodes.values() if n.setup.identity.account == account)
+        assert taker in self.generations[announce.epoch16].leaves, "I4: an epoch given to whom it is not for"
+        self.shares[announce.epoch16] += zip((giver, taker), publics, strict=True)
+
+    def _resent(self, said: Said, room: Room, epoch16: bytes, key: bytes) -> None:
+        """I11, I12: what is sealed again goes to those alone who could read it the first time."""
+        readers = {self.name_of(device) for device in room.epochs.held[epoch16].devices}
+        first = self.generations[said.epoch16].leaves.keys()
+        assert readers <= first, f"I12: {said.text!r} sealed again for {readers - first}"
+        said.copies.append(Copy(key, epoch16, frozenset(readers)))
+
     def _sealed(self, said: Said, key: bytes, at: float) -> None:
         said.key, said.sealed_at = key, at
 
-    def _made_epoch(self, name: str, room_id: bytes, announce: EpochAnnounce, members: Any) -> None:
+    def _made_epoch(self, name: str, room_id: bytes, made: NewEpoch, members: Any) -> None:
         """I4: the slots of an epoch are for exactly the roster as its maker sees it at that moment."""
         node = self.world.nodes[name]
         if room_id in _inboxes(node):
@@ -131,7 +159,10 @@ class Seals:
                 "I4: slots for other than the roster"
             )
         leaves = {self.name_of(device): self.run.secret_of[leaf.public] for device, leaf in members}
-        self.generations[announce.epoch16] = Generation(self.world.time, leaves)
+        ordered = sorted(device for device, _ in members)
+        self.generations[made.parsed.epoch16] = Generation(
+            self.world.time, ids.text(room_id), made, ordered, leaves
+        )
 
     def _sealing(self, name: str, room_id: bytes, epoch16: bytes, kind: Kind) -> None:
         """I4: nothing but an op, which somebody may be the subject of, is sealed for who is out."""
@@ -147,11 +178,15 @@ class Seals:
         msg = ratchet._parse(inner)
         boxed = self.run.by_ct[msg.box]
         payload = decode(boxed.plain)
-        if payload.type is not Type.TEXT:
+        if payload.type not in {Type.TEXT, Type.EPOCH_SHARE}:
             return
         assert node.engine is not None
         sessions = node.engine.state.dms.sessions.values()
-        state = next(s.ratchet for s in sessions if s.channel_secret == channel.secret)
+        session = next(s for s in sessions if s.channel_secret == channel.secret)
+        state = session.ratchet
+        if payload.type is Type.EPOCH_SHARE:
+            self._share(node.name, session.account, parse_announce(payload.body[1]), (msg.peer, state.peer))
+            return
         said = self.ledger.said[payload.body[0]]
         said.publics = (msg.peer, state.peer)
         self._sealed(said, boxed.key, boxed.at)
