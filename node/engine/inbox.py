@@ -63,11 +63,14 @@ class Inbox:
         self.keeping = Keeping(state)
         self.listings = listings
         self.greeting.changed = listings.look_at
+        self.reach: bytes | None = None
+        """What the last envelope can have changed: one room or direct room, none (empty), or any (None)."""
         self._beats: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
         """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
+        self.reach = None
         inner = route.channel.open(envelope)
         turn.posted_ms = envelope.ts_ms
         if (envelope.kind == EPHEMERAL) != (inner[1] == Inner.EPHEMERAL):
@@ -89,6 +92,7 @@ class Inbox:
                 assert_never(route.channel.kind)
 
     def _room(self, turn: Turn, route: Route, inner: bytes) -> None:
+        self.reach = route.owner
         inbox = self.state.rooms.inboxes.get(route.owner)
         if inbox is None or route.part not in inbox.room.epochs.held:
             raise CryptoFault("room or epoch is gone")
@@ -146,6 +150,8 @@ class Inbox:
             return
         if self.state.people.kept_from(inbox.room.log.roster.members):
             return
+        if inbox.room.epochs.held:
+            self.state.me.tell_presence(turn)
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
         inbox.room.whisper(turn, Type.PROFILE, body)
@@ -178,6 +184,7 @@ class Inbox:
     def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
         dms = self.state.dms
         if inner[1] == Inner.EPHEMERAL:
+            self.reach = b""
             self._direct_signal(turn, route, inner)
             return
         if inner[1] == Inner.OBJECT_PART:
@@ -189,6 +196,8 @@ class Inbox:
         if opened is None:
             return
         session, payload = opened
+        if payload.type is Type.TEXT:
+            self.reach = direct_id(self.state.me.account, session.account)
         if payload.type is Type.OBJECT:
             dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
         else:
@@ -365,7 +374,7 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
-        self.keeping.met(turn, route.owner)
+        self.reach = None if self.keeping.met(turn, route.owner) else b""
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)

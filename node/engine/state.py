@@ -220,7 +220,7 @@ class Restorer:
         for key, data in self.rows[Table.CHAINS].items():
             if key.startswith(b"idle"):
                 idle = unpack_row(data, IdleRow)
-                inboxes[idle.room_id].room.epochs.restore_idle(idle)
+                inboxes[idle.room_id].room.epochs.restore_idle(key, idle)
             elif key.startswith(b"slots"):
                 slots = unpack_row(data, SlotsRow)
                 inboxes[slots.room_id].room.epochs.slots.restore(slots)
