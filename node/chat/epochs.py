@@ -305,8 +305,12 @@ class Epochs:
             held.idle_whole = False
         elif device_id is not None:
             chosen = range(device_id[0] % len(keys), device_id[0] % len(keys) + 1)
-        for at in chosen:
-            share = {d: key for d, key in held.idle.items() if d[0] % len(keys) == at}
+        shares: dict[int, dict[bytes, bytes]] = {at: {} for at in chosen}
+        for device, first in held.idle.items():
+            share = shares.get(device[0] % len(keys))
+            if share is not None:
+                share[device] = first
+        for at, share in shares.items():
             turn.put(Table.CHAINS, keys[at], IdleRow(self.room_id, held.epoch16, share))
 
     def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
