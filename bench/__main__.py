@@ -24,11 +24,13 @@ def main() -> None:
     words.add_argument("--messages", type=int, default=5000, help="messages of the throughput run")
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
-    words.add_argument("--only", choices=("cryptography", "rooms", "many"), help="this section alone")
+    words.add_argument(
+        "--only", choices=("bridge", "cryptography", "rooms", "many"), help="this section alone"
+    )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
     found: list[Figures | Beside] = []
-    if asked.only is None:
+    if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)

@@ -148,7 +148,7 @@ class Greeting:
         if account is None:  # the policy for that person keeps their device out
             return None
         tell_joined(turn, inbox.room, account)
-        self.state.presence.watch(account, turn.now.mono)
+        self.state.expect(inbox.room, [account], turn.now.mono)
         self.refresh(turn, inbox.room)
         return account
 

@@ -115,8 +115,7 @@ class Inbox:
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: Set[bytes]) -> None:
         room = inbox.room
         members = room.log.roster.members.keys()
-        for account in members - before - {self.state.me.account}:
-            self.state.presence.watch(account, turn.now.mono)
+        self.state.expect(room, members - before, turn.now.mono)
         if before - members:
             self.somebody_left(turn)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:

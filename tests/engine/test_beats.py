@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from node.chat.presence import BEAT_EVERY
+import pytest
+
+from node.chat import commands as c
+from node.chat import events
+from node.chat.presence import BEAT_EVERY, GONE_AFTER
 from node.sim import SimNode, Simulation
 from node.wire.envelope import EPHEMERAL
 from tests.engine.hostile import engine_of
@@ -45,3 +49,20 @@ def test_a_small_room_is_told_and_beaten_to() -> None:
     ours, theirs, strangers = told(ann), told(bob), told(cat)
     world.run(2 * BEAT_EVERY)
     assert len(ours) == len(theirs) == 2 and strangers == []
+
+
+def test_in_a_large_room_nobody_is_shown_as_there_nor_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("inbox", "state"):
+        monkeypatch.setattr(f"node.engine.{module}.SMALL", 1)
+    world = Simulation("large")
+    ann, bob = world.add("ann"), world.add("bob", peers=["ann"])
+    world.run(1)
+    room = ann.call(c.RoomCreate(name="large"))["room"]
+    bob.call(c.RoomLinkUse(link=ann.call(c.RoomLinkCreate(room=room))["link"]))
+    world.run(5)
+    session = bob.attach()
+    world.run(2 * GONE_AFTER)
+    shown = bob.call(c.RoomGet(room=room))["members"]
+    assert {one["username"]: one["presence"] for one in shown} == {"ann": "offline", "bob": "online"}
+    assert session.of(events.Presence) == []
+    assert told(ann) == told(bob) == []
