@@ -255,14 +255,15 @@ class Engine:
         """Let the domain have an envelope of ours; whatever is wrong with it changes nothing."""
         for route in self.state.channels.find_all(sealed.rk):
             mark = Mark.of(turn)
+            reach = route.owner if route.channel.kind is ChannelKind.ROOM else None
             try:
-                self.desk.inbox.take(turn, route, sealed)
+                reach = self.desk.inbox.take(turn, route, sealed)
             except PeerFault:
                 self.late_faults += mark.changed(turn)
                 mark.back(turn)
                 continue
             finally:
-                self.chores.touched(self.desk.inbox.reach)
+                self.chores.touched(reach)
             mark.keep(turn)
             break
         self.replay.left(turn, sealed.ts_ms)
