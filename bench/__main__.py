@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import bridge, crypto, floors, rooms
+from bench import bridge, crypto, floors, many, rooms
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -24,11 +24,13 @@ def main() -> None:
     words.add_argument("--messages", type=int, default=5000, help="messages of the throughput run")
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
-    words.add_argument("--only", choices=("cryptography", "rooms"), help="this section alone")
+    words.add_argument(
+        "--only", choices=("bridge", "cryptography", "rooms", "many"), help="this section alone"
+    )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
     found: list[Figures | Beside] = []
-    if asked.only is None:
+    if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)
@@ -36,6 +38,10 @@ def main() -> None:
         found += section("cryptography, apart from storing it:", crypto.measure())
     if asked.only in (None, "rooms"):
         found += section("big rooms, apart from mesh and store, beside bare verifications:", rooms.measure())
+    if asked.only in (None, "many"):
+        found += section(
+            "one input of a node in 200 rooms with 1,000 contacts, beside one room:", many.measure()
+        )
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 

@@ -390,8 +390,8 @@ class Contacts:
 
     def profile_payload(self, turn: Turn) -> Payload:
         """Return the payload that tells another person our nickname and presence channel."""
-        profile = self.me.profile
-        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        presence_cs, profile = self.me.tell_presence(turn), self.me.profile
+        body = [profile.nickname, profile.avatar, profile.status, presence_cs]
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
 
     def _profile_for(self, turn: Turn, person: Person) -> Payload:

@@ -40,6 +40,10 @@ MAX_SKIPPED = 20_000
 """Seeds of messages that have not come, kept in all of a room's epochs: 640 KB."""
 
 
+IDLE_EACH = 32
+"""Devices, about, whose first keys share a row: it is written anew whenever one of them speaks first."""
+
+
 @dataclass(frozen=True)
 class EpochRow:
     """What is stored of an epoch beside its chains; `first` marks the one a newcomer joined with.
@@ -80,7 +84,7 @@ class ChainRow:
 
 @dataclass(frozen=True)
 class IdleRow:
-    """First chain keys of the devices that have not spoken in an epoch."""
+    """First chain keys of the devices that have not spoken in an epoch, or of a share of them."""
 
     room_id: bytes
     epoch16: bytes
@@ -97,6 +101,8 @@ class Epoch:
         self.channel = Channel(ChannelKind.ROOM, row.channel_secret)
         self.devices = frozenset(row.devices)
         self.idle: dict[bytes, bytes] = {}
+        self.idle_whole = False
+        """All first keys are in one row yet, as they once were stored."""
         self.recv: dict[bytes, RecvChain] = {}
         self.send: SendChain | None = None
         self.last: dict[bytes, tuple[bytes, bytes]] = {}
@@ -116,6 +122,11 @@ class Epoch:
         if chain is None and device_id in self.idle:
             chain = RecvChain(self.idle[device_id])
         return chain
+
+    @property
+    def idle_rows(self) -> int:
+        """In how many rows the first keys are stored: one in a small room."""
+        return max(1, len(self.devices) // IDLE_EACH)
 
     @property
     def born_ms(self) -> int:
@@ -167,10 +178,12 @@ class Epochs:
                 held.last[row.device_id] = (row.hash16, row.view16)
                 self.skipped += held.recv[row.device_id].skipped_count
 
-    def restore_idle(self, row: IdleRow) -> None:
-        """Take the stored first keys of idle chains back."""
-        if row.epoch16 in self.held:
-            self.held[row.epoch16].idle = dict(row.keys)
+    def restore_idle(self, key: bytes, row: IdleRow) -> None:
+        """Take the stored first keys of idle chains back; `key` is their row's."""
+        held = self.held.get(row.epoch16)
+        if held is not None:
+            held.idle.update(row.keys)
+            held.idle_whole |= held.idle_rows > 1 and key == b"idle" + row.epoch16
 
     def add(self, turn: Turn, announce: bytes, slots: bytes, secrets: EpochSecrets, *, first: bool) -> Epoch:
         """Hold a new epoch: store it, start our chain, watch its channel."""
@@ -275,7 +288,7 @@ class Epochs:
         for first in gone:
             turn.delete(Table.CHAINS, key + first.to_bytes(4, "big"))
         if held.idle.pop(device_id, None) is not None:
-            self._save_idle(turn, held)
+            self._save_idle(turn, held, device_id)
         hash16, view16 = held.last.get(device_id, (b"", b""))
         row = ChainRow(self.room_id, held.epoch16, device_id, recv=chain.head, hash16=hash16, view16=view16)
         turn.put(Table.CHAINS, key, row)
@@ -299,8 +312,22 @@ class Epochs:
         self.skipped += chain.skipped_count - before.skipped_count
         return chain
 
-    def _save_idle(self, turn: Turn, held: Epoch) -> None:
-        turn.put(Table.CHAINS, b"idle" + held.epoch16, IdleRow(self.room_id, held.epoch16, held.idle))
+    def _save_idle(self, turn: Turn, held: Epoch, device_id: bytes | None = None) -> None:
+        """Store the first keys: the row that had this device's, or all rows."""
+        keys = _idle_keys(held)
+        chosen = range(len(keys))
+        if held.idle_whole:
+            turn.delete(Table.CHAINS, b"idle" + held.epoch16)
+            held.idle_whole = False
+        elif device_id is not None:
+            chosen = range(device_id[0] % len(keys), device_id[0] % len(keys) + 1)
+        shares: dict[int, dict[bytes, bytes]] = {at: {} for at in chosen}
+        for device, first in held.idle.items():
+            share = shares.get(device[0] % len(keys))
+            if share is not None:
+                share[device] = first
+        for at, share in shares.items():
+            turn.put(Table.CHAINS, keys[at], IdleRow(self.room_id, held.epoch16, share))
 
     def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
         """Return the epoch to seal under: today's roster, not expired, highest gen, smallest id."""
@@ -353,7 +380,8 @@ class Epochs:
         self.slots.forget(turn, epoch16)
         self.version += 1
         turn.delete(Table.EPOCHS, self.room_id + epoch16)
-        turn.delete(Table.CHAINS, b"idle" + epoch16)
+        for key in {b"idle" + epoch16, *_idle_keys(held)}:
+            turn.delete(Table.CHAINS, key)
         turn.delete(Table.OBJECTS, b"volume" + self.room_id + epoch16)
         for device_id in held.devices:
             turn.delete(Table.CHAINS, epoch16 + device_id)
@@ -379,3 +407,10 @@ class Epochs:
             if index >= 0 or held.announce.creator_device == device_id:
                 cut.append((device_id, epoch16, index))
         return cut
+
+
+def _idle_keys(held: Epoch) -> list[bytes]:
+    """Return the keys of the rows with an epoch's first keys, by the first byte of a device's id."""
+    if held.idle_rows == 1:
+        return [b"idle" + held.epoch16]
+    return [b"idle" + held.epoch16 + bytes([at]) for at in range(held.idle_rows)]

@@ -322,6 +322,8 @@ class Joins:
         invite = room.log.invites.get(invite_id)
         if invite is None or not room.open or not room.epochs.held:
             raise CryptoFault("join request for an invite that is not here")
+        if room.log.granted(digest(Label.INNER, inner)):  # of a thousand that a newcomer reads, most were
+            raise CryptoFault("a join request that was granted before")
         request = joining.parse_join_request(inner, invite.invite_pk)
         if request.invite_id != invite_id:
             raise CryptoFault("join request that names another invite")

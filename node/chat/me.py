@@ -26,7 +26,10 @@ CERT_DAYS = 3650
 
 @dataclass(frozen=True)
 class Profile:
-    """What this person tells others of themselves; `presence_cs` opens their presence channel."""
+    """What this person tells others of themselves; `presence_cs` opens their presence channel.
+
+    `presence_told`: somebody was handed it, so beats there are heard.
+    """
 
     username: str
     nickname: str
@@ -35,6 +38,7 @@ class Profile:
     presence_cs: bytes = field(default=b"", repr=False)
     presence_ms: int = 0
     presence_stale: bool = False
+    presence_told: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Me:
         today = day_of(now.wall_ms)
         cert = keys.make_cert(identity, today, today + CERT_DAYS)
         devices = keys.make_list(identity, 1, bytes(32), (cert.cert_hash,), (), today)
-        profile = Profile(name, nickname, presence_cs=entropy(32))
+        profile = Profile(name, nickname, presence_cs=entropy(32), presence_told=False)
         return cls(identity, SelfRow(cert.raw, devices.raw, profile, 0, 1, now.wall_ms))
 
     @property
@@ -130,6 +134,12 @@ class Me:
             check_body(Type.PROFILE, [*shown, None], field_name="status")
         self.row = replace(self.row, profile=profile)
         self.save(turn)
+
+    def tell_presence(self, turn: Turn) -> bytes:
+        """Return the secret of our presence channel, to be handed to somebody: from here on we beat there."""
+        if not self.profile.presence_told:
+            self.set_profile(turn, replace(self.profile, presence_told=True))
+        return self.profile.presence_cs
 
     def bundle(self, turn: Turn) -> PrekeyBundle:
         """Return the current signed prekey, renewing it when it is a week old."""

@@ -346,6 +346,10 @@ class RoomLog:
         state = self._now()
         return [member for member in state.members.values() if can_invite(state, member.role)]
 
+    def granted(self, req_hash: bytes) -> bool:
+        """Say whether somebody came in by the join request of this hash."""
+        return req_hash in self._now().granted
+
     def judge_join(self, request: JoinRequest, *, now_ms: int) -> InviteState:
         """Return the invite by which a verified request can be granted now.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 from node.chat.presence import ALIVE
 from node.chat.turn import Turn
 from node.clock import day_of, earliest
 from node.crypto import ephemeral
 from node.crypto.channel import presence_channel
 from node.engine import comebacks, commands
+from node.engine.deadlines import Deadlines
 from node.engine.desk import Desk
 from node.engine.inbox import BEAT
 from node.engine.replay import Replay
@@ -24,31 +23,38 @@ class Chores:
     def __init__(self, desk: Desk, replay: Replay, now: float) -> None:
         self.desk, self.replay = desk, replay
         self._housekeeping = now
+        self._conversing = Deadlines(desk.state)
+        self._soon: float | None = None
+        self._known = False
+
+    def touched(self, conversation: bytes | None) -> None:
+        """Something may have changed in one room or direct room, or, if None, in any of them."""
+        self._known = False
+        self._conversing.touched(conversation)
 
     @property
     def deadline(self) -> float | None:
-        """The least of the deadlines of all parts but the mesh."""
+        """The least of the deadlines of all parts but the mesh; kept while nothing touches them."""
+        if not self._known:
+            self._soon, self._known = self._least(), True
+        return self._soon
+
+    def _least(self) -> float | None:
         state, inbox = self.desk.state, self.desk.inbox
-        rooms = (
-            (one.room.timeline.deadline, one.exchange.deadline, one.healing.deadline)
-            for one in state.rooms.inboxes.values()
-        )
         return earliest(
             state.invites.deadline,
             inbox.greeting.deadline,
             inbox.newcomers.deadline,
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
-            inbox.keeping.deadline,
             inbox.listings.deadline,
             state.presence.deadline,
             state.behind.deadline,
             state.mending.deadline,
             state.returning.deadline,
             self._housekeeping,
+            self._conversing.deadline,
             *state.introductions.values(),
-            *chain.from_iterable(rooms),
-            *(direct.deadline for direct in state.rooms.direct.values()),
         )
 
     def due(self, turn: Turn) -> None:
@@ -112,6 +118,8 @@ class Chores:
     def beat(self, turn: Turn, body: int) -> None:
         """Tell those who have our presence channel that we are there, or about to stop."""
         me = self.desk.state.me
+        if not me.profile.presence_told:  # a member of large rooms alone beats for nobody
+            return
         channel = presence_channel(me.profile.presence_cs)
         inner = ephemeral.seal_presence(
             ephemeral.ephemeral_dm_key(channel.secret),

@@ -178,6 +178,8 @@ class Engine:
         """Advance the node by one input; the only method that changes it."""
         turn = self._turn(now)
         mesh_effects: list[MeshEffect] = []
+        if not isinstance(event, MeshInput):
+            self.chores.touched(None)
         match event:
             case CommandReceived():
                 self._command(turn, event)
@@ -210,6 +212,8 @@ class Engine:
                 self.chores.beat(turn, STOPPED)
             case _:
                 mesh_effects = self._mesh_input(event, now)
+                if not mesh_effects:
+                    return []
         return self._release(turn, mesh_effects)
 
     def _turn(self, now: Instant) -> Turn:
@@ -251,12 +255,15 @@ class Engine:
         """Let the domain have an envelope of ours; whatever is wrong with it changes nothing."""
         for route in self.state.channels.find_all(sealed.rk):
             mark = Mark.of(turn)
+            reach = route.owner if route.channel.kind is ChannelKind.ROOM else None
             try:
-                self.desk.inbox.take(turn, route, sealed)
+                reach = self.desk.inbox.take(turn, route, sealed)
             except PeerFault:
                 self.late_faults += mark.changed(turn)
                 mark.back(turn)
                 continue
+            finally:
+                self.chores.touched(reach)
             mark.keep(turn)
             break
         self.replay.left(turn, sealed.ts_ms)
@@ -292,6 +299,8 @@ class Engine:
 
     def _release(self, turn: Turn, mesh_effects: list[MeshEffect]) -> list[Effect]:
         """Turn what was gathered into effects: writes first, then everything that they allow."""
+        if turn.rows or turn.posts or turn.behind:
+            self.chores.touched(None)
         after: list[Effect] = []
         writes: list[Write] = []
         for effect in mesh_effects:
@@ -336,6 +345,7 @@ class Engine:
             case Arrived(sealed, _link):
                 self._arrived(turn, sealed, writes, after)
             case PeerUp():
+                self.chores.touched(None)
                 for room in self._timelines():
                     room.link_up(turn.now.mono)
                 way: Literal["in", "out"] = "out" if effect.outbound else "in"
@@ -346,6 +356,7 @@ class Engine:
                 turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
                 self._tell_connectivity(turn)
             case SyncFinished(link, _):
+                self.chores.touched(None)
                 linked = len(self.mesh.peers(turn.now))
                 finished = self.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
                 self.desk.after += self.replay.orders(finished)

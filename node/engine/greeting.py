@@ -64,13 +64,15 @@ class Greeting:
         self._doors: dict[bytes, frozenset[bytes]] = {}
         self._heads: dict[bytes, tuple[bytes, ...]] = {}
         self._waiting: dict[bytes, _Waiting] = {}
+        self._soon: float | None = None
+        """The first turn of those that wait; every step asks."""
         self.changed: Callable[[Turn, Room], None] = lambda _turn, _room: None
         """Who else is told that a room's log has changed."""
 
     @property
     def deadline(self) -> float | None:
         """When our next turn is."""
-        return earliest(*(waiting.due for waiting in self._waiting.values()))
+        return self._soon
 
     # -- doors ------------------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class Greeting:
             return None
         due = turn.now.mono + wait
         self._waiting[request.req_hash] = _Waiting(room.room_id, invite_id, inner, due)
+        self._soon = earliest(self._soon, due)
         return None
 
     def _admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> bytes | None:
@@ -145,16 +148,19 @@ class Greeting:
         if account is None:  # the policy for that person keeps their device out
             return None
         tell_joined(turn, inbox.room, account)
-        self.state.presence.watch(account, turn.now.mono)
+        self.state.expect(inbox.room, [account], turn.now.mono)
         self.refresh(turn, inbox.room)
         return account
 
     def due(self, turn: Turn) -> Iterator[RoomInbox]:
         """Take our turns that have come; what others have answered meanwhile is not admitted again."""
-        for req_hash, waiting in list(self._waiting.items()):
-            if turn.now.mono < waiting.due:
-                continue
-            del self._waiting[req_hash]
+        if self._soon is None or turn.now.mono < self._soon:
+            return
+        now = turn.now.mono
+        ready = {req_hash: one for req_hash, one in self._waiting.items() if one.due <= now}
+        self._waiting = {req_hash: one for req_hash, one in self._waiting.items() if req_hash not in ready}
+        self._soon = earliest(*(waiting.due for waiting in self._waiting.values()))
+        for waiting in ready.values():
             inbox = self.state.rooms.inboxes.get(waiting.room_id)
             try:
                 if inbox is not None:

@@ -66,8 +66,11 @@ class Inbox:
         self._beats: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
 
-    def take(self, turn: Turn, route: Route, envelope: Envelope) -> None:
-        """Open an envelope of our channel and act on it; raises PeerFault with nothing changed."""
+    def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
+        """Open an envelope of our channel and act on it; raises PeerFault with nothing changed.
+
+        Returns the one room or direct room that it can have changed; empty if none, None if any.
+        """
         inner = route.channel.open(envelope)
         turn.posted_ms = envelope.ts_ms
         if (envelope.kind == EPHEMERAL) != (inner[1] == Inner.EPHEMERAL):
@@ -75,18 +78,20 @@ class Inbox:
         match route.channel.kind:
             case ChannelKind.ROOM:
                 self._room(turn, route, inner)
+                return route.owner
             case ChannelKind.DM:
-                self._dm(turn, route, inner, envelope.ts_ms)
+                return self._dm(turn, route, inner, envelope.ts_ms)
             case ChannelKind.INBOX:
                 self._first_contact(turn, inner)
             case ChannelKind.JOIN:
                 self._join(turn, route, inner)
             case ChannelKind.PRESENCE:
-                self._beat(turn, route, inner)
+                return self._beat(turn, route, inner)
             case ChannelKind.DIRECTORY:
                 self.listings.take(turn, envelope, inner)
             case _:
                 assert_never(route.channel.kind)
+        return None
 
     def _room(self, turn: Turn, route: Route, inner: bytes) -> None:
         inbox = self.state.rooms.inboxes.get(route.owner)
@@ -111,8 +116,7 @@ class Inbox:
     def _roster_changed(self, turn: Turn, inbox: RoomInbox, before: Set[bytes]) -> None:
         room = inbox.room
         members = room.log.roster.members.keys()
-        for account in members - before - {self.state.me.account}:
-            self.state.presence.watch(account, turn.now.mono)
+        self.state.expect(room, members - before, turn.now.mono)
         if before - members:
             self.somebody_left(turn)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
@@ -146,6 +150,8 @@ class Inbox:
             return
         if self.state.people.kept_from(inbox.room.log.roster.members):
             return
+        if inbox.room.epochs.held:
+            self.state.me.tell_presence(turn)
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
         inbox.room.whisper(turn, Type.PROFILE, body)
@@ -175,24 +181,25 @@ class Inbox:
             self.state.me.set_profile(turn, fresh)
             self.spread_profile(turn)
 
-    def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> None:
+    def _dm(self, turn: Turn, route: Route, inner: bytes, ts_ms: int) -> bytes | None:
         dms = self.state.dms
         if inner[1] == Inner.EPHEMERAL:
             self._direct_signal(turn, route, inner)
-            return
+            return b""
         if inner[1] == Inner.OBJECT_PART:
             whole = dms.large.take(turn, route.part, inner)
             if whole is not None:
                 self.on_large(turn, route.owner, whole)
-            return
+            return None
         opened = self.state.mending.open(turn, route.part, inner)
         if opened is None:
-            return
+            return None
         session, payload = opened
         if payload.type is Type.OBJECT:
             dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
         else:
             self.on_dm(turn, session.account, payload)
+        return direct_id(self.state.me.account, session.account) if payload.type is Type.TEXT else None
 
     def _direct_signal(self, turn: Turn, route: Route, inner: bytes) -> None:
         direct = self.state.rooms.direct.get(direct_id(self.state.me.account, route.owner))
@@ -352,7 +359,7 @@ class Inbox:
         for inbox in self.greeting.due(turn):
             self._greeted(turn, inbox)
 
-    def _beat(self, turn: Turn, route: Route, inner: bytes) -> None:
+    def _beat(self, turn: Turn, route: Route, inner: bytes) -> bytes | None:
         person = self.state.people.get(route.owner)
         if person is None or person.cert is None:
             raise CryptoFault("beat of somebody whose device is not known")
@@ -365,10 +372,11 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
-        self.keeping.met(turn, route.owner)
+        back = self.keeping.met(turn, route.owner)
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)
+        return None if back else b""
 
     def tell_presence(self, turn: Turn, account: bytes, change: str) -> None:
         """Show in every small shared room, and as presence, that somebody is back or gone."""

@@ -148,7 +148,7 @@ class Inviting:
         if account is None:
             return False
         tell_joined(turn, inbox.room, account)
-        self.state.presence.watch(account, turn.now.mono)
+        self.state.expect(inbox.room, [account], turn.now.mono)
         self.end(turn, invite, "accept")
         return True
 
@@ -281,9 +281,7 @@ class Inviting:
         room = state.joins.enter(turn, wish, welcome, None if old is None else old.room)
         inbox = RoomInbox(room)
         state.rooms.inboxes[room.room_id] = inbox
-        for account in room.log.roster.members:
-            if account != state.me.account:
-                state.presence.watch(account, turn.now.mono)
+        state.expect(room, room.log.roster.members, turn.now.mono)
         tell_joined(turn, inbox.room, state.me.account)
 
     # -- ends -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ those who were added together and when they are worn (docs/crypto.md 3.7).
 from __future__ import annotations
 
 from node.chat.turn import Turn
-from node.clock import DAY_MS, earliest
+from node.clock import DAY_MS
 from node.engine.sharing import Sharing
 from node.engine.state import State
 from node.tables import Table
@@ -26,14 +26,6 @@ class Keeping:
         self.sharing = Sharing(state)
         self._heard: dict[bytes, int] = {}
 
-    @property
-    def deadline(self) -> float | None:
-        """When there is next something to do."""
-        reposts = (inbox.reposts.deadline for inbox in self.state.rooms.inboxes.values())
-        batches = (batch.deadline for batch in self.state.joins.batches.values())
-        renewals = (inbox.room.renewal.deadline for inbox in self.state.rooms.inboxes.values())
-        return earliest(self.sharing.deadline, *reposts, *batches, *renewals)
-
     def due(self, turn: Turn) -> None:
         """Do what it is time for."""
         for inbox in self.state.rooms.inboxes.values():
@@ -42,14 +34,15 @@ class Keeping:
         self.sharing.due(turn)
         self.state.joins.end_batches(turn)
 
-    def met(self, turn: Turn, account: bytes) -> None:
-        """Somebody gave a sign of life: after a long silence, or none before, they may lack announces."""
+    def met(self, turn: Turn, account: bytes) -> bool:
+        """Somebody gave a sign of life; says if they may lack announces: after a silence, or at first."""
         now, stored = turn.now.wall_ms, self.state.heard.get(account, 0)
         last = max(stored, self._heard.get(account, 0))
         self._heard[account] = now
         if not 0 <= now - stored < HEARD_EVERY_MS:
             self.state.heard[account] = now
             turn.put(Table.SETTINGS, b"heard" + account, now)
-        if now - last > SILENCE_MS:
-            for room in self.state.rooms.shared(account):
-                self.state.rooms.inboxes[room.room_id].reposts.returned(turn, account, last)
+        back = now - last > SILENCE_MS
+        for room in self.state.rooms.shared(account) if back else ():
+            self.state.rooms.inboxes[room.room_id].reposts.returned(turn, account, last)
+        return back

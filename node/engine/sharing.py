@@ -15,7 +15,7 @@ from node.chat.epochs import Epoch
 from node.chat.room import Room
 from node.chat.room_inbox import RoomInbox
 from node.chat.turn import Turn
-from node.clock import DAY_MS, HORIZON_DAYS, earliest
+from node.clock import DAY_MS, HORIZON_DAYS
 from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
 from node.engine.state import State
@@ -37,11 +37,6 @@ class Sharing:
     def __init__(self, state: State) -> None:
         self.state = state
         self._given: dict[tuple[bytes, bytes, bytes], float] = {}
-
-    @property
-    def deadline(self) -> float | None:
-        """When the next question is due."""
-        return earliest(*(inbox.wants.deadline for inbox in self.state.rooms.inboxes.values()))
 
     # -- asking -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +31,7 @@ from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
 from node.chat.returning import HEARD, Returning
-from node.chat.room import Room, RoomRow
+from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import Rooms
 from node.chat.sent import SentRow
@@ -107,6 +108,13 @@ class State:
         """Return the accounts that are ours, a contact's, or of somebody with whom we share a room."""
         contacts = {p.account for p in self.people.by_account.values() if p.state == CONTACT}
         return contacts.union([self.me.account], *(room.log.roster.members for room in self.rooms.rooms()))
+
+    def expect(self, room: Room, accounts: Iterable[bytes], now: float) -> None:
+        """Expect beats of members, where members hear each other's: in small rooms (docs/bridge.md)."""
+        if len(room.log.roster.members) <= SMALL:
+            for account in accounts:
+                if account != self.me.account:
+                    self.presence.watch(account, now)
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
@@ -194,9 +202,7 @@ class Restorer:
                 self._room(unpack_row(data, RoomRow))
         for room_id, inbox in self.state.rooms.inboxes.items():
             self._log(inbox, room_id)
-            for account in inbox.room.log.roster.members:
-                if account != self.state.me.account:
-                    self.state.presence.watch(account, self.now.mono)
+            self.state.expect(inbox.room, inbox.room.log.roster.members, self.now.mono)
         self._epochs()
 
     def _room(self, row: RoomRow) -> None:
@@ -221,7 +227,7 @@ class Restorer:
         for key, data in self.rows[Table.CHAINS].items():
             if key.startswith(b"idle"):
                 idle = unpack_row(data, IdleRow)
-                inboxes[idle.room_id].room.epochs.restore_idle(idle)
+                inboxes[idle.room_id].room.epochs.restore_idle(key, idle)
             elif key.startswith(b"slots"):
                 slots = unpack_row(data, SlotsRow)
                 inboxes[slots.room_id].room.epochs.slots.restore(slots)

@@ -1,7 +1,8 @@
 """Rooms of hundreds in one process: whole engines with real keys, on a sparse mesh.
 
 What many nodes would work out alike is worked out once (`sharing`): that a signature over these bytes by this
-key holds, what these bytes are as an envelope or an op, which chains come of this secret. Each is a pure
+key holds, what these bytes are as an envelope or an op, what a channel's key signs and opens, which chains
+come of this secret. Each is a pure
 function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows
 are one object. Nodes of the daemon share nothing: the protocol is what is tested here.
 """
@@ -21,7 +22,7 @@ from node.chat import turn as turns
 from node.chat.joining import Joining
 from node.chat.objects import Assembly
 from node.chat.room import Room
-from node.crypto import epoch, ops, primitives
+from node.crypto import channel, epoch, ops, primitives
 from node.crypto.channel import Inner
 from node.crypto.epoch import REASON_ROSTER
 from node.crypto.joining import invite_keypair, link_invite_id
@@ -69,6 +70,8 @@ def sharing() -> Iterator[None]:
     gc.set_threshold(100_000, 50, 1_000)  # millions of objects that stay are not looked at again and again
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(primitives, "verify_raw", _once(primitives.verify_raw))
+        for name in ("sign", "box_open", "ed25519_keypair"):  # of a channel that many have the secret of
+            patch.setattr(channel, name, _once(getattr(channel, name)))
         patch.setattr(epoch, "_derive", lambda secret, name, devices: derive(secret, name, tuple(devices)))
         patch.setattr(membership, "card_of", lambda op: card(op.raw))
         patch.setattr(envelope, "parse", parse_envelope)
@@ -81,6 +84,13 @@ def sharing() -> Iterator[None]:
     gc.set_threshold(*usual)
 
 
+class _Forgotten(list[bytes]):
+    """What a node has sent is not kept: a thousand of them would keep gigabytes."""
+
+    def append(self, _data: bytes) -> None:
+        pass
+
+
 def mesh_of(world: Simulation, count: int, seed: int = 1) -> list[SimNode]:
     """Add so many nodes that know of each other only whom they dial."""
     chance, nodes = Random(seed), []
@@ -89,6 +99,7 @@ def mesh_of(world: Simulation, count: int, seed: int = 1) -> list[SimNode]:
         if number > NEAR and number % CHORDS == 0:
             peers.add(f"n{chance.randrange(number)}")
         nodes.append(world.add(f"n{number}", peers=sorted(peers), listed=False))
+        nodes[-1].sent_bytes = _Forgotten()
     return nodes
 
 

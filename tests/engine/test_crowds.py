@@ -109,5 +109,10 @@ def test_two_hundred_come_by_a_link_one_is_put_out_and_all_others_read_on() -> N
 
 @pytest.mark.gate
 def test_a_thousand_are_let_in_at_once_one_is_put_out_and_all_others_read_on() -> None:
+    """Not filled as the room of 200 is: 999 join requests reach the creator past the mesh, in one batch.
+
+    One epoch answers them. Welcomes, log and slots cross the mesh, and so does all that follows. Requests and
+    adds would be three times as many envelopes for each of a thousand nodes: more than the gate has time for.
+    """
     with sharing():
         lives(filled_at_once(1000), slots=10)
