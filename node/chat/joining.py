@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from node import ids
-from node.chat import events
+from node.chat import events, returning
 from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
 from node.chat.epochs import MAX_GENERATION, Epoch
@@ -366,7 +366,8 @@ class Joins:
             if batch.deadline is not None and batch.deadline <= turn.now.mono:
                 room = batch.room
                 unnamed = any(batch.named(row) is None for row in batch.waiting.values())
-                if room.open and room.epochs.held and batch.is_over(turn.now.mono) and unnamed:
+                here = room.open and not returning.away(room) and room.epochs.held
+                if here and batch.is_over(turn.now.mono) and unnamed:
                     room.rekey(turn, REASON_ROSTER)
                     room.save(turn)
                 self.welcome_named(turn, batch)
