@@ -298,7 +298,7 @@ class Joins:
         """Answer a join request: add, rekey, welcome; returns the new member's account.
 
         `target` is whom the invite was for, None if it is for whoever has it. Nothing changes before all is
-        checked. None: the device that asks is not one that the owner trusts.
+        checked. None: the device that asks is not one that the owner trusts, or an op beside voids the add.
 
         Raises:
             PeerFault: If the request is not the invite's, or the invite admits nobody any more.
@@ -313,7 +313,7 @@ class Joins:
         if room.log.size + len(op.raw) > MAX_LOG_BYTES:
             raise CryptoFault("the room's log is too long to be handed over")
         self._admit(turn, room, request, op)
-        return account
+        return account if room.is_member(account) else None
 
     def judge(
         self, turn: Turn, room: Room, invite_id: bytes, inner: bytes
