@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from node import ids
-from node.chat import events
+from node.chat import events, returning
 from node.chat.batches import Batch, NewcomerRow
 from node.chat.channels import Route
 from node.chat.epochs import MAX_GENERATION, Epoch
@@ -298,7 +298,7 @@ class Joins:
         """Answer a join request: add, rekey, welcome; returns the new member's account.
 
         `target` is whom the invite was for, None if it is for whoever has it. Nothing changes before all is
-        checked. None: the device that asks is not one that the owner trusts.
+        checked. None: the device that asks is not one that the owner trusts, or an op beside voids the add.
 
         Raises:
             PeerFault: If the request is not the invite's, or the invite admits nobody any more.
@@ -313,7 +313,7 @@ class Joins:
         if room.log.size + len(op.raw) > MAX_LOG_BYTES:
             raise CryptoFault("the room's log is too long to be handed over")
         self._admit(turn, room, request, op)
-        return account
+        return account if room.is_member(account) else None
 
     def judge(
         self, turn: Turn, room: Room, invite_id: bytes, inner: bytes
@@ -368,7 +368,8 @@ class Joins:
             if batch.deadline is not None and batch.deadline <= turn.now.mono:
                 room = batch.room
                 unnamed = any(batch.named(row) is None for row in batch.waiting.values())
-                if room.open and room.epochs.held and batch.is_over(turn.now.mono) and unnamed:
+                here = room.open and not returning.away(room) and room.epochs.held
+                if here and batch.is_over(turn.now.mono) and unnamed:
                     room.rekey(turn, REASON_ROSTER)
                     room.save(turn)
                 self.welcome_named(turn, batch)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node.chat import returning
 from node.chat.epochs import Epoch
 from node.chat.turn import Turn
 from node.clock import DAY_MS, earliest
@@ -97,6 +98,8 @@ class Renewal:
             text = "the keys of this room were renewed a moment ago"
             raise Refused("rate_limited", text, field="room", retryable=True, retry_after=round(wait) + 1)
         self._commanded = turn.now.mono
+        if returning.away(self.room):
+            return returning.come_back(turn, self.room)
         current = any(
             h.announce.roster_hash == self.room.roster_hash() for h in self.room.epochs.held.values()
         )

@@ -288,18 +288,20 @@ class Room:
         before the op, all of which they know. Ops beyond a few at once are theirs to ask for: a member can
         make any number beside old adds, and every adder would send each.
         """
-        epochs_ = {}
-        added, here = self._added(before), {member.device_id for member in before.values()}
-        for member in added:
-            if not self.log.is_strict_ancestor(member.added_by, op.op_id):
-                theirs = [
-                    h for h in self.epochs.held.values() if member.device_id in h.devices <= here and h.send
-                ]
-                newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
-                if newest is not None:
-                    epochs_[newest.epoch16] = newest
-        out = any(not self.is_member(member.account) for member in added)
-        if self.state != MEMBER or returning.replaced(self) or not (out or self._may_hand_on(turn, epochs_)):
+        added = self._added(before)
+        beside = [one for one in added if not self.log.is_strict_ancestor(one.added_by, op.op_id)]
+        if not beside or self.state != MEMBER or returning.replaced(self):
+            return
+        here, epochs_ = {member.device_id for member in before.values()}, {}
+        for member in beside:
+            theirs = [
+                h for h in self.epochs.held.values() if member.device_id in h.devices <= here and h.send
+            ]
+            newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
+            if newest is not None:
+                epochs_[newest.epoch16] = newest
+        out = any(not self.is_member(member.account) for member in beside)
+        if not out and not self._may_hand_on(turn, epochs_):
             return
         for under in epochs_.values():
             carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)

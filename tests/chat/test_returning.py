@@ -113,3 +113,14 @@ def test_two_branches_are_joined_within_seconds_and_not_again_within_a_minute() 
     room.parted = ((room.epochs.version, room.log.view16, 0), True)
     machine.look(room, turn.now.mono, bytes)
     assert machine.deadline is not None and machine.deadline >= turn.now.mono + 59.0
+
+
+def test_who_renews_the_keys_before_it_is_back_comes_back_by_that() -> None:
+    world, ann, bobs = restored("renews")
+    room = room_of(bobs)
+    assert away(room)
+    bobs.call(c.RoomRekey(room=room.uuid))
+    assert not away(room_of(bobs)) and sending(bobs).send is not None
+    world.heal()
+    world.run(30)
+    assert sending(ann).epoch16 == sending(bobs).epoch16

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from node.chat import commands as c
+from node.chat.membership import RoomLog
 from node.chat.room import HANDED
+from node.chat.turn import Turn
 from node.crypto import ops
 from node.crypto.channel import Inner
-from node.crypto.ops import Invite, Op, Role
+from node.crypto.ops import Add, Invite, Leave, Op, OpBody, Role
 from node.sim import SimNode
 from node.wire.payload import Payload, Type
-from tests.engine.hostile import no_late_faults, post, room_inner, room_of, sending, still_talk, turn_of
+from tests.engine.hostile import (
+    inbox_of,
+    no_late_faults,
+    post,
+    release,
+    room_inner,
+    room_of,
+    sending,
+    still_talk,
+    turn_of,
+)
 from tests.engine.test_missing_ops import Posted
 from tests.engine.test_ruling import quartet
 from tests.engine.worlds import befriend, invite
@@ -57,3 +72,49 @@ def test_ops_made_beside_an_old_add_do_not_make_its_author_send_each(monkeypatch
     assert 0 < sent <= HANDED + 10
     still_talk(world, ann, dan, room)
     no_late_faults(ann, bob, dan)
+
+
+@pytest.mark.attack("A20")
+def test_an_add_that_is_void_the_moment_it_is_made_stops_no_greeter() -> None:
+    """More heads than an op can name: what it does not follow, a leave of the newcomer, takes it back."""
+    world, ann, bob, cat, room = quartet("void at once")
+    dan = world.add("dan", peers=["cat"])
+    world.run(2)
+    link = ann.call(c.RoomLinkCreate(room=room, uses=50))["link"]
+    dan.call(c.RoomLinkUse(link=link))
+    world.run(5)
+    dan.call(c.UserLeave(room=room))
+    world.run(3)
+    log, turn = room_of(ann).log, turn_of(ann)
+    left = log.ops_in_order()[-1]
+    added = next(op for op in log.ops_in_order() if isinstance(op.body, Add) and _is(dan, op.body.account))
+    again = signed(bob, log, left, replace(added.body, join_req_hash=b"z" * 32))
+    gone = signed(dan, log, again, Leave(), seq=2)
+    line = [signed(cat, log, left, an_invite(turn))]
+    for _ in range(4):
+        line.append(signed(cat, log, line[-1], an_invite(turn), seq=line[-1].author_seq + 1))
+    forks = [signed(cat, log, line[-1], an_invite(turn), seq=line[-1].author_seq + 1) for _ in range(17)]
+    inbox_of(ann).learn_ops(turn, [again, gone, *line, *forks])
+    release(ann, turn)
+    assert all(log.knows(op.op_id) for op in [again, gone, *line, *forks])
+    for node in (bob, cat):
+        node.crash()
+    dan.call(c.RoomLinkUse(link=link))
+    world.run(20)
+    assert ann.call(c.RoomGet(room=room))
+
+
+def _is(node: SimNode, account: bytes) -> bool:
+    return node.setup.identity.account == account
+
+
+def an_invite(turn: Turn) -> Invite:
+    return Invite(turn.new_id(), bytes(32), bytes(32), 1, 0, Role.MEMBER)
+
+
+def signed(author: SimNode, log: RoomLog, parent: Op, body: OpBody, seq: int = 0) -> Op:
+    """Sign an op on top of one other."""
+    identity = author.setup.identity
+    seq = seq or 1 + max((op.author_seq for op in log.ops_of(identity.account)), default=0)
+    place = {"room_id": log.room_id, "author_seq": seq, "lamport": parent.lamport + 1, "ts_ms": parent.ts_ms}
+    return ops.make_op(identity, parents=(parent.op_id,), body=body, **place)  # type: ignore[arg-type]
