@@ -236,7 +236,8 @@ def test_what_is_beyond_the_seeds_that_are_kept_is_missed_and_healed_too() -> No
     assert placeholder.why == "keys_gone" and placeholder.missing == many
     assert world.run_until(lambda: inbox_of(bob).healing.holes.all == {}, 3600)
     healed = [event.message for event in seen.of(events.MessageHealed)]
-    assert healed == [str(number) for number in range(many)]
+    healed.remove(str(many - 1))  # "last" names it: it may be asked for by name before its turn
+    assert healed == [str(number) for number in range(many - 1)]
     no_late_faults(ann, bob)
 
 
