@@ -34,11 +34,11 @@ MAX_QUEUED = 200
 class DmSession:
     """One double ratchet with one account; `initiator` says whether we began it.
 
-    `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`: the
-    session it came to replace. `posted_ms`: when the other began it, by its first message (who
-    knows our inbox could set the envelope's time), 0 if we did. `replaced_ms`: since when it is not the one to
-    send on. `heard_ms`: when the other posted the newest that opened, by its own word, 0 before. `forgotten`:
-    the other one does not have it any more.
+    `retired`: it is with a device that the account no longer uses; nothing is sent on it any more. `old`:
+    the session it came to replace. `posted_ms`: when the other began it, by its first message (who knows
+    our inbox could set the envelope's time), 0 if we did. `replaced_ms`: since when it is not the one to
+    send on. `heard_ms`: when the other posted the newest that opened, by its own word, 0 before.
+    `forgotten`: the other one does not have it any more.
     """
 
     session_id: bytes
