@@ -55,6 +55,11 @@ class DmSession:
     forgotten: bool = False
 
     @property
+    def began_ms(self) -> int:
+        """When whoever began it did so, by their own clock."""
+        return self.posted_ms or self.created_ms
+
+    @property
     def watch_day(self) -> int:
         """The first day on which something can have been posted on its channel."""
         return day_of(min(self.created_ms, self.posted_ms or self.created_ms))
@@ -135,7 +140,8 @@ class Dms:
     def sending(self, account: bytes) -> DmSession | None:
         """Return the session to send on: one that no other replaces, of several the one most resets deep.
 
-        Then the one that the smaller account key began, then the newest: both sides find the same.
+        Then the one that the smaller account key began: both sides find the same. Of those that one side
+        began only the newest counts: an older one may be a repetition of an old answer.
         """
         those = (s for s in self.of(account) if not (s.retired or s.forgotten))
         usable = {s.session_id: s for s in those if s.ratchet.can_send}
@@ -145,8 +151,9 @@ class Dms:
             beginner = self._own if session.initiator else account
             return _depth(usable, session), beginner == min(self._own, account), session.created_ms
 
-        latest = [session for name, session in usable.items() if name not in replaced]
-        return max(latest, key=rank, default=None)
+        newest = {s.initiator: s for s in sorted(usable.values(), key=lambda s: s.began_ms)}
+        latest = [session for session in newest.values() if session.session_id not in replaced]
+        return max(latest or newest.values(), key=rank, default=None)
 
     def retire(self, turn: Turn, account: bytes, *, revoked: bool) -> None:
         """Send nothing more on the sessions of now: the account has another device.

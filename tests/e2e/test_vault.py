@@ -14,12 +14,20 @@ import pytest
 from websockets.asyncio.client import connect
 
 from node import daemon
+from node.backups import Source
+from node.chat.contacts import Contacts
+from node.chat.dms import Dms, DmSession
+from node.chat.keeping import Keeper
+from node.chat.me import Me
+from node.chat.outbox import Sent
+from node.chat.shelves import Shelves
 from node.client import Client
 from node.config import Endpoint, Settings
 from node.crypto.keys import Identity
 from node.crypto.vault import Cells, StoreKeys
 from node.engine.engine import Engine
 from node.errors import Refused
+from node.running import Running
 from node.store.identity import StoredIdentity
 from node.store.sqlite import SqliteStore
 from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
@@ -69,7 +77,8 @@ async def inside(home: Path, passphrase: bytes | None = None) -> AsyncIterator[C
 def holders() -> list[object]:
     """Everything in this process that holds keys."""
     gc.collect()
-    kinds = (Identity, StoredIdentity, StoreKeys, Cells, SqliteStore, Engine)
+    kept = (Identity, StoredIdentity, StoreKeys, Cells, SqliteStore, Source)
+    kinds = (*kept, Engine, Running, Me, Dms, DmSession, Sent, Contacts, Keeper, Shelves)
     return [o for o in gc.get_objects() if isinstance(o, kinds)]
 
 

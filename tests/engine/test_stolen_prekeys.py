@@ -1,4 +1,4 @@
-"""What a thief of somebody's agreement key and prekey can do to them (A16, docs/crypto.md 3.4)."""
+"""What thieves of prekeys, and those who repeat old answers, can do (A16, A17, docs/crypto.md 3.4)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from node.chat import events
+from node.chat.dms import MAX_SESSIONS
+from node.clock import day_of
 from node.crypto import prekeys, ratchet
 from node.crypto.channel import Channel, ChannelKind, Inner, inbox_channel
 from node.crypto.labels import Label
@@ -19,7 +21,7 @@ from node.wire.envelope import parse
 from node.wire.payload import Payload, Type
 from tests.engine.hostile import engine_of, no_late_faults, post, session_of
 from tests.engine.test_out_of_step import SETTLED, logged, pair, say
-from tests.engine.test_session_resets import intros
+from tests.engine.test_session_resets import intros, reset
 
 
 class Thief:
@@ -87,3 +89,35 @@ def test_who_stole_a_prekey_is_sent_again_what_was_said_until_the_true_one_speak
     world.run(5)
     assert logged(bob, "ann")[-1] == "hidden again" and b"hidden again" not in thief.heard(ann)
     no_late_faults(ann, bob)
+
+
+@pytest.mark.attack("A17")
+@pytest.mark.parametrize("who", ["ann", "bob"])
+def test_an_intro_that_is_forgotten_and_comes_again_brings_no_old_session_back_into_use(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.chat.contacts.MAX_REPLAYED", 1)
+    world, nodes, room = pair(f"flooded {who}")
+    one, other = nodes[who], nodes["bob" if who == "ann" else "ann"]
+    cat = world.add("cat", peers=["ann", "bob"])
+    inbox = inbox_channel(other.setup.identity.intro_pub)
+    answers = []
+    for _ in range(MAX_SESSIONS + 2):
+        engine_of(one).state.contacts.resets.clear()
+        known = {envelope.eid for envelope in intros(one)}
+        assert reset(one, other)
+        world.run(5)
+        mine = [e for e in intros(one) if e.eid not in known and e.rk == inbox.rk(day_of(e.ts_ms))]
+        answers += [inbox.open(envelope) for envelope in mine]
+    for inner in answers[:-1]:
+        with_it = session_of(other, one).session_id
+        post(cat, inbox, inner)
+        world.run(5)
+        assert session_of(other, one).session_id == session_of(one, other).session_id == with_it
+    for words in ("one", "two"):
+        say(one, room, words)
+        say(other, room, words)
+        world.run(5)
+    for node, by in ((one, other.name), (other, one.name)):
+        assert logged(node, by)[-2:] == ["one", "two"]
+    no_late_faults(one, other)
