@@ -152,6 +152,7 @@ class Epochs:
         """How many epochs have come since the start."""
         self.version = 0
         """Counts every epoch that comes or goes."""
+        self._ordered: tuple[int, list[Epoch]] = (0, [])
 
     def restore(self, row: EpochRow) -> Epoch:
         """Take a stored epoch back; its chains follow."""
@@ -331,9 +332,11 @@ class Epochs:
 
     def sending(self, roster_hash: bytes, mesh_ms: int) -> Epoch | None:
         """Return the epoch to seal under: today's roster, not expired, highest gen, smallest id."""
-        current = [held for held in self.held.values() if held.announce.roster_hash == roster_hash]
-        usable = [held for held in current if self.usable(held, mesh_ms)]
-        return min(usable, key=lambda held: (-held.announce.gen, held.row.epoch_id), default=None)
+        if self._ordered[0] != self.version:
+            newest = sorted(self.held.values(), key=lambda held: (-held.announce.gen, held.row.epoch_id))
+            self._ordered = self.version, newest
+        current = (held for held in self._ordered[1] if held.announce.roster_hash == roster_hash)
+        return next((held for held in current if self.usable(held, mesh_ms)), None)
 
     def usable(self, held: Epoch, mesh_ms: int) -> bool:
         """Say whether an epoch is neither too old nor used too much to seal under."""

@@ -109,3 +109,31 @@ def test_one_row_of_a_large_epoch_as_it_once_was_stored_is_parted_by_the_first_t
     assert secrets.chains[speaker] not in b"".join(idle(rows).values())
     del keys[speaker]
     assert again(epochs, rows, epoch16).held[epoch16].idle == keys
+
+
+def test_the_epoch_to_seal_under_is_the_newest_usable_one_whatever_came_and_went_before() -> None:
+    entropy, leaf = stream("newest"), Leaf(1, x25519_public(bytes(31) + b"\1"))
+    epochs, chance, who = Epochs(ROOM, OURS), Random(7), Identity.generate(entropy, 1)
+    rosters = set[bytes]()
+    for number in range(120):
+        others = [entropy(16)] if number % 3 else []
+        new = create_epoch(
+            who,
+            room_id=ROOM,
+            gen=2 + chance.randrange(6),
+            parents=(bytes(16),),
+            heads=(bytes(32),),
+            members=[(OURS, leaf), *((one, leaf) for one in others[: chance.randrange(2)])],
+            now_ms=0,
+            reason=REASON_CREATE,
+            entropy=entropy,
+        )
+        rosters.add(epochs.add(turn(), new.announce, new.slots, new.epoch, first=False).announce.roster_hash)
+        if chance.random() < 0.3:
+            epochs._forget(turn(), chance.choice(list(epochs.held.values())))
+        if chance.random() < 0.3 and epochs.held:
+            chance.choice(list(epochs.held.values())).send = None
+        for roster in rosters:
+            fits = [h for h in epochs.held.values() if h.announce.roster_hash == roster and h.send]
+            best = min(fits, key=lambda h: (-h.announce.gen, h.row.epoch_id), default=None)
+            assert epochs.sending(roster, 0) is best
