@@ -240,7 +240,7 @@ class Checks:
         if said.direct is not None:
             young = any(self.run.born.get(public, 0.0) > theft.at for public in self._own(theft, said))
             return theft.name in {said.author, said.direct} and not young
-        if theft.name not in sealed.roster:
+        if theft.name not in said.roster & sealed.roster:
             return self._granted(theft, said)
         generation = self.seals.generations[sealed.epoch16]
         if generation.at <= theft.at or generation.leaves[theft.name] in theft.known:
