@@ -110,7 +110,10 @@ class Checks:
         return self.ledger.required(node) - {s.text for s in self.ledger.shown(node)}
 
     def in_causal_order(self, node: SimNode) -> None:
-        """Nothing is shown before what its author had seen, unless a gap was shown for it."""
+        """Nothing is shown before what its author had seen, unless a gap was shown for it.
+
+        A store that went back has forgotten what its owner had seen: then there is nothing to compare with.
+        """
         rooms: dict[str, list[Any]] = defaultdict(list)
         for message in self.ledger.shown(node):
             rooms[message.room].append(message)
