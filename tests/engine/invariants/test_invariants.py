@@ -19,7 +19,7 @@ COMMON = settings(deadline=None, database=None, suppress_health_check=list(Healt
 SHORT = settings(COMMON, max_examples=30, stateful_step_count=25, derandomize=True, phases=[Phase.generate])
 """Not shrunk: a failure prints all its steps, and the long form makes them fewer."""
 
-ATTACKS = ("A03", "A07", "A09", "A10", "A11", "A12", "A17", "A18", "A20")
+ATTACKS = ("A03", "A07", "A09", "A10", "A11", "A12", "A17", "A18", "A20", "A34")
 """What the machine mounts: forgeries, flipped bits, replays, bad networks, old stores, withheld removals."""
 
 
