@@ -50,6 +50,7 @@ class World(RuleBasedStateMachine):
         self.told = Told()
         self.rooms: list[str] = []
         self.snapshots: dict[str, tuple[Snapshot, tuple[set[bytes], dict[bytes, float]]]] = {}
+        self.snapped: dict[str, float] = {}
         self.days = 0
         self.number = 0
         self.acted: set[str] = set()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node import ids
-from node.chat.healing import UNREADABLE
+from node.chat.messages import UNREADABLE
 from node.crypto import keys
 from node.sim import SimNode, Simulation
 

@@ -84,12 +84,16 @@ class Invariants(People, Attacks):
     @rule(name=SOME)
     def snapshot(self, name: str) -> None:
         self.snapshots[name] = self.node(name).snapshot(), self.run.memory(name)
+        self.snapped[name] = self.world.time
 
     @precondition(lambda self: self.restorable)
     @rule(name=SOME)
     def roll_back(self, name: str) -> None:
-        """Restore a store of before, as of a virtual machine: what was spent since is there again."""
-        if name not in self.snapshots:
+        """Restore a store of before, as of a virtual machine: what was spent since is there again.
+
+        One from beyond the horizon is not asked to heal (docs/threat-model.md), nor what is older than that.
+        """
+        if self.snapped.get(name, -1.0) < self.world.time - MOST_DAYS * DAY or name not in self.snapshots:
             return
         node = self.node(name)
         node.effects_left = None
