@@ -63,7 +63,7 @@ class Chores:
         self.desk.after += self.replay.orders(state.behind.due(now))
         self.desk.inviting.due(turn)
         inbox.greet_due(turn)
-        inbox.keeping.due(turn)
+        inbox.upkeep.due(turn)
         inbox.newcomers.due(turn)
         inbox.standing_in.due(turn)
         inbox.listings.due(turn)

@@ -161,7 +161,7 @@ class Engine:
             self.state.me.bundle(turn)
         comebacks.start(self.state, turn, self._restored)
         sessions.kept(self.desk, turn)
-        self.desk.inbox.keeping.sharing.starting(turn)
+        self.desk.inbox.upkeep.sharing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]

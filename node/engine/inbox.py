@@ -29,12 +29,12 @@ from node.crypto.welcome import Welcome
 from node.engine import comebacks
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
-from node.engine.keeping import Keeping
 from node.engine.listings import Listings
 from node.engine.newcomers import Newcomers
 from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
 from node.engine.state import State
+from node.engine.upkeep import Upkeep
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire.envelope import EPHEMERAL, Envelope
@@ -60,7 +60,7 @@ class Inbox:
         self.newcomers = Newcomers(state)
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
-        self.keeping = Keeping(state)
+        self.upkeep = Upkeep(state)
         self.listings = listings
         self.greeting.changed = listings.look_at
         self._beats: dict[bytes, int] = {}
@@ -222,9 +222,9 @@ class Inbox:
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
             case Type.EPOCH_WANT:
-                self.keeping.sharing.wanted(turn, account, payload)
+                self.upkeep.sharing.wanted(turn, account, payload)
             case Type.EPOCH_SHARE:
-                self.keeping.sharing.given(turn, account, payload)
+                self.upkeep.sharing.given(turn, account, payload)
             case Type.HISTORY_WANT:
                 self.newcomers.wanted(turn, account, payload)
             case Type.NACK:
@@ -242,7 +242,7 @@ class Inbox:
                 self.standing_in.given(turn, account, payload)
                 self.newcomers.given(turn, account, payload)
             case Type.EPOCH_SHARE:
-                self.keeping.sharing.given(turn, account, payload)
+                self.upkeep.sharing.given(turn, account, payload)
             case _:
                 return
 
@@ -372,7 +372,7 @@ class Inbox:
         if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
             raise CryptoFault("beat that is late or came before")
         self._beats[route.owner] = beat.ts_ms
-        back = self.keeping.met(turn, route.owner)
+        back = self.upkeep.met(turn, route.owner)
         change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
         if change is not None:
             self.tell_presence(turn, route.owner, change)

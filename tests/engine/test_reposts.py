@@ -92,7 +92,7 @@ def test_who_is_back_after_thirty_days_reads_on_though_no_envelope_is_left() -> 
 
 
 def test_who_speaks_under_a_superseded_epoch_is_given_the_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
     world, ann, bob, cat, room = quartet("speaks late")
     away(world, "speaks", days=6)
     posted = Posted(monkeypatch)
@@ -111,7 +111,7 @@ def test_who_speaks_under_a_superseded_epoch_is_given_the_newer_ones(monkeypatch
 def test_who_makes_new_keys_beside_newer_ones_that_it_lacks_is_given_those(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
     world, ann, bob, cat, room = quartet("rekeys late")
     away(world, "rekeys")
     bob.start()
@@ -126,7 +126,7 @@ def test_who_makes_new_keys_beside_newer_ones_that_it_lacks_is_given_those(
 def test_the_helper_may_be_killed_before_its_turn_and_helps_at_the_next_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
     world, ann, bob, cat, room = quartet("helper killed")
     away(world, "killed", days=6)
     bob.start()
@@ -193,7 +193,7 @@ def test_posting_under_old_keys_again_and_again_brings_each_announce_once_an_hou
 def test_a_copy_of_an_announce_with_other_slots_keeps_nobody_from_posting_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
     world, ann, bob, cat, room = quartet("false copy")
     away(world, "copy", days=6)
     bob.start()
@@ -209,7 +209,7 @@ def test_a_copy_of_an_announce_with_other_slots_keeps_nobody_from_posting_it(
 def test_a_copy_where_the_absent_do_not_read_keeps_nobody_from_posting_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.engine.keeping.SILENCE_MS", 10**15)
+    monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
     world, ann, bob, cat, room = quartet("copy elsewhere")
     away(world, "elsewhere", days=6)
     bob.start()

@@ -18,7 +18,7 @@ HEARD_EVERY_MS = 6 * 3_600_000
 """How coarsely it is stored when somebody was last heard of."""
 
 
-class Keeping:
+class Upkeep:
     """The upkeep of every room's keys."""
 
     def __init__(self, state: State) -> None:
