@@ -21,7 +21,8 @@ def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[set[str], set[
     for mark in node.decorator_list:
         text = ast.unparse(mark)
         if text.startswith("pytest.mark.attack("):
-            attacks.update(re.findall(r"'(.*?)'", text))
+            (attack,) = re.findall(r"'(.*?)'", text)
+            attacks.add(attack)
         else:
             others.add(text)
     return attacks, others
@@ -41,6 +42,12 @@ def modules_by_attack() -> dict[str, set[str]]:
 
 
 FOUND = modules_by_attack()
+
+
+def test_no_test_of_an_attack_is_ever_skipped() -> None:
+    for module in set[str]().union(*FOUND.values()):
+        source = (ROOT / module).read_text("utf-8")
+        assert not re.search(r"pytest\.(mark\.)?(skip|xfail|importorskip)", source), module
 
 
 def test_the_table_lists_every_attack_and_tests_name_no_other() -> None:

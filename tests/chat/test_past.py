@@ -25,7 +25,8 @@ def often() -> tuple[RoomLog, list[bytes], list[bytes]]:
     return log, came, went
 
 
-@pytest.mark.attack("A36", "A38")
+@pytest.mark.attack("A36")
+@pytest.mark.attack("A38")
 def test_who_came_and_went_often_is_found_where_it_was_with_little_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -134,7 +134,8 @@ def test_parts_of_two_items_put_together_are_not_shown() -> None:
     assert texts(seen) == []
 
 
-@pytest.mark.attack("A38", "A04")
+@pytest.mark.attack("A38")
+@pytest.mark.attack("A04")
 def test_a_message_under_somebody_elses_name_is_not_shown() -> None:
     def lie(node: SimNode, room: Room, items: list[bytes]) -> list[bytes]:
         bob = next(m for m in room.log.roster.members.values() if m.account != room.me.account)

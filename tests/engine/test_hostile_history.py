@@ -131,7 +131,8 @@ def test_a_message_that_was_named_and_healed_is_not_shown_again_either() -> None
     no_late_faults(ann, bob)
 
 
-@pytest.mark.attack("A34", "A21")
+@pytest.mark.attack("A34")
+@pytest.mark.attack("A21")
 def test_who_copies_the_id_of_a_lost_message_does_not_keep_it_from_being_healed() -> None:
     world, ann, bob, cat, room, _ = club("copied lost")
     befriend(world, ann, cat)
@@ -217,7 +218,8 @@ def test_an_adder_does_not_hide_a_message_by_telling_a_newcomer_that_it_is_old()
     no_late_faults(ann, bob, cat)
 
 
-@pytest.mark.attack("A02", "A38")
+@pytest.mark.attack("A02")
+@pytest.mark.attack("A38")
 def test_a_device_that_was_replaced_says_nothing_more_through_somebody_elses_history() -> None:
     world, ann, bob, cat, room = world_of("replaced")
     bob.call(c.UserMessage(room=room, message="at the old device"))
@@ -286,7 +288,8 @@ def test_a_hole_made_on_purpose_does_not_hide_for_good_what_others_name() -> Non
     no_late_faults(ann, bob)
 
 
-@pytest.mark.attack("A34", "A18")
+@pytest.mark.attack("A34")
+@pytest.mark.attack("A18")
 @pytest.mark.parametrize("granted", ["none", 2])
 def test_who_was_removed_and_let_in_again_opens_nothing_from_between_but_what_is_granted(
     granted: int | str,

@@ -89,7 +89,8 @@ def test_the_receiver_of_an_answer_may_crash_before_it_has_it() -> None:
     assert read(bob, room)[-2:] == ["two", "three"]
 
 
-@pytest.mark.attack("A38", "A04")
+@pytest.mark.attack("A38")
+@pytest.mark.attack("A04")
 @pytest.mark.parametrize("part", range(6), ids=["core", "kc", "nonce", "ct", "sig", "mk"])
 def test_what_another_gives_counts_only_as_its_author_signed_it(part: int) -> None:
     world, ann, bob, cat, room, seen = missed(f"stand in forged {part}")
