@@ -39,7 +39,7 @@ def test_whatever_happens_the_invariants_hold() -> None:
 @pytest.mark.gate
 def test_whatever_happens_for_long_the_invariants_hold() -> None:
     chosen = int(os.environ.get("GOSSAMER_SEED") or random.SystemRandom().randrange(1 << 32))
-    examples = int(os.environ.get("GOSSAMER_EXAMPLES") or 300)
+    examples = int(os.environ.get("GOSSAMER_EXAMPLES") or 120)
     print(f"GOSSAMER_SEED={chosen} GOSSAMER_EXAMPLES={examples}")
     long = settings(
         COMMON,
