@@ -123,17 +123,17 @@ def test_who_makes_new_keys_beside_newer_ones_that_it_lacks_is_given_those(
     no_late_faults(ann, bob, cat)
 
 
-def test_the_helper_may_be_killed_before_its_turn_and_helps_at_the_next_message(
+def test_who_helps_may_be_killed_before_its_turn_and_helps_at_the_next_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("node.engine.upkeep.SILENCE_MS", 10**15)
-    world, ann, bob, cat, room = quartet("helper killed")
+    world, ann, bob, cat, room = quartet("killed")
     away(world, "killed", days=6)
     bob.start()
     world.run(5)
     bob.call(c.UserMessage(room=room, message="one"))
-    helpers = [inbox_of(node).reposts for node in (ann, cat)]
-    assert world.run_until(lambda: all(h.deadline is not None for h in helpers), 5)
+    holders = [inbox_of(node).reposts for node in (ann, cat)]
+    assert world.run_until(lambda: all(h.deadline is not None for h in holders), 5)
     ann.crash()
     cat.crash()
     ann.start()

@@ -78,7 +78,7 @@ class World(RuleBasedStateMachine):
             self.node(name).attach()
         self.world.run(5)
 
-    # -- helpers ----------------------------------------------------------------------------------
+    # -- shared -----------------------------------------------------------------------------------
 
     def node(self, name: str) -> SimNode:
         self.acted.add(name)
