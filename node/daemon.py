@@ -29,8 +29,7 @@ from node import backups
 from node.bridge.ports import CommandReceived, Deliver, SessionStarted
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
-from node.config import Settings
-from node.config import load as load_settings
+from node.config import Settings, load as load_settings
 from node.engine.effects import (
     BackupWritten,
     LockVault,

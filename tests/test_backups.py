@@ -15,8 +15,7 @@ import pytest
 
 from node import backups
 from node.backups import Source
-from node.chat import backup, events
-from node.chat import commands as c
+from node.chat import backup, commands as c, events
 from node.clock import Instant
 from node.crypto import backup as file
 from node.crypto.keys import Identity

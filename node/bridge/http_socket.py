@@ -15,8 +15,7 @@ from typing import Protocol, assert_never
 import msgspec
 from aiohttp import WSMsgType, web
 
-from node.bridge import intervals
-from node.bridge import session as machine
+from node.bridge import intervals, session as machine
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
 from node.bridge.outbox import Item, Outbox, Replay

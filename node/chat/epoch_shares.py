@@ -20,8 +20,7 @@ from node.chat.room import Room
 from node.chat.roster import Roster
 from node.chat.turn import Turn
 from node.clock import day_of
-from node.crypto import chain as chains
-from node.crypto import epoch as epochs
+from node.crypto import chain as chains, epoch as epochs
 from node.crypto.chain import RecvChain, Skipped
 from node.crypto.epoch import EpochAnnounce
 from node.errors import CryptoFault

@@ -16,8 +16,7 @@ from node.chat.sent import SentRow
 from node.chat.slots import Slots
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of
-from node.crypto import chain as chains
-from node.crypto import epoch as epochs
+from node.crypto import chain as chains, epoch as epochs
 from node.crypto.chain import RecvChain, SendChain, Skipped
 from node.crypto.channel import Channel, ChannelKind
 from node.crypto.epoch import EpochAnnounce, EpochSecrets

@@ -24,9 +24,7 @@ from node.chat.room_inbox import RoomInbox
 from node.chat.shelves import MAX_LOG_BYTES, Arrivals, Shelves
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of
-from node.crypto import epoch as epochs
-from node.crypto import joining, ops
-from node.crypto import welcome as welcomes
+from node.crypto import epoch as epochs, joining, ops, welcome as welcomes
 from node.crypto.channel import ChannelKind, Inner, join_channel, join_channel_secret
 from node.crypto.epoch import REASON_ROSTER, EpochSecrets
 from node.crypto.joining import JoinRequest

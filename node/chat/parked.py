@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.chat.membership import RoomLog
-from node.crypto import epoch as epochs
-from node.crypto import roommsg
+from node.crypto import epoch as epochs, roommsg
 from node.crypto.channel import Inner, inner_type
 from node.crypto.ops import Op
 from node.wire import codec

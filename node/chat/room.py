@@ -22,8 +22,7 @@ from node.chat.renewal import Renewal
 from node.chat.sent import NOTHING, Sent
 from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
-from node.crypto import epoch as epochs
-from node.crypto import ops, roommsg
+from node.crypto import epoch as epochs, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role

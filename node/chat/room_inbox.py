@@ -27,9 +27,7 @@ from node.chat.room_facts import Facts, tell_changes, tell_gone, tell_joined
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
-from node.crypto import chain as chains
-from node.crypto import epoch as epochs
-from node.crypto import ops, roommsg
+from node.crypto import chain as chains, epoch as epochs, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.channel import ChannelKind, Inner, inner_type
 from node.crypto.epoch import EpochAnnounce, SlotOmitted, SplitEpoch

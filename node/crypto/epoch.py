@@ -18,8 +18,7 @@ from node.crypto.channel import Inner, room_channel
 from node.crypto.ephemeral import ephemeral_key
 from node.crypto.keys import Identity, split_signed
 from node.crypto.labels import Label
-from node.crypto.ops import MAX_PARENTS as MAX_HEADS
-from node.crypto.ops import Leaf
+from node.crypto.ops import MAX_PARENTS as MAX_HEADS, Leaf
 from node.crypto.primitives import (
     BOX_OVERHEAD,
     KEY_BYTES,

@@ -31,8 +31,8 @@ from node.crypto.primitives import (
     kdf,
     same,
     sign,
+    verify as verify_signature,
 )
-from node.crypto.primitives import verify as verify_signature
 from node.errors import CryptoFault, DecodeError
 from node.wire import codec
 from node.wire.codec import array, blob, blob_upto, literal, uint

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from node.chat import commands as c
-from node.chat import events, names
+from node.chat import commands as c, events, names
 from node.chat.people import ASKED, CONTACT, Person
 from node.chat.turn import Turn
 from node.crypto import links

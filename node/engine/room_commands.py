@@ -6,8 +6,7 @@ from typing import Any
 
 from node import ids
 from node.bridge.ports import ReadHistory
-from node.chat import commands as c
-from node.chat import events, trust
+from node.chat import commands as c, events, trust
 from node.chat.direct import Direct
 from node.chat.room import Room
 from node.chat.room_facts import tell_gone, tell_joined

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node.chat import commands as c
-from node.chat import events, trust
+from node.chat import commands as c, events, trust
 from node.chat.people import Person
 from node.chat.turn import Turn
 from node.crypto import safety

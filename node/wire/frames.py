@@ -13,8 +13,7 @@ from typing import Any, TypeAlias, assert_never
 
 from node.errors import DecodeError
 from node.wire.codec import Shape, array, blob, blob_upto, literal, many, pack, string, uint, unpack
-from node.wire.envelope import MAX_BYTES as MAX_ENVELOPE_BYTES
-from node.wire.envelope import OVERHEAD
+from node.wire.envelope import MAX_BYTES as MAX_ENVELOPE_BYTES, OVERHEAD
 
 PROTOCOL = 1
 MAX_FRAME_BYTES = 65_519

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.returning import JOIN_AFTER, JOIN_SPREAD, MAX_NEWS, RETURN_AFTER, Returning, apart, away, news
 from node.crypto import ops
 from node.crypto.ops import Device, Op

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from node.chat.timeline import GAP_AFTER_LINK, GAP_AFTER_SYNC, MAX_WAITING, Item, Timeline
 

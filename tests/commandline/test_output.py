@@ -5,8 +5,7 @@ import unicodedata
 from datetime import UTC
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from node.commandline.output import (
     FSI,

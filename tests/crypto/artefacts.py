@@ -14,9 +14,18 @@ from typing import Any
 from node.chat import op_exchange
 from node.chat.objects import Assembly, split
 from node.clock import Instant
-from node.crypto import ephemeral, joining, keys, listing, ops, prekeys, ratchet, roommsg
-from node.crypto import epoch as epochs
-from node.crypto import welcome as welcomes
+from node.crypto import (
+    ephemeral,
+    epoch as epochs,
+    joining,
+    keys,
+    listing,
+    ops,
+    prekeys,
+    ratchet,
+    roommsg,
+    welcome as welcomes,
+)
 from node.crypto.chain import RecvChain, SendChain
 from node.crypto.channel import Channel, ChannelKind, Inner, verify_envelope
 from node.crypto.labels import Label

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from node.crypto import chain as chains
 from node.crypto.chain import MAX_JUMP, MAX_SKIPPED, AlreadyConsumed, RecvChain, SendChain, Skipped

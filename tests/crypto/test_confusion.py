@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 from node.chat.direct import direct_id
-from node.crypto import chain as chains
-from node.crypto import channel, ephemeral, joining, keys, links, ratchet, roommsg, safety, vault
-from node.crypto import epoch as epochs
+from node.crypto import (
+    chain as chains,
+    channel,
+    ephemeral,
+    epoch as epochs,
+    joining,
+    keys,
+    links,
+    ratchet,
+    roommsg,
+    safety,
+    vault,
+)
 from node.crypto.channel import INNER_TYPES, Channel, ChannelKind, Inner
 from node.crypto.labels import Label
 from node.crypto.primitives import box_seal, kdf, pad, seal_open, seal_to, sign

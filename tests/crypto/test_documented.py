@@ -15,8 +15,7 @@ from node.crypto.channel import Inner
 from node.crypto.labels import REGISTRY
 from node.crypto.primitives import seal_open
 from node.wire.codec import decode, pack, unpack
-from node.wire.payload import Payload, Type
-from node.wire.payload import decode as read_payload
+from node.wire.payload import Payload, Type, decode as read_payload
 from tests.crypto import artefacts as a
 from tests.crypto.all_artefacts import BACKUP, WRAPPED
 

@@ -8,8 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from node.crypto import epoch as epochs
 from node.crypto.channel import room_channel

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from nacl import bindings as sodium
 
 from node.crypto import primitives as p

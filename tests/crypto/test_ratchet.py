@@ -8,11 +8,9 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from node.crypto import chain as chains
-from node.crypto import primitives, ratchet
+from node.crypto import chain as chains, primitives, ratchet
 from node.crypto.chain import MAX_JUMP, MAX_SKIPPED
 from node.crypto.labels import Label
 from node.crypto.ratchet import AlreadyConsumed, Ratchet

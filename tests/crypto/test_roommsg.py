@@ -10,11 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from node.crypto import chain as chains
-from node.crypto import primitives, roommsg
+from node.crypto import chain as chains, primitives, roommsg
 from node.crypto.chain import MAX_JUMP, AlreadyConsumed, RecvChain, SendChain
 from node.crypto.labels import Label
 from node.errors import CryptoFault, DecodeError, PeerFault

@@ -6,8 +6,7 @@ import itertools
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from node.crypto import primitives, vault
 from node.crypto.labels import Label

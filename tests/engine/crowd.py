@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import membership
-from node.chat import turn as turns
+from node.chat import membership, turn as turns
 from node.chat.joining import Joining
 from node.chat.objects import Assembly
 from node.chat.room import Room

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.epochs import Epoch
 from node.chat.messages import UNREADABLE
 from node.chat.turn import Turn

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from node.chat import backup, events
-from node.chat import commands as c
+from node.chat import backup, commands as c, events
 from node.crypto.channel import Inner
 from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
 from node.tables import ALL, SHREDDED, Table

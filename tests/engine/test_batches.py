@@ -9,8 +9,7 @@ from typing import cast
 
 import pytest
 
-from node.chat import batches, events
-from node.chat import commands as c
+from node.chat import batches, commands as c, events
 from node.chat.room import Room
 from node.crypto import keys
 from node.crypto.channel import Channel, Inner

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.presence import BEAT_EVERY, GONE_AFTER
 from node.sim import SimNode, Simulation
 from node.wire.envelope import EPHEMERAL

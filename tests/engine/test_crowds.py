@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.crypto.links import decode_room
 from node.sim import SimNode, SimSession, Simulation
 from tests.engine.crowd import batch_of, closed_to, mesh_of, sharing

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node import ids
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.sim import SimNode, Simulation
 from node.wire.payload import Payload, Type
 from tests.engine.healing_worlds import lost, placeholders, watch

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import epoch_shares, events
+from node.chat import commands as c, epoch_shares, events
 from node.chat.epoch_wants import NEWEST
 from node.chat.epochs import Epoch
-from node.crypto import epoch as epochs
-from node.crypto import ops
+from node.crypto import epoch as epochs, ops
 from node.crypto.keys import Identity
 from node.sim import CallError, SimNode
 from node.store.records import Delete

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.behind import PATIENCE
 from node.crypto.chain import MAX_SKIPPED
 from tests.engine.worlds import texts, trio

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.engine.effects import Persist
 from node.sim import CallError, Simulation
 from tests.engine.worlds import befriend, invite, texts, trio

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.history import export
 from node.chat.room import Room
 from node.crypto import roommsg

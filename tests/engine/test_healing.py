@@ -7,8 +7,7 @@ import uuid
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.messages import UNREADABLE
 from node.chat.resending import BURST, EACH_SECOND
 from node.crypto.chain import MAX_SKIPPED

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.joining import Joining
 from node.crypto import ops
 from node.crypto.channel import inbox_channel

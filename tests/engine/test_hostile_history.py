@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.history import export
 from node.chat.holes import MAX_NAMED
 from node.chat.joining import Joins
@@ -39,8 +38,7 @@ from tests.engine.hostile import (
     turn_of,
 )
 from tests.engine.oracle import opened
-from tests.engine.test_forged_history import give as export_of
-from tests.engine.test_forged_history import sealed_by
+from tests.engine.test_forged_history import give as export_of, sealed_by
 from tests.engine.test_history import old, talk, world_of
 from tests.engine.test_secrecy import channels, devices, envelopes
 from tests.engine.worlds import befriend, invite, texts

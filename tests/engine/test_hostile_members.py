@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
-from node.crypto import epoch as epochs
-from node.crypto import ops
+from node.chat import commands as c, events
+from node.crypto import epoch as epochs, ops
 from node.crypto.chain import SendChain
 from node.crypto.keys import Identity
 from node.crypto.ops import Delete, InviteRevoke, Meta

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.bridge.ports import Subscription
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.sim import CallError, SimNode, SimSession, Simulation
 from tests.engine.worlds import befriend, joined, trio
 

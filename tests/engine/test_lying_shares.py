@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import epoch_shares
+from node.chat import commands as c, epoch_shares
 from node.chat.epochs import Epoch
 from node.crypto import roommsg
 from node.crypto.chain import SendChain

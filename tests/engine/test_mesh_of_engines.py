@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.sim import CallError, SimNode, Simulation
 from tests.engine.worlds import befriend, invite
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.op_exchange import ASK_AGAIN, HUSH, MAX_NAMES
 from node.crypto import ops
 from node.crypto.channel import Channel, Inner

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.directory import GAP_MS
 from node.sim import CallError, SimNode, SimSession, Simulation
 from tests.engine.hostile import engine_of, later_on, no_late_faults

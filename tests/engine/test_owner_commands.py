@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from node.bridge.ports import EventsWritten, Resume, StartReplay
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.engine import sessions
 from node.engine.commands import NONCE_MS
 from node.sim import CallError, SimNode, SimSession, Simulation

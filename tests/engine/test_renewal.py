@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import renewal
+from node.chat import commands as c, renewal
 from node.chat.renewal import SPREAD_MS, spread
 from node.crypto.channel import Inner
 from node.sim import CallError, SimNode

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from node import ids
 from node.bridge.ports import Resume
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.timeline import GAP_AFTER_LINK, Item
 from node.sim import SimNode
 from tests.engine.worlds import texts, trio

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.crypto.links import RoomLink, decode_room, encode_room
 from node.engine.greeting import DOORS_EACH
 from node.sim import CallError, SimNode, SimSession, Simulation

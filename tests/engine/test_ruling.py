@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.crypto.ops import Delete, Role, RoleChange
 from node.sim import CallError, SimNode, SimSession, Simulation
 from node.wire.payload import Payload, Type

@@ -6,11 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.dms import MAX_SESSIONS, DmSession
 from node.chat.outbox import MAX_AGAIN
 from node.clock import DAY_MS, day_of

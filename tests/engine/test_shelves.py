@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import shelves
+from node.chat import commands as c, shelves
 from node.crypto.channel import join_channel, join_channel_secret
 from node.crypto.links import decode_room
 from node.crypto.welcome import Welcome, seal_welcome

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.chat.people import CONTACT
 from node.chat.typing import NUMBER
 from node.crypto import ephemeral

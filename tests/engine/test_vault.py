@@ -18,8 +18,7 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
 )
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.clock import Instant
 from node.engine.effects import OpenVault, SealVault, StopNode
 from node.engine.locked import Locked

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from node.chat import commands as c
-from node.chat import events
+from node.chat import commands as c, events
 from node.sim import SimNode, SimSession, Simulation
 
 

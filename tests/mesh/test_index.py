@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from hashlib import sha256
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from node.clock import DAY_MS
 from node.mesh.index import Index, fingerprint

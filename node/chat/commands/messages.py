@@ -1,0 +1,42 @@
+"""Messages: saying something and reading what was said (docs/bridge.md 2)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from node.chat.commands.base import MAX_MESSAGE_BYTES, Base, Count, Id, Kind, Limit, Text
+
+
+class UserMessage(Base, frozen=True, kw_only=True):
+    """Send a message, at most 16 KiB of UTF-8."""
+
+    room: Id
+    message: Text
+    kind: Kind | None = None
+    attachment: Any = None
+    reply_to: Id | None = None
+    ttl: Count | None = None
+
+    def __post_init__(self) -> None:
+        """Measure the message in bytes, which `max_length` cannot."""
+        if len(self.message) * 4 > MAX_MESSAGE_BYTES and len(self.message.encode()) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message has at most {MAX_MESSAGE_BYTES} bytes of UTF-8")
+
+
+class HistoryGet(Base, frozen=True, kw_only=True):
+    """Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id."""
+
+    room: Id
+    before: Id | None = None
+    after: Id | None = None
+    limit: Limit | None = None
+
+
+class TypingSet(Base, frozen=True, kw_only=True):
+    """Tell a conversation that we type, or have stopped; it ends by itself after 6 s."""
+
+    room: Id
+    typing: bool = True
+
+
+MessageCommand: TypeAlias = UserMessage | HistoryGet | TypingSet

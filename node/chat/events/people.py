@@ -1,0 +1,65 @@
+"""Contacts, profiles, keys and presence (docs/bridge.md 2)."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, UnsetType
+
+from node.chat.events.base import Base
+
+
+class ContactAdded(Base, frozen=True, kw_only=True):
+    """Somebody is a contact now."""
+
+    username: str
+    user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class ContactRequested(Base, frozen=True, kw_only=True):
+    """Somebody asks to be a contact."""
+
+    username: str
+    user_id: str
+    message: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class ContactUpdated(Base, frozen=True, kw_only=True):
+    """A contact is called otherwise on this node, or their state changed."""
+
+    username: str
+    user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class KeyChanged(Base, frozen=True, kw_only=True):
+    """A person's keys are not the ones this node knew."""
+
+    username: str
+    user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class Profile(Base, frozen=True, kw_only=True):
+    """What a person shows of themselves changed."""
+
+    username: str
+    user_id: str
+    nickname: str | UnsetType | None = UNSET
+    avatar: str | UnsetType | None = UNSET
+    status: str | UnsetType | None = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class Presence(Base, frozen=True, kw_only=True):
+    """Somebody is online, away or offline now."""
+
+    username: str
+    user_id: str
+    presence: Literal["online", "away", "offline"]
+    status: str | UnsetType | None = UNSET
+
+
+PeopleEvent: TypeAlias = ContactAdded | ContactRequested | ContactUpdated | KeyChanged | Profile | Presence
