@@ -16,6 +16,7 @@ from node.bridge.ports import (
     TokenRecord,
     hash_token,
 )
+from node.chat import commands
 from node.client import Client
 from node.errors import Refused
 from tests.bridge.fake_engine import ADMIN, EPOCH, ROOM, Bridge
@@ -114,3 +115,55 @@ async def test_a_revoked_token_is_not_tried_again(bridge: Bridge) -> None:
         with pytest.raises(Refused) as caught:
             await anext(client.events(reconnect=True))
         assert caught.value.code == "unauthorized"
+
+
+async def until_gone(bridge: Bridge) -> None:
+    async with asyncio.timeout(5):
+        while bridge.engine.sessions:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_reconnects_does_so_without_being_asked_for_events(bridge: Bridge) -> None:
+    async with Client.connect(socket=str(bridge.path), reconnect=True) as client:
+        bridge.server.perform(EndSession(1, 1012, "restart"))
+        await until_gone(bridge)
+        bridge.engine.say("while away")
+        async with asyncio.timeout(5):
+            while not bridge.engine.sessions:
+                await asyncio.sleep(0.01)
+        assert await client.call("room_list") == {}
+        assert (await anext(client.events()))["message"] == "while away"
+
+
+async def test_a_command_with_a_nonce_outlives_the_connection_and_one_without_does_not(
+    bridge: Bridge,
+) -> None:
+    async with Client.connect(socket=str(bridge.path), reconnect=True) as client:
+        bridge.server.perform(EndSession(1, 1012, "restart"))
+        await until_gone(bridge)
+        await asyncio.sleep(0.02)
+        with pytest.raises(Refused) as caught:
+            await client.call("user_message", room=ROOM, message="hi")
+        assert caught.value.code == "connection_lost" and caught.value.retryable
+        kept = await client.call("user_message", room=ROOM, message="hi", nonce="n", timeout=5)
+        assert kept == {"id": ROOM, "ts_ms": 1}
+
+
+async def test_the_position_is_that_of_what_was_handed_out_not_of_what_came(bridge: Bridge) -> None:
+    async with Client.connect(socket=str(bridge.path), reconnect=True) as client:
+        for text in ("one", "two", "three"):
+            bridge.engine.say(text)
+        stream = client.events()
+        assert (await anext(stream))["message"] == "one"
+        assert client.position == {"epoch": EPOCH, "seq": 1}
+        bridge.server.perform(EndSession(1, 1012, "restart"))
+        await until_gone(bridge)
+        bridge.engine.say("four")
+        said = [await asyncio.wait_for(anext(stream), 5) for _ in range(3)]
+        assert [event["message"] for event in said] == ["two", "three", "four"], "nothing twice"
+
+
+async def test_a_command_may_be_a_struct_that_the_type_checker_knows(bridge: Bridge) -> None:
+    async with Client.connect(socket=str(bridge.path)) as client:
+        said = await client.ask(commands.UserMessage(room=ROOM, message="hi"))
+        assert said == {"id": ROOM, "ts_ms": 1}

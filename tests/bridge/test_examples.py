@@ -1,4 +1,4 @@
-"""The echo bot as it is shipped, against the bridge."""
+"""The bots as they are shipped, against the bridge."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import asyncio
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import pytest
 
 from node.bridge.ports import CommandReceived, EndSession
 from node.chat import commands, events
+from node.errors import Refused
 from tests.bridge.fake_engine import ADMIN, ROOM, Bridge
 
-SOURCE = Path(__file__).parents[2] / "examples" / "echo_bot.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SOURCE = EXAMPLES / "echo_bot.py"
 
 
-def bot() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("echo_bot", SOURCE)
+def bot(name: str = "echo_bot") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -58,3 +63,68 @@ async def test_the_bot_accepts_echoes_once_and_goes_on_after_a_restart(bridge: B
         "echo: while away",
     ]
     assert len(SOURCE.read_text().splitlines()) < 60
+
+
+class Asked:
+    """Stands where the SDK's client stands; refuses what it is told to."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.refuse = refuse
+
+    async def call(self, command: str, **keys: Any) -> dict[str, Any]:
+        self.calls.append((command, keys))
+        if self.refuse:
+            raise Refused(self.refuse, "no")
+        return {}
+
+
+def said(text: str, **more: Any) -> dict[str, Any]:
+    return {
+        "event": "user_message", "self": False, "username": "bob", "user_id": "B", "room": ROOM,
+        "id": f"id of {text}", "message": text, "kind": "text", **more,
+    }  # fmt: skip
+
+
+async def test_the_moderator_deletes_listed_words_and_puts_out_who_does_not_stop() -> None:
+    moderator, node = bot("moderation_bot").Moderator(["spam"]), Asked()
+    for event in (said("a spammer"), said("spam", self=True), said("Spam!"), said("spam 2")):
+        await moderator.judge(node, event)
+    assert [command for command, _ in node.calls] == ["message_delete", "message_delete"]
+    await moderator.judge(node, said("mended: spam", event="message_edited"))
+    (last, keys) = node.calls[-1]
+    assert last == "member_remove" and keys["username"] == "B" and keys["nonce"]
+
+
+async def test_the_moderator_goes_on_where_it_is_no_admin_and_stops_at_what_it_does_not_know() -> None:
+    moderator = bot("moderation_bot").Moderator(["spam"])
+    await moderator.judge(Asked("forbidden"), said("spam"))
+    with pytest.raises(Refused):
+        await moderator.judge(Asked("internal"), said("spam"))
+    quiet = Asked()
+    await bot("moderation_bot").Moderator([]).judge(quiet, said("anything"))
+    assert quiet.calls == []
+
+
+async def test_the_moderator_acknowledges_what_it_has_judged(bridge: Bridge) -> None:
+    running = asyncio.create_task(
+        bot("moderation_bot").main(f"ws://127.0.0.1:{bridge.port}", ADMIN, ["spam"])
+    )
+    await until(bridge, 0)
+    bridge.engine.say("fine")
+    await until(bridge, 1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert asked(bridge) == [commands.Ack(req=2, seq=1)]
+
+
+async def test_the_notifier_shows_what_others_say_and_nothing_old_or_harmful(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifier = bot("notifier")
+    monkeypatch.setattr(notifier.shutil, "which", lambda _name: None)
+    assert notifier.wording(said("hi", self=True)) is None
+    assert notifier.wording(said("hi", history=True)) is None
+    assert notifier.wording({"event": "typing"}) is None
+    await notifier.show(*notifier.wording(said("a\x1b[2Jb\u202ec")))
+    assert capsys.readouterr().out == "bob: a\ufffd[2Jb\ufffdc\n"
