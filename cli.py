@@ -23,11 +23,13 @@ COMMANDS = {
     "profile": f"{_HERE}.owner:profile",
     "peer": f"{_HERE}.owner:peer",
     "token": f"{_HERE}.owner:token",
+    "audit": f"{_HERE}.owner:audit",
     "bridge": f"{_HERE}.owner:bridge",
     "passphrase": f"{_HERE}.vault:passphrase",
     "lock": f"{_HERE}.vault:lock",
     "unlock": f"{_HERE}.vault:unlock",
     "backup": f"{_HERE}.backups:backup",
+    "schema": f"{_HERE}.schema:schema",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }

@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
+from node.bridge import schema
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.metrics import CONTENT_TYPE
 
@@ -105,6 +106,7 @@ def make_app(door: Door) -> web.Application:
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
+    app.router.add_get("/api/v1/schema", _schema)
     return app
 
 
@@ -158,6 +160,13 @@ def problem(status: int, code: str, message: str) -> web.Response:
     """Answer an HTTP request with a stable error code."""
     body = msgspec.json.encode({"error": {"code": code, "message": message}})
     return web.Response(status=status, body=body, content_type="application/json")
+
+
+async def _schema(request: web.Request) -> web.StreamResponse:
+    form = request.query.get("format", schema.FORMATS[0])
+    if form not in schema.FORMATS:
+        return problem(400, "bad_request", f"format is one of {', '.join(schema.FORMATS)}")
+    return web.Response(text=schema.render(form), content_type=schema.CONTENT_TYPES[form])
 
 
 def _guarded(door: Door) -> Middleware:

@@ -18,8 +18,11 @@ class MemberRow(Row):
     presence: str
 
 
-class RoomFacts(Answer):
-    """A room as it is; `history_note` and `notice` are sentences for people."""
+class RoomFacts(Answer, kw_only=True):
+    """A room as it is; `history_note` and `notice` are sentences for people.
+
+    `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite.
+    """
 
     room: str
     name: str
@@ -27,17 +30,16 @@ class RoomFacts(Answer):
     visibility: Literal["private", "open", "direct"]
     history: str
     history_note: str
-    invite: Literal["anyone", "admins"] | None
+    invite: str | None
     deleted: bool
     members: list[MemberRow]
     notice: str | UnsetType = UNSET
 
 
-class RoomJoined(RoomFacts):
+class RoomJoined(RoomFacts, kw_only=True):
     """A room that we are in, or are about to come into by the `invite` that was accepted."""
 
     state: Literal["joined", "joining"]
-    invite: str | None  # the invite's id while joining
 
 
 class RoomRow(Row):
