@@ -16,6 +16,7 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     Deliver,
+    ReadHistory,
     Scope,
     SessionEnded,
     SessionStarted,
@@ -33,6 +34,7 @@ from node.engine.effects import (
     FindMessages,
     Hold,
     Input,
+    KeepToken,
     LockVault,
     MessagesFetched,
     MessagesFound,
@@ -40,6 +42,7 @@ from node.engine.effects import (
     Persist,
     ReadChannel,
     SealVault,
+    TokenKept,
     VaultSealed,
     Woke,
     WriteBackup,
@@ -59,7 +62,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, stream
+from node.sim_session import CallError, SimSession, page_of, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -238,6 +241,11 @@ class SimNode:
             case WriteBackup(received):
                 facts = {"path": "simulated", "size": sum(map(len, self.backup()))}
                 self.feed(BackupWritten(received, facts))
+            case KeepToken():
+                self.feed(TokenKept(effect, "simulated"))
+            case ReadHistory(session, req, room, before, after, limit):
+                page = page_of(*self.store.history(room, before, after, limit))
+                self._one(Deliver(session, events.Ok(req=req, fields=page)))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
             case StartReplay():

@@ -98,6 +98,14 @@ class WriteBackup:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepToken:
+    """The owner asked for another admin token: this one goes into the file, in the old one's place."""
+
+    received: CommandReceived
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenVault:
     """The owner asked to open the vault, with this passphrase."""
 
@@ -106,7 +114,7 @@ class OpenVault:
     passphrase: str = field(repr=False)
 
 
-VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup
+VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup | KeepToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,14 @@ class BackupWritten:
 
     received: CommandReceived
     fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKept:
+    """The admin token that KeepToken named is in the file at `path`."""
+
+    kept: KeepToken
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +185,7 @@ Input: TypeAlias = (
     | MessagesFetched
     | VaultSealed
     | BackupWritten
+    | TokenKept
     | Woke
     | Stopping
 )
@@ -183,6 +200,7 @@ Effect: TypeAlias = (
     | LockVault
     | SealVault
     | WriteBackup
+    | KeepToken
     | ShredSoon
     | SendBytes
     | CloseLink

@@ -27,7 +27,7 @@ from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import comebacks, commands, node_commands, sessions
+from node.engine import comebacks, commands, node_commands, sessions, token_commands
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -43,6 +43,7 @@ from node.engine.effects import (
     Persist,
     ShredSoon,
     Stopping,
+    TokenKept,
     VaultSealed,
     Woke,
 )
@@ -205,6 +206,9 @@ class Engine:
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten():
                 commands.finish(self.desk, turn, event.received, event.fields)
+            case TokenKept():
+                answer = token_commands.kept(self.desk, event)
+                commands.finish(self.desk, turn, event.kept.received, answer)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
