@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import click
 
-from node.commandline.output import as_json, harmless
+from node.commandline.output import as_json, harmless, only_ours
 from node.config import home_of, suggest
 from node.errors import Fatal, NodeError, Refused
 
@@ -118,12 +118,13 @@ class App:
             click.echo(as_json(value))
             return
         for line in lines:
-            click.echo(line, color=self.colour(sys.stdout))
+            click.echo(only_ours(line), color=self.colour(sys.stdout))
 
     def say(self, text: str) -> None:
         """Talk to the person on stderr; `--quiet` silences it."""
         if not self.quiet:
-            click.echo(text, err=True, color=self.colour(sys.stderr))
+            shown = "\n".join(only_ours(line) for line in text.split("\n"))
+            click.echo(shown, err=True, color=self.colour(sys.stderr))
 
     def colour(self, stream: Any) -> bool:
         """Say whether `stream` gets ANSI: a terminal, and neither `--no-color`, NO_COLOR nor a dumb one."""

@@ -28,6 +28,8 @@ _ALWAYS_HARMFUL: Final = (
     "\ud800-\udfff\U000e0000-\U000e0fff"  # half characters; tags: invisible text
 )
 _HARMFUL: Final = re.compile(f"[{_ALWAYS_HARMFUL}]")
+_OURS: Final = frozenset({FSI, PDI})
+_NOT_OURS: Final = re.compile(f"(\x1b\\[[0-9;]*m)|[{_ALWAYS_HARMFUL}]")
 _JOINERS: Final = ("\u200c", "\u200d")
 
 
@@ -44,6 +46,15 @@ def harmless(text: str, *, lines: bool = False) -> str:
         return text
     shown = _limit_marks(_escape_stray_joiners(_HARMFUL.sub(_escape, text)))
     return f"{FSI}{shown}{PDI}" if _has_rtl(shown) else shown
+
+
+def only_ours(line: str) -> str:
+    """Return a finished line without any control character but what this program writes itself.
+
+    The last door before a terminal: our colours and isolates pass. It is no substitute for `harmless`, which
+    alone can tell a peer's colour from ours.
+    """
+    return _NOT_OURS.sub(lambda found: found[0] if found[0] in _OURS or found[1] else _escape(found), line)
 
 
 def _escape(match: re.Match[str]) -> str:
