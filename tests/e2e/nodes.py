@@ -14,6 +14,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.e2e.leaks import Secrets, none_in, written
+
 START_SECONDS = 30.0
 EVENT_SECONDS = 30.0
 
@@ -22,17 +24,23 @@ class NodeProcess:
     """One `gossamer run` with a home of its own; only processes started here are ever signalled, by pid."""
 
     def __init__(self, home: Path, name: str, *flags: str) -> None:
-        self.home, self.name, self.flags = home, name, flags
+        self.home, self.name = home, name
+        self.flags = flags if "--log-level" in flags else (*flags, "--log-level", "debug")
+        self.secrets = Secrets()
         self.process: asyncio.subprocess.Process | None = None
         self.mesh_port = 0
         self.bridge_port = 0
+
+    @property
+    def errors(self) -> Path:
+        """Where its standard error goes."""
+        return self.home.parent / f"{self.name}.err"
 
     async def start(self) -> None:
         """Start, and wait until bridge and mesh are ready."""
         listen = f"127.0.0.1:{self.mesh_port}"
         bridge = f"127.0.0.1:{self.bridge_port}"
-        errors = self.home.parent / f"{self.name}.err"
-        with errors.open("ab") as stderr:
+        with self.errors.open("ab") as stderr:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cli", "--home", str(self.home), "run",
                 "--name", self.name, "--bridge", bridge, "--listen", listen, *self.flags,
@@ -48,7 +56,7 @@ class NodeProcess:
                 if runtime is not None and runtime["pid"] == pid:
                     break
                 if self.process.returncode is not None:
-                    raise AssertionError((self.home.parent / f"{self.name}.err").read_text()[-2000:])
+                    raise AssertionError(self.errors.read_text()[-2000:])
                 await asyncio.sleep(0.02)
         self.bridge_port = runtime["bridge"]["port"]
         if runtime["mesh"] is not None:  # null while the vault is locked
@@ -91,7 +99,7 @@ class NodeProcess:
     async def frontend(self, hello: dict[str, Any] | None = None) -> AsyncIterator[Frontend]:
         """Attach a frontend: plain, or with a hello."""
         async with connect(self.url, max_size=None) as ws:
-            frontend = Frontend(ws)
+            frontend = Frontend(ws, self.secrets)
             reading = asyncio.create_task(frontend.read())
             try:
                 if hello is not None:
@@ -106,8 +114,9 @@ class NodeProcess:
 class Frontend:
     """A websocket client of a bridge, and everything it was sent."""
 
-    def __init__(self, ws: ClientConnection) -> None:
+    def __init__(self, ws: ClientConnection, secrets: Secrets | None = None) -> None:
         self.ws = ws
+        self._secrets = Secrets() if secrets is None else secrets
         self.events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
         self._req = 0
@@ -115,9 +124,11 @@ class Frontend:
     async def read(self) -> None:
         async for frame in self.ws:
             self.events.append(json.loads(frame))
+            self._secrets.note(self.events[-1])
             self._news.set()
 
     async def send(self, frame: dict[str, Any]) -> None:
+        self._secrets.note(frame)
         await self.ws.send(json.dumps(frame))
 
     async def call(self, command: str, **keys: Any) -> dict[str, Any]:
@@ -161,10 +172,22 @@ async def running(*nodes: NodeProcess) -> AsyncIterator[None]:
         for node in nodes:
             await node.start()
         yield
+        for node in nodes:
+            none_in(shown_by(node), node.secrets.spelled(node.home))
     finally:
         for node in nodes:
             if node.process is not None:
                 await node.kill()
+    for node in nodes:
+        none_in(written(node.home, node.errors), node.secrets.spelled(node.home))
+
+
+def shown_by(node: NodeProcess) -> dict[str, bytes]:
+    """Return what a running node shows to others on this machine: its command line."""
+    if node.process is None or node.process.returncode is not None:
+        return {}
+    line = Path(f"/proc/{node.process.pid}/cmdline")
+    return {"the process list": line.read_bytes()} if line.exists() else {}
 
 
 async def befriend(one: NodeProcess, other: NodeProcess) -> None:
