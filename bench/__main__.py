@@ -12,10 +12,13 @@ import platform
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
-from bench import bridge, crypto, floors, many, rooms
+from bench import behind, bridge, crypto, floors, idle, many, rooms
 from bench.crypto import Beside
 from bench.figures import Figures
+
+Measured = TypeVar("Measured", Beside, idle.Cost)
 
 
 def main() -> None:
@@ -25,15 +28,23 @@ def main() -> None:
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
-        "--only", choices=("bridge", "cryptography", "rooms", "many"), help="this section alone"
+        "--only",
+        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many"),
+        help="this section alone",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside] = []
+    found: list[Figures | Beside | idle.Cost] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)
+    if asked.only in (None, "behind"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_behind(Path(name)))
+    if asked.only in (None, "idle"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += section("a node that has nothing to do:", idle.measure(Path(name)))
     if asked.only in (None, "cryptography"):
         found += section("cryptography, apart from storing it:", crypto.measure())
     if asked.only in (None, "rooms"):
@@ -73,10 +84,18 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     return found
 
 
-def section(title: str, measured: Iterable[Beside]) -> list[Beside]:
+async def _behind(folder: Path) -> list[Figures]:
+    found = []
+    async for figures in behind.measure(folder):
+        found.append(figures)
+        print(figures.line(), flush=True)
+    return found
+
+
+def section(title: str, measured: Iterable[Measured]) -> list[Measured]:
     """Print a title, and each figure as it is known; returns them all."""
     print(title)
-    found: list[Beside] = []
+    found: list[Measured] = []
     for beside in measured:
         found.append(beside)
         print(f"  {beside.line()}", flush=True)
