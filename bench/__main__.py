@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import bridge, crypto, floors, many, rooms
+from bench import bridge, crypto, floors, many, rooms, search
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -25,7 +25,7 @@ def main() -> None:
     words.add_argument("--seconds", type=int, default=10, help="length of the latency run at 100/s")
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
-        "--only", choices=("bridge", "cryptography", "rooms", "many"), help="this section alone"
+        "--only", choices=("bridge", "cryptography", "rooms", "many", "search"), help="this section alone"
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
@@ -42,6 +42,9 @@ def main() -> None:
         found += section(
             "one input of a node in 200 rooms with 1,000 contacts, beside one room:", many.measure()
         )
+    if asked.only in (None, "search"):
+        print("search, beside a loop that ticks and commits:")
+        found += asyncio.run(search.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 

@@ -40,6 +40,11 @@ def kdf(label: bytes, key: bytes, data: bytes, size: int) -> bytes:
     return blake2b(data, digest_size=size, key=key, person=label).digest()
 
 
+def begun_kdf(label: bytes, key: bytes, data: bytes) -> blake2b:
+    """Return KDF(l, k, i, 32) of what begins with `data`: copy it, add the rest, take its digest."""
+    return blake2b(data, digest_size=KEY_BYTES, key=key, person=label)
+
+
 class LongDigest:
     """H(l, x) of something that comes in pieces."""
 
@@ -111,13 +116,13 @@ def dh(secret: bytes, public: bytes) -> bytes:
 
 def box_seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
     """XSalsa20-Poly1305 under a 32-byte key and a 24-byte nonce; 16 bytes longer than `plain`."""
-    return bytes(sodium.crypto_secretbox(plain, nonce, key))
+    return bytes(sodium.crypto_secretbox_easy(plain, nonce, key))
 
 
 def box_open(boxed: bytes, nonce: bytes, key: bytes) -> bytes:
     """Open what `box_seal` made; raises CryptoFault."""
     try:
-        return bytes(sodium.crypto_secretbox_open(boxed, nonce, key))
+        return bytes(sodium.crypto_secretbox_open_easy(boxed, nonce, key))
     except (CryptoError, ValueError, TypeError) as exc:
         raise CryptoFault("box does not open") from exc
 

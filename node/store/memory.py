@@ -14,6 +14,7 @@ from heapq import merge
 from itertools import islice
 from typing import assert_never
 
+from node.chat.finding import Needle
 from node.errors import Refused
 from node.store.records import (
     KEEP_EVENTS,
@@ -180,6 +181,23 @@ class MemoryStore:
         if found is None:
             raise Refused("message_not_found", "this room has no such message", field=side)
         return self._state.order[room].index((found.seq, mid))
+
+    def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return the newest `limit` messages that hold a text, the newest first, and whether there are more."""
+        needle = Needle.of(text)
+        rooms = [(key, order) for key, order in self._state.order.items() if room in {None, key}]
+        placed = sorted((seq, n, key, mid) for key, order in rooms for n, (seq, mid) in enumerate(order))
+        names = [(key, mid) for _, _, key, mid in placed]
+        if before is not None:
+            start = [name for name in names if name[1] == before[0] and name[0] in before[1]]
+            if not start:
+                raise Refused("message_not_found", "there is no such message", field="before")
+            names = names[: names.index(start[0])]
+        bodies = [self._state.messages[name].body for name in reversed(names)]
+        found = [body for body in bodies if needle.found(body)]
+        return found[:limit], len(found) > limit
 
     def message(self, room: bytes, mid: bytes) -> bytes | None:
         """Return the body of one message, or None."""
