@@ -1,4 +1,4 @@
-"""A search over 100,000 messages, and what it costs everybody else meanwhile: lag of the loop, and commits."""
+"""A search over 100,000 messages, and what others notice of it: lag of the loop, commits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from node.store.writer import message_place
 
 ROOMS = 20
 TICK = 0.002
-WORDS = "the tea is ready when you are and the kettle has been on since nine so come over soon".split()
+WORDS = ("the", "tea", "is", "ready", "when", "you", "are", "and", "a", "kettle", "boils", "since", "nine")
 
 
 def said(number: int) -> tuple[bytes, bytes, bytes]:
@@ -115,7 +115,7 @@ async def _for_ever(store: SqliteStore) -> None:
 
 
 async def _lags(seconds: float, store: SqliteStore) -> list[float]:
-    """Tick for a while, with a small commit at each tick; return by how much each was late, commit and all."""
+    """Tick for a while, a small commit at each tick; return by how much each was late, commit and all."""
     lags: list[float] = []
     end = time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:

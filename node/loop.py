@@ -21,7 +21,9 @@ from node.bridge.ports import (
     Deliver,
     EndSession,
     EventsWritten,
+    ReadAnswered,
     ReadHistory,
+    ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
@@ -68,7 +70,7 @@ EXPIRE_SECONDS = 3600.0
 SHRED_SECONDS = 24 * 3600.0
 SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
-_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten)
+_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
 class Outlet(Protocol):
@@ -78,7 +80,7 @@ class Outlet(Protocol):
         """Carry out one effect."""
 
 
-BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
 MeshOut: TypeAlias = SendBytes | CloseLink | Dial
 
 
@@ -279,10 +281,13 @@ class EngineLoop:
             case FetchMessages(room, mids):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
                 self.submit(MessagesFetched(room, tuple(bodies)))
-            case AnswerStatus(session, req, fields):
-                stats = await self.store.stats()
+            case AnswerStatus(session, req, fields, nonced):
+                whole = {**fields, **await self.store.stats()}
                 assert self.bridge is not None
-                self.bridge.perform(Deliver(session, events.Ok(req=req, fields={**fields, **stats})))
+                if nonced is not None:
+                    self.submit(ReadAnswered(nonced, whole))
+                else:
+                    self.bridge.perform(Deliver(session, events.Ok(req=req, fields=whole)))
 
     async def _read_channel(self, order: ReadChannel) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None

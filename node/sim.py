@@ -16,6 +16,9 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     Deliver,
+    ReadAnswered,
+    ReadHistory,
+    ReadSearch,
     Scope,
     SessionEnded,
     SessionStarted,
@@ -59,7 +62,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, stream
+from node.sim_session import CallError, SimSession, answered, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -242,10 +245,12 @@ class SimNode:
                 self._vault(effect)
             case StartReplay():
                 self._replay(effect)
-            case AnswerStatus(session, req, fields):
-                stats: dict[str, Any] = dict(self.store.stats())
-                if session in self.sessions:
-                    self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
+            case ReadHistory() | ReadSearch() | AnswerStatus():
+                came = answered(self.store, effect)
+                if isinstance(came, ReadAnswered):
+                    self.feed(came)
+                else:
+                    self._one(Deliver(effect.session, came))
             case _:
                 pass
 

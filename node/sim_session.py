@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, assert_never
 
+import msgspec
+
+from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch
 from node.chat import events
+from node.engine.effects import AnswerStatus
+from node.errors import Refused
+from node.store.memory import MemoryStore
 
 
 def stream(seed: str) -> Callable[[int], bytes]:
@@ -44,3 +50,32 @@ class CallError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
+    """Return what the store answers to a command that it answers; raises Refused."""
+    match order:
+        case AnswerStatus():
+            return {**order.fields, **store.stats()}
+        case ReadHistory():
+            bodies, more = store.history(order.room, order.before, order.after, order.limit)
+        case ReadSearch():
+            bodies, more = store.search(order.text, order.room, order.before, order.limit)
+        case _:
+            assert_never(order)
+    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+
+
+def answered(
+    store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus
+) -> ReadAnswered | events.Ok | events.Error:
+    """Return what comes of a reading: something for the engine if it has a nonce, else the answer."""
+    try:
+        fields = read(store, order)
+    except Refused as fault:
+        return events.error_of(fault, order.req)
+    return (
+        events.Ok(req=order.req, fields=fields)
+        if order.nonced is None
+        else ReadAnswered(order.nonced, fields)
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
@@ -23,7 +23,9 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     EventsWritten,
+    ReadAnswered,
     ReadHistory,
+    ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
@@ -42,7 +44,7 @@ NEWEST_WINDOW = 20_000
 MAX_BACKLOG = 1024
 """Commands waiting for the engine; above it sockets are not read."""
 MAX_READS = 16
-"""Unanswered history reads of one session; above it its socket is not read."""
+"""Unanswered reads of one session, of its history or in search; above it its socket is not read."""
 ABORT_AFTER = 5.0
 """Seconds a slow frontend has to read its `lagged` and the close."""
 CLOSE_SECONDS = 2.0
@@ -63,6 +65,12 @@ class Reader(Protocol):
         self, room: bytes, before: bytes | None, after: bytes | None, limit: int
     ) -> tuple[list[bytes], bool]:
         """Return messages of a room, oldest first, and whether there are more."""
+        ...
+
+    async def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return messages that hold a text, newest first, and whether there are more."""
         ...
 
 
@@ -168,9 +176,9 @@ class Connection:
         self.outbox.start_replay(at, newest=effect.newest, until=effect.until_seq, had=effect.had)
         self._woken()
 
-    def read_history(self, effect: ReadHistory) -> None:
-        """Answer from the store, beside everything else."""
-        task = asyncio.create_task(self._history(effect))
+    def read(self, effect: ReadHistory | ReadSearch) -> None:
+        """Answer from the store, beside everything else; it ends with the socket."""
+        task = asyncio.create_task(self._from_store(effect))
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
@@ -354,22 +362,41 @@ class Connection:
         head = _stored.decode(body)
         return only in {None, head.event} and self.session.wants(head.event, head.room)
 
-    async def _history(self, effect: ReadHistory) -> None:
+    async def _from_store(self, effect: ReadHistory | ReadSearch) -> None:
         try:
-            bodies, more = await self.around.reader.history(
-                effect.room, effect.before, effect.after, effect.limit
-            )
+            bodies, more = await self._found(effect)
         except Refused as fault:
             self.deliver(events.error_of(fault, effect.req))
             return
         except Exception:
-            log.exception("history could not be read")
-            text = "the history could not be read; the log says why"
+            log.exception("messages could not be read")
+            text = "the messages could not be read; the log says why"
             self.deliver(events.Error(code="internal", message=text, req=effect.req))
+            return
+        if effect.nonced is not None:
+            whole = {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+            self.around.submit(ReadAnswered(effect.nonced, whole))
             return
         messages = [self.session.dialect.stored_value(body) for body in bodies]
         self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
 
+    async def _found(self, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], bool]:
+        reader = self.around.reader
+        match effect:
+            case ReadHistory():
+                return await reader.history(effect.room, effect.before, effect.after, effect.limit)
+            case ReadSearch():
+                return await reader.search(effect.text, effect.room, effect.before, effect.limit)
+            case _:
+                assert_never(effect)
+
 
 def _coalescing(event: events.Event) -> str | None:
-    return f"presence {event.user_id}" if isinstance(event, events.Presence) else None
+    """Say of which events only the newest matters to one who reads slowly, and about whom."""
+    match event:
+        case events.Presence():
+            return f"presence {event.user_id}"
+        case events.Typing():
+            return f"typing {event.room} {event.user_id}"
+        case _:
+            return None

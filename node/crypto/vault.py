@@ -133,9 +133,11 @@ class Cells:
         return primitives.box_open(sealed[NONCE_BYTES:], nonce, self._key(table, column, place))
 
     def opener(self, table: str, column: str) -> Callable[[bytes, bytes], bytes]:
-        """Return what opens many cells of one column, by (place, sealed), as `open` does; not of shredded ones."""
+        """Return what opens many cells of one column, by (place, sealed); not of a shredded table."""
         assert table not in SHREDDED
-        begun = primitives.begun_kdf(Label.CELL, self.master, b"\0".join((table.encode(), column.encode(), b"")))
+        begun = primitives.begun_kdf(
+            Label.CELL, self.master, b"\0".join((table.encode(), column.encode(), b""))
+        )
 
         def opened(place: bytes, sealed: bytes) -> bytes:
             keyed = begun.copy()

@@ -13,6 +13,7 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    ReadAnswered,
     SessionEnded,
     SessionStarted,
 )
@@ -203,7 +204,7 @@ class Engine:
                     self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
-            case BackupWritten():
+            case BackupWritten() | ReadAnswered():
                 commands.finish(self.desk, turn, event.received, event.fields)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)

@@ -185,7 +185,7 @@ class MemoryStore:
     def search(
         self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
     ) -> tuple[list[bytes], bool]:
-        """Return the newest `limit` messages that hold a text, the newest first, and whether there are more."""
+        """Return the newest messages that hold a text, the newest first, and whether there are more."""
         needle = Needle.of(text)
         rooms = [(key, order) for key, order in self._state.order.items() if room in {None, key}]
         placed = sorted((seq, n, key, mid) for key, order in rooms for n, (seq, mid) in enumerate(order))

@@ -40,7 +40,7 @@ class Slice:
 
 
 def look(
-    conn: sqlite3.Connection, cells: Cells, needle: Needle, room: bytes | None, below: Place, most: int
+    conn: sqlite3.Connection, cells: Cells, needle: Needle, *, room: bytes | None, below: Place, most: int
 ) -> Slice:
     """Look through one slice of the messages below a place, of one room or of all; stop at `most` found."""
     found: list[bytes] = []

@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import aiosqlite
 
+from node.chat.finding import Needle
 from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
 from node.errors import StoreFull
-from node.chat.finding import Needle
 from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
