@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import SessionStarted
+from node.bridge.ports import ReadAnswered, SessionStarted
 from node.chat import commands as c, events
+from node.chat.turn import pack_row
 from node.engine import nonces
 from node.engine.effects import WriteBackup
 from node.sim import CallError, SimNode
+from node.store.records import Put
 from tests.engine.worlds import trio
 
 
@@ -66,7 +68,11 @@ def test_a_nonce_twice_in_flight_is_done_once_or_both_get_the_first_result() -> 
     _, ann, _, _, room = trio("flight")
     waiting: list[Any] = []
     feed = ann.feed
-    ann.feed = lambda event: waiting.append(event) if type(event).__name__ == "ReadAnswered" else feed(event)  # type: ignore[method-assign]
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
     one, other = ann.attach(plain=False), ann.attach(plain=False)
     for session, text in ((one, "before"), (other, "after")):
         with pytest.raises(CallError, match="no_answer"):
@@ -123,18 +129,8 @@ def test_no_digest_is_kept_of_a_passphrase() -> None:
 
 
 def test_results_remembered_by_the_version_before_are_still_given() -> None:
-    from node.chat.turn import pack_row
-    from node.store.records import Put
-
     _, ann, _, _, room = trio("version")
-    ann.store.commit(
-        [
-            Put(
-                "nonces",
-                b"user_message 0  old",
-                pack_row({"at_ms": ann.now().wall_ms, "fields": '{"id":"i"}'}),
-            )
-        ]
-    )
+    row = pack_row({"at_ms": ann.now().wall_ms, "fields": '{"id":"i"}'})
+    ann.store.commit([Put("nonces", b"user_message 0  old", row)])
     restart(ann)
     assert ann.call(c.UserMessage(room=room, message="x", nonce="old")) == {"id": "i"}
