@@ -49,12 +49,11 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine, Setup
 from node.engine.locked import Locked
+from node.errors import StoreFull
 from node.mesh.ports import (
-    ByIds,
     CloseLink,
     Dial,
     DialFailed,
-    HeldRead,
     LinkBytes,
     LinkClosed,
     LinkDrained,
@@ -62,7 +61,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, answered, stream
+from node.sim_session import CallError, SimSession, answered, held, stand_in, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -186,15 +185,32 @@ class SimNode:
                 raise CallError(event.code, event.message)
         raise CallError("no_answer", commands.name_of(command))
 
+    def make_room(self) -> None:
+        """Let the store take something again, as a daemon finds out within a second."""
+        self.store.full = False
+        self._run_out([])
+
     # -- the shell's side -------------------------------------------------------------------------
 
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
-            self.perform(self.engine.handle(event, now=self.now()))
+            try:
+                self.perform(self.engine.handle(event, now=self.now()))
+            except StoreFull:
+                self._run_out([event])
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)
+
+    def _run_out(self, failed: list[Input]) -> None:
+        assert self.engine is not None
+        self.world.cut(self.name)
+        self.engine, again = stand_in(self.engine, failed, self.setup, self.store, self.now())
+        self._woken_for = None
+        self.perform(self.engine.start(self.now()))
+        for event in again:
+            self.feed(event)
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry effects out in order, Persist first; stop where a crash was ordered."""
@@ -223,8 +239,8 @@ class SimNode:
                 self.world.close(self.name, link, reason)
             case Dial(address):
                 self.world.dial(self.name, address)
-            case ReadHeld(ticket, spec):
-                self._read_held(ticket, spec)
+            case ReadHeld():
+                self.world.later(self.name, 0.0, held(self.store, effect))
             case ReadChannel(channel, keys, since_ms, final):
                 found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
                 self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
@@ -267,14 +283,6 @@ class SimNode:
             self.start()
         done = events.Ok(req=order.req, fields={"locked": isinstance(order, LockVault)})
         self._one(Deliver(order.session, done))
-
-    def _read_held(self, ticket: int, spec: Any) -> None:
-        if isinstance(spec, ByIds):
-            answer = HeldRead(ticket, tuple(self.store.envelopes_by_id(list(spec.ids16))))
-        else:
-            found, more = self.store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
-            answer = HeldRead(ticket, tuple(found), more)
-        self.world.later(self.name, 0.0, answer)
 
     def _replay(self, order: StartReplay) -> None:
         session = self.sessions.get(order.session)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, assert_never
 
@@ -10,8 +11,12 @@ import msgspec
 
 from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch
 from node.chat import events
-from node.engine.effects import AnswerStatus
+from node.clock import Instant
+from node.engine import outage
+from node.engine.effects import AnswerStatus, Input
+from node.engine.engine import Engine, Setup
 from node.errors import Refused
+from node.mesh.ports import ByIds, HeldRead, ReadHeld
 from node.store.memory import MemoryStore
 
 
@@ -79,3 +84,20 @@ def answered(
         if order.nonced is None
         else ReadAnswered(order.nonced, fields)
     )
+
+
+def stand_in(
+    engine: Engine, failed: Sequence[Input], setup: Setup, store: MemoryStore, now: Instant
+) -> tuple[Engine, list[Input]]:
+    """Return what takes an engine's place when its store is full, or has room again, and what to ask it."""
+    sessions, again = outage.carried_over(engine.state.sessions, failed)
+    return Engine(replace(setup, sessions=sessions, read_only=store.full), store.load(), now), again
+
+
+def held(store: MemoryStore, order: ReadHeld) -> HeldRead:
+    """Return what the store answers to the mesh."""
+    if isinstance(order.spec, ByIds):
+        return HeldRead(order.ticket, tuple(store.envelopes_by_id(list(order.spec.ids16))))
+    spec = order.spec
+    found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
+    return HeldRead(order.ticket, tuple(found), more)

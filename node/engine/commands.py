@@ -26,7 +26,7 @@ from node.engine import (
     vault_commands,
 )
 from node.engine.desk import LATER, Answer, Desk
-from node.errors import Refused
+from node.errors import Refused, StoreFull
 
 Handler: TypeAlias = Callable[[Desk, Turn, int, Any], Answer]
 
@@ -92,6 +92,11 @@ SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "
 """What a device that its account has replaced cannot do: whatever others would hear of."""
 
 
+NO_ROOM: Final = (
+    "there is no room on the disk: what is stored can be read, nothing new is done before there is"
+)
+
+
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     """Do one command and answer it; a nonce that was used returns its first result."""
     answer = _do(desk, turn, received)
@@ -109,6 +114,12 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     known = desk.state.nonces.first_result(turn, received)
     if known is not None:
         return known
+    if (
+        desk.state.read_only
+        and SCOPES.get(c.name_of(command)) != "read"
+        and not isinstance(command, c.NodeStop)
+    ):
+        raise no_room()
     if desk.state.me.replaced and c.name_of(command) in SPEAKING:
         raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")
     if isinstance(command, c.Batch):
@@ -122,6 +133,11 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     if isinstance(answer, dict):
         desk.state.nonces.remember(turn, received, answer)
     return answer
+
+
+def no_room() -> Refused:
+    """Return how a frontend is told that nothing can be stored now."""
+    return Refused(StoreFull.code, NO_ROOM, retryable=True)
 
 
 def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, Any]) -> None:

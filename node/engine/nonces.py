@@ -48,6 +48,8 @@ class Nonces:
 
     def __init__(self) -> None:
         self.all: dict[str, Nonce] = {}
+        self.closed = False
+        """While the disk is full: nothing can be remembered, and only what reads is done."""
         self.reads: dict[str, int] = {}
         """The bytes of the results of commands that only read."""
 
@@ -70,7 +72,7 @@ class Nonces:
 
     def remember(self, turn: Turn, received: CommandReceived, answer: dict[str, Any]) -> None:
         """Keep the answer to a command for its nonce, if it has one."""
-        if received.command.nonce is None:
+        if received.command.nonce is None or self.closed:
             return
         key, fields = _key(received), msgspec.json.encode(answer).decode()
         self._let_go(key)

@@ -23,12 +23,15 @@ MAX_CONSUMERS = 256
 def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     """A frontend attached: greet it, replay what it asks for, show it the open invites."""
     state = desk.state
-    desk.inviting.due(turn)
+    if not state.read_only:
+        desk.inviting.due(turn)
     state.sessions[session.session] = session
     if session.plain:
         backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
         desk.after.append(backlog)
     replayed = not session.plain and _greet(desk, turn, session)
+    if state.read_only:
+        return
     if session.can_answer and not replayed:
         desk.inviting.attach(turn, session.session)
     elif session.can_answer:
@@ -41,6 +44,9 @@ def kept(desk: Desk, turn: Turn) -> None:
     stayed = desk.state.sessions
     if stayed:
         turn.tell(events.Connectivity(state=desk.mesh.connectivity))
+    for started in stayed.values():
+        if started.consumer not in desk.state.consumers:  # it came while there was no room to note it
+            _seen(desk, turn, started)
     for session in [number for number, started in stayed.items() if started.can_answer]:
         for invite in desk.state.invites.open_incoming():
             desk.inviting.resumed(turn, session, invite)
@@ -89,7 +95,7 @@ def _position(desk: Desk, session: SessionStarted) -> int | None:
 
 def _seen(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     """Note that a consumer is here; a new one begins at its first hello, like any session."""
-    if session.consumer is None:
+    if session.consumer is None or desk.state.read_only:
         return
     known = desk.state.consumers.get(session.consumer)
     try:

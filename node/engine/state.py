@@ -68,6 +68,8 @@ class State:
     def __init__(self, identity: Identity, me: Me, loaded: Loaded, boot_id: str) -> None:
         self.identity, self.me = identity, me
         self.log_epoch, self.seq, self.first_seq = loaded.log_epoch, loaded.last_seq, loaded.first_seq
+        self.read_only = False
+        """While the disk is full: what is asked is answered, nothing is changed."""
         self.presence = Presence()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)

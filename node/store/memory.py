@@ -15,7 +15,7 @@ from itertools import islice
 from typing import assert_never
 
 from node.chat.finding import Needle
-from node.errors import Refused
+from node.errors import Refused, StoreFull
 from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
@@ -62,6 +62,7 @@ class MemoryStore:
 
     def __init__(self, log_epoch: str = "00000000-0000-4000-8000-000000000000") -> None:
         self.log_epoch = log_epoch
+        self.full = False
         self._state = _State()
 
     @property
@@ -95,7 +96,13 @@ class MemoryStore:
         return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Write all records, at once and whole."""
+        """Write all records, at once and whole.
+
+        Raises:
+            StoreFull: While it is `full`; nothing has changed.
+        """
+        if self.full:
+            raise StoreFull("this store was told to be full")
         for write in writes:
             self._apply(write)
 

@@ -191,6 +191,11 @@ class SqliteStore:
         )
         self.last_seq = max(self.last_seq, last)
 
+    async def probe(self) -> None:
+        """Write something and take it back, to see whether there is room; raises StoreFull."""
+        await self._write.run(partial(_transaction, writer.probe))
+        await self._write.run(partial(_transaction, writer.unprobe))
+
     async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` logged events after `seq` as (seq, JSON), in order."""
         return await self._read.run(lambda conn: reader.events_after(conn, self._cells, seq, limit))

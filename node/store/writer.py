@@ -28,6 +28,8 @@ from node.tables import SHREDDED, Table
 
 EXPIRE_BATCH = 5_000
 """Envelopes dropped a transaction, so that expiry never keeps a commit waiting long."""
+PROBE_BYTES = 256 * 1024
+"""Room that there has to be before a node that ran out of it writes again."""
 
 _PUT_ROW = (
     "INSERT INTO rows(id, tbl, shred, box) VALUES (?, ?, ?, ?) "
@@ -169,6 +171,16 @@ def compact_events(conn: sqlite3.Connection, now_ms: int) -> None:
     ).fetchone()
     first = max(last if young is None else young[0], last - KEEP_EVENTS + 1)
     conn.execute("DELETE FROM events WHERE seq < ?", (first,))
+
+
+def probe(conn: sqlite3.Connection) -> None:
+    """Write as much as a busy second does: a disk that takes it is not about to be full again."""
+    conn.execute("INSERT OR REPLACE INTO meta(name, value) VALUES ('probe', zeroblob(?))", (PROBE_BYTES,))
+
+
+def unprobe(conn: sqlite3.Connection) -> None:
+    """Take back what `probe` wrote."""
+    conn.execute("DELETE FROM meta WHERE name = 'probe'")
 
 
 def shred_check(cells: Cells) -> bytes:
