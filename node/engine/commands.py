@@ -92,9 +92,7 @@ SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "
 """What a device that its account has replaced cannot do: whatever others would hear of."""
 
 
-NO_ROOM: Final = (
-    "there is no room on the disk: what is stored can be read, nothing new is done before there is"
-)
+NO_ROOM: Final = "there is no room on the disk: what is stored can be read, all else waits for room"
 
 
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
@@ -114,11 +112,8 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     known = desk.state.nonces.first_result(turn, received)
     if known is not None:
         return known
-    if (
-        desk.state.read_only
-        and SCOPES.get(c.name_of(command)) != "read"
-        and not isinstance(command, c.NodeStop)
-    ):
+    reads = SCOPES.get(c.name_of(command)) == "read" or isinstance(command, c.NodeStop)
+    if desk.state.read_only and not reads:
         raise no_room()
     if desk.state.me.replaced and c.name_of(command) in SPEAKING:
         raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")

@@ -1,4 +1,4 @@
-"""A real node whose files may not grow: commands are refused, it stays up and reads, and goes on by itself."""
+"""A real node whose files may not grow: it refuses commands, stays up, reads, and goes on by itself."""
 
 from __future__ import annotations
 
