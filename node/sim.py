@@ -61,7 +61,8 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, answered, held, stand_in, stream
+from node.sim_session import CallError, SimSession, stream
+from node.sim_shell import answered, held, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
