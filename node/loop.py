@@ -68,6 +68,8 @@ MAX_HELD_BACK = 2_000
 """Envelopes that wait for that moment; more are written at once."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
+EXPIRE_PAUSE = 0.1
+"""Between two looks for what has expired, and between two slices of it."""
 SHRED_SECONDS = 24 * 3600.0
 SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
@@ -380,9 +382,11 @@ class EngineLoop:
     async def _clean(self, now: Instant) -> None:
         """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
-            self._next_expiry = now.mono + EXPIRE_SECONDS
+            self._next_expiry = now.mono + EXPIRE_SECONDS  # also if it fails
             self.engine.mesh.forget(await self.store.expire(now.wall_ms))
             self.engine.state.first_seq = self.store.first_seq
+            if self.store.expiring:
+                self._next_expiry = now.mono + EXPIRE_PAUSE
         if self.shred is not None and now.mono >= self._next_shred:
             self._next_shred = now.mono + SHRED_SECONDS
             if not await self.shred():

@@ -28,6 +28,7 @@ class FullStore:
     """A store whose disk takes nothing more, until it is told to."""
 
     first_seq = 7
+    expiring = False
 
     def __init__(self) -> None:
         self.cleaned = 0

@@ -320,6 +320,9 @@ class Connection:
             await self._replay_newest(replay, replay.newest)
             return
         rows = await self.around.reader.events_after(replay.cursor, PAGE)
+        if rows and rows[0][0] != replay.cursor + 1:  # the log was compacted past us: resumed, we learn it
+            self.outbox.fall_behind()
+            return
         for seq, body in rows:
             if self.outbox.replay is not replay:
                 return

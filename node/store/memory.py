@@ -62,7 +62,7 @@ class MemoryStore:
 
     def __init__(self, log_epoch: str = "00000000-0000-4000-8000-000000000000") -> None:
         self.log_epoch = log_epoch
-        self.full = False
+        self.full = self.expiring = False
         self._state = _State()
 
     @property

@@ -130,6 +130,7 @@ class SqliteStore:
         self.log_epoch = ""
         self.first_seq = 1
         self.last_seq = 0
+        self.expiring = False
 
     @classmethod
     async def open(
@@ -267,16 +268,15 @@ class SqliteStore:
         )
 
     async def expire(self, now_ms: int) -> list[bytes]:
-        """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
-        gone: list[bytes] = []
-        while True:
-            some = await self._write.run(
-                partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
-            )
-            gone += some
-            if len(some) < writer.EXPIRE_BATCH:
-                break
-        await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        """Drop a slice of the envelopes whose time is over, and of the log; return the ids of what went.
+
+        `expiring` says whether there may be more.
+        """
+        gone = await self._write.run(
+            partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
+        )
+        more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        self.expiring = more or len(gone) == writer.EXPIRE_BATCH
         self.first_seq, _ = await self._write.run(reader.log_ends)
         return gone
 

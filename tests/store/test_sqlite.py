@@ -318,7 +318,7 @@ async def test_an_older_database_is_copied_aside_and_brought_up_to_date(tmp_path
     assert await store.load() == before
     await store._read.run(lambda conn: conn.execute("SELECT note FROM envelopes"))
     await store.close()
-    aside = tmp_path / "gossamer.db.v1"
+    aside = tmp_path / f"gossamer.db.v{len(STEPS)}"
     assert stat.S_IMODE(aside.stat().st_mode) == 0o600
     copy = await reopened(aside)
     assert await copy.load() == before
@@ -328,7 +328,7 @@ async def test_an_older_database_is_copied_aside_and_brought_up_to_date(tmp_path
 async def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "gossamer.db"
     await (await reopened(path)).close()
-    with pytest.raises(Fatal, match=r"a copy is gossamer\.db\.v1") as fatal:
+    with pytest.raises(Fatal, match=rf"a copy is gossamer\.db\.v{len(STEPS)}") as fatal:
         await reopened(path, steps=(*STEPS, ("CREATE TABLE later(x)", "this is not SQL")))
     assert fatal.value.code == "migration_failed"
     store = await reopened(path)
