@@ -271,8 +271,10 @@ class Connection:
 
     async def _read(self) -> None:
         while self._closing is None:
-            while self.around.backlog() >= MAX_BACKLOG or len(self._reads) >= MAX_READS:  # noqa: ASYNC110
+            while self.around.backlog() >= MAX_BACKLOG or len(self._reads) >= MAX_READS:
                 await asyncio.sleep(PAUSE)  # the inbox is the daemon's and tells nobody when it drains
+                if self._transport is not None and self._transport.is_closing():
+                    return  # nobody waits for what is being read: it ends with the session
             message = await self.ws.receive()
             if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 return
