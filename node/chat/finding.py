@@ -7,10 +7,13 @@ stored bytes: a message of ASCII alone, and most are, can hold an ASCII text onl
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+PAGE_BYTES = 2 * 1024 * 1024
+"""Of messages in one answer: half of what a frontend may have waiting."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,3 +52,15 @@ class Needle:
             return False
         said = _said.decode(body)
         return said.event == "user_message" and bool(self.folded) and self.folded in fold(said.message)
+
+
+def page(found: Sequence[bytes], limit: int) -> tuple[list[bytes], bool]:
+    """Return as many of what was found as go into one answer, one at least, and whether there are more."""
+    kept: list[bytes] = []
+    size = 0
+    for body in found[:limit]:
+        size += len(body)
+        if kept and size > PAGE_BYTES:
+            break
+        kept.append(body)
+    return kept, len(found) > len(kept)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from node.bridge.guard import SCOPES
 from node.bridge.ports import CommandReceived
-from node.chat import commands as c
+from node.chat import commands as c, events
 from node.chat.turn import Turn
 from node.engine import (
     batch,
@@ -140,7 +140,11 @@ def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, 
 
     If the same was asked twice at once, and done twice, both are answered what came of the first.
     """
-    known = desk.state.nonces.first_result(turn, received)
+    try:
+        known = desk.state.nonces.first_result(turn, received)
+    except Refused as fault:
+        turn.reply(received.session, events.error_of(fault, received.command.req))
+        return
     if known is None:
         desk.state.nonces.remember(turn, received, answer)
     desk.ok(turn, received.session, received.command.req, answer if known is None else known)

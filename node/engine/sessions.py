@@ -13,7 +13,7 @@ from node.errors import Refused
 from node.tables import Table
 
 PROTOCOL = "gossamer/1"
-FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct"]
+FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct", "batch", "search"]
 PLAIN_BACKLOG = 200
 """Messages no frontend has had that a plain session is given on connecting."""
 MAX_CONSUMERS = 256

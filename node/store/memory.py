@@ -14,7 +14,7 @@ from heapq import merge
 from itertools import islice
 from typing import assert_never
 
-from node.chat.finding import Needle
+from node.chat.finding import Needle, page
 from node.errors import Refused, StoreFull
 from node.store.records import (
     KEEP_EVENTS,
@@ -204,7 +204,7 @@ class MemoryStore:
             names = names[: names.index(start[0])]
         bodies = [self._state.messages[name].body for name in reversed(names)]
         found = [body for body in bodies if needle.found(body)]
-        return found[:limit], len(found) > limit
+        return page(found, limit)
 
     def message(self, room: bytes, mid: bytes) -> bytes | None:
         """Return the body of one message, or None."""

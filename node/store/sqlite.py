@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import aiosqlite
 
-from node.chat.finding import Needle
+from node.chat.finding import PAGE_BYTES, Needle, page
 from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
 from node.errors import StoreFull
@@ -237,14 +237,14 @@ class SqliteStore:
                 below = await self._read.run(
                     lambda conn: searching.place_of(conn, self._cells, before[1], before[0])
                 )
-            while below is not None and len(found) <= limit:
+            while below is not None and len(found) <= limit and sum(map(len, found)) <= PAGE_BYTES:
                 most = limit + 1 - len(found)
                 work = partial(
                     searching.look, cells=self._cells, needle=needle, room=room, below=below, most=most
                 )
                 one = await self._read.run(work)
                 found, below = found + one.found, one.below
-        return found[:limit], len(found) > limit
+        return page(found, limit)
 
     async def envelopes_by_rk(
         self, rks: Sequence[bytes], limit: int, after: tuple[int, bytes] | None = None

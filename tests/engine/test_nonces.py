@@ -84,6 +84,25 @@ def test_a_nonce_twice_in_flight_is_done_once_or_both_get_the_first_result() -> 
     assert one.of(events.Ok)[0].fields == other.of(events.Ok)[0].fields == waiting[0].fields
 
 
+def test_a_nonce_twice_in_flight_for_different_things_is_refused_the_second_time() -> None:
+    _, ann, _, _, room = trio("crossed")
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
+    one, other = ann.attach(plain=False), ann.attach(plain=False)
+    for session, limit in ((one, 1), (other, 2)):
+        with pytest.raises(CallError, match="no_answer"):
+            ann.call(c.HistoryGet(room=room, limit=limit, nonce="n"), session)
+    for answer in waiting:
+        feed(answer)
+    assert len(one.of(events.Ok)) == 1
+    assert [error.code for error in other.of(events.Error)] == ["nonce_reused"]
+
+
 def test_a_nonce_given_to_something_else_is_refused_and_that_is_not_done() -> None:
     _, ann, _, _, room = trio("else")
     ann.call(c.UserMessage(room=room, message="one", nonce="n"))

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from node.chat import finding
 from node.errors import Refused
-from node.store import memory, records, writer
+from node.store import memory, records, sqlite, writer
 from node.store.records import (
     KEEP_EVENTS_MS,
     AppendEvent,
@@ -248,3 +249,17 @@ async def test_what_is_found_is_what_the_messages_say_now_newest_first(store: An
     with pytest.raises(Refused) as refused:
         await store.search("t", None, (mid(9), (ROOM, OTHER)), 9)
     assert refused.value.code == "message_not_found"
+
+
+async def test_a_page_of_what_is_found_has_a_size_and_says_that_there_is_more(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = msgspec.json.encode({"event": "user_message", "message": "tea " * 100})
+    await store.commit([PutMessage(ROOM, mid(n), n, long) for n in range(5)])
+    for module in (finding, sqlite):
+        monkeypatch.setattr(module, "PAGE_BYTES", 2 * len(long))
+    assert await store.search("tea", None, None, 9) == ([long, long], True)
+    assert await store.search("tea", None, (mid(2), (ROOM,)), 9) == ([long, long], False)
+    for module in (finding, sqlite):
+        monkeypatch.setattr(module, "PAGE_BYTES", 1)
+    assert await store.search("tea", None, None, 9) == ([long], True)
