@@ -8,7 +8,9 @@ import pytest
 
 from node.bridge.ports import Resume
 from node.chat import commands as c, events
+from node.engine.commands import HANDLERS
 from node.sim import CallError, SimNode
+from node.tables import Table
 from tests.engine.worlds import texts, trio
 
 
@@ -150,3 +152,19 @@ def test_what_was_done_before_is_still_answered_for_its_nonce() -> None:
     answers = ann.call(c.Batch(commands=inside))["results"]
     assert [row.get("code", row["event"]) for row in answers] == ["storage_full", "ok"]
     assert len(ann.call(c.RoomList())["rooms"]) == 1
+
+
+def test_a_reading_that_turns_out_to_write_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ann, _, _, room = trio("turns out")
+
+    def room_get(desk: Any, turn: Any, session: int, command: Any) -> dict[str, Any]:
+        turn.put(Table.SETTINGS, b"x", 1)
+        turn.log(events.RoomCreated(room=room, name="x", visibility="private"))
+        return {}
+
+    monkeypatch.setitem(HANDLERS, c.RoomGet, room_get)
+    here = ann.attach(plain=False)
+    ann.store.full = True
+    for _ in range(2):
+        assert refusal(ann, c.RoomGet(room=room), here) == "storage_full"
+    assert not here.of(events.RoomCreated)
