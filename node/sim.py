@@ -62,7 +62,7 @@ from node.mesh.ports import (
     SendBytes,
 )
 from node.sim_session import CallError, SimSession, stream
-from node.sim_shell import answered, held, stand_in
+from node.sim_shell import answered, backup_of, held, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -137,16 +137,7 @@ class SimNode:
     def backup(self) -> list[bytes]:
         """Return the records of a backup of what was committed, in their order."""
         assert self.engine is not None
-        me, loaded = self.engine.state.me, self.store.load()
-        stored = [(table, *row) for table, rows in loaded.rows.items() for row in rows.items()]
-        rows = [row for row in (backup.kept(*one) for one in stored) if row is not None]
-        messages = [backup.message_of(one.seq, one.body) for one in self.store.messages()]
-        head = backup.Head(
-            self.now().wall_ms, "simulated", me.account, me.profile.username, False, loaded.last_seq
-        )
-        owner = backup.Owner(me.identity.account_seed)
-        records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
-        return [backup.encode(record) for record in records]
+        return backup_of(self.engine.state.me, self.store, self.now())
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""

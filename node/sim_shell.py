@@ -9,7 +9,8 @@ from typing import Any, assert_never
 import msgspec
 
 from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch
-from node.chat import events
+from node.chat import backup, events
+from node.chat.me import Me
 from node.clock import Instant
 from node.engine import outage
 from node.engine.effects import AnswerStatus, Input
@@ -63,3 +64,15 @@ def held(store: MemoryStore, order: ReadHeld) -> HeldRead:
     spec = order.spec
     found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
     return HeldRead(order.ticket, tuple(found), more)
+
+
+def backup_of(me: Me, store: MemoryStore, now: Instant) -> list[bytes]:
+    """Return the records of a backup of what was committed, in their order."""
+    loaded = store.load()
+    stored = [(table, *row) for table, rows in loaded.rows.items() for row in rows.items()]
+    rows = [row for row in (backup.kept(*one) for one in stored) if row is not None]
+    messages = [backup.message_of(one.seq, one.body) for one in store.messages()]
+    head = backup.Head(now.wall_ms, "simulated", me.account, me.profile.username, False, loaded.last_seq)
+    owner = backup.Owner(me.identity.account_seed)
+    records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
+    return [backup.encode(record) for record in records]

@@ -39,6 +39,7 @@ def test_a_command_that_finds_no_room_is_refused_and_was_not_done() -> None:
     assert said(ann, room) == ["before"]
     assert [row["name"] for row in ann.call(c.RoomList())["rooms"]] == ["club"]
     assert ann.call(c.Search(text="BEFORE"))["messages"]
+    assert ann.call(c.NodeStatus())["connectivity"] == "alone"
     world.run(30)
     assert texts(there) == texts(here) == ["before"]
 
