@@ -22,8 +22,8 @@ pytestmark = pytest.mark.gate
 READERS = 9
 PAIRS = 5
 TIMED = 1_500
-RATE = 250.0
-BODY = 4_096
+RATE = 100.0
+BODY = 8_192
 """So that what the kernel takes for one who does not read, some MiB, is full within a part of a run."""
 EVENTS = 100_000
 MOST_MEMORY = 32 * 1024 * 1024
@@ -144,6 +144,9 @@ async def test_a_frontend_that_never_reads_100000_events_costs_little_memory_and
         async with readers(node) as found:
             before = most = resident(node)
             with deaf(node):
+                async with asyncio.timeout(10):
+                    while await clients(writer) < 2 + READERS:
+                        await asyncio.sleep(0.05)
                 said = 2_000
                 while await clients(writer) > 1 + READERS:
                     await _say(writer, room, range(said, said + 640))
