@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from bench import bridge
 from bench.figures import Figures
 from node import ids
 from node.chat import events
+from node.chat.commands import MAX_BATCH
 from node.chat.finding import Needle
 from node.crypto.vault import Cells, StoreKeys
 from node.store.records import AppendEvent, Put, PutMessage, Write
@@ -22,6 +24,7 @@ from node.store.writer import message_place
 
 ROOMS = 20
 TICK = 0.002
+LIVE = 6_400
 WORDS = ("the", "tea", "is", "ready", "when", "you", "are", "and", "a", "kettle", "boils", "since", "nine")
 
 
@@ -78,7 +81,37 @@ async def measure(count: int = 100_000) -> list[Figures]:
             await asyncio.gather(searching, return_exceptions=True)
         finally:
             await store.close()
+        async with bridge.pair(Path(name)) as pair:
+            for part in await _live(pair):
+                keep(part)
     return found
+
+
+async def _live(pair: bridge.Pair) -> list[Figures]:
+    """Measure two real nodes at 100 messages a second, alone and while a frontend searches the sender's."""
+    for _ in range(LIVE // MAX_BATCH):
+        some = [{"event": "user_message", "room": pair.room, "message": "x" * 200}] * MAX_BATCH
+        await pair.sender.call("batch", commands=some)
+    async with asyncio.timeout(60):
+        left = LIVE
+        async for event in pair.receiver.events():
+            left -= event["event"] == "user_message"
+            if not left:
+                break
+    alone = await pair.latency(500, 100.0)
+    searching = asyncio.create_task(_searches(pair))
+    beside = await pair.latency(500, 100.0)
+    searching.cancel()
+    await asyncio.gather(searching, return_exceptions=True)
+    return [
+        Figures("bridge to bridge at 100/s", None, alone.times),
+        Figures("bridge to bridge beside searches", None, beside.times),
+    ]
+
+
+async def _searches(pair: bridge.Pair) -> None:
+    while True:
+        assert not (await pair.sender.call("search", text="samovar"))["messages"]
 
 
 def parts(count: int = 20_000) -> Iterator[Figures]:
