@@ -26,6 +26,8 @@ NONCE_MS = 7 * 86_400_000
 """How long a command can be repeated without being done twice."""
 MAX_NONCES = 100_000
 """Results remembered; the oldest go first. With 300 bytes each they take 30 MiB."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all results: reached only where they are hundreds of times as long as those of messages are."""
 MAX_READ_BYTES = 4 * 1024 * 1024
 """Of results of commands that only read; beyond it the oldest go, and what they asked is read again."""
 DIGEST_BYTES = 16
@@ -48,6 +50,8 @@ class Nonces:
 
     def __init__(self) -> None:
         self.all: dict[str, Nonce] = {}
+        self.size = 0
+        """The characters of all results."""
         self.closed = False
         """While the disk is full: nothing can be remembered, and only what reads is done."""
         self.reads: dict[str, int] = {}
@@ -78,7 +82,7 @@ class Nonces:
         self._let_go(key)
         self._take(key, Nonce(turn.now.wall_ms, fields, _digest(received.command)))
         turn.put(Table.NONCES, key.encode(), self.all[key])
-        while len(self.all) > MAX_NONCES:
+        while len(self.all) > MAX_NONCES or (self.size > MAX_BYTES and len(self.all) > 1):
             self._forget(turn, next(iter(self.all)))
         while key in self.reads and sum(self.reads.values()) > MAX_READ_BYTES:
             self._forget(turn, next(iter(self.reads)))
@@ -97,11 +101,13 @@ class Nonces:
 
     def _take(self, key: str, nonce: Nonce) -> None:
         self.all[key] = nonce
+        self.size += len(nonce.fields)
         if _only_reads(key):
             self.reads[key] = len(nonce.fields)
 
     def _let_go(self, key: str) -> None:
-        self.all.pop(key, None)
+        gone = self.all.pop(key, None)
+        self.size -= 0 if gone is None else len(gone.fields)
         self.reads.pop(key, None)
 
     def _forget(self, turn: Turn, key: str) -> None:

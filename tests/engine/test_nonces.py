@@ -141,6 +141,21 @@ def test_results_of_reading_have_a_place_of_their_own(monkeypatch: pytest.Monkey
     assert ann.call(c.HistoryGet(room=room, nonce="0")) == one
 
 
+def test_results_that_are_long_do_not_grow_memory_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ann, _, _, _ = trio("long")
+    assert ann.engine is not None
+    remembered = ann.engine.state.nonces
+    ann.call(c.RoomCreate(name="0", nonce="0"))
+    monkeypatch.setattr(nonces, "MAX_BYTES", 3 * remembered.size + 50)
+    for number in range(1, 9):
+        ann.call(c.RoomCreate(name=str(number), nonce=str(number)))
+    assert len(remembered.all) == len(ann.store.load().rows["nonces"]) == 3
+    size = remembered.size
+    assert size == sum(len(nonce.fields) for nonce in remembered.all.values())
+    restart(ann)
+    assert ann.engine.state.nonces.size == size
+
+
 def test_no_digest_is_kept_of_a_passphrase() -> None:
     _, ann, _, _, _ = trio("digest")
     first = ann.call(c.BackupCreate(passphrase="one", nonce="n"))
