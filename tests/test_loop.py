@@ -233,3 +233,12 @@ async def test_a_channel_is_read_only_when_what_is_being_written_for_it_is_there
     writing.set()
     await asyncio.gather(*reads)
     assert seen == [[SEALED], [SEALED]]
+
+
+async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> None:
+    loop, bridge, store = looped([])
+    first = machine([])
+    first.start = lambda _now: [Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, events.Ok(req=1))]
+    await loop.begin(first)
+    assert only_reads(loop)
+    assert (bridge.told, store.kept) == ([], [])

@@ -156,6 +156,23 @@ def test_results_that_are_long_do_not_grow_memory_without_bound(monkeypatch: pyt
     assert ann.engine.state.nonces.size == size
 
 
+def test_what_was_read_before_the_vault_was_locked_is_answered_locked() -> None:
+    _, ann, _, _, room = trio("locked")
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(c.HistoryGet(room=room, nonce="n"), asked)
+    ann.lock()
+    feed(waiting[0])
+    assert [error.code for error in asked.of(events.Error)] == ["locked"]
+
+
 def test_no_digest_is_kept_of_a_passphrase() -> None:
     _, ann, _, _, _ = trio("digest")
     first = ann.call(c.BackupCreate(passphrase="one", nonce="n"))
