@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from node.errors import Fatal
 from node.store import searching
 from node.store.migrations import STEPS
 from node.store.records import PutMessage
@@ -81,3 +82,11 @@ async def test_a_database_of_the_version_before_is_searched_too(tmp_path: Path) 
     assert len((await store.search("TEA", None, None, 9))[0]) == 1
     await store.close()
     assert (tmp_path / "gossamer.db.v1").exists()
+
+
+async def test_a_damaged_message_is_never_passed_over(disk: SqliteStore) -> None:
+    await disk.commit([message(n) for n in range(3)])
+    await disk._write.run(lambda conn: conn.execute("UPDATE messages SET box = zeroblob(90) WHERE seq = 1"))
+    with pytest.raises(Fatal) as fatal:
+        await disk.search("tea", None, None, 9)
+    assert fatal.value.code == "store_corrupt"
