@@ -18,6 +18,7 @@ COMMANDS = {
     "invite": f"{_HERE}.invites:invite",
     "send": f"{_HERE}.chat:send",
     "history": f"{_HERE}.chat:history",
+    "search": f"{_HERE}.searching:search",
     "chat": f"{_HERE}.chat:chat",
     "tail": f"{_HERE}.chat:tail",
     "profile": f"{_HERE}.owner:profile",

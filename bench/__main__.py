@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, floors, idle, many, rooms
+from bench import behind, bridge, crypto, floors, idle, many, rooms, search
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -29,7 +29,7 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many"),
+        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search"),
         help="this section alone",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -53,6 +53,9 @@ def main() -> None:
         found += section(
             "one input of a node in 200 rooms with 1,000 contacts, beside one room:", many.measure()
         )
+    if asked.only in (None, "search"):
+        print("search, beside a loop that ticks and commits:")
+        found += asyncio.run(search.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 

@@ -7,7 +7,7 @@ send waits here; a replay waits until the store is open again, a page of history
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from node.bridge.metrics import Shown
 from node.bridge.ports import BridgeInput, SessionStarted
@@ -84,6 +84,14 @@ class Gate:
         if self._store is None:
             raise Refused(LOCKED, "the vault was locked meanwhile", retryable=True)
         return await self._store.history(room, before, after, limit)
+
+    async def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Find messages; raises Refused `locked`."""
+        if self._store is None:
+            raise Refused(LOCKED, "the vault was locked meanwhile", retryable=True)
+        return await self._store.search(text, room, before, limit)
 
     # -- who is behind ----------------------------------------------------------------------------
 

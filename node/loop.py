@@ -22,14 +22,16 @@ from node.bridge.ports import (
     Deliver,
     EndSession,
     EventsWritten,
+    ReadAnswered,
     ReadHistory,
+    ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
 )
 from node.chat import events
 from node.clock import Instant
-from node.engine import figures
+from node.engine import figures, outage
 from node.engine.effects import (
     AnswerStatus,
     ChannelRead,
@@ -51,9 +53,9 @@ from node.engine.effects import (
     WriteBackup,
 )
 from node.engine.engine import Engine
-from node.errors import Fatal, StoreFull
+from node.errors import StoreFull
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
-from node.store.records import PutEnvelope, Write
+from node.store.records import Loaded, PutEnvelope, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
 
@@ -68,10 +70,14 @@ MAX_HELD_BACK = 2_000
 """Envelopes that wait for that moment; more are written at once."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
+EXPIRE_PAUSE = 0.1
+"""Between two looks for what has expired, and between two slices of it."""
 SHRED_SECONDS = 24 * 3600.0
 SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
-_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten)
+PROBE_SECONDS = 1.0
+"""Between two looks whether a full disk takes something again."""
+_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
 class Outlet(Protocol):
@@ -81,7 +87,22 @@ class Outlet(Protocol):
         """Carry out one effect."""
 
 
-BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+class Links(Outlet, Protocol):
+    """The shell of the mesh."""
+
+    def close_all(self, reason: str) -> None:
+        """Close every link."""
+
+
+class Rebuild(Protocol):
+    """Makes an engine of what the store has, with these frontends attached."""
+
+    def __call__(self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> Engine:
+        """Make it; a `read_only` one changes nothing."""
+        ...
+
+
+BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
 MeshOut: TypeAlias = SendBytes | CloseLink | Dial
 
 
@@ -94,7 +115,8 @@ class EngineLoop:
         self.store, self._clock = store, clock
         self._engine: Engine | None = None
         self.bridge: Outlet | None = None
-        self.mesh: Outlet | None = None
+        self.mesh: Links | None = None
+        self.rebuild: Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
         self._finishing = False
@@ -110,6 +132,9 @@ class EngineLoop:
         self.shred: Callable[[], Awaitable[bool]] | None = None
         self._fault: BaseException | None = None
         self._commits = Histogram("commit_seconds", "One commit of the store, with its fsync.")
+        self._full: StoreFull | None = None
+        self._probe_at: float | None = None
+        self._generation = 0
 
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
@@ -150,7 +175,10 @@ class EngineLoop:
     async def begin(self, engine: Engine) -> None:
         """Take an engine and carry out what its start causes."""
         self._engine = engine
-        await self._carry_out(self.engine.start(self._clock()))
+        try:
+            await self._carry_out(self.engine.start(self._clock()))
+        except StoreFull as full:
+            await self._run_out(full, [])
 
     async def run(self) -> None:
         """Own the engine until cancelled or told to finish; raises what makes going on unsafe."""
@@ -159,18 +187,26 @@ class EngineLoop:
             if self._fault is not None:
                 raise self._fault
             batch = self._drain()
-            effects: list[Effect] = []
             now = self._clock()
-            for event in batch:
-                effects += self.engine.handle(event, now=now)
-            deadline = self.engine.deadline
-            if deadline is not None and now.mono >= deadline:
-                effects += self.engine.handle(Woke(), now=now)
             try:
-                await self._carry_out(effects)
+                if self._full is not None:
+                    raise self._full
+                await self._carry_out(self._handled(batch, now))
+                batch = []
+                await self._keep_house(now)
             except StoreFull as full:
-                raise self._full(full, batch) from full
-            await self._keep_house(now)
+                await self._run_out(full, batch)
+            if self._probe_at is not None and now.mono >= self._probe_at:
+                await self._look_for_room()
+
+    def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in batch:
+            effects += self.engine.handle(event, now=now)
+        deadline = self.engine.deadline
+        if deadline is not None and now.mono >= deadline:
+            effects += self.engine.handle(Woke(), now=now)
+        return effects
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -179,11 +215,14 @@ class EngineLoop:
 
     async def settle(self, patience: float = 0.0) -> None:
         """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
-        await self._empty()
-        if self._reads and patience:
-            await asyncio.wait(self._reads, timeout=patience)
+        try:
             await self._empty()
-        await self._write_held()
+            if self._reads and patience:
+                await asyncio.wait(self._reads, timeout=patience)
+                await self._empty()
+            await self._write_held()
+        except StoreFull as full:
+            log.warning("what came last was not stored, and nobody was told that it was: %s", full)
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
@@ -195,28 +234,47 @@ class EngineLoop:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    def _full(self, full: StoreFull, batch: list[Input]) -> Fatal:
-        """Tell every frontend that nothing of this batch was done.
+    async def _run_out(self, full: StoreFull, batch: list[Input]) -> None:
+        """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
+        log.error("there is no room: %s", full)
+        self._full = None
+        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        await self._replaced(kept, read_only=True)
+        self._probe_at = self._clock().mono + PROBE_SECONDS
+        now = self._clock()
+        effects = self.engine.start(now)
+        for event in again:
+            effects += self.engine.handle(event, now=now)
+        await self._carry_out(effects)
 
-        The engine is ahead of the disk now, so the node has to stop; what it was asked can be asked again.
-        """
-        assert self.bridge is not None
-        text = f"nothing was stored, the node stops: make room on the disk, then start it again ({full})"
-        for event in batch:
-            if isinstance(event, CommandReceived):
-                req = event.command.req
-                failed = events.Error(code=full.code, message=text, retryable=True, req=req)
-                self.bridge.perform(Deliver(event.session, failed))
-        for session in self.engine.state.sessions:
-            self.bridge.perform(Deliver(session, events.Warning(code=full.code, message=text)))
-        return Fatal(text, code=full.code)
+    async def _look_for_room(self) -> None:
+        """Go on as after a start, if the disk takes something again."""
+        self._probe_at = self._clock().mono + PROBE_SECONDS
+        try:
+            await self.store.probe()
+        except StoreFull:
+            return
+        log.info("there is room again")
+        await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
+        self._probe_at = None
+        await self.begin(self.engine)
+
+    async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
+        """Make the engine anew from the store; what was on its way to the old one is gone with it."""
+        assert self.rebuild is not None
+        if self.mesh is not None:
+            self.mesh.close_all("no room")
+        self._generation += 1
+        self._held, self._held_since = [], None
+        self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
+        self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
 
     async def _sleep(self) -> None:
         if self._frontends or self._others:
             await asyncio.sleep(0)
             return
         self._wake.clear()
-        deadlines = [self.engine.deadline, self._next_expiry, self._next_shred]
+        deadlines = [self.engine.deadline, self._next_expiry, self._next_shred, self._probe_at]
         if self._held_since is not None:
             deadlines.append(self._held_since + HOLD_SECONDS)
         soonest = min(d for d in deadlines if d is not None)
@@ -267,7 +325,7 @@ class EngineLoop:
                 assert self.vault is not None
                 self.vault.perform(effect)
             case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
-                task = asyncio.create_task(self._read(effect))
+                task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
             case _:
@@ -278,42 +336,50 @@ class EngineLoop:
         self._reads.discard(task)
         fault = None if task.cancelled() else task.exception()
         if isinstance(fault, StoreFull):
-            fault = self._full(fault, [])
+            self._full, fault = fault, None
         self._fault = self._fault or fault
         self._wake.set()
 
+    def _bring(self, generation: int, event: Input) -> None:
+        """Hand the engine what was read for it; one that took its place has not asked."""
+        if generation == self._generation or isinstance(event, outage.AGAIN):
+            self.submit(event)
+
     async def _read(
-        self, effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | AnswerStatus
+        self, effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | AnswerStatus, asked: int
     ) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
                 await self._write_held()
-                self.submit(HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16))))
+                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16))))
             case ReadHeld(ticket, ByTime(t0, t1, after, most)):
                 await self._write_held()
                 found, more = await self.store.envelopes_by_time(t0, t1, after, most)
-                self.submit(HeldRead(ticket, tuple(found), more))
+                self._bring(asked, HeldRead(ticket, tuple(found), more))
             case ReadChannel():
                 await self._write_held()
-                await self._read_channel(effect)
+                await self._read_channel(effect, asked)
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
-                self.submit(MessagesFound(room, tuple(known)))
+                self._bring(asked, MessagesFound(room, tuple(known)))
             case FetchMessages(room, mids):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
-                self.submit(MessagesFetched(room, tuple(bodies)))
-            case AnswerStatus(session, req, fields):
-                stats = await self.store.stats()
+                self._bring(asked, MessagesFetched(room, tuple(bodies)))
+            case AnswerStatus(session, req, fields, nonced):
+                whole = {**fields, **await self.store.stats()}
                 assert self.bridge is not None
-                self.bridge.perform(Deliver(session, events.Ok(req=req, fields={**fields, **stats})))
+                if nonced is not None:
+                    self._bring(asked, ReadAnswered(nonced, whole))
+                else:
+                    self.bridge.perform(Deliver(session, events.Ok(req=req, fields=whole)))
 
-    async def _read_channel(self, order: ReadChannel) -> None:
+    async def _read_channel(self, order: ReadChannel, asked: int) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None
         while True:
             found = await self.store.envelopes_by_rk(order.keys, READ_PAGE, after)
             done = len(found) < READ_PAGE
-            self.submit(ChannelRead(order.channel, tuple(found), order.final, done))
-            if done:
+            self._bring(asked, ChannelRead(order.channel, tuple(found), order.final, done))
+            if done or asked != self._generation:
                 return
             last = envelope.parse(found[-1])
             after = (last.ts_ms, last.eid)
@@ -329,10 +395,7 @@ class EngineLoop:
         if self._held_since is not None and (
             now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
         ):
-            try:
-                await self._write_held()
-            except StoreFull as full:
-                raise self._full(full, []) from full
+            await self._write_held()
         try:
             await self._clean(now)
         except StoreFull as full:
@@ -341,9 +404,11 @@ class EngineLoop:
     async def _clean(self, now: Instant) -> None:
         """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
-            self._next_expiry = now.mono + EXPIRE_SECONDS
+            self._next_expiry = now.mono + EXPIRE_SECONDS  # also if it fails
             self.engine.mesh.forget(await self.store.expire(now.wall_ms))
             self.engine.state.first_seq = self.store.first_seq
+            if self.store.expiring:
+                self._next_expiry = now.mono + EXPIRE_PAUSE
         if self.shred is not None and now.mono >= self._next_shred:
             self._next_shred = now.mono + SHRED_SECONDS
             if not await self.shred():

@@ -74,6 +74,12 @@ class Running:
 
     def prepare(self, loaded: Loaded, sessions: tuple[SessionStarted, ...] = ()) -> CredentialsChanged:
         """Make the engine, with these frontends attached; returns the credentials that the bridge needs."""
+        return credentials(self.rebuild(loaded, sessions).desk)
+
+    def rebuild(
+        self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool = False
+    ) -> Engine:
+        """Make the engine, or one in its place: of what the store has, with these frontends attached."""
         secret, mesh_at = self.settings.network_key(), self.mesh_at
         setup = Setup(
             identity=self._owner,
@@ -87,14 +93,16 @@ class Running:
             addresses=() if mesh_at is None else addresses.reachable(*mesh_at),
             peers=self.settings.peers,
             sessions=sessions,
+            read_only=read_only,
         )
         self.engine = Engine(setup, loaded, clock())
-        return credentials(self.engine.desk)
+        return self.engine
 
     async def begin(self, bridge: BridgeServer, vault: Outlet) -> None:
         """Carry out what the start causes, and own the engine from now on."""
         assert self.engine is not None
         self.loop.bridge, self.loop.mesh, self.loop.vault = bridge, self.transport, vault
+        self.loop.rebuild = self.rebuild
         await self.loop.begin(self.engine)
         self.task = asyncio.create_task(self.loop.run(), name="engine")
 

@@ -16,7 +16,9 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     Deliver,
+    ReadAnswered,
     ReadHistory,
+    ReadSearch,
     Scope,
     SessionEnded,
     SessionStarted,
@@ -49,12 +51,11 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine, Setup
 from node.engine.locked import Locked
+from node.errors import StoreFull
 from node.mesh.ports import (
-    ByIds,
     CloseLink,
     Dial,
     DialFailed,
-    HeldRead,
     LinkBytes,
     LinkClosed,
     LinkDrained,
@@ -62,7 +63,8 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, page_of, stream
+from node.sim_session import CallError, SimSession, stream
+from node.sim_shell import answered, backup_of, held, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -137,16 +139,7 @@ class SimNode:
     def backup(self) -> list[bytes]:
         """Return the records of a backup of what was committed, in their order."""
         assert self.engine is not None
-        me, loaded = self.engine.state.me, self.store.load()
-        stored = [(table, *row) for table, rows in loaded.rows.items() for row in rows.items()]
-        rows = [row for row in (backup.kept(*one) for one in stored) if row is not None]
-        messages = [backup.message_of(one.seq, one.body) for one in self.store.messages()]
-        head = backup.Head(
-            self.now().wall_ms, "simulated", me.account, me.profile.username, False, loaded.last_seq
-        )
-        owner = backup.Owner(me.identity.account_seed)
-        records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
-        return [backup.encode(record) for record in records]
+        return backup_of(self.engine.state.me, self.store, self.now())
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""
@@ -186,15 +179,32 @@ class SimNode:
                 raise CallError(event.code, event.message)
         raise CallError("no_answer", commands.name_of(command))
 
+    def make_room(self) -> None:
+        """Let the store take something again, as a daemon finds out within a second."""
+        self.store.full = False
+        self._run_out([])
+
     # -- the shell's side -------------------------------------------------------------------------
 
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
-            self.perform(self.engine.handle(event, now=self.now()))
+            try:
+                self.perform(self.engine.handle(event, now=self.now()))
+            except StoreFull:
+                self._run_out([event])
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)
+
+    def _run_out(self, failed: list[Input]) -> None:
+        assert self.engine is not None
+        self.world.cut(self.name)
+        self.engine, again = stand_in(self.engine, failed, self.setup, self.store, self.now())
+        self._woken_for = None
+        self.perform(self.engine.start(self.now()))
+        for event in again:
+            self.feed(event)
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry effects out in order, Persist first; stop where a crash was ordered."""
@@ -223,8 +233,8 @@ class SimNode:
                 self.world.close(self.name, link, reason)
             case Dial(address):
                 self.world.dial(self.name, address)
-            case ReadHeld(ticket, spec):
-                self._read_held(ticket, spec)
+            case ReadHeld():
+                self.world.later(self.name, 0.0, held(self.store, effect))
             case ReadChannel(channel, keys, since_ms, final):
                 found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
                 self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
@@ -243,17 +253,16 @@ class SimNode:
                 self.feed(BackupWritten(received, facts))
             case KeepToken():
                 self.feed(TokenKept(effect, "simulated"))
-            case ReadHistory(session, req, room, before, after, limit):
-                page = page_of(*self.store.history(room, before, after, limit))
-                self._one(Deliver(session, events.Ok(req=req, fields=page)))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
             case StartReplay():
                 self._replay(effect)
-            case AnswerStatus(session, req, fields):
-                stats: dict[str, Any] = dict(self.store.stats())
-                if session in self.sessions:
-                    self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
+            case ReadHistory() | ReadSearch() | AnswerStatus():
+                came = answered(self.store, effect)
+                if isinstance(came, ReadAnswered):
+                    self.feed(came)
+                else:
+                    self._one(Deliver(effect.session, came))
             case _:
                 pass
 
@@ -270,14 +279,6 @@ class SimNode:
             self.start()
         done = events.Ok(req=order.req, fields={"locked": isinstance(order, LockVault)})
         self._one(Deliver(order.session, done))
-
-    def _read_held(self, ticket: int, spec: Any) -> None:
-        if isinstance(spec, ByIds):
-            answer = HeldRead(ticket, tuple(self.store.envelopes_by_id(list(spec.ids16))))
-        else:
-            found, more = self.store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
-            answer = HeldRead(ticket, tuple(found), more)
-        self.world.later(self.name, 0.0, answer)
 
     def _replay(self, order: StartReplay) -> None:
         session = self.sessions.get(order.session)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from node.chat import events
 
 
@@ -26,11 +24,6 @@ def stream(seed: str) -> Callable[[int], bytes]:
         return pool[:size]
 
     return draw
-
-
-def page_of(bodies: list[bytes], more: bool) -> dict[str, Any]:
-    """Return what `ok` to `history_get` carries."""
-    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
 
 
 class SimSession:

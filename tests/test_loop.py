@@ -1,9 +1,11 @@
-"""The loop around the engine when the disk is full: nothing is acknowledged, everybody is told, it stops."""
+"""The loop around the engine: without room nothing is acknowledged, and all goes on when there is some."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from node.bridge.ports import CommandReceived, Deliver
 from node.chat import commands, events
 from node.clock import Instant
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
-from node.errors import Fatal, StoreFull
+from node.errors import StoreFull
 from node.loop import EngineLoop
 from node.store.records import Put, PutEnvelope
 from node.tables import Table
@@ -23,15 +25,26 @@ SEALED = PutEnvelope(bytes(32), bytes(32), 0, 1, own=False, raw=b"sealed")
 
 
 class FullStore:
-    """A store whose disk takes nothing more."""
+    """A store whose disk takes nothing more, until it is told to."""
 
     first_seq = 7
+    expiring = False
 
     def __init__(self) -> None:
         self.cleaned = 0
+        self.full = True
+        self.kept: list[Any] = []
 
     async def commit(self, writes: Any) -> None:
-        raise FULL
+        if self.full:
+            raise FULL
+        self.kept += writes
+
+    async def probe(self) -> None:
+        await self.commit([])
+
+    async def load(self) -> str:
+        return "loaded"
 
     async def expire(self, now_ms: int) -> list[bytes]:
         self.cleaned += 1
@@ -49,10 +62,25 @@ class Bridge:
         self.told.append((effect.session, effect.event))
 
 
-def machine(effects: list[Effect]) -> Any:
+class Links:
+    """A mesh of which only the closing is seen."""
+
+    def __init__(self) -> None:
+        self.closed: list[str] = []
+
+    def perform(self, effect: Any) -> None:
+        raise AssertionError(effect)
+
+    def close_all(self, reason: str) -> None:
+        self.closed.append(reason)
+
+
+def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     """An engine that answers every input with these effects, with sessions 1 and 2 attached."""
     return SimpleNamespace(
         deadline=None,
+        read_only=read_only,
+        start=lambda _now: [],
         handle=lambda _event, now: list(effects),
         state=SimpleNamespace(sessions={1: 0, 2: 0}),
         mesh=SimpleNamespace(forget=lambda _eids: None),
@@ -60,36 +88,101 @@ def machine(effects: list[Effect]) -> Any:
 
 
 def looped(effects: list[Effect]) -> tuple[EngineLoop, Bridge, FullStore]:
+    """A loop around such an engine; the one that takes its place refuses what it is asked."""
     store, bridge = FullStore(), Bridge()
     loop = EngineLoop(store, lambda: Instant(time.monotonic(), 0))  # type: ignore[arg-type] # a stand-in
-    loop._engine, loop.bridge = machine(effects), bridge
+    loop._engine, loop.bridge, loop.mesh = machine(effects), bridge, Links()
+    refused = Deliver(1, events.Error(code="storage_full", message="no room", req=5))
+
+    def rebuild(loaded: Any, sessions: Any, *, read_only: bool) -> Any:
+        assert (loaded, sessions) == ("loaded", (0, 0))
+        return machine([refused] if read_only else effects, read_only=read_only)
+
+    loop.rebuild = rebuild
     return loop, bridge, store
 
 
-async def test_a_full_disk_answers_the_batch_and_stops_the_node() -> None:
+def only_reads(loop: EngineLoop) -> bool:
+    engine: Any = loop.engine
+    return bool(engine.read_only)
+
+
+@asynccontextmanager
+async def running(loop: EngineLoop) -> AsyncIterator[None]:
+    task = asyncio.create_task(loop.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_command_that_finds_no_room_is_asked_again_of_an_engine_that_only_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.loop.PROBE_SECONDS", 0.01)
     done = events.Ok(req=5, fields={"id": "x"})
-    loop, bridge, _ = looped([Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, done)])
-    loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=5)))
-    with pytest.raises(Fatal) as fatal:
-        await loop.run()
-    assert (fatal.value.code, fatal.value.exit_code) == ("storage_full", 1)
-    assert [session for session, _ in bridge.told] == [1, 1, 2]
-    (_, failed), (_, warned), _ = bridge.told
-    assert isinstance(failed, events.Error)
-    assert (failed.code, failed.req, failed.retryable) == ("storage_full", 5, True)
-    assert isinstance(warned, events.Warning)
-    assert warned.code == "storage_full"
+    loop, bridge, store = looped([Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, done)])
+    asked = CommandReceived(1, commands.RoomCreate(name="tea", req=5))
+    async with running(loop):
+        loop.submit(asked)
+        await until(lambda: bridge.told)
+        assert [getattr(told, "code", told) for _, told in bridge.told] == ["storage_full"]
+        assert only_reads(loop)
+        assert store.kept == []
+        assert isinstance(loop.mesh, Links)
+        assert loop.mesh.closed
+        store.full = False
+        await until(lambda: not only_reads(loop))
+        loop.submit(asked)
+        await until(lambda: len(bridge.told) == 2)
+        assert bridge.told[1] == (1, done)
+        assert len(store.kept) == 1
 
 
-async def test_a_sealed_envelope_that_finds_no_room_stops_the_node_too(
+async def test_a_sealed_envelope_that_finds_no_room_is_let_go_and_fetched_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("node.loop.HOLD_SECONDS", 0.0)
-    loop, bridge, _ = looped([Hold(SEALED)])
-    loop.submit(CommandReceived(1, commands.RoomList()))
-    with pytest.raises(Fatal, match="make room"):
-        await loop.run()
-    assert [session for session, _ in bridge.told] == [1, 2]
+    loop, bridge, _ = looped([Hold(SEALED), Deliver(1, events.Ok(req=1))])
+    async with running(loop):
+        loop.submit(CommandReceived(1, commands.RoomList()))
+        await until(lambda: only_reads(loop))
+        assert loop._held == []
+        assert bridge.told == [(1, events.Ok(req=1))], "what was answered is not asked again"
+
+
+async def test_what_was_read_for_an_engine_is_not_handed_to_the_one_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, _, store = looped([])
+    answers: list[Any] = []
+    monkeypatch.setattr(loop, "submit", answers.append)
+    monkeypatch.setattr(store, "message", _nothing, raising=False)
+    asked = loop._generation
+    await loop._run_out(FULL, [])
+    await loop._read(FetchMessages(b"room", (b"x",)), asked)
+    assert answers == []
+    await loop._read(FetchMessages(b"room", (b"x",)), loop._generation)
+    assert len(answers) == 1
+
+
+async def _nothing(room: bytes, mid: bytes) -> None:
+    return None
+
+
+async def test_a_stop_without_room_is_a_stop(caplog: pytest.LogCaptureFixture) -> None:
+    loop, bridge, _ = looped([Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, events.Ok(req=5))])
+    loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=5)))
+    await loop.settle()
+    assert bridge.told == []
+    assert "not stored" in caplog.text
 
 
 async def test_what_expires_is_left_for_later_when_there_is_no_room_for_it(
@@ -111,7 +204,7 @@ async def test_messages_are_fetched_as_the_store_has_them(monkeypatch: pytest.Mo
     answers: list[Any] = []
     monkeypatch.setattr(store, "message", message, raising=False)
     monkeypatch.setattr(loop, "submit", answers.append)
-    await loop._read(FetchMessages(b"room", (b"here", b"gone")))
+    await loop._read(FetchMessages(b"room", (b"here", b"gone")), 0)
     assert answers == [MessagesFetched(b"room", ((b"here", b"roomhere"), (b"gone", None)))]
 
 
@@ -133,10 +226,19 @@ async def test_a_channel_is_read_only_when_what_is_being_written_for_it_is_there
     monkeypatch.setattr(store, "envelopes_by_rk", envelopes_by_rk, raising=False)
     loop._perform(Hold(SEALED))
     read = ReadChannel((1, b"owner", b"part"), (SEALED.rk,))
-    reads = [asyncio.create_task(loop._read(read)) for _ in range(2)]
+    reads = [asyncio.create_task(loop._read(read, 0)) for _ in range(2)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert seen == []
     writing.set()
     await asyncio.gather(*reads)
     assert seen == [[SEALED], [SEALED]]
+
+
+async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> None:
+    loop, bridge, store = looped([])
+    first = machine([])
+    first.start = lambda _now: [Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, events.Ok(req=1))]
+    await loop.begin(first)
+    assert only_reads(loop)
+    assert (bridge.told, store.kept) == ([], [])

@@ -39,6 +39,7 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
+         "search", "batch", "consumer_list",
          "node_status", "peer_list", "token_list", "origin_list"),
         "read",
     ),
@@ -53,8 +54,8 @@ SCOPES: Final[dict[str, Scope]] = {
     ),
     **dict.fromkeys(
         ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "token_rotate",
-         "origin_allow", "origin_remove", "login_link_create", "audit_list", "backup_create",
-         "vault_passphrase", "vault_lock", "vault_unlock"),
+         "origin_allow", "origin_remove", "consumer_remove", "login_link_create", "audit_list",
+         "backup_create", "vault_passphrase", "vault_lock", "vault_unlock"),
         "owner",
     ),
 }  # fmt: skip

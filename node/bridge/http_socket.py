@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
@@ -25,7 +25,9 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     EventsWritten,
+    ReadAnswered,
     ReadHistory,
+    ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
@@ -44,7 +46,7 @@ NEWEST_WINDOW = 20_000
 MAX_BACKLOG = 1024
 """Commands waiting for the engine; above it sockets are not read."""
 MAX_READS = 16
-"""Unanswered history reads of one session; above it its socket is not read."""
+"""Unanswered reads of one session, of its history or in search; above it its socket is not read."""
 ABORT_AFTER = 5.0
 """Seconds a slow frontend has to read its `lagged` and the close."""
 CLOSE_SECONDS = 2.0
@@ -65,6 +67,12 @@ class Reader(Protocol):
         self, room: bytes, before: bytes | None, after: bytes | None, limit: int
     ) -> tuple[list[bytes], bool]:
         """Return messages of a room, oldest first, and whether there are more."""
+        ...
+
+    async def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return messages that hold a text, newest first, and whether there are more."""
         ...
 
 
@@ -199,9 +207,9 @@ class Connection:
         self.outbox.start_replay(at, newest=effect.newest, until=effect.until_seq, had=effect.had)
         self._woken()
 
-    def read_history(self, effect: ReadHistory) -> None:
-        """Answer from the store, beside everything else."""
-        self._later(self._history(effect))
+    def read(self, effect: ReadHistory | ReadSearch) -> None:
+        """Answer from the store, beside everything else; it ends with the socket."""
+        self._later(self._from_store(effect))
 
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then close."""
@@ -319,8 +327,10 @@ class Connection:
 
     async def _read(self) -> None:
         while self._closing is None:
-            while self.around.backlog() >= MAX_BACKLOG or len(self._reads) >= MAX_READS:  # noqa: ASYNC110
+            while self.around.backlog() >= MAX_BACKLOG or len(self._reads) >= MAX_READS:
                 await asyncio.sleep(PAUSE)  # the inbox is the daemon's and tells nobody when it drains
+                if self._transport is not None and self._transport.is_closing():
+                    return  # nobody waits for what is being read: it ends with the session
             message = await self.ws.receive()
             if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 return
@@ -368,6 +378,9 @@ class Connection:
             await self._replay_newest(replay, replay.newest)
             return
         rows = await self.around.reader.events_after(replay.cursor, PAGE)
+        if rows and rows[0][0] != replay.cursor + 1:  # the log was compacted past us: resumed, we learn it
+            self.outbox.fall_behind()
+            return
         for seq, body in rows:
             if self.outbox.replay is not replay:
                 return
@@ -410,22 +423,41 @@ class Connection:
         head = _stored.decode(body)
         return only in {None, head.event} and self.session.wants(head.event, head.room)
 
-    async def _history(self, effect: ReadHistory) -> None:
+    async def _from_store(self, effect: ReadHistory | ReadSearch) -> None:
         try:
-            bodies, more = await self.around.reader.history(
-                effect.room, effect.before, effect.after, effect.limit
-            )
+            bodies, more = await self._found(effect)
         except Refused as fault:
             self.deliver(events.error_of(fault, effect.req))
             return
         except Exception:
-            log.exception("history could not be read")
-            text = "the history could not be read; the log says why"
+            log.exception("messages could not be read")
+            text = "the messages could not be read; the log says why"
             self.deliver(events.Error(code="internal", message=text, req=effect.req))
+            return
+        if effect.nonced is not None:
+            whole = {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+            self.around.submit(ReadAnswered(effect.nonced, whole))
             return
         messages = [self.session.dialect.stored_value(body) for body in bodies]
         self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
 
+    async def _found(self, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], bool]:
+        reader = self.around.reader
+        match effect:
+            case ReadHistory():
+                return await reader.history(effect.room, effect.before, effect.after, effect.limit)
+            case ReadSearch():
+                return await reader.search(effect.text, effect.room, effect.before, effect.limit)
+            case _:
+                assert_never(effect)
+
 
 def _coalescing(event: events.Event) -> str | None:
-    return f"presence {event.user_id}" if isinstance(event, events.Presence) else None
+    """Say of which events only the newest matters to one who reads slowly, and about whom."""
+    match event:
+        case events.Presence():
+            return f"presence {event.user_id}"
+        case events.Typing():
+            return f"typing {event.room} {event.user_id}"
+        case _:
+            return None

@@ -83,8 +83,12 @@ class Outbox:
         if len(self) > MAX_EVENTS or self._bytes > MAX_BYTES:
             self._coalesce()
         if len(self) > MAX_EVENTS or self._bytes > MAX_BYTES:
-            self.lagged = True
-            self.clear()
+            self.fall_behind()
+
+    def fall_behind(self) -> None:
+        """Stop here: the frontend goes on from the log, when it resumes."""
+        self.lagged = True
+        self.clear()
 
     def passed(self, seq: int) -> None:
         """A logged event was not asked for: the position moves all the same, after what is queued."""

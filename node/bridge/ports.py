@@ -7,7 +7,7 @@ the bridge leaves out what a session has not asked for (docs/bridge.md section 3
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from node.bridge.intervals import Intervals
 from node.chat import commands, events
@@ -66,6 +66,8 @@ class CommandReceived:
 
     session: int
     command: commands.Command
+    token_name: str = ""
+    """Whose nonces count; the engine knows it from the session, and keeps it when that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,15 @@ class EventsWritten:
     upto: int
 
 
-BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten
+@dataclass(frozen=True, slots=True)
+class ReadAnswered:
+    """What the store answers to a command with a nonce: shown, and remembered as its first result."""
+
+    received: CommandReceived
+    fields: dict[str, Any] = field(repr=False)
+
+
+BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten | ReadAnswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,24 @@ class ReadHistory:
     before: bytes | None
     after: bytes | None
     limit: int
+    nonced: CommandReceived | None = None
+    """The command, if it has a nonce: then the engine answers, with what is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSearch:
+    """Answer `search` from the store: `ok{messages, more}`, the newest first; `room` None: of all rooms.
+
+    `before` is a message's id and the rooms that it may be in.
+    """
+
+    session: int
+    req: str | int | None
+    text: str = field(repr=False)
+    room: bytes | None
+    before: tuple[bytes, tuple[bytes, ...]] | None
+    limit: int
+    nonced: CommandReceived | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +185,7 @@ class CredentialsChanged:
     admin_token: str | None = field(default=None, repr=False)
 
 
-BridgeEffect: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+BridgeEffect: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
 
 
 def hash_token(token: str) -> bytes:

@@ -36,6 +36,7 @@ from node.bridge.ports import (
     Deliver,
     EndSession,
     ReadHistory,
+    ReadSearch,
     StartReplay,
     TokenRecord,
     hash_token,
@@ -166,8 +167,8 @@ class BridgeServer:
                 connection.deliver(effect.event)
             case StartReplay():
                 connection.start_replay(effect)
-            case ReadHistory():
-                connection.read_history(effect)
+            case ReadHistory() | ReadSearch():
+                connection.read(effect)
             case EndSession():
                 connection.close(effect.code, effect.reason)
             case _:

@@ -189,7 +189,8 @@ class Session:
         return [*self._release(), self._judge(command, self.grant, now)]
 
     def _judge(self, command: commands.Command, grant: Grant, now: Instant) -> Effect:
-        wait = self._wait(now) if grant.limited else 0.0
+        inside = len(command.commands) if isinstance(command, commands.Batch) else 1
+        wait = self._wait(now, inside) if grant.limited else 0.0
         if wait:
             return _refuse("rate_limited", "too many commands at once", command, retry_after=wait)
         name = commands.name_of(command)
@@ -197,13 +198,13 @@ class Session:
             return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command)
         return Submit(CommandReceived(self.number, command))
 
-    def _wait(self, now: Instant) -> float:
-        """Take one command from the allowance; return the seconds until there is one again, or 0."""
+    def _wait(self, now: Instant, count: int) -> float:
+        """Take so many commands from the allowance; return the seconds until they are there, or 0."""
         self._allowance = min(BURST, self._allowance + (now.mono - self._counted) * RATE)
         self._counted = now.mono
-        if self._allowance < 1:
-            return round((1 - self._allowance) / RATE, 3)
-        self._allowance -= 1
+        if self._allowance < count:
+            return round((count - self._allowance) / RATE, 3)
+        self._allowance -= count
         return 0.0
 
     def _on_hello(self, hello: commands.Hello, now: Instant) -> list[Effect]:

@@ -7,6 +7,7 @@ passphrase never keys a box without a commitment to the key it made (docs/crypto
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.crypto import primitives
@@ -130,6 +131,20 @@ class Cells:
         """Open one cell; raises CryptoFault if it is damaged or was sealed for another place or key."""
         nonce = sealed[:NONCE_BYTES]
         return primitives.box_open(sealed[NONCE_BYTES:], nonce, self._key(table, column, place))
+
+    def opener(self, table: str, column: str) -> Callable[[bytes, bytes], bytes]:
+        """Return what opens many cells of one column, by (place, sealed); not of a shredded table."""
+        assert table not in SHREDDED
+        begun = primitives.begun_kdf(
+            Label.CELL, self.master, b"\0".join((table.encode(), column.encode(), b""))
+        )
+
+        def opened(place: bytes, sealed: bytes) -> bytes:
+            keyed = begun.copy()
+            keyed.update(place + CELL_VERSION)
+            return primitives.box_open_stored(sealed[NONCE_BYTES:], sealed[:NONCE_BYTES], keyed.digest())
+
+        return opened
 
     def seal_row(self, table: str, key: bytes, value: bytes) -> tuple[bytes, bytes]:
         """Return (row id, sealed row); the key travels inside the seal."""

@@ -7,7 +7,7 @@ from node.chat.turn import Turn
 from node.clock import day_of, earliest
 from node.crypto import ephemeral
 from node.crypto.channel import presence_channel
-from node.engine import comebacks, commands
+from node.engine import comebacks
 from node.engine.deadlines import Deadlines
 from node.engine.desk import Desk
 from node.engine.inbox import BEAT
@@ -109,7 +109,7 @@ class Chores:
         state.dms.expire(turn)
         self.desk.inviting.forget(turn)
         inbox.listings.look(turn)
-        commands.expire_nonces(self.desk, turn)
+        state.nonces.expire(turn)
         for one in state.rooms.inboxes.values():
             one.room.epochs.retire(turn)
             one.room.sent.expire(turn)

@@ -7,16 +7,17 @@ else answers: the store, or the shell.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
-
-import msgspec
 
 from node.bridge.guard import SCOPES
 from node.bridge.ports import CommandReceived
-from node.chat import commands as c
+from node.chat import commands as c, events
 from node.chat.turn import Turn
 from node.engine import (
+    batch,
     link_commands,
+    log_commands,
     node_commands,
     people_commands,
     room_commands,
@@ -26,13 +27,7 @@ from node.engine import (
     vault_commands,
 )
 from node.engine.desk import LATER, Answer, Desk
-from node.engine.state import Nonce
-from node.errors import Refused
-from node.tables import Table
-
-NONCE_MS = 7 * 86_400_000
-"""How long a command can be repeated without being done twice."""
-MAX_NONCES = 100_000
+from node.errors import Refused, StoreFull
 
 Handler: TypeAlias = Callable[[Desk, Turn, int, Any], Answer]
 
@@ -80,7 +75,10 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.OriginList: node_commands.origin_list,
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,
-    c.Ack: node_commands.ack,
+    c.Ack: log_commands.ack,
+    c.ConsumerList: log_commands.consumer_list,
+    c.ConsumerRemove: log_commands.consumer_remove,
+    c.Search: log_commands.search,
     c.BackupCreate: vault_commands.backup_create,
     c.VaultPassphrase: vault_commands.vault_passphrase,
     c.VaultLock: vault_commands.vault_lock,
@@ -96,56 +94,59 @@ SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "
 """What a device that its account has replaced cannot do: whatever others would hear of."""
 
 
+NO_ROOM: Final = "there is no room on the disk: what is stored can be read, all else waits for room"
+
+
 def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     """Do one command and answer it; a nonce that was used returns its first result."""
+    answer = _do(desk, turn, received)
+    if answer is not LATER:
+        assert isinstance(answer, dict)
+        desk.ok(turn, received.session, received.command.req, answer)
+
+
+def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
+    """Do one command, unless its nonce says that it was done, and remember the result."""
     command, session = received.command, received.session
-    key = _key(desk, received)
-    known = desk.state.nonces.get(key) if command.nonce else None
-    if known is not None and turn.now.wall_ms - known.at_ms <= NONCE_MS:
-        desk.ok(turn, session, command.req, msgspec.json.decode(known.fields))
-        return
-    handler = HANDLERS.get(type(command))
-    if handler is None:
-        raise Refused("unknown_event", f"`{c.name_of(command)}` cannot be asked here")
+    started = desk.state.sessions.get(session)
+    if started is not None:
+        received = replace(received, token_name=started.token_name)
+    known = desk.state.nonces.first_result(turn, received)
+    if known is not None:
+        return known
+    reads = SCOPES.get(c.name_of(command)) == "read" or isinstance(command, c.NodeStop)
+    if desk.state.read_only and not reads:
+        raise no_room()
     if desk.state.me.replaced and c.name_of(command) in SPEAKING:
         raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")
-    answer = handler(desk, turn, session, command)
-    if answer is LATER:
-        return
-    assert isinstance(answer, dict)
-    finish(desk, turn, received, answer)
+    if isinstance(command, c.Batch):
+        answer = batch.perform(desk, turn, session, command, _do)
+    else:
+        handler = HANDLERS.get(type(command))
+        if handler is None:
+            raise Refused("unknown_event", f"`{c.name_of(command)}` cannot be asked here")
+        desk.received = received
+        answer = handler(desk, turn, session, command)
+    if isinstance(answer, dict):
+        desk.state.nonces.remember(turn, received, answer)
+    return answer
+
+
+def no_room() -> Refused:
+    """Return how a frontend is told that nothing can be stored now."""
+    return Refused(StoreFull.code, NO_ROOM, retryable=True)
 
 
 def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, Any]) -> None:
-    """Answer a command that is done, and remember the answer for its nonce."""
-    if received.command.nonce:
-        _remember(desk, turn, _key(desk, received), answer)
-    desk.ok(turn, received.session, received.command.req, answer)
+    """Answer a command that somebody else has done, and remember the answer for its nonce.
 
-
-def _key(desk: Desk, received: CommandReceived) -> str:
-    """Return what a nonce is remembered by: frontends with tokens of their own do not meet by chance."""
-    started = desk.state.sessions.get(received.session)
-    token = "" if started is None else started.token_name
-    return f"{c.name_of(received.command)} {len(token)} {token} {received.command.nonce}"
-
-
-def _remember(desk: Desk, turn: Turn, key: str, answer: dict[str, Any]) -> None:
-    nonces = desk.state.nonces
-    nonces.pop(key, None)
-    nonces[key] = Nonce(turn.now.wall_ms, msgspec.json.encode(answer).decode())
-    turn.put(Table.NONCES, key.encode(), nonces[key])
-    if len(nonces) > MAX_NONCES:
-        _forget(desk, turn, next(iter(nonces)))
-
-
-def expire_nonces(desk: Desk, turn: Turn) -> None:
-    """Forget nonces that are too old to be repeated."""
-    limit = turn.now.wall_ms - NONCE_MS
-    for key in [key for key, nonce in desk.state.nonces.items() if nonce.at_ms < limit]:
-        _forget(desk, turn, key)
-
-
-def _forget(desk: Desk, turn: Turn, key: str) -> None:
-    del desk.state.nonces[key]
-    turn.delete(Table.NONCES, key.encode())
+    If the same was asked twice at once, and done twice, both are answered what came of the first.
+    """
+    try:
+        known = desk.state.nonces.first_result(turn, received)
+    except Refused as fault:
+        turn.reply(received.session, events.error_of(fault, received.command.req))
+        return
+    if known is None:
+        desk.state.nonces.remember(turn, received, answer)
+    desk.ok(turn, received.session, received.command.req, answer if known is None else known)

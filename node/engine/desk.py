@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from node.bridge.ports import BridgeEffect
+from node.bridge.ports import BridgeEffect, CommandReceived
 from node.chat import events
+from node.chat.commands import Command
 from node.chat.turn import Turn
 from node.engine.effects import (
     AnswerStatus,
@@ -44,6 +45,8 @@ class Desk:
     started_wall_ms: int
     addresses: Callable[[], tuple[str, ...]]
     node_record: Callable[[], bytes]
+    received: CommandReceived | None = None
+    """The command that is being done, for those that are answered later."""
     after: list[
         BridgeEffect
         | AnswerStatus
@@ -56,6 +59,10 @@ class Desk:
         | ReadChannel
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
+
+    def nonced(self, command: Command) -> CommandReceived | None:
+        """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
+        return None if command.nonce is None else self.received
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

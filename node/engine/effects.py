@@ -62,6 +62,7 @@ class AnswerStatus:
     session: int
     req: str | int | None
     fields: dict[str, Any] = field(default_factory=dict)
+    nonced: CommandReceived | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    ReadAnswered,
     SessionEnded,
     SessionStarted,
 )
@@ -27,7 +28,7 @@ from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import comebacks, commands, node_commands, sessions, token_commands
+from node.engine import comebacks, commands, node_commands, outage, sessions, token_commands
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -97,7 +98,9 @@ class Setup:
     addresses: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     sessions: tuple[SessionStarted, ...] = ()
-    """Frontends that stayed attached while the vault was locked."""
+    """Frontends that stayed attached while there was no engine, or another."""
+    read_only: bool = False
+    """The disk takes nothing: answer what can be answered (`node.engine.outage`)."""
 
 
 class Engine:
@@ -112,6 +115,7 @@ class Engine:
         if me is None:
             me = Me.create(setup.identity, names.clean(setup.name) or "user", setup.name, now, setup.entropy)
         self.state = State(setup.identity, me, loaded, setup.boot_id)
+        self.state.read_only = self.state.nonces.closed = setup.read_only
         self.state.sessions.update({kept.session: kept for kept in setup.sessions})
         self.mesh = Mesh(
             node_seed=setup.identity.node_seed,
@@ -151,10 +155,12 @@ class Engine:
     @property
     def deadline(self) -> float | None:
         """When the engine wants to be woken: the least of its parts' deadlines."""
-        return earliest(self.mesh.deadline, self.chores.deadline)
+        return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline)
 
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
+        if self.state.read_only:
+            return outage.start(self.desk)
         turn = self._turn(now)
         effects: list[Effect] = []
         if self._fresh:
@@ -178,6 +184,8 @@ class Engine:
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the node by one input; the only method that changes it."""
         turn = self._turn(now)
+        if self.state.read_only:
+            return outage.handle(self.desk, turn, event)
         mesh_effects: list[MeshEffect] = []
         if not isinstance(event, MeshInput):
             self.chores.touched(None)
@@ -204,7 +212,7 @@ class Engine:
                     self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
-            case BackupWritten():
+            case BackupWritten() | ReadAnswered():
                 commands.finish(self.desk, turn, event.received, event.fields)
             case TokenKept():
                 answer = token_commands.kept(self.desk, event)

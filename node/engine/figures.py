@@ -28,7 +28,7 @@ def of(engine: Engine, now: Instant) -> list[Shown]:
         gauge("contacts", "Contacts.", len(state.people.contacts())),
         gauge("rooms", "Rooms, conversations of two among them.", _rooms(engine)),
         gauge("log_seq", "The event log's newest number.", state.seq),
-        gauge("nonces", "Commands remembered by their nonce.", len(state.nonces)),
+        gauge("nonces", "Commands remembered by their nonce.", len(state.nonces.all)),
         gauge("child_tokens", "Child tokens.", len(state.tokens)),
         gauge("origins", "Origins that are allowed.", len(state.origins)),
         gauge("consumers", "Frontends whose place is remembered.", len(state.consumers)),

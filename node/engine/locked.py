@@ -16,6 +16,7 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    ReadAnswered,
     SessionEnded,
     SessionStarted,
 )
@@ -67,6 +68,8 @@ class Locked:
                 return []
             case CommandReceived():
                 return self._command(event.session, event.command, now)
+            case ReadAnswered(received):
+                return self._command(received.session, received.command, now)
             case _:
                 assert_never(event)
 

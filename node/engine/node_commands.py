@@ -10,7 +10,6 @@ from node import __version__
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
 from node.chat import commands as c
 from node.chat.turn import Turn
-from node.engine import sessions
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.effects import AnswerStatus, StopNode
 from node.errors import Refused
@@ -42,7 +41,7 @@ def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> 
         "log_epoch": state.log_epoch,
         "seq": turn.seq,
     }
-    desk.after.append(AnswerStatus(session, command.req, fields))
+    desk.after.append(AnswerStatus(session, command.req, fields, desk.nonced(command)))
     return LATER
 
 
@@ -181,17 +180,6 @@ def origin_remove(desk: Desk, turn: Turn, _session: int, command: c.OriginRemove
     turn.delete(Table.ORIGINS, origin.encode())
     desk.after.append(credentials(desk))
     return {"origin": origin}
-
-
-def ack(desk: Desk, turn: Turn, session: int, command: c.Ack) -> Answer:
-    """Move the cursor of this session's consumer."""
-    started = desk.state.sessions.get(session)
-    consumer = None if started is None else started.consumer
-    if consumer is None:
-        raise Refused("invalid", "say hello with `consumer` first", field="seq")
-    if command.seq > turn.seq:
-        raise Refused("invalid", "this seq has not been given out yet", field="seq")
-    return {"seq": sessions.move(desk, turn, consumer, command.seq)}
 
 
 def credentials(desk: Desk) -> CredentialsChanged:

@@ -172,7 +172,8 @@ def history_get(desk: Desk, _turn: Turn, session: int, command: c.HistoryGet) ->
     before = None if command.before is None else _message_id(command.before)
     after = None if command.after is None else _message_id(command.after)
     limit = command.limit or DEFAULT_HISTORY
-    desk.after.append(ReadHistory(session, command.req, room_id, before, after, limit))
+    nonced = desk.nonced(command)
+    desk.after.append(ReadHistory(session, command.req, room_id, before, after, limit, nonced))
     return LATER
 
 

@@ -8,11 +8,12 @@ from node.bridge.ports import EventsWritten, SessionEnded, SessionStarted, Start
 from node.chat import events
 from node.chat.turn import Turn
 from node.engine.desk import Desk
+from node.engine.state import Consumer
 from node.errors import Refused
 from node.tables import Table
 
 PROTOCOL = "gossamer/1"
-FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct"]
+FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct", "batch", "search"]
 PLAIN_BACKLOG = 200
 """Messages no frontend has had that a plain session is given on connecting."""
 MAX_CONSUMERS = 256
@@ -22,12 +23,15 @@ MAX_CONSUMERS = 256
 def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     """A frontend attached: greet it, replay what it asks for, show it the open invites."""
     state = desk.state
-    desk.inviting.due(turn)
+    if not state.read_only:
+        desk.inviting.due(turn)
     state.sessions[session.session] = session
     if session.plain:
         backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
         desk.after.append(backlog)
     replayed = not session.plain and _greet(desk, turn, session)
+    if state.read_only:
+        return
     if session.can_answer and not replayed:
         desk.inviting.attach(turn, session.session)
     elif session.can_answer:
@@ -40,6 +44,9 @@ def kept(desk: Desk, turn: Turn) -> None:
     stayed = desk.state.sessions
     if stayed:
         turn.tell(events.Connectivity(state=desk.mesh.connectivity))
+    for started in stayed.values():
+        if started.consumer not in desk.state.consumers:  # it came while there was no room to note it
+            _seen(desk, turn, started)
     for session in [number for number, started in stayed.items() if started.can_answer]:
         for invite in desk.state.invites.open_incoming():
             desk.inviting.resumed(turn, session, invite)
@@ -63,8 +70,8 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
     )
     turn.reply(number, hello)
     after = _position(desk, session)
+    _seen(desk, turn, session)
     if after is None:
-        _first_time(desk, turn, session)
         return False
     if after < state.first_seq - 1 or after > turn.seq or not _same_epoch(desk, session):
         lost = events.Error(
@@ -82,38 +89,43 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
 def _position(desk: Desk, session: SessionStarted) -> int | None:
     if session.resume is not None:
         return session.resume.seq
-    if session.consumer is not None:
-        return desk.state.consumers.get(session.consumer)
-    return None
+    known = None if session.consumer is None else desk.state.consumers.get(session.consumer)
+    return None if known is None else known.seq
 
 
-def _first_time(desk: Desk, turn: Turn, session: SessionStarted) -> None:
-    """A consumer begins at its first hello, like any session; from there on the node remembers for it."""
-    if session.consumer is None:
+def _seen(desk: Desk, turn: Turn, session: SessionStarted) -> None:
+    """Note that a consumer is here; a new one begins at its first hello, like any session."""
+    if session.consumer is None or desk.state.read_only:
         return
+    known = desk.state.consumers.get(session.consumer)
     try:
-        move(desk, turn, session.consumer, turn.seq)
+        move(desk, turn, session.consumer, turn.seq if known is None else known.seq)
     except Refused as fault:
         turn.reply(session.session, events.error_of(fault, session.req))
 
 
-def move(desk: Desk, turn: Turn, consumer: str, seq: int) -> int:
+def move(desk: Desk, turn: Turn, name: str, seq: int) -> int:
     """Move a consumer's cursor, never back; returns where it is. Refused: `too_many` consumers."""
     consumers = desk.state.consumers
-    if consumer not in consumers and len(consumers) >= MAX_CONSUMERS:
+    known = consumers.get(name)
+    if known is None and len(consumers) >= MAX_CONSUMERS:
         raise Refused("too_many", f"{MAX_CONSUMERS} consumers are remembered already", field="consumer")
-    consumers[consumer] = max(seq, consumers.get(consumer, 0))
-    turn.put(Table.CONSUMERS, consumer.encode(), consumers[consumer])
-    return consumers[consumer]
+    moved = Consumer(seq if known is None else max(seq, known.seq), turn.now.wall_ms)
+    consumers[name] = moved
+    turn.put(Table.CONSUMERS, name.encode(), (moved.seq, moved.seen_ms))
+    return moved.seq
 
 
 def _same_epoch(desk: Desk, session: SessionStarted) -> bool:
     return session.resume is None or session.resume.epoch == desk.state.log_epoch
 
 
-def ended(desk: Desk, _turn: Turn, session: SessionEnded) -> None:
+def ended(desk: Desk, turn: Turn, session: SessionEnded) -> None:
     """A frontend is gone."""
-    desk.state.sessions.pop(session.session, None)
+    gone = desk.state.sessions.pop(session.session, None)
+    known = None if gone is None else desk.state.consumers.get(gone.consumer or "")
+    if gone is not None and gone.consumer is not None and known is not None:
+        move(desk, turn, gone.consumer, known.seq)
     desk.inviting.shown.pop(session.session, None)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
 from node.chat.batches import NewcomerRow
@@ -44,6 +46,7 @@ from node.crypto.channel import inbox_channel, presence_channel
 from node.crypto.keys import Identity
 from node.crypto.ops import Leaf
 from node.crypto.prekeys import SignedPrekey
+from node.engine.nonces import Nonces
 from node.store.records import Loaded
 from node.tables import Table
 
@@ -52,11 +55,11 @@ INTRODUCE_AFTER_START = 5.0
 
 
 @dataclass(frozen=True)
-class Nonce:
-    """The first result of a command that carried this idempotency key."""
+class Consumer:
+    """A frontend whose place in the log the node remembers: what it has handled, when it was last here."""
 
-    at_ms: int
-    fields: str
+    seq: int
+    seen_ms: int = 0
 
 
 class State:
@@ -65,6 +68,8 @@ class State:
     def __init__(self, identity: Identity, me: Me, loaded: Loaded, boot_id: str) -> None:
         self.identity, self.me = identity, me
         self.log_epoch, self.seq, self.first_seq = loaded.log_epoch, loaded.last_seq, loaded.first_seq
+        self.read_only = False
+        """While the disk is full: what is asked is answered, nothing is changed."""
         self.presence = Presence()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
@@ -84,11 +89,11 @@ class State:
         self.behind = Behind()
         self.returning = Returning(me)
         self.sessions: dict[int, SessionStarted] = {}
-        self.nonces: dict[str, Nonce] = {}
+        self.nonces = Nonces()
         self.tokens: dict[str, TokenRecord] = {}
         self.origins: dict[str, int] = {}
         self.peers: dict[str, int] = {}
-        self.consumers: dict[str, int] = {}
+        self.consumers: dict[str, Consumer] = {}
         self.had: Intervals = ()
         self.heard: dict[bytes, int] = {}
         self.introductions: dict[bytes, float] = {}
@@ -336,15 +341,15 @@ class Restorer:
         for key, data in self.rows[Table.OBJECTS].items():
             if key.startswith(b"list"):
                 state.directory.restore(unpack_row(data, Listed))
-        nonces = {key.decode(): unpack_row(data, Nonce) for key, data in self.rows[Table.NONCES].items()}
-        state.nonces.update(sorted(nonces.items(), key=lambda entry: entry[1].at_ms))
+        state.nonces.restore(self.rows[Table.NONCES])
         for data in self.rows[Table.TOKENS].values():
             token = unpack_row(data, TokenRecord)
             state.tokens[token.name] = token
         for key, data in self.rows[Table.ORIGINS].items():
             state.origins[key.decode()] = unpack_row(data, int)
         for key, data in self.rows[Table.CONSUMERS].items():
-            state.consumers[key.decode()] = unpack_row(data, int)
+            stored = msgspec.msgpack.decode(data)  # an earlier version kept the seq alone
+            state.consumers[key.decode()] = Consumer(*(stored if isinstance(stored, list) else [stored]))
         for key, data in self.rows[Table.SETTINGS].items():
             self._setting(key, data)
 

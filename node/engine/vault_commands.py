@@ -16,7 +16,7 @@ from node.errors import Refused
 
 def vault_passphrase(desk: Desk, _turn: Turn, session: int, command: c.VaultPassphrase) -> Answer:
     """Let the shell seal the identity anew; it answers with `VaultSealed`, or refuses."""
-    desk.after.append(SealVault(CommandReceived(session, command)))
+    desk.after.append(SealVault(desk.received or CommandReceived(session, command)))
     return LATER
 
 
@@ -25,7 +25,7 @@ def backup_create(desk: Desk, _turn: Turn, session: int, command: c.BackupCreate
     me = desk.state.me
     if me.replaced:
         raise Refused("device_revoked", "this account goes on at another device: make the backup there")
-    desk.after.append(WriteBackup(CommandReceived(session, command), me.profile.username))
+    desk.after.append(WriteBackup(desk.received or CommandReceived(session, command), me.profile.username))
     return LATER
 
 

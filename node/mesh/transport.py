@@ -156,6 +156,11 @@ class Transport:
             case _:
                 assert_never(effect)
 
+    def close_all(self, reason: str) -> None:
+        """Close every link there is, also those that nobody ordered."""
+        for number in list(self._lines):
+            self.perform(CloseLink(number, reason))
+
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)

@@ -14,7 +14,8 @@ from heapq import merge
 from itertools import islice
 from typing import assert_never
 
-from node.errors import Refused
+from node.chat.finding import Needle, page
+from node.errors import Refused, StoreFull
 from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
@@ -61,6 +62,7 @@ class MemoryStore:
 
     def __init__(self, log_epoch: str = "00000000-0000-4000-8000-000000000000") -> None:
         self.log_epoch = log_epoch
+        self.full = self.expiring = False
         self._state = _State()
 
     @property
@@ -94,7 +96,13 @@ class MemoryStore:
         return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Write all records, at once and whole."""
+        """Write all records, at once and whole.
+
+        Raises:
+            StoreFull: While it is `full`; nothing has changed.
+        """
+        if self.full:
+            raise StoreFull("this store was told to be full")
         for write in writes:
             self._apply(write)
 
@@ -180,6 +188,23 @@ class MemoryStore:
         if found is None:
             raise Refused("message_not_found", "this room has no such message", field=side)
         return self._state.order[room].index((found.seq, mid))
+
+    def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return the newest messages that hold a text, the newest first, and whether there are more."""
+        needle = Needle.of(text)
+        rooms = [(key, order) for key, order in self._state.order.items() if room in {None, key}]
+        placed = sorted((seq, n, key, mid) for key, order in rooms for n, (seq, mid) in enumerate(order))
+        names = [(key, mid) for _, _, key, mid in placed]
+        if before is not None:
+            start = [name for name in names if name[1] == before[0] and name[0] in before[1]]
+            if not start:
+                raise Refused("message_not_found", "there is no such message", field="before")
+            names = names[: names.index(start[0])]
+        bodies = [self._state.messages[name].body for name in reversed(names)]
+        found = [body for body in bodies if needle.found(body)]
+        return page(found, limit)
 
     def message(self, room: bytes, mid: bytes) -> bytes | None:
         """Return the body of one message, or None."""

@@ -37,6 +37,10 @@ STEPS: tuple[Step, ...] = (
         "CREATE INDEX envelopes_time ON envelopes(ts_ms, eid, expires_ms)",
         "CREATE INDEX envelopes_expiry ON envelopes(expires_ms)",
     ),
+    (
+        # A search goes through the messages of all rooms, the newest first.
+        "CREATE INDEX messages_seq ON messages(seq)",
+    ),
 )
 
 

@@ -22,7 +22,8 @@ MAX_PARAMETERS = 500
 """Routing keys asked for in one statement; SQLite's own limit is 999 in old builds."""
 EPOCH_PLACE = ("meta", "value", b"log_epoch")
 """Where the log epoch is sealed: the first cell of every database, so it also tells the right master key."""
-_MAX_SEQ = (1 << 63) - 1
+MAX_SEQ = (1 << 63) - 1
+"""The highest number SQLite holds."""
 _PAGE = "SELECT id, room, seq, box FROM messages WHERE room = ? AND (seq, n) > (?, ?) AND (seq, n) < (?, ?) "
 _PAGE_FORWARD = _PAGE + "ORDER BY seq, n LIMIT ?"
 _PAGE_BACKWARD = _PAGE + "ORDER BY seq DESC, n DESC LIMIT ?"
@@ -37,7 +38,7 @@ def damaged(what: str) -> Fatal:
 
 
 @contextmanager
-def _sound(what: str) -> Iterator[None]:
+def sound(what: str) -> Iterator[None]:
     """Turn what a damaged cell can raise, a value of a wrong kind included, into the one error it means."""
     try:
         yield
@@ -57,7 +58,7 @@ def load(conn: sqlite3.Connection, cells: Cells) -> Loaded:
 def log_epoch(conn: sqlite3.Connection, cells: Cells) -> str:
     """Return the UUID of this generation of the database."""
     (sealed,) = conn.execute("SELECT value FROM meta WHERE name = 'log_epoch'").fetchone()
-    with _sound("the log epoch"):
+    with sound("the log epoch"):
         return cells.open(*EPOCH_PLACE, sealed).decode()
 
 
@@ -69,7 +70,7 @@ def log_ends(conn: sqlite3.Connection) -> tuple[int, int]:
 
 def _load_rows(conn: sqlite3.Connection, cells: Cells) -> dict[str, dict[bytes, bytes]]:
     tables: dict[str, dict[bytes, bytes]] = {table: {} for table in sorted(ALL)}
-    with _sound("a stored row"):
+    with sound("a stored row"):
         for rowid, table, box in conn.execute("SELECT id, tbl, box FROM rows ORDER BY n"):
             key, value = cells.open_row(table, rowid, box)
             tables.setdefault(table, {})[key] = value
@@ -79,7 +80,7 @@ def _load_rows(conn: sqlite3.Connection, cells: Cells) -> dict[str, dict[bytes, 
 def stored_rows(conn: sqlite3.Connection, cells: Cells) -> Iterator[tuple[str, bytes, bytes]]:
     """Give out (table, key, value) of the rows that the master key alone opens, the oldest first."""
     for rowid, table, box in conn.execute("SELECT id, tbl, box FROM rows WHERE shred = 0 ORDER BY n"):
-        with _sound("a stored row"):
+        with sound("a stored row"):
             key, value = cells.open_row(table, rowid, box)
         yield table, key, value
 
@@ -102,7 +103,7 @@ def events_after(conn: sqlite3.Connection, cells: Cells, seq: int, limit: int) -
 
 def _event_body(cells: Cells, row: tuple[int, bytes | None, bytes, bytes | None, int, bytes]) -> bytes:
     seq, pointer, box, room, at, message_box = row
-    with _sound("an event"):
+    with sound("an event"):
         body = cells.open("events", "body", event_place(seq, pointer), box)
     if pointer is None:
         return body
@@ -128,7 +129,7 @@ def history(
         Refused: If `before` or `after` is not a message of this room (`message_not_found`).
     """
     low = _position(conn, cells, room, after, "after") if after is not None else (-1, 0)
-    high = _position(conn, cells, room, before, "before") if before is not None else (_MAX_SEQ, _MAX_SEQ)
+    high = _position(conn, cells, room, before, "before") if before is not None else (MAX_SEQ, MAX_SEQ)
     forward = after is not None
     rows = conn.execute(
         _PAGE_FORWARD if forward else _PAGE_BACKWARD, (room_id(cells, room), *low, *high, limit + 1)
@@ -138,7 +139,7 @@ def history(
 
 
 def _message_body(cells: Cells, rowid: bytes, room: bytes, seq: int, box: bytes) -> bytes:
-    with _sound("a message"):
+    with sound("a message"):
         return cells.open("messages", "body", message_place(rowid, room, seq), box)
 
 
@@ -160,7 +161,7 @@ def message(conn: sqlite3.Connection, cells: Cells, room: bytes, mid: bytes) -> 
 
 
 def _checked(eid: bytes, raw: bytes) -> bytes:
-    with _sound("a held envelope"):
+    with sound("a held envelope"):
         if plain_digest(raw) == eid:
             return raw
     raise damaged("a held envelope is not what it was")

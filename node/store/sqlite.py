@@ -18,10 +18,11 @@ from typing import TypeVar
 
 import aiosqlite
 
+from node.chat.finding import PAGE_BYTES, Needle, page
 from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
 from node.errors import StoreFull
-from node.store import reader, writer
+from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
 from node.store.records import Loaded, Write
@@ -32,6 +33,8 @@ Work = Callable[[sqlite3.Connection], T]
 BUSY_SECONDS = 5.0
 """How long a commit waits for another program that has the file open."""
 CACHE_KIB = 16 * 1024
+SEARCHES = 2
+"""Searches under way at a time: two, so that one over everything does not keep all others waiting."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """SQLITE_ERROR: a statement does not fit the tables. Ours are fixed, so it is the tables that changed."""
 _DAMAGED_READS = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
@@ -123,9 +126,11 @@ class SqliteStore:
         self._write = write
         self._read = read
         self._cells = cells
+        self._searches = asyncio.Semaphore(SEARCHES)
         self.log_epoch = ""
         self.first_seq = 1
         self.last_seq = 0
+        self.expiring = False
 
     @classmethod
     async def open(
@@ -187,6 +192,11 @@ class SqliteStore:
         )
         self.last_seq = max(self.last_seq, last)
 
+    async def probe(self) -> None:
+        """Write something and take it back, to see whether there is room; raises StoreFull."""
+        await self._write.run(partial(_transaction, writer.probe))
+        await self._write.run(partial(_transaction, writer.unprobe))
+
     async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` logged events after `seq` as (seq, JSON), in order."""
         return await self._read.run(lambda conn: reader.events_after(conn, self._cells, seq, limit))
@@ -208,6 +218,33 @@ class SqliteStore:
     async def message(self, room: bytes, mid: bytes) -> bytes | None:
         """Return the body of one message, or None."""
         return await self._read.run(lambda conn: reader.message(conn, self._cells, room, mid))
+
+    async def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        """Return the newest `limit` messages that hold a text, the newest first, and whether there are more.
+
+        Of one room or of all; `before`, a message's id and the rooms that may have it: only older ones. A few
+        searches go on at a time, the others wait their turn; cancelling one ends it with its slice.
+
+        Raises:
+            Refused: If there is no message to go on before (`message_not_found`).
+        """
+        needle, found = Needle.of(text), list[bytes]()
+        async with self._searches:
+            below: searching.Place | None = searching.TOP
+            if before is not None:
+                below = await self._read.run(
+                    lambda conn: searching.place_of(conn, self._cells, before[1], before[0])
+                )
+            while below is not None and len(found) <= limit and sum(map(len, found)) <= PAGE_BYTES:
+                most = limit + 1 - len(found)
+                work = partial(
+                    searching.look, cells=self._cells, needle=needle, room=room, below=below, most=most
+                )
+                one = await self._read.run(work)
+                found, below = found + one.found, one.below
+        return page(found, limit)
 
     async def envelopes_by_rk(
         self, rks: Sequence[bytes], limit: int, after: tuple[int, bytes] | None = None
@@ -231,16 +268,15 @@ class SqliteStore:
         )
 
     async def expire(self, now_ms: int) -> list[bytes]:
-        """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
-        gone: list[bytes] = []
-        while True:
-            some = await self._write.run(
-                partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
-            )
-            gone += some
-            if len(some) < writer.EXPIRE_BATCH:
-                break
-        await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        """Drop a slice of the envelopes whose time is over, and of the log; return the ids of what went.
+
+        `expiring` says whether there may be more.
+        """
+        gone = await self._write.run(
+            partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
+        )
+        more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        self.expiring = more or len(gone) == writer.EXPIRE_BATCH
         self.first_seq, _ = await self._write.run(reader.log_ends)
         return gone
 

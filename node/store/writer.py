@@ -26,8 +26,12 @@ from node.store.records import (
 )
 from node.tables import SHREDDED, Table
 
-EXPIRE_BATCH = 5_000
-"""Envelopes dropped a transaction, so that expiry never keeps a commit waiting long."""
+EXPIRE_BATCH = 500
+"""Envelopes dropped a transaction, so that expiry never keeps a commit waiting long: about 5 ms."""
+COMPACT_SLICE = 2_000
+"""Events of the log dropped a transaction, for the same reason."""
+PROBE_BYTES = 256 * 1024
+"""Room that there has to be before a node that ran out of it writes again."""
 
 _PUT_ROW = (
     "INSERT INTO rows(id, tbl, shred, box) VALUES (?, ?, ?, ?) "
@@ -159,16 +163,32 @@ def expire_envelopes(conn: sqlite3.Connection, now_ms: int) -> list[bytes]:
     return [eid for (eid,) in conn.execute(_EXPIRE_SOME, (now_ms, EXPIRE_BATCH)).fetchall()]
 
 
-def compact_events(conn: sqlite3.Connection, now_ms: int) -> None:
-    """Drop events that are too old or too many; the newest always stays, so that numbering goes on."""
-    (last,) = conn.execute("SELECT max(seq) FROM events").fetchone()
+def compact_events(conn: sqlite3.Connection, now_ms: int) -> bool:
+    """Drop one slice of the events that are too old or too many; return whether there may be more.
+
+    The newest always stays, so that numbering goes on.
+    """
+    first, last = conn.execute("SELECT min(seq), max(seq) FROM events").fetchone()
     if last is None:
-        return
+        return False
+    end = min(first + COMPACT_SLICE, last)
     young = conn.execute(
-        "SELECT seq FROM events WHERE ts_ms >= ? ORDER BY seq LIMIT 1", (now_ms - KEEP_EVENTS_MS,)
+        "SELECT seq FROM events WHERE seq >= ? AND seq < ? AND ts_ms >= ? ORDER BY seq LIMIT 1",
+        (first, end, now_ms - KEEP_EVENTS_MS),
     ).fetchone()
-    first = max(last if young is None else young[0], last - KEEP_EVENTS + 1)
-    conn.execute("DELETE FROM events WHERE seq < ?", (first,))
+    upto = min(end, max(end if young is None else young[0], last - KEEP_EVENTS + 1))
+    conn.execute("DELETE FROM events WHERE seq < ?", (upto,))
+    return bool(upto == end < last)
+
+
+def probe(conn: sqlite3.Connection) -> None:
+    """Write as much as a busy second does: a disk that takes it is not about to be full again."""
+    conn.execute("INSERT OR REPLACE INTO meta(name, value) VALUES ('probe', zeroblob(?))", (PROBE_BYTES,))
+
+
+def unprobe(conn: sqlite3.Connection) -> None:
+    """Take back what `probe` wrote."""
+    conn.execute("DELETE FROM meta WHERE name = 'probe'")
 
 
 def shred_check(cells: Cells) -> bytes:

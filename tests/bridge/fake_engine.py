@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -35,6 +36,9 @@ class FakeEngine:
         self.queued = 0
         self.had: Intervals = ()
         self.no_history: Exception | None = None
+        self.first = 1
+        self.searching: asyncio.Event | None = None
+        self.searches = 0
         self.on_page: Callable[[], None] = lambda: None
 
     def submit(self, event: ports.BridgeInput) -> None:
@@ -72,6 +76,8 @@ class FakeEngine:
             case commands.UserMessage():
                 self.deliver(session, events.Ok(req=command.req, fields={"id": ROOM, "ts_ms": 1}))
                 self.say(command.message, room=command.room)
+            case commands.Search():
+                self.perform(ports.ReadSearch(session, command.req, command.text, None, None, 10))
             case commands.HistoryGet():
                 room = bytes(16)
                 self.perform(ports.ReadHistory(session, command.req, room, None, None, 10))
@@ -100,7 +106,8 @@ class FakeEngine:
             self.server.perform(effect)
 
     async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        page = self.log[seq : seq + limit]
+        start = max(seq, self.first - 1)
+        page = self.log[start : start + limit]
         self.on_page()
         return page
 
@@ -110,6 +117,15 @@ class FakeEngine:
         if self.no_history is not None:
             raise self.no_history
         return [body for _seq, body in self.log[-limit:]], len(self.log) > limit
+
+    async def search(self, *_asked: Any) -> tuple[list[bytes], bool]:
+        self.searches += 1
+        try:
+            if self.searching is not None:
+                await self.searching.wait()
+        finally:
+            self.searches -= 1
+        return [], False
 
 
 def counted_entropy() -> Callable[[int], bytes]:

@@ -151,6 +151,18 @@ def test_a_child_token_has_a_burst_and_then_a_rate() -> None:
     assert sum(isinstance(effects[0], Submit) for effects in later) == 100
 
 
+def test_a_batch_counts_as_what_is_in_it() -> None:
+    session = made(BOT)
+    session.handle(Opened(), now=START)
+    inside = [{"event": "room_list"}] * 64
+    passed = [say(session, event="batch", commands=inside) for _ in range(int(BURST) // 64)]
+    assert all(isinstance(effects[-1], Submit) for effects in passed)
+    [refused] = say(session, event="batch", commands=inside)
+    assert isinstance(refused, Send)
+    assert isinstance(refused.event, events.Error)
+    assert refused.event.retry_after == (64 - BURST % 64) / 100
+
+
 def test_the_owner_has_no_rate() -> None:
     session = made()
     session.handle(Opened(), now=START)

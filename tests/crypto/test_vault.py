@@ -125,3 +125,26 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(CELLS) + repr(vault.StoreKeys(b"m" * 32, (b"s" * 32,)))
     assert "mmm" not in shown
     assert "sss" not in shown
+
+
+def test_what_opens_many_cells_opens_the_same_and_no_other() -> None:
+    opened = CELLS.opener("messages", "body")
+    sealed = CELLS.seal("messages", "body", b"place", b"plain")
+    empty = CELLS.seal("messages", "body", b"empty", b"")
+    assert [opened(b"place", sealed), opened(b"empty", empty), opened(b"place", sealed)] == [
+        b"plain",
+        b"",
+        b"plain",
+    ]
+    for place, box in (
+        (b"other", sealed),
+        (b"place", sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        (b"place", sealed[:30]),
+        (b"place", b""),
+        (b"place", CELLS.seal("events", "body", b"place", b"plain")),
+        (b"place", Cells(b"x" * 32, b"s" * 32, ENTROPY).seal("messages", "body", b"place", b"plain")),
+    ):
+        with pytest.raises(CryptoFault):
+            opened(place, box)
+    with pytest.raises(AssertionError):
+        CELLS.opener(Table.RATCHETS, "row")

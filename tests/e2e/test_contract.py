@@ -96,6 +96,7 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await bob.call("typing_set", room=room)
     await ann.frontend.event("typing", username="bob", typing=True)
     assert (await ann.call("history_get", room=room, limit=5))["messages"]
+    assert (await ann.call("search", text="HELLÓ"))["messages"]
     await ann.call("room_read", room=room)
     assert (await ann.call("room_get", room=room))["members"]
     link = (await ann.call("room_link_create", room=room, uses=1))["link"]
@@ -141,6 +142,9 @@ async def owner(ann: Checked) -> None:
     await ann.call("origin_remove", origin="file://")
     await ann.call("login_link_create")
     await ann.call("ack", seq=1)
+    assert (await ann.call("consumer_list"))["consumers"]
+    await ann.call("batch", commands=[{"event": "room_list"}, {"event": "no_such_thing"}])
+    await ann.call("consumer_remove", name="test")
     await ann.call("backup_create", passphrase="for the safe")
     await ann.call("vault_passphrase", passphrase="open sesame")
     await ann.call("vault_lock")

@@ -181,7 +181,7 @@ def test_nonces_are_forgotten_after_a_week_with_their_rows() -> None:
     days_later(world, 8, ann)
     world.run(5)
     assert not ann.store.load().rows["nonces"]
-    assert not engine_of(ann).state.nonces
+    assert not engine_of(ann).state.nonces.all
 
 
 def test_invites_keep_their_order_over_a_start() -> None:

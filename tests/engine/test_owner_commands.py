@@ -9,7 +9,7 @@ import pytest
 from node.bridge.ports import EventsWritten, Resume, StartReplay
 from node.chat import commands as c, events
 from node.engine import sessions
-from node.engine.commands import NONCE_MS
+from node.engine.nonces import NONCE_MS
 from node.sim import CallError, SimNode, SimSession, Simulation
 from tests.engine.worlds import trio
 
@@ -91,8 +91,8 @@ def test_a_nonce_holds_for_its_token_and_for_seven_days() -> None:
     assert ann.engine is not None
     ann.engine.state.sessions[bot.number] = replace(ann.engine.state.sessions[bot.number], token_name="other")
     assert ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"] != first
-    for nonce, kept in ann.engine.state.nonces.items():
-        ann.engine.state.nonces[nonce] = replace(kept, at_ms=kept.at_ms - NONCE_MS - 60_000)
+    for nonce, kept in ann.engine.state.nonces.all.items():
+        ann.engine.state.nonces.all[nonce] = replace(kept, at_ms=kept.at_ms - NONCE_MS - 60_000)
     last = ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"]
     assert last != first
     assert ann.call(c.RoomCreate(name="tea", nonce="1"), bot)["room"] == last

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from node.chat import finding
 from node.errors import Refused
-from node.store import memory, records, writer
+from node.store import memory, records, sqlite, writer
 from node.store.records import (
     KEEP_EVENTS_MS,
     AppendEvent,
@@ -18,6 +20,7 @@ from node.store.records import (
     PutMessage,
     Table,
 )
+from node.store.sqlite import SqliteStore
 from node.tables import ALL
 from tests.store.samples import OTHER, ROOM, held, mid, said
 
@@ -179,7 +182,11 @@ async def test_expiry_drops_what_is_over_and_says_which(store: Any, monkeypatch:
     monkeypatch.setattr(writer, "EXPIRE_BATCH", 3)
     old = [held(b"old %d" % n, expires_ms=100 + n) for n in range(7)]
     await store.commit([*old, held(b"young", expires_ms=200)])
-    assert sorted(await store.expire(150)) == sorted(e.eid for e in old)
+    gone = await store.expire(150)
+    while store.expiring:
+        assert len(gone) % 3 == 0
+        gone += await store.expire(150)
+    assert sorted(gone) == sorted(e.eid for e in old)
     assert len((await store.load()).envelopes) == 1
 
 
@@ -200,3 +207,59 @@ async def test_the_event_log_is_compacted_by_number(store: Any, monkeypatch: pyt
     await store.commit([AppendEvent(n, 5, b"") for n in range(1, 6)])
     await store.expire(5)
     assert [seq for seq, _ in await store.events_after(0, 9)] == [4, 5]
+
+
+async def test_a_log_that_is_much_too_old_or_long_is_compacted_in_slices(
+    disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COMPACT_SLICE", 3)
+    await disk.commit([AppendEvent(n, n * 1000, b"") for n in range(1, 12)])
+    for first in (4, 7, 8):
+        await disk.expire(KEEP_EVENTS_MS + 8_000)
+        assert disk.first_seq == first
+    assert not disk.expiring
+    monkeypatch.setattr(writer, "KEEP_EVENTS", 1)
+    await disk.expire(5)
+    assert (disk.first_seq, disk.expiring) == (11, False)
+    assert [seq for seq, _ in await disk.events_after(0, 99)] == [11]
+
+
+async def test_what_is_found_is_what_the_messages_say_now_newest_first(store: Any) -> None:
+    def put(number: int, text: str, room: bytes = ROOM, *, edit: bool = False) -> PutMessage:
+        body = msgspec.json.encode({"event": "user_message", "message": text, "n": number})
+        return PutMessage(room, mid(number), number, body, edit)
+
+    async def found(text: str, *where: Any) -> tuple[list[int], bool]:
+        bodies, more = await store.search(text, *(where or (None, None, 9)))
+        return [msgspec.json.decode(body)["n"] for body in bodies], more
+
+    await store.commit([put(1, "Tea"), put(2, "coat"), put(3, 'thé "vert"\\n', OTHER), put(4, "TEA 4")])
+    assert await found("tea") == ([4, 1], False)
+    assert await found("THE") == ([3], False)
+    assert await found('É "V') == ([3], False)
+    assert await found("\\n") == ([3], False)
+    assert await found("\n") == ([], False)
+    assert await found("user_message") == ([], False)
+    assert await found("t", None, None, 2) == ([4, 3], True)
+    assert await found("t", ROOM, None, 2) == ([4, 2], True)
+    assert await found("t", None, (mid(3), (ROOM, OTHER)), 9) == ([2, 1], False)
+    await store.commit([put(1, "coffee", edit=True), DropMessage(ROOM, mid(4))])
+    assert await found("tea") == ([], False)
+    assert await found("coffee") == ([1], False)
+    with pytest.raises(Refused) as refused:
+        await store.search("t", None, (mid(9), (ROOM, OTHER)), 9)
+    assert refused.value.code == "message_not_found"
+
+
+async def test_a_page_of_what_is_found_has_a_size_and_says_that_there_is_more(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = msgspec.json.encode({"event": "user_message", "message": "tea " * 100})
+    await store.commit([PutMessage(ROOM, mid(n), n, long) for n in range(5)])
+    for module in (finding, sqlite):
+        monkeypatch.setattr(module, "PAGE_BYTES", 2 * len(long))
+    assert await store.search("tea", None, None, 9) == ([long, long], True)
+    assert await store.search("tea", None, (mid(2), (ROOM,)), 9) == ([long, long], False)
+    for module in (finding, sqlite):
+        monkeypatch.setattr(module, "PAGE_BYTES", 1)
+    assert await store.search("tea", None, None, 9) == ([long], True)

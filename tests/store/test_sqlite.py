@@ -174,6 +174,28 @@ async def test_a_full_disk_is_said_rolls_back_and_is_over_when_there_is_room(dis
     await disk.check()
 
 
+@pytest.mark.parametrize(
+    ("on", "off"),
+    [
+        ("query_only = ON", "query_only = OFF"),  # what a read-only file answers: SQLITE_READONLY
+        ("max_page_count = 1", "max_page_count = 1000000"),  # what a full one does: SQLITE_FULL
+    ],
+)
+async def test_whether_there_is_room_is_found_by_writing(disk: SqliteStore, on: str, off: str) -> None:
+    await disk._write.run(lambda conn: conn.execute(f"PRAGMA {on}").fetchall())
+    with pytest.raises(StoreFull):
+        await disk.probe()
+    with pytest.raises(StoreFull):
+        await disk.commit([AppendEvent(1, 1, b"x" * 200_000)])
+    assert (await disk.load()).last_seq == 0
+    await disk._write.run(lambda conn: conn.execute(f"PRAGMA {off}").fetchall())
+    await disk.probe()
+    await disk.commit([AppendEvent(1, 1, b"x" * 200_000)])
+    assert (await disk.load()).last_seq == 1
+    left = await disk._read.run(lambda conn: conn.execute("SELECT name FROM meta").fetchall())
+    assert sorted(left) == [("log_epoch",), ("shred_check",)]
+
+
 async def test_a_disk_that_takes_no_new_database_is_said(tmp_path: Path) -> None:
     with files_no_larger_than(4096), pytest.raises(StoreFull):
         await reopened(tmp_path / "gossamer.db")
@@ -318,7 +340,7 @@ async def test_an_older_database_is_copied_aside_and_brought_up_to_date(tmp_path
     assert await store.load() == before
     await store._read.run(lambda conn: conn.execute("SELECT note FROM envelopes"))
     await store.close()
-    aside = tmp_path / "gossamer.db.v1"
+    aside = tmp_path / f"gossamer.db.v{len(STEPS)}"
     assert stat.S_IMODE(aside.stat().st_mode) == 0o600
     copy = await reopened(aside)
     assert await copy.load() == before
@@ -328,7 +350,7 @@ async def test_an_older_database_is_copied_aside_and_brought_up_to_date(tmp_path
 async def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "gossamer.db"
     await (await reopened(path)).close()
-    with pytest.raises(Fatal, match=r"a copy is gossamer\.db\.v1") as fatal:
+    with pytest.raises(Fatal, match=rf"a copy is gossamer\.db\.v{len(STEPS)}") as fatal:
         await reopened(path, steps=(*STEPS, ("CREATE TABLE later(x)", "this is not SQL")))
     assert fatal.value.code == "migration_failed"
     store = await reopened(path)

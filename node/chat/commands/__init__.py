@@ -21,7 +21,11 @@ from node.chat.commands.invites import (
     UserInviteResponse as UserInviteResponse,
 )
 from node.chat.commands.log import (
+    MAX_BATCH as MAX_BATCH,
     Ack as Ack,
+    Batch as Batch,
+    ConsumerList as ConsumerList,
+    ConsumerRemove as ConsumerRemove,
     Hello as Hello,
     LogCommand as LogCommand,
     ResumeAt as ResumeAt,
@@ -30,6 +34,7 @@ from node.chat.commands.log import (
 from node.chat.commands.messages import (
     HistoryGet as HistoryGet,
     MessageCommand as MessageCommand,
+    Search as Search,
     TypingSet as TypingSet,
     UserMessage as UserMessage,
 )

@@ -29,6 +29,8 @@ Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Topic: TypeAlias = Annotated[str, Meta(max_length=256)]
 Kind: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16)]
 Text: TypeAlias = Annotated[str, Meta(max_length=MAX_MESSAGE_BYTES)]
+Sought: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+"""What is searched for."""
 Link: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_LINK_CHARS)]
 Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 Secret: TypeAlias = Annotated[str, Meta(max_length=128)]

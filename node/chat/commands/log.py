@@ -1,13 +1,16 @@
-"""Opening a session and following the event log (docs/bridge.md 3)."""
+"""Opening a session, following the event log, and doing several things at once (docs/bridge.md 2, 3)."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from node.chat.commands.base import Base, Count, Id, Name, Secret
+
+MAX_BATCH = 64
+"""Commands of a `batch`: as many messages keep the node busy for about 30 ms."""
 
 
 class Subscribe(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,4 +47,25 @@ class Ack(Base, frozen=True, kw_only=True):
     seq: Count
 
 
-LogCommand: TypeAlias = Hello | Ack
+class ConsumerList(Base, frozen=True, kw_only=True):
+    """List the named consumers and how far each has come."""
+
+
+class ConsumerRemove(Base, frozen=True, kw_only=True):
+    """Forget a named consumer and its cursor."""
+
+    name: Name
+
+
+class Batch(Base, frozen=True, kw_only=True):
+    """Do several commands at once, in one commit; `halt_on_error`: none after the first that is refused."""
+
+    commands: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=MAX_BATCH)]
+    halt_on_error: bool = False
+
+    def __repr__(self) -> str:
+        """Show how many: what is in them is not looked at yet."""
+        return f"Batch({len(self.commands)} commands)"
+
+
+LogCommand: TypeAlias = Hello | Ack | ConsumerList | ConsumerRemove | Batch

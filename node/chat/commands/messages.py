@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from node.chat.commands.base import MAX_MESSAGE_BYTES, Base, Count, Id, Kind, Limit, Text
+from node.chat.commands.base import MAX_MESSAGE_BYTES, Base, Count, Id, Kind, Limit, Sought, Text
 
 
 class UserMessage(Base, frozen=True, kw_only=True):
@@ -32,6 +32,15 @@ class HistoryGet(Base, frozen=True, kw_only=True):
     limit: Limit | None = None
 
 
+class Search(Base, frozen=True, kw_only=True):
+    """Find messages that hold a text, the newest first; neither case nor accents count."""
+
+    text: Sought
+    room: Id | None = None
+    before: Id | None = None
+    limit: Limit | None = None
+
+
 class TypingSet(Base, frozen=True, kw_only=True):
     """Tell a conversation that we type, or have stopped; it ends by itself after 6 s."""
 
@@ -39,4 +48,4 @@ class TypingSet(Base, frozen=True, kw_only=True):
     typing: bool = True
 
 
-MessageCommand: TypeAlias = UserMessage | HistoryGet | TypingSet
+MessageCommand: TypeAlias = UserMessage | HistoryGet | Search | TypingSet

@@ -1,0 +1,88 @@
+"""What a node does while its disk takes nothing: it reads, and says of all else that there is no room.
+
+A commit that fails leaves the engine ahead of the store, so that engine is thrown away with everything it
+was about to let go, and one made from the store takes its place that changes nothing (docs/architecture.md,
+"When the disk is full"). It has no links: what peers have is not taken, and so is fetched later. When there
+is room, a third engine, made from the store as at any start, goes on. Frontends stay attached throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from node.bridge.ports import CommandReceived, Deliver, ReadAnswered, SessionEnded, SessionStarted
+from node.chat import events
+from node.chat.turn import Logged, Reply, Told, Turn
+from node.engine import commands, sessions
+from node.engine.desk import Desk
+from node.engine.effects import BackupWritten, Effect, Input, VaultSealed
+from node.errors import Refused, StoreFull
+from node.mesh.ports import CloseLink, LinkOpened
+
+AGAIN = (CommandReceived, SessionStarted, SessionEnded, VaultSealed, BackupWritten, ReadAnswered)
+"""What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
+
+
+def carried_over(
+    attached: Mapping[int, SessionStarted], failed: Iterable[Input]
+) -> tuple[tuple[SessionStarted, ...], list[Input]]:
+    """Return (the sessions of before, what to ask again) of inputs that could not be committed."""
+    again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    came = [event for event in again if isinstance(event, SessionStarted)]
+    return tuple(kept for kept in attached.values() if kept not in came), again
+
+
+def start(desk: Desk) -> list[Effect]:
+    """Tell the frontends."""
+    warning, alone = events.Warning(code=StoreFull.code, message=commands.NO_ROOM), desk.mesh.connectivity
+    told: list[Effect] = []
+    for session in desk.state.sessions:
+        told += [Deliver(session, warning), Deliver(session, events.Connectivity(state=alone))]
+    return told
+
+
+def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
+    """Answer what can be answered without writing; whatever would have to be stored is refused."""
+    match event:
+        case LinkOpened(link):
+            return [CloseLink(link, "no room")]
+        case CommandReceived():
+            _command(desk, turn, event)
+        case SessionStarted():
+            sessions.started(desk, turn, event)
+        case SessionEnded(number):
+            desk.state.sessions.pop(number, None)
+        case VaultSealed(received, sealed):
+            desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
+        case BackupWritten(received, fields) | ReadAnswered(received, fields):
+            desk.ok(turn, received.session, received.command.req, fields)
+        case _:
+            return []
+    return _let_go(desk, turn, event)
+
+
+def _command(desk: Desk, turn: Turn, received: CommandReceived) -> None:
+    try:
+        commands.perform(desk, turn, received)
+    except Refused as fault:
+        turn.reply(received.session, events.error_of(fault, received.command.req))
+
+
+def _let_go(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
+    """Return what the turn shows, unless it would have to write: then nothing of it happens."""
+    after, desk.after = list(desk.after), []
+    desk.mesh_orders.clear()
+    if turn.rows or turn.posts or turn.placed or any(isinstance(out, Logged) for out in turn.out):
+        if not isinstance(event, CommandReceived):
+            return []
+        return [Deliver(event.session, events.error_of(commands.no_room(), event.command.req))]
+    shown: list[Effect] = []
+    for out in turn.out:
+        match out:
+            case Reply(session, answer):
+                shown.append(Deliver(session, answer))
+            case Told(told):
+                shown += [Deliver(session, told) for session in desk.state.sessions]
+            case Logged():
+                pass
+    return [*shown, *after]

@@ -1,0 +1,78 @@
+"""What a daemon's loop does around an engine, for the simulator: reading the store, and changing engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, assert_never
+
+import msgspec
+
+from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch
+from node.chat import backup, events
+from node.chat.me import Me
+from node.clock import Instant
+from node.engine import outage
+from node.engine.effects import AnswerStatus, Input
+from node.engine.engine import Engine, Setup
+from node.errors import Refused
+from node.mesh.ports import ByIds, HeldRead, ReadHeld
+from node.store.memory import MemoryStore
+
+
+def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
+    """Return what the store answers to a command that it answers; raises Refused."""
+    match order:
+        case AnswerStatus():
+            return {**order.fields, **store.stats()}
+        case ReadHistory():
+            bodies, more = store.history(order.room, order.before, order.after, order.limit)
+        case ReadSearch():
+            bodies, more = store.search(order.text, order.room, order.before, order.limit)
+        case _:
+            assert_never(order)
+    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+
+
+def answered(
+    store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus
+) -> ReadAnswered | events.Ok | events.Error:
+    """Return what comes of a reading: something for the engine if it has a nonce, else the answer."""
+    try:
+        fields = read(store, order)
+    except Refused as fault:
+        return events.error_of(fault, order.req)
+    return (
+        events.Ok(req=order.req, fields=fields)
+        if order.nonced is None
+        else ReadAnswered(order.nonced, fields)
+    )
+
+
+def stand_in(
+    engine: Engine, failed: Sequence[Input], setup: Setup, store: MemoryStore, now: Instant
+) -> tuple[Engine, list[Input]]:
+    """Return what takes an engine's place when its store is full, or has room again, and what to ask it."""
+    sessions, again = outage.carried_over(engine.state.sessions, failed)
+    return Engine(replace(setup, sessions=sessions, read_only=store.full), store.load(), now), again
+
+
+def held(store: MemoryStore, order: ReadHeld) -> HeldRead:
+    """Return what the store answers to the mesh."""
+    if isinstance(order.spec, ByIds):
+        return HeldRead(order.ticket, tuple(store.envelopes_by_id(list(order.spec.ids16))))
+    spec = order.spec
+    found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
+    return HeldRead(order.ticket, tuple(found), more)
+
+
+def backup_of(me: Me, store: MemoryStore, now: Instant) -> list[bytes]:
+    """Return the records of a backup of what was committed, in their order."""
+    loaded = store.load()
+    stored = [(table, *row) for table, rows in loaded.rows.items() for row in rows.items()]
+    rows = [row for row in (backup.kept(*one) for one in stored) if row is not None]
+    messages = [backup.message_of(one.seq, one.body) for one in store.messages()]
+    head = backup.Head(now.wall_ms, "simulated", me.account, me.profile.username, False, loaded.last_seq)
+    owner = backup.Owner(me.identity.account_seed)
+    records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
+    return [backup.encode(record) for record in records]

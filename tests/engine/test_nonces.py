@@ -1,0 +1,187 @@
+"""The same nonce again: the first result, whoever answers it, across crashes, and never something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from node.bridge.ports import ReadAnswered, SessionStarted
+from node.chat import commands as c, events
+from node.chat.turn import pack_row
+from node.engine import nonces
+from node.engine.effects import WriteBackup
+from node.sim import CallError, SimNode
+from node.store.records import Put
+from tests.engine.worlds import trio
+
+
+def restart(node: SimNode) -> None:
+    node.crash()
+    node.start()
+
+
+@pytest.mark.parametrize("kind", ["said", "search", "history", "status", "backup", "rooms", "batch"])
+def test_a_nonce_brings_back_the_first_result_also_after_a_crash(kind: str) -> None:
+    _, ann, _, _, room = trio(f"first {kind}")
+    ann.call(c.UserMessage(room=room, message="tea"))
+    command: c.Command = {
+        "said": c.UserMessage(room=room, message="more tea", nonce="n"),
+        "search": c.Search(text="tea", nonce="n"),
+        "history": c.HistoryGet(room=room, nonce="n"),
+        "status": c.NodeStatus(nonce="n"),
+        "backup": c.BackupCreate(passphrase="x", nonce="n"),
+        "rooms": c.RoomList(nonce="n"),
+        "batch": c.Batch(commands=[{"event": "room_create", "name": "b"}], nonce="n"),
+    }[kind]
+    first = ann.call(command)
+    ann.call(c.UserMessage(room=room, message="tea again"))
+    ann.call(c.RoomCreate(name="another"))
+    assert ann.call(command) == first
+    restart(ann)
+    assert ann.call(command) == first
+
+
+def test_what_was_asked_by_a_session_that_is_gone_is_remembered_for_the_next_of_its_token() -> None:
+    _, ann, _, _, _ = trio("gone")
+    orders: list[WriteBackup] = []
+    one = ann._one
+
+    def hold(effect: Any) -> None:
+        orders.append(effect) if isinstance(effect, WriteBackup) else one(effect)
+
+    ann._one = hold  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(c.BackupCreate(passphrase="x", nonce="n"), asked)
+    ann.detach(asked)
+    del ann._one
+    ann._one(orders[0])
+    later = ann.attach(plain=False)
+    first = ann.call(c.BackupCreate(passphrase="x", nonce="n"), later)
+    ann.call(c.RoomCreate(name="more to back up"))
+    assert ann.call(c.BackupCreate(passphrase="x", nonce="n"), later) == first
+    assert len(orders) == 1
+
+
+def test_a_nonce_twice_in_flight_is_done_once_or_both_get_the_first_result() -> None:
+    _, ann, _, _, room = trio("flight")
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
+    one, other = ann.attach(plain=False), ann.attach(plain=False)
+    for session, text in ((one, "before"), (other, "after")):
+        with pytest.raises(CallError, match="no_answer"):
+            ann.call(c.HistoryGet(room=room, nonce="n"), session)
+        ann.call(c.UserMessage(room=room, message=text))
+    assert waiting[0].fields != waiting[1].fields
+    for answer in waiting:
+        feed(answer)
+    assert one.of(events.Ok)[0].fields == other.of(events.Ok)[0].fields == waiting[0].fields
+
+
+def test_a_nonce_twice_in_flight_for_different_things_is_refused_the_second_time() -> None:
+    _, ann, _, _, room = trio("crossed")
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
+    one, other = ann.attach(plain=False), ann.attach(plain=False)
+    for session, limit in ((one, 1), (other, 2)):
+        with pytest.raises(CallError, match="no_answer"):
+            ann.call(c.HistoryGet(room=room, limit=limit, nonce="n"), session)
+    for answer in waiting:
+        feed(answer)
+    assert len(one.of(events.Ok)) == 1
+    assert [error.code for error in other.of(events.Error)] == ["nonce_reused"]
+
+
+def test_a_nonce_given_to_something_else_is_refused_and_that_is_not_done() -> None:
+    _, ann, _, _, room = trio("else")
+    ann.call(c.UserMessage(room=room, message="one", nonce="n"))
+    for _ in range(2):
+        with pytest.raises(CallError) as refused:
+            ann.call(c.UserMessage(room=room, message="two", nonce="n"))
+        assert refused.value.code == "nonce_reused"
+        restart(ann)
+    assert ann.call(c.RoomCreate(name="another command", nonce="n"))["name"] == "another command"
+    assert [row["message"] for row in ann.call(c.HistoryGet(room=room))["messages"]] == ["one"]
+
+
+def test_req_may_differ_and_tokens_do_not_meet() -> None:
+    _, ann, _, _, room = trio("req")
+    first = ann.call(c.UserMessage(room=room, message="x", nonce="n", req=1))
+    assert ann.call(c.UserMessage(room=room, message="x", nonce="n", req=2)) == first
+    bot = ann.attach()
+    ann.feed(SessionStarted(bot.number, "chat", "bot", plain=True))
+    assert ann.call(c.UserMessage(room=room, message="x", nonce="n"), bot) != first
+
+
+def test_results_of_reading_have_a_place_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ann, _, _, room = trio("place")
+    first = ann.call(c.UserMessage(room=room, message="x" * 500, nonce="n"))
+    one = ann.call(c.HistoryGet(room=room, nonce="0"))
+    size = ann.engine.state.nonces.reads.copy().popitem()[1]  # type: ignore[union-attr]
+    monkeypatch.setattr(nonces, "MAX_READ_BYTES", 3 * size)
+    for number in range(1, 9):
+        ann.call(c.HistoryGet(room=room, nonce=str(number)))
+    assert ann.engine is not None
+    assert len(ann.engine.state.nonces.reads) == 3
+    assert len(ann.store.load().rows["nonces"]) == 4
+    assert ann.call(c.UserMessage(room=room, message="x" * 500, nonce="n")) == first
+    restart(ann)
+    assert len(ann.engine.state.nonces.reads) == 3
+    assert ann.call(c.HistoryGet(room=room, nonce="0")) == one
+
+
+def test_results_that_are_long_do_not_grow_memory_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ann, _, _, _ = trio("long")
+    assert ann.engine is not None
+    remembered = ann.engine.state.nonces
+    ann.call(c.RoomCreate(name="0", nonce="0"))
+    monkeypatch.setattr(nonces, "MAX_BYTES", 3 * remembered.size + 50)
+    for number in range(1, 9):
+        ann.call(c.RoomCreate(name=str(number), nonce=str(number)))
+    assert len(remembered.all) == len(ann.store.load().rows["nonces"]) == 3
+    size = remembered.size
+    assert size == sum(len(nonce.fields) for nonce in remembered.all.values())
+    restart(ann)
+    assert ann.engine.state.nonces.size == size
+
+
+def test_what_was_read_before_the_vault_was_locked_is_answered_locked() -> None:
+    _, ann, _, _, room = trio("locked")
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = late  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(c.HistoryGet(room=room, nonce="n"), asked)
+    ann.lock()
+    feed(waiting[0])
+    assert [error.code for error in asked.of(events.Error)] == ["locked"]
+
+
+def test_no_digest_is_kept_of_a_passphrase() -> None:
+    _, ann, _, _, _ = trio("digest")
+    first = ann.call(c.BackupCreate(passphrase="one", nonce="n"))
+    assert ann.call(c.BackupCreate(passphrase="another", nonce="n")) == first
+
+
+def test_results_remembered_by_the_version_before_are_still_given() -> None:
+    _, ann, _, _, room = trio("version")
+    row = pack_row({"at_ms": ann.now().wall_ms, "fields": '{"id":"i"}'})
+    ann.store.commit([Put("nonces", b"user_message 0  old", row)])
+    restart(ann)
+    assert ann.call(c.UserMessage(room=room, message="x", nonce="old")) == {"id": "i"}
