@@ -54,6 +54,7 @@ async def test_another_admin_token_closes_who_came_by_the_old_one_and_lets_the_u
             assert (await recv(unix))["event"] == "ok"
             await bot.send_str('{"event":"room_list","req":2}')
             assert json.loads((await bot.receive()).data)["event"] == "ok"
+            await bot.close()
         async with http.get(unused, allow_redirects=False) as answer:
             assert answer.status == 401
         async with http.get(bridge.http("/bridge"), headers={"Origin": bridge.http("")}) as answer:
