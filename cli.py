@@ -30,6 +30,10 @@ COMMANDS = {
     "unlock": f"{_HERE}.vault:unlock",
     "backup": f"{_HERE}.backups:backup",
     "schema": f"{_HERE}.schema:schema",
+    "service": f"{_HERE}.service:service",
+    "config": f"{_HERE}.settings:config",
+    "doctor": f"{_HERE}.doctor:doctor",
+    "erase": f"{_HERE}.erase:erase",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }
