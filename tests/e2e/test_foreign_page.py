@@ -82,7 +82,7 @@ async def run(page: Page, script: str, url: str, **options: Any) -> Any:
 
 
 async def attack(page: Page, node: NodeProcess, *, knows_token: bool) -> None:
-    """Everything that a page can do to another origin; a token helps it nothing, for it is not on the list."""
+    """Everything that a page can do to another origin; a token helps it nothing: it is not on the list."""
     token = f"token={node.token}" if knows_token else "x=1"
     for host in ("127.0.0.1", "localhost"):
         at = f"{host}:{node.bridge_port}"
