@@ -516,6 +516,30 @@ export interface Acked {
   seq: number;
 }
 
+/** List the named consumers and how far each has come. */
+export interface ConsumerListCommand {
+  event: "consumer_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Forget a named consumer and its cursor. */
+export interface ConsumerRemoveCommand {
+  event: "consumer_remove";
+  req?: string | number | null;
+  nonce?: string | null;
+  name: string;
+}
+
+/** Do several commands at once, in one commit; `halt_on_error`: none after the first that is refused. */
+export interface BatchCommand {
+  event: "batch";
+  req?: string | number | null;
+  nonce?: string | null;
+  commands: (Record<string, unknown>)[];
+  halt_on_error?: boolean;
+}
+
 /** Make a room; `history` is `none`, `all` or how many messages a newcomer may read. */
 export interface RoomCreateCommand {
   event: "room_create";
@@ -817,6 +841,17 @@ export interface HistoryGetCommand {
 export interface MessagePage {
   messages: UserMessageEvent[];
   more: boolean;
+}
+
+/** Find messages that hold a text, the newest first; neither case nor accents count. */
+export interface SearchCommand {
+  event: "search";
+  req?: string | number | null;
+  nonce?: string | null;
+  text: string;
+  room?: string | null;
+  before?: string | null;
+  limit?: number | null;
 }
 
 /** Tell a conversation that we type, or have stopped; it ends by itself after 6 s. */
@@ -1330,6 +1365,9 @@ export interface VaultUnlockCommand {
 export interface Commands {
   hello: { command: HelloCommand; answer: HelloEvent; scope: "read" };
   ack: { command: AckCommand; answer: Acked; scope: "read" };
+  consumer_list: { command: ConsumerListCommand; answer: OkEvent; scope: "read" };
+  consumer_remove: { command: ConsumerRemoveCommand; answer: OkEvent; scope: "owner" };
+  batch: { command: BatchCommand; answer: OkEvent; scope: "read" };
   room_create: { command: RoomCreateCommand; answer: RoomMade; scope: "chat" };
   room_list: { command: RoomListCommand; answer: RoomRows; scope: "read" };
   room_get: { command: RoomGetCommand; answer: RoomFacts; scope: "read" };
@@ -1347,6 +1385,7 @@ export interface Commands {
   dm_open: { command: DmOpenCommand; answer: RoomFacts; scope: "chat" };
   user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
+  search: { command: SearchCommand; answer: OkEvent; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
   user_invite_response: { command: UserInviteResponseCommand; answer: InviteAnswered; scope: "chat" };
@@ -1385,6 +1424,9 @@ export interface Commands {
 export type GossamerCommand =
   | HelloCommand
   | AckCommand
+  | ConsumerListCommand
+  | ConsumerRemoveCommand
+  | BatchCommand
   | RoomCreateCommand
   | RoomListCommand
   | RoomGetCommand
@@ -1402,6 +1444,7 @@ export type GossamerCommand =
   | DmOpenCommand
   | UserMessageCommand
   | HistoryGetCommand
+  | SearchCommand
   | TypingSetCommand
   | UserInviteCommand
   | UserInviteResponseCommand
