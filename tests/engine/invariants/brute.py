@@ -36,13 +36,16 @@ class Brute:
             key, seed = chain.step(Label.RCHAIN, key)
             self._seeds.append(seed)
 
-    def learn_slots(self, announce: EpochAnnounce, slots: bytes, devices: Sequence[bytes]) -> None:
-        """Try every string as a leaf's private half on every slot, and go on with what that opens."""
-        for es in self._slots(announce, slots, devices):
+    def learn_chains(
+        self, announce: EpochAnnounce, secrets: Iterable[bytes], devices: Sequence[bytes]
+    ) -> None:
+        """Go on with what slots have held, of this epoch or another, as the secret of this one."""
+        for es in secrets:
             for device in devices:
                 self._walk(chain.first_chain(es, announce.epoch_id, device))
 
-    def _slots(self, announce: EpochAnnounce, slots: bytes, devices: Sequence[bytes]) -> list[bytes]:
+    def opened(self, announce: EpochAnnounce, slots: bytes, devices: Sequence[bytes]) -> list[bytes]:
+        """Try every string as a leaf's private half on every slot; return what those hold that open."""
         salted = announce.salt + announce.commitment + announce.room_id
         boxes: list[Any] = codec.unpack(slots)
         found = []

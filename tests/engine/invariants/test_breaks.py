@@ -66,6 +66,18 @@ def chains_from_before(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Epochs, "add", leaking)
 
 
+def one_secret_again(patch: pytest.MonkeyPatch) -> None:
+    """An epoch has the secret of the one before: a renewed leaf does not help."""
+    secrets: list[bytes] = []
+    fresh = epoch._new_secret
+
+    def same(*args: Any) -> bytes:
+        secrets.append(fresh(*args))
+        return secrets[0]
+
+    patch.setattr(epoch, "_new_secret", same)
+
+
 def blind(patch: pytest.MonkeyPatch) -> None:
     """Take away what would notice before a thief does: I4 while it seals, and what is lost by it."""
 
@@ -92,15 +104,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Invariants]:
     machine.run.remove()
 
 
+BREAKS = (None, no_new_keys, slot_for_the_removed, chains_from_before, one_secret_again)
+WEEK = 8
+"""Days after which a leaf is old, and an epoch worn, whatever the grain of a clock."""
+
+
 @pytest.mark.parametrize("other", ["trying_opens_nothing", "outsiders_open_nothing"])
-@pytest.mark.parametrize("broken", [None, no_new_keys, slot_for_the_removed, chains_from_before])
+@pytest.mark.parametrize("broken", BREAKS)
 def test_a_thief_is_noticed_by_following_what_was_computed_and_by_trying_every_key(
     broken: Callable[[pytest.MonkeyPatch], None] | None,
     other: str,
     world: Invariants,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Checks, other, lambda *_: None)
+    monkeypatch.setattr(Checks, other, lambda *_, **_kw: None)
     if broken is not None:
         broken(monkeypatch)
     world.begin(seed=3, restorable=False)
@@ -109,6 +126,12 @@ def test_a_thief_is_noticed_by_following_what_was_computed_and_by_trying_every_k
     world.world.run(2)
     if broken is chains_from_before:
         world.invite("ann", "dan", 0, 2.0)
+    elif broken is one_secret_again:
+        world.steal("bob")
+        for name in ("bob", "ann", "bob", "ann"):
+            world.days_pass(WEEK // 2)
+            world.say(name, 0, 2)
+            world.world.run(20)
     else:
         world.remove("ann", "bob", 0)
     world.say("ann", 0, 2)

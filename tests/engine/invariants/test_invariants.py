@@ -53,4 +53,6 @@ def test_whatever_happens_for_long_the_invariants_hold() -> None:
     class Seeded(Invariants):
         """The same machine under a seed of its own."""
 
+        tries_every = True
+
     run_state_machine_as_test(Seeded, settings=long)
