@@ -27,8 +27,10 @@ MAX_EACH = 8
 """Reactions of one person to one message, those taken back included: who sets another loses the oldest."""
 MAX_REGISTERS = 512
 """Reactions to one message: about 60 KB beside it."""
-MAX_SHOWN = 32
-"""Different emoji that an event lists, the most frequent; and names beside each."""
+MAX_SHOWN = 16
+"""Different emoji that an event lists, the most frequent."""
+MAX_NAMED = 8
+"""People that it names beside each: with as many emoji 8 KB, of 200 messages in a history 1.6 MB."""
 
 Stamp: TypeAlias = tuple[int, int, bytes]
 """(lamport, ts_ms, mid) of a change, by which the newer of two counts."""
@@ -184,7 +186,7 @@ def _shown_reactions(people: People, registers: tuple[Register, ...]) -> list[ev
         events.Reacted(
             emoji=emoji,
             count=count[emoji],
-            users=shown_mentions(people, [one.account for one in on if one.emoji == emoji][:MAX_SHOWN]) or [],
+            users=shown_mentions(people, [one.account for one in on if one.emoji == emoji][:MAX_NAMED]) or [],
             mine=any(one.emoji == emoji and one.account == people.own for one in on),
         )
         for emoji in shown

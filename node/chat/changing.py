@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from node import ids
 from node.chat import changes, events
@@ -66,6 +67,8 @@ class Changing:
         self._given: dict[tuple[bytes, bytes], None] = {}
         self._busy: set[bytes] = set()
         self._next: dict[bytes, dict[bytes, None]] = {}
+        self._fresh: dict[bytes, dict[bytes, None]] = {}
+        """Messages to be read next: for commands and the clock, and for changes that came."""
         self._read: dict[tuple[bytes, bytes], Message | None] = {}
         self._dirty: set[tuple[bytes, bytes]] = set()
 
@@ -79,7 +82,7 @@ class Changing:
     def starting(self, turn: Turn) -> None:
         """Read what changes were waiting for when we stopped."""
         for room_id, waiting in self._rooms.items():
-            self.want(turn, room_id, waiting.of)
+            self._look(turn, room_id, waiting.of)
 
     def _add(self, room_id: bytes, change: Change, since_ms: int) -> None:
         waiting, mid = self._rooms.setdefault(room_id, _Room()), change.stamp[2]
@@ -92,7 +95,7 @@ class Changing:
         """Take a change that its author had a right to, and look for what it changes."""
         change = self._keep(turn, room_id, account, payload)
         if change is not None:
-            self.want(turn, room_id, _places(change))
+            self._look(turn, room_id, _places(change))
             self._bound(turn, room_id)
 
     def given(self, turn: Turn, room_id: bytes, given: Iterable[tuple[bytes, Payload]]) -> None:
@@ -118,13 +121,22 @@ class Changing:
         if room_id not in self._busy:
             self._read_next(turn, room_id)
 
+    def _look(self, turn: Turn, room_id: bytes, mids: Iterable[bytes]) -> None:
+        """Have messages read that changes wait for."""
+        self._fresh.setdefault(room_id, {}).update(dict.fromkeys(mids))
+        if room_id not in self._busy:
+            self._read_next(turn, room_id)
+
     def _read_next(self, turn: Turn, room_id: bytes) -> None:
-        wanted = self._next.get(room_id, {})
-        some = tuple(wanted)[:READ_AT_ONCE]
-        for mid in some:
-            del wanted[mid]
-        if not wanted:
-            self._next.pop(room_id, None)
+        some: tuple[bytes, ...] = ()
+        for wanted in (self._next, self._fresh):
+            mids = wanted.get(room_id, {})
+            taken = tuple(islice(mids, READ_AT_ONCE - len(some)))
+            some += taken
+            for mid in taken:
+                del mids[mid]
+            if not mids:
+                wanted.pop(room_id, None)
         if some:
             self._busy.add(room_id)
             turn.reads.append((room_id, some))
@@ -137,6 +149,7 @@ class Changing:
             waiting.of[place].pop(mid)
             if not waiting.of[place]:
                 del waiting.of[place]
+                self._fresh.get(room_id, {}).pop(place, None)
         if not waiting.changes:
             del self._rooms[room_id]
         turn.delete(Table.PENDING, ROW + room_id + mid)
@@ -168,11 +181,11 @@ class Changing:
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
                 self._timed(turn, placed.room, placed.mid, placed.event)
                 if self._of(placed.room, placed.mid):
-                    self.want(turn, placed.room, (placed.mid,))
+                    self._look(turn, placed.room, (placed.mid,))
         for room_id, mid in self._given:
             change = self._rooms[room_id].changes.get(mid) if room_id in self._rooms else None
             if change is not None:
-                self.want(turn, room_id, _places(change))
+                self._look(turn, room_id, _places(change))
                 self._bound(turn, room_id)
         self._given.clear()
 
@@ -185,6 +198,8 @@ class Changing:
             if out.event.user_id == self.people.user_id(change.author):
                 message = changes.applied(self.people, message, change)
                 self._forget(turn, room_id, change.stamp[2])
+        if _is_over(message.event, turn.mesh_ms):
+            message = changes.applied(self.people, message, _expiry(mid))
         if message is not before:
             self._after(turn, room_id, mid, before.event, message.event)
             out = replace(out, event=message.event, line=changes.line(message))
@@ -215,8 +230,8 @@ class Changing:
             self._read[room_id, mid] = message
             if message is None:
                 self.expiring.done(turn, room_id, mid)
-            elif isinstance(message.event.expires_ms, int) and message.event.expires_ms <= turn.mesh_ms:
-                self.apply(turn, room_id, mid, Change(b"", b"", mid, (0, 0, b""), None))
+            elif _is_over(message.event, turn.mesh_ms):
+                self.apply(turn, room_id, mid, _expiry(mid))
         for mid, _ in found:
             for change in self._of(room_id, mid):
                 self._apply_waiting(turn, room_id, mid, change)
@@ -320,6 +335,14 @@ class Changing:
                     mine=mine,
                 )
                 turn.log(reaction)
+
+
+def _is_over(event: events.UserMessage, mesh_ms: int) -> bool:
+    return isinstance(event.expires_ms, int) and event.expires_ms <= mesh_ms
+
+
+def _expiry(mid: bytes) -> Change:
+    return Change(b"", b"", mid, (0, 0, b""), None)
 
 
 def _places(change: Change) -> tuple[bytes, ...]:

@@ -217,3 +217,34 @@ def test_a_replay_tells_an_edit_with_the_words_of_now() -> None:
     told = [events.decode_json(body) for _, body in ann.store.events_after(0, 1000)]
     assert [e.message for e in told if isinstance(e, events.UserMessage)] == ["c"]
     assert [e.message for e in told if isinstance(e, events.MessageEdited)] == ["c", "c"]
+
+
+def test_a_mention_is_told_to_who_is_meant_under_each_nodes_own_names() -> None:
+    world, ann, bob, _, room = trio()
+    mine, theirs = ann.attach(), bob.attach()
+    ann.call(c.ContactRename(username="bob", name="bobby"))
+    say(ann, room, "ask @bobby")
+    world.run(2)
+    for session, name, meant in ((mine, "bobby", False), (theirs, "bob", True)):
+        told = last(session, events.UserMessage)
+        assert [one.username for one in told.mentions] == [name]
+        assert (told.mentioned is True) is meant
+    with pytest.raises(CallError, match="unknown_user"):
+        say(ann, room, "hello", mentions=["nobody"])
+    mid = say(ann, room, "hello", mentions=["bobby"])
+    world.run(2)
+    assert last(theirs, events.UserMessage).mentioned is True
+    ann.call(c.MessageEdit(room=room, id=mid, message="never mind"))
+    world.run(2)
+    assert last(theirs, events.MessageEdited).mentioned is not True
+    assert history(bob, room)[-1].mentioned is not True
+
+
+def test_a_gif_at_an_address_travels_as_text_and_is_marked() -> None:
+    world, ann, bob, _, room = trio()
+    theirs = bob.attach()
+    say(ann, room, "https://example.org/cat.gif", kind="gif")
+    say(ann, room, "a sound", kind="audio")
+    world.run(2)
+    told = theirs.of(events.UserMessage)
+    assert [(e.kind, e.remote is True) for e in told] == [("gif", True), ("audio", False)]
