@@ -247,3 +247,32 @@ def test_a_crash_of_the_author_between_any_two_effects_does_all_or_nothing() -> 
         world.run(8)
         mine, theirs = history(ann, room)[0].message, history(bob, room)[0].message
         assert mine == theirs and (mine == "two" or not done), effects
+
+
+def test_a_restored_home_has_what_became_of_messages_and_goes_on_changing_them() -> None:
+    world, ann, bob, _, room = trio("restored changes")
+    mid = say(bob, room, "one")
+    gone = say(bob, room, "indiscreet")
+    say(bob, room, "burn this", ttl=3600)
+    world.run(2)
+    bob.call(c.MessageEdit(room=room, id=mid, message="two"))
+    bob.call(c.MessageDelete(room=room, id=gone))
+    ann.call(c.ReactionSet(room=room, id=mid, emoji=LIKE))
+    world.run(2)
+    records = bob.backup()
+    assert not any(b"indiscreet" in record for record in records)
+    bob.crash()
+    back = world.restore("back", records, peers=["cat"])
+    back.start()
+    world.run(30)
+    shown = history(back, room)
+    assert [m.message for m in shown] == ["two", "", "burn this"]
+    assert [r.emoji for r in shown[0].reactions or ()] == [LIKE]
+    back.call(c.MessageEdit(room=room, id=mid, message="three"))
+    world.run(5)
+    for node in (ann, back):
+        kept = history(node, room)[0]
+        assert (kept.message, len(kept.reactions or ())) == ("three", 1)
+    world.time += 3600
+    world.run(61)
+    assert [m.message for m in history(back, room)] == ["three", "", ""]
