@@ -17,6 +17,7 @@ COMMANDS = {
     "room": f"{_HERE}.rooms:room",
     "invite": f"{_HERE}.invites:invite",
     "send": f"{_HERE}.chat:send",
+    "message": f"{_HERE}.messages:message",
     "history": f"{_HERE}.chat:history",
     "search": f"{_HERE}.searching:search",
     "chat": f"{_HERE}.chat:chat",

@@ -362,9 +362,9 @@ class EngineLoop:
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
                 self._bring(asked, MessagesFound(room, tuple(known)))
-            case FetchMessages(room, mids):
+            case FetchMessages(room, mids, to_change):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
-                self._bring(asked, MessagesFetched(room, tuple(bodies)))
+                self._bring(asked, MessagesFetched(room, tuple(bodies), to_change))
             case AnswerStatus(session, req, fields, nonced):
                 whole = {**fields, **await self.store.stats()}
                 assert self.bridge is not None

@@ -10,6 +10,7 @@ from node.bridge.ports import BridgeEffect, CommandReceived
 from node.chat import events
 from node.chat.commands import Command
 from node.chat.turn import Turn
+from node.engine.asked import Asked
 from node.engine.effects import (
     AnswerStatus,
     KeepToken,
@@ -59,6 +60,11 @@ class Desk:
         | ReadChannel
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
+    asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no command that waits."""
+        self.asked = Asked(self.state.changing)
 
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""

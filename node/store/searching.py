@@ -15,6 +15,7 @@ from node.chat.finding import Needle
 from node.crypto.vault import Cells
 from node.errors import Refused
 from node.store.reader import MAX_PARAMETERS, MAX_SEQ, sound
+from node.store.records import shown
 from node.store.writer import message_id, message_place, room_id
 
 SLICE_MESSAGES = 400
@@ -53,7 +54,7 @@ def look(
     try:
         with sound("a message"):
             for n, rowid, at_room, seq, box in cursor:
-                body = opened(message_place(rowid, at_room, seq), box)
+                body = shown(opened(message_place(rowid, at_room, seq), box))
                 if needle.found(body):
                     found.append(body)
                 count, used = count + 1, used + len(box)
