@@ -48,6 +48,7 @@ class Chores:
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
             inbox.listings.deadline,
+            inbox.announcing.deadline,
             state.presence.deadline,
             state.behind.deadline,
             state.mending.deadline,
@@ -67,6 +68,7 @@ class Chores:
         inbox.newcomers.due(turn)
         inbox.standing_in.due(turn)
         inbox.listings.due(turn)
+        inbox.announcing.due(turn)
         inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
@@ -108,6 +110,8 @@ class Chores:
         state.dms.large.expire(turn)
         state.dms.expire(turn)
         self.desk.inviting.forget(turn)
+        state.notices.expire(turn)
+        state.announcements.expire(turn)
         inbox.listings.look(turn)
         commands.expire_nonces(self.desk, turn)
         for one in state.rooms.inboxes.values():

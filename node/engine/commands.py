@@ -18,6 +18,7 @@ from node.chat.turn import Turn
 from node.engine import (
     link_commands,
     node_commands,
+    notice_commands,
     people_commands,
     room_commands,
     ruling_commands,
@@ -67,6 +68,10 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.DmOpen: people_commands.dm_open,
     c.ProfileGet: people_commands.profile_get,
     c.ProfileSet: people_commands.profile_set,
+    c.NotificationList: notice_commands.notification_list,
+    c.NotificationRead: notice_commands.notification_read,
+    c.NotificationReadAll: notice_commands.notification_read_all,
+    c.AnnouncementSend: notice_commands.announcement_send,
     c.NodeStatus: node_commands.node_status,
     c.NodeStop: node_commands.node_stop,
     c.PeerList: node_commands.peer_list,
@@ -90,6 +95,8 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
 SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {
     "room_read",
     "contact_rename",
+    "notification_read",
+    "notification_read_all",
 }
 """What a device that its account has replaced cannot do: whatever others would hear of."""
 

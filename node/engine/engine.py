@@ -311,6 +311,7 @@ class Engine:
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
         after += self.replay.watch(turn)
+        self.desk.inbox.noticing.look(turn)
         if self.state.me.replaced:
             turn.posts.clear()
         writes += _rows(turn)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from node import ids
-from node.chat import events, trust
+from node.chat import events, options as options_, trust
 from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
 from node.chat.people import CONTACT
@@ -23,12 +23,10 @@ from node.crypto.welcome import Welcome
 from node.engine.state import State
 from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import MAX_OPTIONS_BYTES, Payload, Type
+from node.wire.payload import Payload, Type
 
 REFUSING = frozenset({"decline", "ignore", "cancelled"})
 """Ends after which nobody is admitted by an invite any more, whatever its seed could still sign."""
-MAX_OPTION_PARTS = 256
-"""Objects and arrays in the options of an invite: no frontend nests deeper, and a parser must not fall."""
 
 
 class Inviting:
@@ -58,9 +56,7 @@ class Inviting:
             raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
         if trust.blocked(person):
             raise trust.refusal(person, "target")
-        text = msgspec.json.encode(options or {}).decode()
-        if len(text.encode()) > MAX_OPTIONS_BYTES or _options(text) is None:
-            raise Refused("invalid", "options are an object of at most 4 KiB of JSON", field="options")
+        text = options_.write(options, field="options")
         check_body(Type.INVITE, [bytes(16), bytes(16), bytes(32), "", kind, "", 0], field_name="kind")
         invite_id, seed = turn.new_id(), turn.entropy(32)
         expires = turn.now.wall_ms + OFFER_MS
@@ -162,7 +158,7 @@ class Inviting:
             return
         if state.invites.was_taken_back(account, invite_id):
             return
-        if not self._may_offer(account) or _options(options) is None:
+        if not self._may_offer(account) or options_.read(options) is None:
             return
         expires_ms = min(expires_ms, turn.mesh_ms + OFFER_MS)
         inbox = state.rooms.inboxes.get(room_id)
@@ -203,7 +199,7 @@ class Inviting:
             target=self.state.me.profile.username,
             room_name=invite.room_name,
             kind=invite.kind,
-            options=_options(invite.options) or {},
+            options=options_.read(invite.options) or {},
             expires_at=invite.answer_by.wall_ms // 1000,
             seq=invite.seq or msgspec.UNSET,
         )
@@ -362,15 +358,3 @@ def over(invite: Invite) -> Refused:
     return Refused(
         "invite_resolved", f"this invite has ended: {invite.state}", field="invite", outcome=invite.state
     )
-
-
-def _options(text: str) -> dict[str, Any] | None:
-    """Read what the other side's frontend sent along; None if it is not an object to show to ours."""
-    if text.count("[") + text.count("{") > MAX_OPTION_PARTS:
-        return None
-    try:
-        value = msgspec.json.decode(text, type=dict[str, Any])
-        msgspec.msgpack.encode(value)
-    except (msgspec.MsgspecError, OverflowError, UnicodeError):
-        return None
-    return value

@@ -8,6 +8,7 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.announcements import Announcements
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
@@ -26,6 +27,7 @@ from node.chat.keeping import Kept
 from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
+from node.chat.notices import Notices
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
@@ -80,6 +82,8 @@ class State:
         self.contacts.room_with = self._room_with
         self.contacts.shares_small = lambda account: bool(self.rooms.shared(account, small=True))
         self.invites = InviteBook(boot_id)
+        self.notices = Notices(self.people)
+        self.announcements = Announcements(me.announced)
         self.channels = Channels()
         self.behind = Behind()
         self.returning = Returning(me)
@@ -329,6 +333,8 @@ class Restorer:
         invites = [unpack_row(data, Invite) for data in self.rows[Table.INVITES].values()]
         for invite in sorted(invites, key=_came_ms):
             state.invites.restore(invite, self.now)
+        self.state.announcements.restore(self.rows[Table.NOTICES])
+        self.state.notices.restore(self.rows[Table.NOTICES])
         for data in self.rows[Table.JOINS].values():
             wish = unpack_row(data, Joining)
             state.joins.open[wish.key] = wish

@@ -27,6 +27,7 @@ MAX_AVATAR_BYTES = 256 * 4
 MAX_STATUS_BYTES = 128 * 4
 """What a frontend may give in characters, in bytes."""
 MAX_OPTIONS_BYTES = 4 * 1024
+MAX_ANNOUNCEMENT_BYTES = 4 * 1024
 MAX_OP_BYTES = 24 * 1024
 MAX_ADDRESSES = 8
 MAX_ADDRESS_BYTES = 255
@@ -65,6 +66,7 @@ class Type(IntEnum):
     HISTORY = 12
     HISTORY_WANT = 13
     RESENT = 15
+    ANNOUNCEMENT = 23
 
 
 MAX_NAMES = 8
@@ -116,6 +118,7 @@ BODIES: dict[Type, Shape] = {
     Type.HISTORY_WANT: array(blob(16)),
     Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
     Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
+    Type.ANNOUNCEMENT: array(string(MAX_ANNOUNCEMENT_BYTES, least=1), uint(8), string(MAX_OPTIONS_BYTES)),
 }
 """TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
@@ -125,7 +128,7 @@ response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 acc
 · OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT [room_id]
 · NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
 a TEXT | nil: no message was there] · NACK, in a direct session, [session16, [[dh_pub, first, end], ...],
-[mid16 had, ...]|nil]."""
+[mid16 had, ...]|nil] · ANNOUNCEMENT [text, 1 notice or 2 tournament, data JSON]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""
