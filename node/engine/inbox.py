@@ -256,13 +256,7 @@ class Inbox:
 
     def direct_with(self, turn: Turn, account: bytes) -> Direct:
         """Return the direct room with an account, made if there is none."""
-        room_id = direct_id(self.state.me.account, account)
-        direct = self.state.rooms.direct.get(room_id)
-        if direct is None:
-            direct = Direct(self.state.me, self.state.people, self.state.dms, account)
-            self.state.rooms.direct[room_id] = direct
-            direct.save(turn)
-        return direct
+        return self.state.direct_with(turn, account)
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""

@@ -13,7 +13,7 @@ from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
-from node.chat.direct import Direct, DirectRow
+from node.chat.direct import Direct, DirectRow, direct_id
 from node.chat.direct_gaps import Gap
 from node.chat.directory import Directory, Listed
 from node.chat.dms import Dms, DmSession, Queued
@@ -102,6 +102,15 @@ class State:
     def _room_with(self, account: bytes) -> bytes | None:
         return next((room.room_id for room in self.rooms.shared(account)), None)
 
+    def direct_with(self, turn: Turn, account: bytes) -> Direct:
+        """Return the direct room with an account, made if there is none."""
+        room_id = direct_id(self.me.account, account)
+        direct = self.rooms.direct.get(room_id)
+        if direct is None:
+            direct = self.rooms.direct[room_id] = Direct(self.me, self.people, self.dms, account)
+            direct.save(turn)
+        return direct
+
     def reach(self, turn: Turn, account: bytes) -> None:
         """Ask somebody for a session whom we share a room with, or who is a contact."""
         person, shared = self.people.by_account[account], self.rooms.shared(account)
@@ -119,6 +128,10 @@ class State:
             for account in accounts:
                 if account != self.me.account:
                     self.presence.watch(account, now)
+
+    def is_busy(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can say so yet
+        """Say whether somebody, or we, have said to be busy."""
+        return False
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
