@@ -48,7 +48,12 @@ class Own:
 
     def payload(self) -> Payload:
         """Return what is sealed for everybody."""
-        return Payload(self.mid, self.ts_ms, 0, Type.ANNOUNCEMENT, [self.text, self.kind, self.data])
+        return announcement(self.mid, self.ts_ms, self.text, self.kind, self.data)
+
+
+def announcement(mid: bytes, ts_ms: int, text: str, kind: int, data: str) -> Payload:
+    """Return the payload of an announcement."""
+    return Payload(mid, ts_ms, 0, Type.ANNOUNCEMENT, [text, kind, data])
 
 
 class Announcements:
@@ -98,6 +103,13 @@ class Announcements:
         del self.own[own.mid]
         self.unsent.pop(own.mid, None)
         turn.delete(Table.NOTICES, OWN + own.mid)
+
+    def whole(self, payload: Payload) -> Payload | None:
+        """Return a payload of ours as it was: an announcement with its words, if we still have them."""
+        own = self.own.get(payload.mid)
+        if payload.type is not Type.ANNOUNCEMENT:
+            return payload
+        return None if own is None else own.payload()
 
     def take(self, turn: Turn, room: bytes, account: bytes, mid: bytes, ts_ms: int) -> bool:
         """Note one of somebody else's; says whether it is to be shown: new, and not too many of its day."""

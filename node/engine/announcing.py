@@ -33,6 +33,7 @@ class Announcing:
     def __init__(self, state: State) -> None:
         self.state, self.book = state, state.announcements
         self._next = 0.0
+        state.mending.whole = self.book.whole
 
     # -- out --------------------------------------------------------------------------------------
 
