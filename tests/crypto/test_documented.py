@@ -93,6 +93,7 @@ STRUCTURES = {
     "History item": roomitem.make_item(roommsg.parse(MESSAGE), KEY),
     "History want": body(Type.HISTORY_WANT, ID),
     "Resent": body(Type.RESENT, ID, 1, ["hello", "text", None]),
+    "Announcement": body(Type.ANNOUNCEMENT, "the spring cup", 2, "{}"),
     "op_want": decode_as(_WANT, pack([11, [ID]])),
     "ops": a.INNERS["ops"].raw,
     "Welcome with a shelf": SHELVED.encode(),
