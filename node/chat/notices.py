@@ -166,7 +166,11 @@ class Notices:
     # -- what frontends see -----------------------------------------------------------------------
 
     def _tell(self, turn: Turn, notice: Notice) -> None:
-        turn.log(events.Notification(**self._shown(notice), unread=self.unread))
+        """Log it; without the words of a message, for they can be deleted and the log is not rewritten."""
+        shown = self._shown(notice)
+        if notice.kind == "mention":
+            shown["data"].pop("text", None)
+        turn.log(events.Notification(**shown, unread=self.unread))
 
     def _shown(self, notice: Notice) -> dict[str, Any]:
         data = dict(notice.data)

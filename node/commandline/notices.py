@@ -45,7 +45,8 @@ def said(row: Row) -> str:
     who = data.get("username", "somebody")
     match row["kind"]:
         case "mention":
-            what = f"{who} mentions you: {data.get('text', '')}"
+            what = f"{who} mentions you in {data.get('room_name', '?')}"
+            what += f": {data['text']}" if data.get("text") else ""
         case "invite":
             into = "to a game" if data.get("kind") == "game" else f"to {data.get('room_name')}"
             what = f"{who} invites you {into} ({data.get('state')})"

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from node.chat import events
+from node.chat.direct import Direct
+from node.chat.mentions import mentions_me
 from node.chat.notices import Kind
+from node.chat.room import Room
 from node.chat.turn import Logged, Turn
 from node.engine.state import State
 from node.errors import Refused
@@ -27,6 +30,10 @@ class Noticing:
     def __init__(self, state: State) -> None:
         self.state, self.notices = state, state.notices
         self._by_event: dict[type, Callable[[Turn, Any], None]] = {
+            events.UserMessage: self._said,
+            events.MessageHealed: self._said,
+            events.MessageEdited: self._edited,
+            events.MessageDeleted: self._deleted,
             events.UserInvite: self._invited,
             events.InviteResult: self._invite_ended,
             events.ContactRequested: self._requested,
@@ -49,6 +56,45 @@ class Noticing:
         except Refused:
             return None
         return None if account == self.state.me.account else account
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def _said(self, turn: Turn, event: events.UserMessage | events.MessageHealed) -> None:
+        """A message is shown that may mention us, in time or late."""
+        if isinstance(event, events.MessageHealed):
+            ours = event.mentioned is True and event.mine is not True and event.deleted is not True
+        else:
+            ours = mentions_me(event)
+        if ours:
+            self._mentioned(turn, event.room, str(event.id), str(event.user_id), str(event.message))
+
+    def _mentioned(self, turn: Turn, room: str, message: str, user_id: str, words: str) -> None:
+        account, found = self._account(user_id), self._room(room)
+        if account is None or found is None or self.state.is_muted(found.room_id, turn.now):
+            return
+        data = {"message": message, "room": room, "room_name": found.name, "text": words[:EXCERPT]}
+        self.notices.add(turn, "mention", f"mention {room} {message}", account, data)
+
+    def _room(self, room: str) -> Room | Direct | None:
+        try:
+            return self.state.rooms.find(room)
+        except Refused:
+            return None
+
+    def _edited(self, turn: Turn, event: events.MessageEdited) -> None:
+        """Other words may mention us, or no more."""
+        if event.mine:
+            return
+        cause = f"mention {event.room} {event.id}"
+        if event.mentioned is not True:
+            self.notices.change(turn, cause, withdrawn=True, text="")
+        elif self.notices.about(cause) is None:
+            self._mentioned(turn, event.room, event.id, event.user_id, event.message)
+        else:
+            self.notices.change(turn, cause, read=False, text=event.message[:EXCERPT])
+
+    def _deleted(self, turn: Turn, event: events.MessageDeleted) -> None:
+        self.notices.change(turn, f"mention {event.room} {event.id}", withdrawn=True, text="")
 
     # -- invites ----------------------------------------------------------------------------------
 

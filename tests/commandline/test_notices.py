@@ -22,7 +22,7 @@ ONE, TWO = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-0000
 
 
 def row(id_: str, what: str = "mention", **data: Any) -> dict[str, Any]:
-    data = {"username": "bob", "text": "look", "room": CLUB, **data}
+    data = {"username": "bob", "text": "look", "room": CLUB, "room_name": "club", **data}
     return {"id": id_, "kind": what, "data": data, "date": 0, "is_read": False, "withdrawn": False}
 
 
@@ -33,7 +33,7 @@ def test_notifications_are_listed_with_what_they_say_made_harmless(
     node.answers["notification_list"] = {"notifications": rows, "unread": 1, "more": False}
     code, out, _ = gossamer_exits("notification", "list", "--unread", "--kind", "mention", "--limit", "2")
     assert code == 0 and "\x1b" not in out and "\u202e" not in out
-    assert "new" in out and "bob mentions you: hi\\x1b]0;x\\x07\\u202e there" in out
+    assert "new" in out and "bob mentions you in club: hi\\x1b]0;x\\x07\\u202e there" in out
     assert "bob is a contact now" in out
     assert node.asked[-1] == ("notification_list", {"limit": 2, "is_read": False, "kind": "mention"})
     code, out, _ = gossamer_exits("--json", "notification", "list", "--before", ONE)
@@ -94,7 +94,7 @@ def test_nothing_of_a_notification_reaches_the_terminal_raw(kind: str) -> None:
 
 def test_chat_shows_mentions_from_elsewhere_announcements_and_games() -> None:
     assert notice_lines(row(ONE), CLUB) == []
-    assert notice_lines(row(ONE), "another") == ["* bob mentions you: look"]
+    assert notice_lines(row(ONE), "another") == ["* bob mentions you in club: look"]
     assert notice_lines({**row(ONE), "is_read": True}, "another") == []
     assert notice_lines(row(ONE, "invite"), "another") == []
     event = {

@@ -15,6 +15,7 @@ from tests.engine.hostile import (
     direct,
     engine_of,
     later_on,
+    lost,
     no_late_faults,
     post,
     release,
@@ -116,6 +117,21 @@ def test_who_is_away_hears_it_later_and_a_crash_at_any_effect_neither_loses_nor_
         assert texts.count("to the room") == 1
         assert texts.count("to contacts") == 1 or (texts.count("to contacts") == 0 and not acknowledged)
         no_late_faults(ann, bob)
+
+
+@pytest.mark.parametrize("to_room", [True, False])
+def test_one_that_nobody_holds_any_more_is_given_again_by_its_author_and_shown_once(to_room: bool) -> None:
+    world, ann, bob, cat, room = trio("lost")
+    direct_room = ann.call(c.DmOpen(username="bob"))["room"]
+    where: dict[str, object] = {"room": room} if to_room else {"contacts": True}
+    lost(world, lambda: ann.call(c.AnnouncementSend(text="hear", **where)), ann, bob, cat)  # type: ignore[arg-type]
+    seen = bob.attach()
+    world.run(5)
+    ann.call(c.UserMessage(room=room if to_room else direct_room, message="and this"))
+    world.run(700)
+    assert heard(seen) == ["hear"] and notified(seen) == [("announcement", "hear")]
+    assert all(event.missing == 0 for event in seen.of(events.MessageHealed))
+    still_talk(world, ann, bob, room)
 
 
 def test_many_contacts_are_sent_it_a_handful_at_a_time_also_across_a_crash(
