@@ -19,6 +19,7 @@ COMMANDS = {
     "notification": f"{_HERE}.notices:notification",
     "announce": f"{_HERE}.notices:announce",
     "send": f"{_HERE}.chat:send",
+    "message": f"{_HERE}.messages:message",
     "history": f"{_HERE}.chat:history",
     "chat": f"{_HERE}.chat:chat",
     "tail": f"{_HERE}.chat:tail",
