@@ -13,7 +13,6 @@ from node import ids
 from node.chat import commands as c, events, options, trust
 from node.chat.announcements import CONTACTS, KINDS, Own
 from node.chat.dms import MAX_QUEUED
-from node.chat.people import CONTACT
 from node.chat.room import Room
 from node.chat.timeline import shown_ms
 from node.chat.turn import Turn
@@ -71,7 +70,8 @@ class Announcing:
         return room
 
     def _contacts(self) -> tuple[bytes, ...]:
-        return tuple(one.account for one in self.state.people.contacts() if one.state == CONTACT)
+        every = (person.account for person in self.state.people.contacts())
+        return tuple(account for account in every if self.state.hears(account))
 
     @property
     def deadline(self) -> float | None:
@@ -87,8 +87,11 @@ class Announcing:
         dms = self.state.dms
         for account in own.left[:AT_ONCE]:
             waiting = 0 if dms.sending(account) else len(dms.queue.get(account, ()))
-            contact = self.state.people.by_account[account].state == CONTACT
-            if contact and waiting < MAX_QUEUED and not dms.send(turn, account, own.payload()):
+            if (
+                self.state.hears(account)
+                and waiting < MAX_QUEUED
+                and not dms.send(turn, account, own.payload())
+            ):
                 self.state.reach(turn, account)
         self.book.save(turn, replace(own, left=own.left[AT_ONCE:]))
         self._next = turn.now.mono + BETWEEN
@@ -103,8 +106,7 @@ class Announcing:
 
     def in_direct(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Somebody announces something to their contacts: nothing unless they are one of ours."""
-        person = self.state.people.get(account)
-        if person is not None and person.state == CONTACT:
+        if self.state.hears(account):
             self._take(turn, account, payload, None)
 
     def _take(self, turn: Turn, account: bytes, payload: Payload, room: Room | None) -> None:

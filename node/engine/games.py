@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from node import ids
-from node.chat import options as options_, trust
+from node.chat import options as options_
 from node.chat.direct import Direct, direct_id
 from node.chat.invites import ANSWER_SECONDS, BUSY, GAME, OFFER_MS, OFFERED, OPEN, Invite, game_id
-from node.chat.people import CONTACT
 from node.chat.room import MEMBER, Room
 from node.chat.turn import Turn
 from node.errors import Refused
@@ -72,13 +71,10 @@ class Games:
         if account == state.me.account:
             raise Refused("invalid", "one plays with somebody else", field="target")
         here = room.peer == account if isinstance(room, Direct) else room.is_member(account)
-        person = state.people.by_account[account]
         if not here:
-            raise Refused("not_a_member", f"{person.username} is not in this room", field="target")
-        if person.state != CONTACT and not state.rooms.shared(account):
-            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
-        if trust.blocked(person):
-            raise trust.refusal(person, "target")
+            name = state.people.username(account)
+            raise Refused("not_a_member", f"{name} is not in this room", field="target")
+        self.inviting.check_person(account)
         if isinstance(room, Room):
             room.check_in()
 

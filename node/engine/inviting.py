@@ -58,11 +58,7 @@ class Inviting:
         standing = state.invites.open_outgoing(room.room_id, account, ROOM)
         if standing is not None:
             return standing
-        person = state.people.by_account[account]
-        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
-            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
-        if trust.blocked(person):
-            raise trust.refusal(person, "target")
+        self.check_person(account)
         text = options_.write(options, field="options")
         invite_id, seed = turn.new_id(), turn.entropy(32)
         expires = turn.now.wall_ms + OFFER_MS
@@ -82,6 +78,14 @@ class Inviting:
             invite_id, room.room_id, seed, False, account, room.name, ROOM, text, expires, OFFERED
         )
         return self.offer(turn, replace(invite, client_id=client_id))
+
+    def check_person(self, account: bytes) -> None:
+        """Refuse to invite somebody with whom we have nothing to do, or whose keys changed."""
+        state, person = self.state, self.state.people.by_account[account]
+        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
+            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
+        if trust.blocked(person):
+            raise trust.refusal(person, "target")
 
     def offer(self, turn: Turn, invite: Invite) -> Invite:
         """Keep an invite of ours and send it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from node.chat import events
 from node.chat.direct import Direct
 from node.chat.mentions import mentions_me
@@ -20,6 +22,8 @@ from node.errors import Refused
 
 EXCERPT = 200
 """Letters of a message that go into its notice."""
+INCOMING: Final = "incoming"
+"""How somebody stands to us who asks and has no answer."""
 ANSWERED: Final = frozenset({"accept", "decline"})
 """Ends of an invite after which there is nothing left to look at."""
 
@@ -40,6 +44,13 @@ class Noticing:
             events.ContactAdded: self._added,
             events.Announcement: self._announced,
         }
+        for name, act in (
+            ("contact_request_cancelled", self._taken_back),
+            ("contact_removed", self._parted),
+            ("contact_updated", self._answered),
+        ):
+            if name in events.BY_NAME:
+                self._by_event[events.BY_NAME[name]] = act
 
     def look(self, turn: Turn) -> None:
         """Go through what this turn logs."""
@@ -130,6 +141,20 @@ class Noticing:
     def _added(self, turn: Turn, event: events.ContactAdded) -> None:
         self.notices.change(turn, f"requested {event.user_id}", again=True)
         self._contact(turn, event.user_id, "added")
+
+    def _taken_back(self, turn: Turn, event: Any) -> None:
+        """They ask no more, and may ask again."""
+        self.notices.change(turn, f"requested {event.user_id}", withdrawn=True, again=True)
+
+    def _parted(self, turn: Turn, event: Any) -> None:
+        """They are no contact any more, and may become one again."""
+        self.notices.change(turn, f"added {event.user_id}", read=False, again=True)
+
+    def _answered(self, turn: Turn, event: Any) -> None:
+        """The owner has answered somebody's request, if they stand to us otherwise now."""
+        state = msgspec.to_builtins(event).get("state", INCOMING)
+        if state != INCOMING:
+            self.notices.change(turn, f"requested {event.user_id}", again=True)
 
     def _contact(self, turn: Turn, user_id: str, what: str) -> None:
         account = self._account(user_id)

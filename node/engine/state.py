@@ -136,6 +136,11 @@ class State:
         """Say whether somebody, or we, have said to be busy."""
         return False
 
+    def hears(self, account: bytes) -> bool:
+        """Say whether we and somebody tell each other what we tell contacts."""
+        person = self.people.get(account)
+        return person is not None and person.state == CONTACT
+
     def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - nothing can be muted yet
         """Say whether a conversation is muted."""
         return False
