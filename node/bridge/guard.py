@@ -24,7 +24,7 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "node_status", "peer_list", "token_list", "origin_list", "notification_list"),
+         "node_status", "peer_list", "token_list", "origin_list"),
         "read",
     ),
     **dict.fromkeys(
@@ -34,8 +34,7 @@ SCOPES: Final[dict[str, Scope]] = {
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
          "dm_open", "profile_set",
-         "room_link_create", "room_link_use", "room_link_revoke",
-         "notification_read", "notification_read_all", "announcement_send"),
+         "room_link_create", "room_link_use", "room_link_revoke"),
         "chat",
     ),
     **dict.fromkeys(
@@ -44,6 +43,8 @@ SCOPES: Final[dict[str, Scope]] = {
          "vault_passphrase", "vault_lock", "vault_unlock"),
         "owner",
     ),
+    "notification_list": "read",
+    **dict.fromkeys(("notification_read", "notification_read_all", "announcement_send"), "chat"),
 }  # fmt: skip
 """The least scope that may use a command; a command without an entry is nobody's."""
 _RANK: Final[dict[Scope, int]] = {"read": 0, "chat": 1, "owner": 2}

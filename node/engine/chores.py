@@ -42,13 +42,13 @@ class Chores:
     def _least(self) -> float | None:
         state, inbox = self.desk.state, self.desk.inbox
         return earliest(
+            inbox.announcing.deadline,
             state.invites.deadline,
             inbox.greeting.deadline,
             inbox.newcomers.deadline,
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
             inbox.listings.deadline,
-            inbox.announcing.deadline,
             state.presence.deadline,
             state.behind.deadline,
             state.changing.expiring.deadline,
