@@ -112,8 +112,9 @@ def test_of_two_offers_that_wait_for_a_frontend_one_is_shown_and_the_other_is_an
     world, (ann, bob, cat) = players("two offers", friends=3)
     hosts = [ann.attach(), cat.attach()]
     ask(ann, bob)
+    world.run(2)
     ask(cat, bob)
-    world.run(3)
+    world.run(2)
     guest = bob.attach()
     world.run(3)
     assert [event.sender for event in guest.of(events.UserInvite)] == ["ann"]

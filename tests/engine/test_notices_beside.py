@@ -56,6 +56,7 @@ def test_who_has_said_to_be_busy_is_asked_by_nobody_and_asks_nobody() -> None:
     with pytest.raises(CallError, match="busy"):
         ask(ann, bob)
     bob.call(free, guest)
+    world.run(10)
     world.partition(["ann"], ["bob"])
     world.run(1)
     bob.call(busy, guest)
