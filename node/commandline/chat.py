@@ -37,7 +37,7 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 @click.option("--ttl", metavar="DURATION", help="Gone everywhere so long after it was sent.")
 @click.option("--kind", help="text, image, audio, gif or file.")
 @with_node
-async def send(node: Node, room: str, text: str, **more: str | None) -> None:
+async def send(node: Node, /, room: str, text: str, **more: str | None) -> None:
     """Send TEXT to ROOM and print the message's id.
 
     `-` reads the text from standard input.
