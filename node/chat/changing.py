@@ -17,7 +17,7 @@ from node import ids
 from node.chat import changes, events
 from node.chat.changes import Change, Message
 from node.chat.expiring import Expiring
-from node.chat.messages import UNREADABLE
+from node.chat.messages import UNREADABLE, healed_event
 from node.chat.people import People
 from node.chat.rooms import Rooms
 from node.chat.timeline import copy_of
@@ -175,13 +175,14 @@ class Changing:
         for room_id, account, payload in turn.changed:
             self.take(turn, room_id, account, payload)
         for at, out in enumerate(turn.out):
-            if isinstance(out, Logged) and out.message is not None:
-                turn.out[at] = self._first(turn, out, out.message)
-        for placed in turn.placed:
+            if isinstance(out, Logged) and out.message and isinstance(out.event, events.UserMessage):
+                now = self._first(turn, *out.message, out.event)
+                turn.out[at] = replace(out, event=now.event, line=changes.line(now))
+        for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
-                self._timed(turn, placed.room, placed.mid, placed.event)
-                if self._of(placed.room, placed.mid):
-                    self._look(turn, placed.room, (placed.mid,))
+                now = self._first(turn, placed.room, placed.mid, placed.event)
+                turn.placed[at] = replace(placed, event=now.event, line=changes.line(now))
+                self._healed(turn, placed.room, placed.mid, now.event)
         for room_id, mid in self._given:
             change = self._rooms[room_id].changes.get(mid) if room_id in self._rooms else None
             if change is not None:
@@ -189,30 +190,34 @@ class Changing:
                 self._bound(turn, room_id)
         self._given.clear()
 
-    def _first(self, turn: Turn, out: Logged, place: tuple[bytes, bytes]) -> Logged:
-        room_id, mid = place
-        if not isinstance(out.event, events.UserMessage):
-            return out
-        before = message = Message(out.event)
+    def _healed(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
+        """Have the event that tells of a message's coming late say what the message says by now."""
+        for at, out in enumerate(turn.out):
+            told = out.event
+            if (
+                isinstance(out, Logged)
+                and out.about == (room_id, mid)
+                and isinstance(told, events.MessageHealed)
+            ):
+                turn.out[at] = replace(out, event=healed_event(told, event))
+
+    def _first(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> Message:
+        before = message = Message(event)
         for change in self._of(room_id, mid):
-            if out.event.user_id == self.people.user_id(change.author):
+            if event.user_id == self.people.user_id(change.author):
                 message = changes.applied(self.people, message, change)
                 self._forget(turn, room_id, change.stamp[2])
         if _is_over(message.event, turn.mesh_ms):
             message = changes.applied(self.people, message, _expiry(mid))
         if message is not before:
             self._after(turn, room_id, mid, before.event, message.event)
-            out = replace(out, event=message.event, line=changes.line(message))
-        self._timed(turn, room_id, mid, message.event)
-        return out
+        if isinstance(message.event.expires_ms, int):
+            self.expiring.note(turn, room_id, mid, message.event.expires_ms)
+        return message
 
     def _of(self, room_id: bytes, mid: bytes) -> list[Change]:
         waiting = self._rooms.get(room_id)
         return [] if waiting is None else [waiting.changes[one] for one in waiting.of.get(mid, ())]
-
-    def _timed(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
-        if isinstance(event.expires_ms, int):
-            self.expiring.note(turn, room_id, mid, event.expires_ms)
 
     def due(self, turn: Turn) -> None:
         """Have those messages read whose time to live is over."""

@@ -214,6 +214,24 @@ def test_malformed_changes_change_nothing_and_the_room_goes_on(kind: Type, body:
     still_talk(world, ann, bob, room)
 
 
+def test_a_deletion_without_right_is_not_taken_when_it_is_given_again_either() -> None:
+    world, ann, bob, _, room = trio("given again without right")
+    mid = say(ann, room, "ann's")
+    world.run(2)
+    held = sending(bob)
+    room_inner(bob, change(bob, Type.DELETE, [ids.parse(mid), account(bob)]))
+    assert held.send is not None
+    place, body = [held.epoch16, held.send.index - 1], [ids.parse(mid), account(ann)]
+    send(bob, change(bob, Type.TEXT, ["after a hole", "text", None]))
+    send(bob, change(bob, Type.RESENT, [*place, int(Type.DELETE), body]))
+    world.run(3)
+    assert [m.message for m in history(ann, room)] == ["ann's", "after a hole"]
+    send(bob, change(bob, Type.RESENT, [*place, int(Type.EDIT), [ids.parse(mid), "bob's", [], None]]))
+    world.run(3)
+    assert [m.message for m in history(ann, room)] == ["ann's", "after a hole"]
+    no_late_faults(ann)
+
+
 def test_a_change_given_again_where_nothing_was_missing_is_not_taken() -> None:
     world, ann, bob, _, room = trio("given again")
     mid = say(bob, room, "one")
