@@ -28,10 +28,11 @@ def invite() -> None:
 async def send(node: Node, room: str, name: str, kind: str | None, options: str | None) -> None:
     """Invite NAME into ROOM, or to a game; they have 120 seconds once it is shown to them.
 
-    For a game ROOM is one that NAME is in, or the conversation with NAME.
+    For a game ROOM is one that NAME is in, or NAME once more: the conversation with NAME.
     """
-    found, given = await node.room(room), json_object(options, "--options")
-    target = await node.user(name)
+    given, target = json_object(options, "--options"), await node.user(name)
+    between = kind == "game" and room == name
+    found = await node.call("dm_open", username=target) if between else await node.room(room)
     sent = await node.call("user_invite", target=target, room=found["room"], kind=kind, options=given)
     node.app.emit(sent, [str(sent["invite"])])
 

@@ -100,7 +100,7 @@ class Announcing:
 
     def in_room(self, turn: Turn, room: Room, account: bytes, payload: Payload) -> None:
         """A member announces something: nothing unless it is an admin as far as we know."""
-        if (room.role_of(account) or Role.MEMBER) >= Role.ADMIN:
+        if (room.role_of(account) or Role.MEMBER) >= Role.ADMIN and not self.state.is_hidden(account):
             self.state.people.meet(turn, account, room.log.roster.members[account].name)
             self._take(turn, account, payload, room)
 

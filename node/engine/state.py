@@ -139,7 +139,11 @@ class State:
     def hears(self, account: bytes) -> bool:
         """Say whether we and somebody tell each other what we tell contacts."""
         person = self.people.get(account)
-        return person is not None and person.state == CONTACT
+        return person is not None and person.state == CONTACT and not self.is_hidden(account)
+
+    def is_hidden(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can be blocked yet
+        """Say whether nothing of somebody is shown here."""
+        return False
 
     def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - nothing can be muted yet
         """Say whether a conversation is muted."""

@@ -79,6 +79,12 @@ def test_an_invite_to_a_game_carries_its_options(node: Scripted, gossamer_exits:
     asked = {"target": BOB, "room": CLUB, "kind": "game", "options": {"speed": "slow"}}
     assert node.asked[-1] == ("user_invite", asked)
     assert gossamer_exits(*words, "--options", "{")[0] == 2
+    node.answers["dm_open"] = {"room": TWO}
+    assert gossamer_exits("invite", "send", "bob", "bob", "--kind", "game")[0] == 0
+    assert node.asked[-2:] == [
+        ("dm_open", {"username": BOB}),
+        ("user_invite", {"target": BOB, "room": TWO, "kind": "game"}),
+    ]
     node.answers["invite_list"]["invites"][0]["kind"] = "game"
     assert "a game (opera)" in gossamer_exits("invite", "list")[1]
 

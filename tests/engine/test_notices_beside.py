@@ -109,11 +109,12 @@ def test_a_request_that_the_owner_rejects_is_read_by_that() -> None:
 
 
 def test_nothing_is_announced_between_those_of_whom_one_has_blocked_the_other() -> None:
-    world, ann, bob, _, _ = trio("blocks")
+    world, ann, bob, _, room = trio("blocks")
     block = command("contact_block", username="ann", silent=True)
     seen = bob.attach()
     bob.call(block)
     ann.call(c.AnnouncementSend(contacts=True, text="hello all"))
+    ann.call(c.AnnouncementSend(room=room, text="hello room"))
     assert bob.call(c.AnnouncementSend(contacts=True, text="not to ann"))["recipients"] == 0
     with pytest.raises(CallError, match="blocked"):
         ask(bob, ann)
