@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import suppress
 
 import pytest
 
@@ -207,7 +207,7 @@ def test_a_game_in_a_room_is_for_those_who_are_there() -> None:
 def test_a_crash_between_any_two_effects_of_asking_or_answering_loses_and_doubles_nothing(step: int) -> None:
     world, (ann, bob) = players(f"crash {step}")
     ann.effects_left = step
-    with contextlib.suppress(CallError):
+    with suppress(CallError):
         ask(ann, bob, client_id="tab")
     ann.effects_left = None
     if not ann.up:
@@ -216,7 +216,7 @@ def test_a_crash_between_any_two_effects_of_asking_or_answering_loses_and_double
     host, guest = ann.attach(), bob.attach()
     world.run(10)
     bob.effects_left = step
-    with contextlib.suppress(CallError):
+    with suppress(CallError):
         bob.call(c.UserInviteResponse(response="accept"), guest)
     bob.effects_left = None
     if not bob.up:
@@ -250,4 +250,33 @@ def test_an_offer_of_a_game_elsewhere_is_dropped_and_a_flood_is_answered_a_few_t
     assert len(guest.of(events.UserInvite)) == 1
     assert len(bob.call(c.InviteList())["invites"]) == 1
     assert len(bob.sent_bytes) - before < 40
+    no_late_faults(ann, bob)
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_taking_back_while_it_is_accepted_ends_cancelled_whoever_is_killed_when(step: int) -> None:
+    world, (ann, bob) = players(f"race and crash {step}")
+    guest = bob.attach()
+    invite = str(ask(ann, bob)["invite"])
+    world.run(2)
+    world.partition(["ann"], ["bob"])
+    for node, command, session in (
+        (ann, c.InviteCancel(invite=invite), None),
+        (bob, c.UserInviteResponse(response="accept", invite=invite), guest),
+    ):
+        node.effects_left = step
+        with suppress(CallError):
+            node.call(command, session)
+        node.effects_left = None
+        if not node.up:
+            node.start()
+            with suppress(CallError):
+                node.call(command)
+    seen = bob.attach()
+    world.run(5)
+    world.heal()
+    world.run(90)
+    assert [n.call(c.InviteList())["invites"][0]["state"] for n in (ann, bob)] == ["cancelled", "cancelled"]
+    assert results(seen)[-1:] == ["cancelled"]
+    assert ask(ann, bob)["invite"] != invite
     no_late_faults(ann, bob)
