@@ -16,6 +16,8 @@ COMMANDS = {
     "contact": f"{_HERE}.contacts:contact",
     "room": f"{_HERE}.rooms:room",
     "invite": f"{_HERE}.invites:invite",
+    "notification": f"{_HERE}.notices:notification",
+    "announce": f"{_HERE}.notices:announce",
     "send": f"{_HERE}.chat:send",
     "message": f"{_HERE}.messages:message",
     "history": f"{_HERE}.chat:history",

@@ -59,6 +59,8 @@ SCOPES: Final[dict[str, Scope]] = {
          "backup_create", "vault_passphrase", "vault_lock", "vault_unlock"),
         "owner",
     ),
+    "notification_list": "read",
+    **dict.fromkeys(("notification_read", "notification_read_all", "announcement_send"), "chat"),
 }  # fmt: skip
 """The least scope that may use a command; a command without an entry is nobody's."""
 SHOWN: Final[dict[str, Scope]] = dict.fromkeys(

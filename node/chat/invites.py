@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
+from node import ids
 from node.clock import Instant, earliest
 
 ANSWER_SECONDS = 120.0
@@ -27,10 +28,14 @@ KEEP_ENDED = 1_000
 MAX_TAKEN_BACK = 256
 """Invites remembered that were taken back before they came; their sender sends none again that is over."""
 
+ROOM, GAME = "room", "game"
+"""What somebody is invited to: to come into a room, or to a game, for which nobody comes or goes."""
 OFFERED = "offered"
 OPEN = "open"
 ENDS = frozenset({"accept", "decline", "ignore", "cancelled", "expired"})
-RESPONSES = ("delivered", "accept", "decline", "ignore", "cancelled", "expired")
+BUSY = "busy"
+"""Answers an invite to a game where somebody plays or is asked to already: it is `cancelled`."""
+RESPONSES = ("delivered", "accept", "decline", "ignore", "cancelled", "expired", BUSY)
 """Wire numbers of INVITE_RESULT are 1 and up, in this order."""
 
 
@@ -55,7 +60,8 @@ class Clock:
 class Invite:
     """One invite as this node knows it; `state` is `offered`, `open`, or how it ended.
 
-    `seq` is the number of its `user_invite` in the event log, 0 before.
+    `seq` is the number of its `user_invite` in the event log, 0 before. `client_id` is what the frontend that
+    sent it calls it by; `opened_ms`: when we heard that it is delivered. Of a game, `seed` makes its id.
     """
 
     invite_id: bytes
@@ -72,11 +78,18 @@ class Invite:
     answer_by: Clock | None = None
     ended_ms: int | None = None
     seq: int = 0
+    client_id: str | None = None
+    opened_ms: int = 0
 
     @property
     def live(self) -> bool:
         """Say whether it can still be answered or cancelled."""
         return self.state in {OFFERED, OPEN}
+
+
+def game_id(invite: Invite) -> str | None:
+    """Return the fresh id of the game that an invite is to, the same at both ends; None if it is to none."""
+    return ids.text(ids.uuid4(invite.seed[:16])) if invite.kind == GAME else None
 
 
 def start_clock(seconds: float, now: Instant, boot_id: str) -> Clock:
@@ -178,13 +191,19 @@ class InviteBook:
         """Return the incoming invites that still wait for an answer, oldest first."""
         return [i for i in self.all.values() if i.incoming and i.live]
 
-    def open_outgoing(self, room_id: bytes, account: bytes) -> Invite | None:
-        """Return the open invite of this person to this room, if there is one."""
+    def open_outgoing(self, room_id: bytes, account: bytes, kind: str) -> Invite | None:
+        """Return the open invite of this person to this room, or to a game there, if there is one."""
         for invite in self.all.values():
-            if not invite.incoming and invite.live and (invite.room_id, invite.account) == (room_id, account):
+            same = (invite.room_id, invite.account, invite.kind) == (room_id, account, kind)
+            if not invite.incoming and invite.live and same:
                 return invite
         return None
 
+    def games(self) -> list[Invite]:
+        """Return the invites to games that have not ended, ours and others', oldest first."""
+        return [invite for invite in self.all.values() if invite.kind == GAME and invite.live]
+
     def open_for_room(self, room_id: bytes) -> Invite | None:
-        """Return the newest open incoming invite to a room."""
-        return next((i for i in reversed(self.open_incoming()) if i.room_id == room_id), None)
+        """Return the newest open incoming invite into a room."""
+        into = (i for i in reversed(self.open_incoming()) if i.room_id == room_id and i.kind != GAME)
+        return next(into, None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from node import ids
 from node.chat import events
+from node.chat.announcements import Own
 from node.chat.turn import Turn, check_body
 from node.clock import HORIZON_DAYS, Instant, day_of
 from node.crypto import keys, prekeys
@@ -76,6 +77,8 @@ class Me:
         self.devices: DeviceList = keys.parse_list(row.devices)
         self.prekeys: dict[int, SignedPrekey] = {}
         self.leaves: dict[int, LeafRow] = {}
+        self.announced: dict[bytes, Own] = {}
+        """What we announced, by message id."""
 
     @classmethod
     def create(cls, identity: Identity, name: str, nickname: str, now: Instant, entropy: Entropy) -> Me:

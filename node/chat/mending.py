@@ -51,13 +51,17 @@ class _Ask:
 
 
 class Mending:
-    """Notices sessions out of step, and sends again what was lost; `stale(payload)`: it is not to be."""
+    """Notices sessions out of step, and sends again what was lost; `stale(payload)`: it is not to be.
+
+    `whole(payload)` is what was kept with its words put back, None if they are not known any more.
+    """
 
     def __init__(self, own_account: bytes, people: People, dms: Dms, contacts: Contacts) -> None:
         self._own = own_account
         self.people, self.dms, self.contacts = people, dms, contacts
         self.heard = Heard()
         self.stale: Callable[[Payload], bool] = lambda _payload: False
+        self.whole: Callable[[Payload], Payload | None] = lambda payload: payload
         self._asks: dict[bytes, _Ask] = {}
         self._far: dict[bytes, float] = {}
         self._told: dict[bytes, tuple[float, int]] = {}
@@ -213,12 +217,13 @@ class Mending:
         outbox.want(turn, account, wanted)
         texts = []
         for sent, payload in outbox.due(account):
+            whole = self.whole(payload)
             if payload.type is Type.TEXT:
                 texts.append(sent.mid)
-            elif self.stale(payload):
+            elif whole is None or self.stale(payload):
                 outbox.drop(turn, sent)
             elif self._can_send(account):
-                self.dms.send(turn, account, payload)
+                self.dms.send(turn, account, whole)
         if texts:
             turn.fetches.append((direct_id(self._own, account), tuple(texts)))
 

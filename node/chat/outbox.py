@@ -2,7 +2,7 @@
 
 A payload is kept with its place in its session. When the other side asks, or tells after a reset what it
 has, what it lacks is sealed again under the same message id. The words of a text are not kept here: they
-stand in the messages table.
+stand in the messages table, those of an announcement once for all to whom it went.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
+from node.chat.announcements import announcement
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS
 from node.tables import Table
 from node.wire.payload import CHANGES, Payload, Type, decode, without_words
 
-KEPT = frozenset({Type.TEXT, Type.INVITE, Type.INVITE_RESULT}) | CHANGES
+KEPT = frozenset({Type.TEXT, Type.INVITE, Type.INVITE_RESULT, Type.ANNOUNCEMENT}) | CHANGES
 """Types kept: a profile is told anew at every beginning, and what answers a question is asked for again."""
 MAX_KEPT = 200
 """Payloads kept a person, the newest: as many as may wait for a first answer."""
@@ -88,6 +89,8 @@ class Outbox:
         body = payload.encode()
         if payload.type is Type.TEXT:
             body = replace(payload, body=["", *payload.body[1:]]).encode()
+        elif payload.type is Type.ANNOUNCEMENT:
+            body = announcement(payload.mid, payload.ts_ms, "-", 1, "{}").encode()
         self._save(turn, Sent(account, self._number, payload.mid, turn.now.wall_ms, place, body))
         while len(mine) > MAX_KEPT:
             self.drop(turn, next(iter(mine.values())))

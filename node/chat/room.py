@@ -31,7 +31,7 @@ from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Core, Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
-from node.wire.payload import CHANGES, MAX_ITEMS, Payload, Type, Words, days_needed
+from node.wire.payload import MAX_ITEMS, NAMED, Payload, Type, Words, days_needed
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
@@ -400,7 +400,7 @@ class Room:
     ) -> None:
         assert under.send is not None
         before = RecvChain(under.send.key, under.send.index)
-        mid = payload.mid if payload.type in {Type.TEXT, *CHANGES} else NOTHING
+        mid = payload.mid if payload.type in NAMED else NOTHING
         sent = self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
         under.send, inner = roommsg.seal(
             under.send,

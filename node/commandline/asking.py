@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -105,3 +106,16 @@ def secret_or_link(text: str, *, what: str) -> str:
     if not line:
         raise Refused("invalid", f"standard input holds no {what}")
     return line
+
+
+def json_object(text: str | None, option: str) -> dict[str, Any] | None:
+    """Return the JSON object that an option gives; raises Refused."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as exc:
+        raise Refused("invalid", f"{option} is not JSON: {exc}") from exc
+    if not isinstance(found, dict):
+        raise Refused("invalid", f"{option} does not hold a JSON object")
+    return found

@@ -18,6 +18,7 @@ from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
 from node.commandline.messages import change_lines, message_id, said
+from node.commandline.notices import announcement_lines, notice_lines
 from node.commandline.output import as_json, clock, harmless
 from node.commandline.resolve import Row
 from node.commandline.runtime import read_runtime
@@ -25,6 +26,7 @@ from node.errors import NodeError, Refused
 
 SHOWN_AT_START = 20  # messages of a room that `chat` shows before it goes live
 MAX_TYPED_AHEAD = 16  # lines read from a pipe before the node has taken them
+ANYWHERE = ("user_invite", "invite_result", "announcement")  # shown in `chat` whatever room they name
 CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /quit"
 
 
@@ -111,9 +113,14 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return [f"* {who} {how.get(str(event.get('reason')), f'left {where}')}"]
         case "user_invite":
             sender, invite = harmless(str(event.get("sender"))), harmless(str(event.get("invite")))
-            return [f"* {sender} invites you to {where}:  /accept {invite[:8]}  or  /decline {invite[:8]}"]
+            what = f"a game ({where})" if event.get("kind") == "game" else where
+            return [f"* {sender} invites you to {what}:  /accept {invite[:8]}  or  /decline {invite[:8]}"]
+        case "announcement":
+            return announcement_lines(event, where)
         case "invite_result":
-            return [f"* invite to {where}: {harmless(str(event.get('response')))}"]
+            what = f"a game ({where})" if event.get("kind") == "game" else where
+            why = f" ({harmless(str(event['why']))})" if "why" in event else ""
+            return [f"* invite to {what}: {harmless(str(event.get('response')))}{why}"]
         case "contact_added":
             return [f"* {who} is a contact now"]
         case "connectivity":
@@ -187,7 +194,9 @@ async def _choose(node: Node, text: str | None) -> Row:
 
 async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
     async for event in node.client.events():
-        if event.get("room") in (room, None) or event.get("event") in ("user_invite", "invite_result"):
+        if event.get("event") == "notification":
+            _print(node.app, event, notice_lines(event, room))
+        elif event.get("room") in (room, None) or event.get("event") in ANYWHERE:
             _print(node.app, event, event_lines(event, names))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from node.commandline.app import Group
-from node.commandline.asking import Node, with_node
+from node.commandline.asking import Node, json_object, with_node
 from node.commandline.output import clock, heading, table
 from node.commandline.resolve import PREFIX, Row, matches, pick
 from node.errors import Refused
@@ -22,11 +22,18 @@ def invite() -> None:
 @invite.command()
 @click.argument("room", metavar="ROOM")
 @click.argument("name")
+@click.option("--kind", type=click.Choice(["room", "game"]), help="To what; into ROOM if left out.")
+@click.option("--options", metavar="JSON", help="An object for their frontend, as the rules of a game.")
 @with_node
-async def send(node: Node, room: str, name: str) -> None:
-    """Invite NAME into ROOM; they have 120 seconds once it is shown to them."""
-    found = await node.room(room)
-    sent = await node.call("user_invite", target=await node.user(name), room=found["room"])
+async def send(node: Node, room: str, name: str, kind: str | None, options: str | None) -> None:
+    """Invite NAME into ROOM, or to a game; they have 120 seconds once it is shown to them.
+
+    For a game ROOM is one that NAME is in, or NAME once more: the conversation with NAME.
+    """
+    given, target = json_object(options, "--options"), await node.user(name)
+    between = kind == "game" and room == name
+    found = await node.call("dm_open", username=target) if between else await node.room(room)
+    sent = await node.call("user_invite", target=target, room=found["room"], kind=kind, options=given)
     node.app.emit(sent, [str(sent["invite"])])
 
 
@@ -35,12 +42,14 @@ async def send(node: Node, room: str, name: str) -> None:
 async def list_(node: Node) -> None:
     """List the invites you sent and got, and what became of them."""
     invites = await node.invites()
-    rows = [
-        (i["invite"], i["sender"], i["target"], i.get("room_name") or i["room"], i["state"], _ends(i))
-        for i in invites
-    ]
+    rows = [(i["invite"], i["sender"], i["target"], _place(i), i["state"], _ends(i)) for i in invites]
     heads = ("invite", "from", "to", "room", "state", "until")
     node.app.emit({"invites": invites}, table(heads, rows, heading))
+
+
+def _place(row: Row) -> str:
+    name = str(row.get("room_name") or row["room"])
+    return f"a game ({name})" if row.get("kind") == "game" else name
 
 
 def _ends(row: Row) -> str:

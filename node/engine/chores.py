@@ -42,6 +42,7 @@ class Chores:
     def _least(self) -> float | None:
         state, inbox = self.desk.state, self.desk.inbox
         return earliest(
+            inbox.announcing.deadline,
             state.invites.deadline,
             inbox.greeting.deadline,
             inbox.newcomers.deadline,
@@ -68,6 +69,7 @@ class Chores:
         inbox.newcomers.due(turn)
         inbox.standing_in.due(turn)
         inbox.listings.due(turn)
+        inbox.announcing.due(turn)
         inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
@@ -110,6 +112,8 @@ class Chores:
         state.dms.large.expire(turn)
         state.dms.expire(turn)
         self.desk.inviting.forget(turn)
+        state.notices.expire(turn)
+        state.announcements.expire(turn)
         inbox.listings.look(turn)
         state.changing.expire(turn)
         state.nonces.expire(turn)

@@ -20,6 +20,7 @@ from node.engine import (
     log_commands,
     message_commands,
     node_commands,
+    notice_commands,
     people_commands,
     room_commands,
     ruling_commands,
@@ -57,6 +58,10 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.UserInviteResponse: room_commands.user_invite_response,
     c.InviteCancel: room_commands.invite_cancel,
     c.InviteList: room_commands.invite_list,
+    c.NotificationList: notice_commands.notification_list,
+    c.NotificationRead: notice_commands.notification_read,
+    c.NotificationReadAll: notice_commands.notification_read_all,
+    c.AnnouncementSend: notice_commands.announcement_send,
     c.ContactAdd: people_commands.contact_add,
     c.ContactList: people_commands.contact_list,
     c.ContactRename: people_commands.contact_rename,
@@ -94,6 +99,8 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
 SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {
     "room_read",
     "contact_rename",
+    "notification_read",
+    "notification_read_all",
 }
 """What a device that its account has replaced cannot do: whatever others would hear of."""
 

@@ -331,6 +331,7 @@ class Engine:
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
         after += self.replay.watch(turn)
+        self.desk.inbox.noticing.look(turn)
         if self.state.me.replaced:
             turn.posts.clear()
         self.state.changing.shown(turn)

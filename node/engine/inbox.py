@@ -27,10 +27,12 @@ from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
 from node.engine import comebacks
+from node.engine.announcing import Announcing
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.newcomers import Newcomers
+from node.engine.noticing import Noticing
 from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
 from node.engine.state import State
@@ -56,6 +58,8 @@ class Inbox:
     def __init__(self, state: State, inviting: Inviting, listings: Listings) -> None:
         self.state = state
         self.inviting = inviting
+        self.announcing = Announcing(state)
+        self.noticing = Noticing(state)
         self.greeting = Greeting(state)
         self.newcomers = Newcomers(state)
         self.standing_in = StandingIn(state)
@@ -106,8 +110,10 @@ class Inbox:
             self.inviting.room_ended(turn, route.owner)
         if inbox.room.log.roster is not before:
             self._roster_changed(turn, inbox, before.members.keys())
-        for profile in inbox.take_profiles():
-            self.on_profile(turn, *profile)
+        for account, payload in inbox.take_profiles():
+            if payload.type is Type.ANNOUNCEMENT:
+                self.announcing.in_room(turn, inbox.room, account, payload)
+            self.on_profile(turn, account, payload)
         comebacks.look(self.state, turn, inbox.room)
         for member, payload in inbox.healing.take_overheard():
             self.standing_in.overheard(turn, inbox.room, member, payload)
@@ -223,6 +229,8 @@ class Inbox:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
                 self.inviting.answered(turn, account, payload)
+            case Type.ANNOUNCEMENT:
+                self.announcing.in_direct(turn, account, payload)
             case Type.EPOCH_WANT:
                 self.upkeep.sharing.wanted(turn, account, payload)
             case Type.EPOCH_SHARE:
@@ -257,13 +265,7 @@ class Inbox:
 
     def direct_with(self, turn: Turn, account: bytes) -> Direct:
         """Return the direct room with an account, made if there is none."""
-        room_id = direct_id(self.state.me.account, account)
-        direct = self.state.rooms.direct.get(room_id)
-        if direct is None:
-            direct = Direct(self.state.me, self.state.people, self.state.dms, account)
-            self.state.rooms.direct[room_id] = direct
-            direct.save(turn)
-        return direct
+        return self.state.direct_with(turn, account)
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""

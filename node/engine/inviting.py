@@ -8,27 +8,26 @@ from typing import Any
 import msgspec
 
 from node import ids
-from node.chat import events, trust
-from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
+from node.chat import events, options as options_, trust
+from node.chat.invites import BUSY, GAME, OFFER_MS, OFFERED, OPEN, RESPONSES, ROOM, Invite, game_id
 from node.chat.joining import Joining
 from node.chat.people import CONTACT
 from node.chat.room import MEMBER, Room
 from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
-from node.chat.turn import Turn, check_body
+from node.chat.turn import Turn
 from node.crypto import ops
 from node.crypto.channel import ChannelKind, join_channel_secret
 from node.crypto.joining import invite_keypair
 from node.crypto.welcome import Welcome
+from node.engine.games import Games
 from node.engine.state import State
 from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import MAX_OPTIONS_BYTES, Payload, Type
+from node.wire.payload import Payload, Type
 
 REFUSING = frozenset({"decline", "ignore", "cancelled"})
 """Ends after which nobody is admitted by an invite any more, whatever its seed could still sign."""
-MAX_OPTION_PARTS = 256
-"""Objects and arrays in the options of an invite: no frontend nests deeper, and a parser must not fall."""
 
 
 class Inviting:
@@ -37,12 +36,18 @@ class Inviting:
     def __init__(self, state: State) -> None:
         self.state = state
         self.shown: dict[int, list[bytes]] = {}
+        self.games = Games(self)
         state.mending.stale = self._stale
 
     # -- inviting somebody ------------------------------------------------------------------------
 
     def invite(
-        self, turn: Turn, room: Room, account: bytes, kind: str, options: dict[str, Any] | None
+        self,
+        turn: Turn,
+        room: Room,
+        account: bytes,
+        options: dict[str, Any] | None,
+        client_id: str | None = None,
     ) -> Invite:
         """Offer a room to somebody, once: the open invite is returned if there is one."""
         state = self.state
@@ -50,18 +55,11 @@ class Inviting:
             raise Refused("invalid", "you are in the room already", field="target")
         if room.is_member(account):
             raise Refused("already_member", "they are in the room already", field="target")
-        standing = state.invites.open_outgoing(room.room_id, account)
+        standing = state.invites.open_outgoing(room.room_id, account, ROOM)
         if standing is not None:
             return standing
-        person = state.people.by_account[account]
-        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
-            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
-        if trust.blocked(person):
-            raise trust.refusal(person, "target")
-        text = msgspec.json.encode(options or {}).decode()
-        if len(text.encode()) > MAX_OPTIONS_BYTES or _options(text) is None:
-            raise Refused("invalid", "options are an object of at most 4 KiB of JSON", field="options")
-        check_body(Type.INVITE, [bytes(16), bytes(16), bytes(32), "", kind, "", 0], field_name="kind")
+        self.check_person(account)
+        text = options_.write(options, field="options")
         invite_id, seed = turn.new_id(), turn.entropy(32)
         expires = turn.now.wall_ms + OFFER_MS
         body = ops.Invite(
@@ -77,11 +75,23 @@ class Inviting:
             (state.joins.door(room.room_id, invite_id, body.join_cs), turn.mesh_ms // 86_400_000)
         )
         invite = Invite(
-            invite_id, room.room_id, seed, False, account, room.name, kind, text, expires, OFFERED
+            invite_id, room.room_id, seed, False, account, room.name, ROOM, text, expires, OFFERED
         )
-        self._save(turn, invite)
-        fields = [invite_id, room.room_id, seed, room.name, kind, text, turn.mesh_ms + OFFER_MS]
-        self._send(turn, account, Type.INVITE, fields)
+        return self.offer(turn, replace(invite, client_id=client_id))
+
+    def check_person(self, account: bytes) -> None:
+        """Refuse to invite somebody with whom we have nothing to do, or whose keys changed."""
+        state, person = self.state, self.state.people.by_account[account]
+        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
+            raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
+        if trust.blocked(person):
+            raise trust.refusal(person, "target")
+
+    def offer(self, turn: Turn, invite: Invite) -> Invite:
+        """Keep an invite of ours and send it."""
+        self.save(turn, invite)
+        what = [invite.invite_id, invite.room_id, invite.seed, invite.room_name, invite.kind, invite.options]
+        self.send(turn, invite.account, Type.INVITE, [*what, turn.mesh_ms + OFFER_MS])
         return invite
 
     def cancel(self, turn: Turn, invite_id: bytes) -> None:
@@ -95,14 +105,14 @@ class Inviting:
         if inbox is not None and inbox.room.open and invite_id in inbox.room.log.invites:
             inbox.room.act(turn, ops.InviteRevoke(invite_id), rekey=False)
         self.end(turn, invite, "cancelled")
-        self._result(turn, invite, "cancelled", None)
+        self.result(turn, invite, "cancelled", None)
 
     def room_ended(self, turn: Turn, room_id: bytes) -> None:
         """A room was deleted: whoever has an open invite of ours to it can join no more."""
         for invite in list(self.state.invites.all.values()):
             if invite.room_id == room_id and not invite.incoming and invite.live:
                 self.end(turn, invite, "cancelled")
-                self._result(turn, invite, "cancelled", None)
+                self.result(turn, invite, "cancelled", None)
 
     def answered(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """The other side says what became of an invite."""
@@ -118,8 +128,10 @@ class Inviting:
         if invite.incoming:
             self._taken_back(turn, invite, response)
         elif response == "delivered" and invite.state == OFFERED:
-            self._save(turn, replace(invite, state=OPEN))
-            self._tell(turn, invite, "delivered", expires_ms)
+            self.save(turn, replace(invite, state=OPEN, opened_ms=turn.now.wall_ms))
+            self.tell(turn, invite, "delivered", expires_ms)
+        elif response == BUSY and invite.kind == GAME:
+            self.end(turn, invite, "cancelled", why=BUSY)
         elif response in {"accept", "decline", "ignore"}:
             self.end(turn, invite, response)
 
@@ -134,10 +146,14 @@ class Inviting:
         if invite.live:
             self.end(turn, invite, "cancelled")
             return
+        if invite.kind == GAME and invite.state == "accept":
+            self.save(turn, replace(invite, state="cancelled"))
+            self.tell(turn, self.state.invites.all[invite.invite_id], "cancelled", None)
+            return
         wish = self.state.joins.find(invite.room_id, invite.invite_id)
         if invite.state == "accept" and wish is not None and wish.answered_ms is None:
             self.state.joins.drop(turn, wish)
-            self._tell(turn, invite, "cancelled", None)
+            self.tell(turn, invite, "cancelled", None)
 
     def admit(self, turn: Turn, inbox: RoomInbox, invite_id: bytes, inner: bytes) -> bool:
         """Somebody used an invite of ours: add them, and count it as accepted; says if they are in."""
@@ -162,14 +178,18 @@ class Inviting:
             return
         if state.invites.was_taken_back(account, invite_id):
             return
-        if not self._may_offer(account) or _options(options) is None:
+        if not self._may_offer(account) or options_.read(options) is None:
             return
         expires_ms = min(expires_ms, turn.mesh_ms + OFFER_MS)
         inbox = state.rooms.inboxes.get(room_id)
-        if inbox is not None and inbox.room.state == MEMBER:
+        if kind == GAME:
+            if not self.games.takes(turn, account, room_id, invite_id):
+                return
+            name = self.games.room_name(turn, account, room_id)
+        elif inbox is not None and inbox.room.state == MEMBER:
             return
         offer = Invite(invite_id, room_id, seed, True, account, name, kind, options, expires_ms, OFFERED)
-        self._save(turn, state.invites.arrived(offer, turn.now))
+        self.save(turn, state.invites.arrived(offer, turn.now))
         if any(session.can_answer for session in state.sessions.values()):
             self.deliver(turn, invite_id)
 
@@ -182,16 +202,18 @@ class Inviting:
 
     def deliver(self, turn: Turn, invite_id: bytes) -> None:
         """Log the invite, start its 120 seconds, tell the inviter; nothing if they run already."""
+        if self.games.refuses(turn, self.state.invites.all[invite_id]):
+            return
         invite = self.state.invites.delivered(invite_id, turn.now)
         if invite is None:
             return
         assert invite.answer_by is not None
         turn.log(self.event(invite))
-        self._save(turn, replace(invite, seq=turn.seq))
+        self.save(turn, replace(invite, seq=turn.seq))
         for session, started in self.state.sessions.items():
             if started.can_answer:
                 self.shown.setdefault(session, []).append(invite_id)
-        self._result(turn, invite, "delivered", invite.answer_by.wall_ms)
+        self.result(turn, invite, "delivered", invite.answer_by.wall_ms)
 
     def event(self, invite: Invite) -> events.UserInvite:
         """Return the `user_invite` of an open invite."""
@@ -203,7 +225,7 @@ class Inviting:
             target=self.state.me.profile.username,
             room_name=invite.room_name,
             kind=invite.kind,
-            options=_options(invite.options) or {},
+            options=options_.read(invite.options) or {},
             expires_at=invite.answer_by.wall_ms // 1000,
             seq=invite.seq or msgspec.UNSET,
         )
@@ -232,12 +254,14 @@ class Inviting:
             return {"invite": ids.text(chosen.invite_id), "state": "open"}
         if response == "decline":
             self.end(turn, chosen, "decline")
-            self._result(turn, chosen, "decline", None)
+            self.result(turn, chosen, "decline", None)
             return {"invite": ids.text(chosen.invite_id), "state": "declined"}
         return self.accept(turn, chosen)
 
     def accept(self, turn: Turn, invite: Invite) -> dict[str, Any]:
-        """Accept an open invite: ask to join; the welcome completes it."""
+        """Accept an open invite: ask to join, and the welcome completes it; or say that we play."""
+        if invite.kind == GAME:
+            return self.games.accept(turn, invite)
         wish = Joining(
             invite.room_id,
             invite.invite_id,
@@ -248,7 +272,7 @@ class Inviting:
             seed=invite.seed,
         )
         self.end(turn, invite, "accept")
-        self._result(turn, invite, "accept", None)
+        self.result(turn, invite, "accept", None)
         self.state.joins.ask(turn, wish)
         return {"invite": ids.text(invite.invite_id), "room": ids.text(invite.room_id), "state": "joining"}
 
@@ -293,16 +317,16 @@ class Inviting:
                 self.deliver(turn, invite.invite_id)
             elif what == "ignore":
                 self.end(turn, invite, "ignore")
-                self._result(turn, invite, "ignore", None)
+                self.result(turn, invite, "ignore", None)
             else:
                 self.end(turn, invite, "expired")
 
-    def end(self, turn: Turn, invite: Invite, how: str) -> None:
-        """End an invite and tell every session, once."""
+    def end(self, turn: Turn, invite: Invite, how: str, *, why: str | None = None) -> None:
+        """End an invite and tell every session, once; `why` it did so by itself."""
         ended = self.state.invites.ended(invite.invite_id, how, turn.now)
         if ended is not None:
-            self._save(turn, ended)
-            self._tell(turn, ended, how, None)
+            self.save(turn, ended)
+            self.tell(turn, ended, how, None, why=why)
 
     def forget(self, turn: Turn) -> None:
         """Forget what ended long ago; nobody is admitted by it any more."""
@@ -311,27 +335,43 @@ class Inviting:
             if not invite.incoming:
                 turn.unwatch.append((int(ChannelKind.JOIN), invite.room_id, invite.invite_id))
 
-    def _tell(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
+    def tell(
+        self, turn: Turn, invite: Invite, response: str, expires_ms: int | None, *, why: str | None = None
+    ) -> None:
+        """Log what became of an invite."""
         target = self.state.me.account if invite.incoming else invite.account
         event = events.InviteResult(
             invite=ids.text(invite.invite_id),
             room=ids.text(invite.room_id),
             target=self.state.people.username(target),
             response=response,
+            kind=invite.kind,
             expires_at=msgspec.UNSET if expires_ms is None else expires_ms // 1000,
+            client_id=invite.client_id or msgspec.UNSET,
+            game_id=(game_id(invite) if response == "accept" else None) or msgspec.UNSET,
+            why=why or msgspec.UNSET,
         )
         turn.log(event)
 
-    def _result(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
-        number = RESPONSES.index(response) + 1
-        self._send(turn, invite.account, Type.INVITE_RESULT, [invite.invite_id, number, expires_ms])
+    def result(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
+        """Tell the other side what became of an invite."""
+        self.answer(turn, invite.account, invite.invite_id, response, expires_ms)
 
-    def _send(self, turn: Turn, account: bytes, kind: Type, body: object) -> None:
+    def answer(
+        self, turn: Turn, account: bytes, invite_id: bytes, response: str, expires_ms: int | None = None
+    ) -> None:
+        """Tell somebody what became of the invite with this id."""
+        number = RESPONSES.index(response) + 1
+        self.send(turn, account, Type.INVITE_RESULT, [invite_id, number, expires_ms])
+
+    def send(self, turn: Turn, account: bytes, kind: Type, body: object) -> None:
+        """Send somebody a payload of ours, or let it wait for them."""
         state = self.state
         if not state.dms.send(turn, account, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body)):
             state.reach(turn, account)
 
-    def _save(self, turn: Turn, invite: Invite) -> None:
+    def save(self, turn: Turn, invite: Invite) -> None:
+        """Keep an invite as it is now."""
         self.state.invites.all[invite.invite_id] = invite
         turn.put(Table.INVITES, invite.invite_id, invite)
 
@@ -352,6 +392,8 @@ class Inviting:
             "kind": invite.kind,
             "state": invite.state,
             "expires_at": ends_ms // 1000,
+            "client_id": invite.client_id,
+            "game_id": game_id(invite) if invite.state == "accept" else None,
         }
 
 
@@ -362,15 +404,3 @@ def over(invite: Invite) -> Refused:
     return Refused(
         "invite_resolved", f"this invite has ended: {invite.state}", field="invite", outcome=invite.state
     )
-
-
-def _options(text: str) -> dict[str, Any] | None:
-    """Read what the other side's frontend sent along; None if it is not an object to show to ours."""
-    if text.count("[") + text.count("{") > MAX_OPTION_PARTS:
-        return None
-    try:
-        value = msgspec.json.decode(text, type=dict[str, Any])
-        msgspec.msgpack.encode(value)
-    except (msgspec.MsgspecError, OverflowError, UnicodeError):
-        return None
-    return value

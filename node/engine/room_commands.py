@@ -7,6 +7,7 @@ from typing import Any
 from node import ids
 from node.bridge.ports import ReadHistory
 from node.chat import commands as c, events
+from node.chat.invites import GAME
 from node.chat.room import Room
 from node.chat.room_facts import tell_gone, tell_joined
 from node.chat.room_inbox import RoomInbox
@@ -162,14 +163,19 @@ def _known_room(desk: Desk, room: str) -> bytes:
 
 
 def user_invite(desk: Desk, turn: Turn, _session: int, command: c.UserInvite) -> Answer:
-    """Invite a contact or co-member to a room."""
-    room = desk.state.rooms.find_group(command.room)
+    """Invite a contact or co-member to a room, or somebody who is there to a game."""
+    rooms = desk.state.rooms
     try:
         account = desk.state.people.find(command.target)
     except Refused as fault:
         fault.field = "target"
         raise
-    invite = desk.inviting.invite(turn, room, account, command.kind or "room", command.options)
+    if command.kind == GAME:
+        place = rooms.find(command.room)
+        invite = desk.inviting.games.invite(turn, place, account, command.options, command.client_id)
+    else:
+        room = rooms.find_group(command.room)
+        invite = desk.inviting.invite(turn, room, account, command.options, command.client_id)
     return {"invite": ids.text(invite.invite_id), "expires_at": invite.expires_ms // 1000}
 
 

@@ -11,12 +11,13 @@ import msgspec
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
 from node.chat import expiring, sent_changes
+from node.chat.announcements import Announcements
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.changing import Changing, Waiting
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
-from node.chat.direct import Direct, DirectRow
+from node.chat.direct import Direct, DirectRow, direct_id
 from node.chat.direct_gaps import Gap
 from node.chat.directory import Directory, Listed
 from node.chat.dms import Dms, DmSession, Queued
@@ -30,6 +31,7 @@ from node.chat.keeping import Kept
 from node.chat.large import Expected
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
+from node.chat.notices import Notices
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
@@ -88,6 +90,8 @@ class State:
         self.contacts.room_with = self._room_with
         self.contacts.shares_small = lambda account: bool(self.rooms.shared(account, small=True))
         self.invites = InviteBook(boot_id)
+        self.notices = Notices(self.people)
+        self.announcements = Announcements(me.announced)
         self.channels = Channels()
         self.behind = Behind()
         self.returning = Returning(me)
@@ -106,6 +110,15 @@ class State:
     def _room_with(self, account: bytes) -> bytes | None:
         return next((room.room_id for room in self.rooms.shared(account)), None)
 
+    def direct_with(self, turn: Turn, account: bytes) -> Direct:
+        """Return the direct room with an account, made if there is none."""
+        room_id = direct_id(self.me.account, account)
+        direct = self.rooms.direct.get(room_id)
+        if direct is None:
+            direct = self.rooms.direct[room_id] = Direct(self.me, self.people, self.dms, account)
+            direct.save(turn)
+        return direct
+
     def reach(self, turn: Turn, account: bytes) -> None:
         """Ask somebody for a session whom we share a room with, or who is a contact."""
         person, shared = self.people.by_account[account], self.rooms.shared(account)
@@ -123,6 +136,23 @@ class State:
             for account in accounts:
                 if account != self.me.account:
                     self.presence.watch(account, now)
+
+    def is_busy(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can say so yet
+        """Say whether somebody, or we, have said to be busy."""
+        return False
+
+    def hears(self, account: bytes) -> bool:
+        """Say whether we and somebody tell each other what we tell contacts."""
+        person = self.people.get(account)
+        return person is not None and person.state == CONTACT and not self.is_hidden(account)
+
+    def is_hidden(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can be blocked yet
+        """Say whether nothing of somebody is shown here."""
+        return False
+
+    def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - nothing can be muted yet
+        """Say whether a conversation is muted."""
+        return False
 
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
@@ -346,6 +376,8 @@ class Restorer:
         invites = [unpack_row(data, Invite) for data in self.rows[Table.INVITES].values()]
         for invite in sorted(invites, key=_came_ms):
             state.invites.restore(invite, self.now)
+        self.state.announcements.restore(self.rows[Table.NOTICES])
+        self.state.notices.restore(self.rows[Table.NOTICES])
         for data in self.rows[Table.JOINS].values():
             wish = unpack_row(data, Joining)
             state.joins.open[wish.key] = wish

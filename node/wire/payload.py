@@ -36,6 +36,7 @@ MAX_AVATAR_BYTES = 256 * 4
 MAX_STATUS_BYTES = 128 * 4
 """What a frontend may give in characters, in bytes."""
 MAX_OPTIONS_BYTES = 4 * 1024
+MAX_ANNOUNCEMENT_BYTES = 4 * 1024
 MAX_OP_BYTES = 24 * 1024
 MAX_ADDRESSES = 8
 MAX_ADDRESS_BYTES = 255
@@ -79,12 +80,15 @@ class Type(IntEnum):
     EDIT = 16
     DELETE = 17
     REACTION = 18
+    ANNOUNCEMENT = 23
 
 
 CHANGES: frozenset[Type] = frozenset({Type.EDIT, Type.DELETE, Type.REACTION})
 """What changes a message that was sent before."""
 SAYING: frozenset[Type] = CHANGES | {Type.TEXT}
 """What people say."""
+NAMED: frozenset[Type] = SAYING | {Type.ANNOUNCEMENT}
+"""What can be asked for again in a room by its message id."""
 MAX_NAMES = 8
 """Messages that one `nack` asks for by name."""
 
@@ -197,6 +201,7 @@ BODIES: dict[Type, Shape] = {
     Type.HISTORY_WANT: array(blob(16)),
     Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
     Type.RESENT: _either(array(blob(16), uint(32), optional(_text)), _changed),
+    Type.ANNOUNCEMENT: array(string(MAX_ANNOUNCEMENT_BYTES, least=1), uint(8), string(MAX_OPTIONS_BYTES)),
     **{Type(number): shape for number, shape in _CHANGED.items()},
 }
 """TEXT [text, kind, reply_to|nil] or, where one of the last three is there, [text, kind, reply_to|nil,
@@ -210,7 +215,8 @@ response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 acc
 · NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
 a TEXT | nil: no message was there] or [epoch16, idx, type, body] of a change · EDIT [mid, text, [mentioned
 account, ...], ttl_s|nil] · DELETE [mid, its author] · REACTION [mid, its author, emoji, 1|0] · NACK, in a
-direct session, [session16, [[dh_pub, first, end], ...], [mid16 had, ...]|nil]."""
+direct session, [session16, [[dh_pub, first, end], ...], [mid16 had, ...]|nil] · ANNOUNCEMENT [text, 1 notice
+or 2 tournament, data JSON]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""

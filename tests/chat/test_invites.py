@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, strategies as st
 
+from node import ids
 from node.chat.invites import (
     ANSWER_SECONDS,
     DELIVER_AT_LATEST,
+    GAME,
     OFFERED,
     OPEN,
+    ROOM,
     Clock,
     Invite,
     InviteBook,
+    game_id,
 )
 from node.clock import Instant
 
@@ -96,3 +102,25 @@ def test_the_newest_open_invite_to_a_room_is_the_one_that_is_found() -> None:
     invites.delivered(b"i" * 16, NOW)
     assert invites.open_incoming()[0].state == OPEN
     assert invites.open_for_room(b"x" * 16) is None
+
+
+def test_an_invite_to_a_game_is_no_way_into_its_room_and_makes_one_fresh_id() -> None:
+    invites = InviteBook("boot-1")
+    game = replace(offer(), kind=GAME, seed=b"s" * 16 + b"t" * 16)
+    invites.arrived(game, NOW)
+    assert invites.open_for_room(b"r" * 16) is None and invites.games() == [*invites.all.values()]
+    assert game_id(game) == ids.text(ids.uuid4(b"s" * 16)) and game_id(offer()) is None
+    invites.arrived(replace(offer(), invite_id=b"j" * 16), NOW)
+    found = invites.open_for_room(b"r" * 16)
+    assert found is not None and found.invite_id == b"j" * 16
+
+
+def test_an_invite_of_ours_is_the_same_only_for_the_same_person_place_and_kind() -> None:
+    invites = InviteBook("boot-1")
+    mine = replace(offer(), incoming=False, kind=GAME)
+    invites.all[mine.invite_id] = mine
+    assert invites.open_outgoing(b"r" * 16, b"a" * 32, GAME) == mine
+    assert invites.open_outgoing(b"r" * 16, b"a" * 32, ROOM) is None
+    assert invites.open_outgoing(b"r" * 16, b"b" * 32, GAME) is None
+    assert invites.ended(mine.invite_id, "cancelled", NOW) is not None
+    assert invites.open_outgoing(b"r" * 16, b"a" * 32, GAME) is None and invites.games() == []

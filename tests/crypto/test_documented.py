@@ -94,6 +94,7 @@ STRUCTURES = {
     "History item": roomitem.make_item(roommsg.parse(MESSAGE), KEY),
     "History want": body(Type.HISTORY_WANT, ID),
     "Resent": body(Type.RESENT, ID, 1, ["hello", "text", None]),
+    "Announcement": body(Type.ANNOUNCEMENT, "the spring cup", 2, "{}"),
     "Resent change": body(Type.RESENT, ID, 1, int(Type.DELETE), [ID, KEY]),
     "Edit": body(Type.EDIT, ID, "hello", [KEY], 60),
     "Delete": body(Type.DELETE, ID, KEY),

@@ -19,7 +19,7 @@ ROWS = dict(re.findall(r"^\| `([a-z_]+)(?:\{.*?\})?` \| (?:read|chat|owner) \| (
 SOMETIMES = {
     "room_create": {"notice"},
     "user_join": {"state", "invite", "notice"},
-    "user_invite_response": {"room"},
+    "user_invite_response": {"room", "game_id"},
     "token_rotate": {"token", "path"},
 }
 UNSAID = {
@@ -31,6 +31,7 @@ UNSAID = {
     "read",
     "user_message",
     "members",
+    "accepted",
     "anyone",
     "admins",
 }
@@ -88,6 +89,10 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     offered = (await ann.call("user_invite", target="bob", room=room))["invite"]
     await bob.frontend.event("user_invite", invite=offered)
     assert (await bob.call("invite_list"))["invites"]
+    found = (await bob.call("notification_list", limit=5))["notifications"]
+    await bob.call("notification_read", id=found[0]["id"])
+    await bob.call("notification_read_all")
+    await ann.call("announcement_send", room=room, text="tea is ready")
     await bob.call("user_invite_response", response="ignore", invite=offered)
     await bob.call("user_invite_response", response="accept", invite=offered)
     await bob.frontend.event("user_join", room=room)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from node.chat import commands as c
 from node.chat.dms import DmSession
@@ -20,6 +20,8 @@ from node.sim import SimNode, Simulation
 from node.wire.envelope import Envelope
 from node.wire.payload import Payload, Type
 from tests.engine.worlds import texts
+
+T = TypeVar("T")
 
 
 def engine_of(node: SimNode) -> Engine:
@@ -115,6 +117,21 @@ def direct(node: SimNode, other: SimNode, kind: Type, body: Any) -> None:
 def no_late_faults(*nodes: SimNode) -> None:
     """What peers got wrong was found before anything had changed."""
     assert [node.name for node in nodes if engine_of(node).late_faults] == []
+
+
+def lost(world: Simulation, say: Callable[[], T], author: SimNode, *others: SimNode) -> T:
+    """Let an author say something that no node holds the envelope of any more, and start everybody again."""
+    for node in others:
+        node.crash()
+    said = say()
+    author.store._state.held.clear()
+    author.store._state.held_order.clear()
+    author.store._state.held_by_rk.clear()
+    author.crash()
+    world.run(1)
+    for node in (author, *others):
+        node.start()
+    return said
 
 
 def later_on(world: Simulation, days: int, *nodes: SimNode) -> None:

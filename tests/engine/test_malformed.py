@@ -211,6 +211,7 @@ _BODIES = st.one_of(
         st.text(),
         st.integers(0, 1 << 62),
     ),
+    st.tuples(st.text(min_size=1, max_size=50), st.integers(0, 255), st.sampled_from(["{}", "[", '{"a":1}'])),
     st.binary(min_size=64, max_size=300),
 )
 _LEAVES = st.none() | st.tuples(

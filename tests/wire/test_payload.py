@@ -55,6 +55,26 @@ def test_a_text_says_no_more_than_it_may_and_one_form_says_each(more: tuple[obje
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        ["", 1, "{}"],
+        ["x" * 4097, 1, "{}"],
+        ["\N{THUMBS UP SIGN}" * 1025, 1, "{}"],
+        ["x", 256, "{}"],
+        ["x", -1, "{}"],
+        ["x", 1, "x" * 4097],
+        ["x", 1],
+        ["x", 1, b"{}"],
+        ["x", "notice", "{}"],
+    ],
+)
+def test_an_announcement_says_no_more_than_it_may(body: list[object]) -> None:
+    payload.decode(Payload(MID, 1, 0, Type.ANNOUNCEMENT, ["x" * 4096, 255, "{}"]).encode())
+    with pytest.raises(DecodeError):
+        payload.decode(Payload(MID, 1, 0, Type.ANNOUNCEMENT, body).encode())
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         [2, MID, 1, 1, [], [], None, 1, ["x", "text", None]],

@@ -41,6 +41,13 @@ from node.chat.commands.messages import (
     TypingSet as TypingSet,
     UserMessage as UserMessage,
 )
+from node.chat.commands.notices import (
+    AnnouncementSend as AnnouncementSend,
+    NoticeCommand as NoticeCommand,
+    NotificationList as NotificationList,
+    NotificationRead as NotificationRead,
+    NotificationReadAll as NotificationReadAll,
+)
 from node.chat.commands.owner import (
     AuditList as AuditList,
     BackupCreate as BackupCreate,
@@ -93,7 +100,9 @@ from node.chat.commands.rooms import (
     UserLeave as UserLeave,
 )
 
-Command: TypeAlias = LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | OwnerCommand
+Command: TypeAlias = (
+    LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | NoticeCommand | OwnerCommand
+)
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}
 """Every command by the name that frontends write."""

@@ -39,6 +39,12 @@ from node.chat.events.node import (
     PeerDown as PeerDown,
     PeerUp as PeerUp,
 )
+from node.chat.events.notices import (
+    Announcement as Announcement,
+    NoticeEvent as NoticeEvent,
+    Notification as Notification,
+    NotificationsRead as NotificationsRead,
+)
 from node.chat.events.people import (
     ContactAdded as ContactAdded,
     ContactRequested as ContactRequested,
@@ -67,7 +73,9 @@ from node.chat.events.session import (
 )
 from node.errors import Refused
 
-Event: TypeAlias = SessionEvent | RoomEvent | MessageEvent | InviteEvent | PeopleEvent | NodeEvent
+Event: TypeAlias = (
+    SessionEvent | RoomEvent | MessageEvent | InviteEvent | PeopleEvent | NoticeEvent | NodeEvent
+)
 
 BY_NAME: Final[dict[str, type[Event]]] = {snake(kind.__name__): kind for kind in get_args(Event)}
 """Every event by its name on the wire."""

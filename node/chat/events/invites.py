@@ -24,13 +24,21 @@ class UserInvite(Base, frozen=True, kw_only=True):
 
 
 class InviteResult(Base, frozen=True, kw_only=True):
-    """What became of an invite: `delivered` (with `expires_at`), or how it ended."""
+    """What became of an invite: `delivered` (with `expires_at`), or how it ended.
+
+    `client_id` is what the inviter's frontend gave; `game_id` that of the game that was accepted; `why` is
+    `busy` where a game was cancelled because one of the two plays already.
+    """
 
     invite: str
     room: str
     target: str
     response: str
+    kind: str = "room"
     expires_at: int | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    game_id: str | UnsetType = UNSET
+    why: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
