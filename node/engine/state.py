@@ -28,7 +28,7 @@ from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
-from node.chat.people import CONTACT, People, Person
+from node.chat.people import CONTACT, KNOWN, People, Person
 from node.chat.presence import Presence
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
@@ -44,6 +44,7 @@ from node.crypto.channel import inbox_channel, presence_channel
 from node.crypto.keys import Identity
 from node.crypto.ops import Leaf
 from node.crypto.prekeys import SignedPrekey
+from node.errors import Refused
 from node.store.records import Loaded
 from node.tables import Table
 
@@ -116,9 +117,30 @@ class State:
                 if account != self.me.account:
                     self.presence.watch(account, now)
 
+    def may_talk(self, account: bytes) -> bool:
+        """Say whether somebody and we may write to each other: contacts, those asked, and co-members."""
+        return self.people.by_account[account].state != KNOWN or bool(self.rooms.shared(account))
+
+    def check_wanted(self, person: Person, field: str) -> None:
+        """Refuse to send to somebody who wants nothing of us, or of whom we want nothing."""
+        if person.blocked:
+            text = f"you have blocked {person.username}: unblock them first"
+            raise Refused("blocked", text, field=field, by="you")
+        if person.blocked_by:
+            text = f"{person.username} wants no messages, invites or requests from you"
+            raise Refused("blocked", text, field=field, by="them")
+
+    def check_direct(self, person: Person, field: str) -> None:
+        """Refuse a direct message to somebody who is blocked, or no contact and in no room with us."""
+        self.check_wanted(person, field)
+        if not self.may_talk(person.account):
+            text = f"{person.username} is no contact: send a contact_request first"
+            raise Refused("not_a_contact", text, field=field)
+
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
-        return "online" if account == self.me.account or self.presence.here(account) else "offline"
+        here = self.presence.here(account) and not self.people.hides(account)
+        return "online" if account == self.me.account or here else "offline"
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -185,8 +207,8 @@ class Restorer:
                 state.contacts.replayed[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"z":
                 state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
-            elif key[:1] == b"w":
-                state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
+            elif key[:1] in {b"w", b"q"}:
+                state.contacts.requests.restore(key, data)
 
     def watch_presence(self, person: Person) -> None:
         """Expect beats of somebody whose presence channel we were given."""
