@@ -193,7 +193,9 @@ class Requests:
         known = bool(person.blocked)
         person = replace(person, blocked="silent" if silent else "told", blocked_ms=turn.now.wall_ms)
         if person.state == ASKED:
-            person = self._unwanted(turn, person)
+            self._unwanted(turn, person)
+            self._say(turn, person.account, Note.CANCELLED)
+            person = self.people.by_account[person.account]
         self.forget(turn, person.account)
         person = self.people.save(turn, person)
         if not silent:

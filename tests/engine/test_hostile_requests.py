@@ -124,6 +124,17 @@ def eve_inner(ann: SimNode, sealed: Envelope) -> bytes:
     return inbox_channel(ann.setup.identity.intro_pub).open(sealed)
 
 
+def test_an_old_request_of_any_kind_does_not_undo_that_it_was_taken_back() -> None:
+    world, ann, eve = alone("undo")
+    stranger = Stranger(ann, "mallory")
+    asked = send(world, eve, ann, stranger.says(None))
+    send(world, eve, ann, stranger.says(Note.CANCELLED))
+    session = ann.attach(plain=False)
+    send(world, eve, ann, eve_inner(ann, asked[0]))
+    assert state_of(ann, "mallory") == "none"
+    assert session.of(events.ContactRequested) == []
+
+
 def test_a_request_taken_back_before_it_came_is_not_shown() -> None:
     world, ann, eve = alone("overtaken")
     session, stranger = ann.attach(plain=False), Stranger(ann, "mallory")
