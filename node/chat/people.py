@@ -61,13 +61,14 @@ class Person:
     """They told us that they want nothing of us."""
     said_ms: int = 0
     heard_ms: int = 0
-    """The time of the newest note between us, each way: later ones have a higher one, however clocks go."""
+    heard_block_ms: int = 0
+    """The times of the newest notes, rising: ours, theirs about being contacts, and about blocking."""
     refused_day: int = 0
     """The day on which the owner last rejected their request, 0 never."""
     parted: bool = False
     """We were contacts, and the owner removed them."""
-    reminded_day: int = 0
-    """The day on which they were last told again how we stand to them."""
+    reminded: tuple[int, int] = (0, 0)
+    """The day on which they were last told again how we stand to them, and how often on it."""
 
 
 class People:

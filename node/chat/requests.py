@@ -2,7 +2,8 @@
 
 Each side wants the other as a contact, or does not; they are contacts while both do. Notes carry what one
 side wants now, and their times only rise, so that both come to the same whatever is lost, late or repeated:
-what comes with an older time changes nothing, and who goes by something that is over is told once a day.
+what comes with an older time changes nothing, a note says which of ours its author knew, and who goes by
+something that is over is told so.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,7 +21,7 @@ from node.chat.people import ASKED, CONTACT, KNOWN, Person
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
 from node.crypto.prekeys import ContactRequest
-from node.errors import CryptoFault, Refused
+from node.errors import CryptoFault, DecodeError, Refused
 from node.tables import Table
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ MAX_ASKS = 1_000
 AGAIN_MS = 7 * DAY_MS
 KEEP_MS = 42 * DAY_MS
 """A request is repeated weekly; one that was not for so long is over, as what is in it is."""
+REMINDS = 8
+"""Times a day that one person is told again how we stand to them."""
 TELLS, TELLS_MS = 3, 7 * DAY_MS
 """Times a week that frontends are told of one person's request: it can be taken back and made again."""
 REJECTED_DAYS = 30
 """For so long after a rejection further requests of that person are rejected by the node itself."""
+BLOCKING: Final = frozenset({Note.BLOCKED, Note.UNBLOCKED})
+MAX_DIGITS = 20
+"""Of a number of 64 bits."""
 MAX_EARLY = 256
 """Requests remembered that were taken back before they came."""
 
@@ -48,6 +54,8 @@ class Ask:
     account: bytes
     message: str = field(repr=False)
     posted_ms: int
+    first_ms: int = 0
+    """The note's time when it was posted first: what was said without having heard it does not answer it."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +121,10 @@ class Requests:
         return self.people.by_account[person.account]
 
     def _ask(self, turn: Turn, ask: Ask) -> None:
-        ask = replace(ask, posted_ms=turn.now.wall_ms)
-        self.asks[ask.account] = ask
-        turn.put(Table.REQUESTS, b"q" + ask.account, ask)
         self._say(turn, ask.account, Note.ASKED, ask.message)
+        first = ask.first_ms or self.people.by_account[ask.account].said_ms
+        self.asks[ask.account] = ask = replace(ask, posted_ms=turn.now.wall_ms, first_ms=first)
+        turn.put(Table.REQUESTS, b"q" + ask.account, ask)
 
     def ask_again(self, turn: Turn) -> None:
         """Post requests again that have had no answer for a week."""
@@ -136,8 +144,7 @@ class Requests:
         """Do not be a contact of somebody who asks, nor be asked by them again for a while."""
         self._check_incoming(person)
         self.forget(turn, person.account)
-        today = day_of(turn.now.wall_ms)
-        person = self.people.save(turn, replace(person, refused_day=today, reminded_day=today))
+        person = self.people.save(turn, replace(person, refused_day=day_of(turn.now.wall_ms)))
         self._say(turn, person.account, Note.REJECTED)
         self._tell_state(turn, person)
         return self.people.by_account[person.account]
@@ -160,8 +167,7 @@ class Requests:
         """Be no contact of somebody any more."""
         if person.state != CONTACT:
             raise Refused("not_a_contact", f"{person.username} is no contact", field="username")
-        person = replace(person, parted=True, reminded_day=day_of(turn.now.wall_ms))
-        person = self._unwanted(turn, person)
+        person = self._unwanted(turn, replace(person, parted=True))
         self._say(turn, person.account, Note.REMOVED)
         self._part(turn, person)
         return self.people.by_account[person.account]
@@ -224,8 +230,11 @@ class Requests:
         """Take a note; raises PeerFault with nothing changed."""
         account = request.cert.account
         person = self.people.get(account)
-        if request.ts_ms <= self._early.get(account, 0) or (person and request.ts_ms <= person.heard_ms):
+        if request.ts_ms <= self._early.get(account, 0) or (
+            person and request.ts_ms <= _newest(person, note)
+        ):
             raise CryptoFault("a note that came before, or was taken back")
+        knew = 0 if note is Note.ASKED else _heard_of(request.hello)
         if person is None and note is Note.CANCELLED:
             self._cancelled_early(account, request.ts_ms)
             return
@@ -239,23 +248,28 @@ class Requests:
             self.keep(turn, request)
             return
         person = self.contacts.learn(turn, request, dial=note in {Note.ASKED, Note.ACCEPTED})
-        self._act(turn, note, self.people.save(turn, replace(person, heard_ms=request.ts_ms)))
+        at: dict[str, Any] = {"heard_block_ms" if note in BLOCKING else "heard_ms": request.ts_ms}
+        self._act(turn, note, self.people.save(turn, replace(person, **at)), knew)
 
     def _cancelled_early(self, account: bytes, ts_ms: int) -> None:
         self._early[account] = ts_ms
         while len(self._early) > MAX_EARLY:
             self._early.popitem(last=False)
 
-    def _act(self, turn: Turn, note: Note, person: Person) -> None:
+    def _act(self, turn: Turn, note: Note, person: Person, knew: int) -> None:
+        ask = self.asks.get(person.account)
+        answers = ask is None or knew >= ask.first_ms
         match note:
             case Note.ASKED:
                 self._both(turn, person)
-            case Note.ACCEPTED:
+            case Note.ACCEPTED if answers:
                 self._accepted(turn, person)
+            case Note.ACCEPTED:
+                return
             case Note.BLOCKED | Note.UNBLOCKED:
                 self._blocked(turn, person, note is Note.BLOCKED)
             case Note.REJECTED | Note.REMOVED | Note.CANCELLED:
-                self._unwanting(turn, person, note)
+                self._unwanting(turn, person, note, answers=answers)
 
     def _both(self, turn: Turn, person: Person) -> None:
         """Somebody asks whom we want too, or have already."""
@@ -273,24 +287,29 @@ class Requests:
         elif person.state == KNOWN:
             self.remind(turn, person, Note.REMOVED)
 
-    def _unwanting(self, turn: Turn, person: Person, note: Note) -> None:
-        """Somebody does not want us: as a contact, any more, or at all."""
+    def _unwanting(self, turn: Turn, person: Person, note: Note, *, answers: bool) -> None:
+        """Somebody does not want us, or not any more; `answers`: and knew of our request, if there is one."""
         self._taken_back(turn, person)
         if person.state == CONTACT:
             person = self._unwanted(turn, person)
             if note is Note.CANCELLED:  # while we accepted: should we have asked too, that is over
                 self._say(turn, person.account, note)
             self._part(turn, person)
-        elif person.state == ASKED and note is Note.REJECTED:
-            person = self._unwanted(turn, person)
-            if not person.blocked:
-                turn.log(events.ContactRejected(username=person.username, user_id=self._id(person)))
+        elif person.state == ASKED and answers and note is not Note.CANCELLED:
+            self._rejected(turn, person)
+
+    def _rejected(self, turn: Turn, person: Person) -> Person:
+        person = self._unwanted(turn, person)
+        if not person.blocked:
+            turn.log(events.ContactRejected(username=person.username, user_id=self._id(person)))
+        return person
 
     def _blocked(self, turn: Turn, person: Person, blocked: bool) -> None:
         if blocked:
             self._taken_back(turn, person)
         if blocked and person.state == ASKED:
-            self._unwanting(turn, person, Note.REJECTED)
+            self._rejected(turn, person)
+            self._say(turn, person.account, Note.CANCELLED)
             person = self.people.by_account[person.account]
         if person.blocked_by != blocked:
             person = self.people.save(turn, replace(person, blocked_by=blocked))
@@ -369,10 +388,11 @@ class Requests:
     # -- telling ----------------------------------------------------------------------------------
 
     def remind(self, turn: Turn, person: Person, note: Note) -> None:
-        """Tell somebody again how we stand to them, who seems not to know it; once a day at most."""
-        today = day_of(turn.now.wall_ms)
-        if person.reminded_day != today:
-            person = self.people.save(turn, replace(person, reminded_day=today))
+        """Tell somebody again how we stand to them, who seems not to know it; a few times a day at most."""
+        today, (day, count) = day_of(turn.now.wall_ms), person.reminded
+        count = count if day == today else 0
+        if count < REMINDS:
+            self.people.save(turn, replace(person, reminded=(today, count + 1)))
             self._say(turn, person.account, note)
 
     def remind_parted(self, turn: Turn, person: Person) -> None:
@@ -386,7 +406,8 @@ class Requests:
             return
         ts_ms = max(turn.mesh_ms, person.said_ms + 1)
         self.people.save(turn, replace(person, said_ms=ts_ms))
-        self.contacts.tell(turn, person, note, ts_ms, message)
+        hello = message if note is Note.ASKED else str(person.heard_ms)
+        self.contacts.tell(turn, person, note, ts_ms, hello)
 
     def _tell_state(self, turn: Turn, person: Person) -> None:
         """Tell frontends that something between us and somebody is otherwise now."""
@@ -402,3 +423,15 @@ class Requests:
 
     def _id(self, person: Person) -> str:
         return self.people.user_id(person.account)
+
+
+def _newest(person: Person, note: Note) -> int:
+    """Return the time that a note has to be above."""
+    return person.heard_block_ms if note in BLOCKING else person.heard_ms
+
+
+def _heard_of(hello: str) -> int:
+    """Read up to which of our notes somebody had heard us when they said theirs."""
+    if not (hello.isascii() and hello.isdigit() and len(hello) <= MAX_DIGITS):
+        raise DecodeError("a note that does not say what its author knew")
+    return int(hello)

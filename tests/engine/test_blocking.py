@@ -183,7 +183,7 @@ def note(teller: SimNode, to: SimNode, kind: Note, **changes: object) -> bytes:
         "name": teller.name,
         "token": token_of(kind),
         "ts_ms": teller.now().wall_ms,
-        "hello": "",
+        "hello": "" if kind is Note.ASKED else str((1 << 64) - 1),
         "to_account": to.setup.identity.account,
         "to_intro": to.setup.identity.intro_pub,
         "entropy": teller.setup.entropy,
@@ -226,7 +226,8 @@ def test_forged_and_repeated_notes_change_nothing() -> None:
     inbox = inbox_channel(ann.setup.identity.intro_pub)
     old = [note(bob, ann, Note.BLOCKED), note(bob, ann, Note.REMOVED)]
     world.run(1)
-    post(bob, inbox, note(bob, ann, Note.UNBLOCKED))
+    for kind in (Note.UNBLOCKED, Note.ASKED):
+        post(bob, inbox, note(bob, ann, kind))
     world.run(2)
     before = rows_of(ann)
     session = ann.attach(plain=False)
