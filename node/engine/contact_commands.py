@@ -48,6 +48,11 @@ def somebody(state: State, name: str) -> Person:
     return state.people.by_account[account]
 
 
+def askable(desk: Desk, _turn: Turn, name: str) -> Person:
+    """Return whom a request may go to: whoever is known here, with the key of their inbox."""
+    return somebody(desk.state, name)
+
+
 def _standing(state: State, person: Person) -> dict[str, Any]:
     return {
         "user_id": state.people.user_id(person.account),
@@ -58,7 +63,7 @@ def _standing(state: State, person: Person) -> dict[str, Any]:
 
 def contact_request(desk: Desk, turn: Turn, _session: int, command: c.ContactRequest) -> Answer:
     """Ask somebody to be a contact."""
-    person = somebody(desk.state, command.username)
+    person = askable(desk, turn, command.username)
     desk.state.check_wanted(person, "username")
     return _standing(desk.state, desk.state.contacts.requests.ask(turn, person, command.message or ""))
 

@@ -9,6 +9,7 @@ from node.chat.notes import Note, token_of
 from node.crypto.channel import inbox_channel
 from node.crypto.prekeys import seal_request
 from node.sim import SimNode, SimSession, Simulation
+from node.tables import Table
 from node.wire.payload import Type
 from tests.engine.hostile import direct, engine_of, no_late_faults, post, room_inner, sending, text
 from tests.engine.test_contact_requests import both, club, names, refused, state_of
@@ -219,6 +220,28 @@ def test_what_a_dishonest_blocked_one_sends_reaches_no_frontend() -> None:
     world.run(100)
     assert [m for m in texts(session) if m] == ["still here"]
     no_late_faults(ann, cat)
+
+
+def test_what_a_blocked_one_asks_is_opened_and_changes_and_makes_us_say_nothing() -> None:
+    world, ann, bob, _, _ = friends("costs nothing")
+    ann.call(c.ContactBlock(username="bob", silent=True))
+    world.run(5)
+
+    def kept() -> dict[tuple[str, bytes], bytes]:
+        tables = {Table.PEOPLE, Table.REQUESTS, Table.ROOMS, Table.INVITES}
+        return {key: value for key, value in ann.store._state.rows.items() if key[0] in tables}
+
+    before, held = kept(), len(ann.store._state.held)
+    inbox = inbox_channel(ann.setup.identity.intro_pub)
+    for _ in range(5):
+        post(bob, inbox, note(bob, ann, Note.ASKED))
+        post(bob, inbox, note(bob, ann, Note.ACCEPTED))
+        post(bob, inbox, note(bob, ann, Note.ASKED, token=None))
+        direct(bob, ann, Type.TEXT, ["direct", "text", None])
+        world.run(1)
+    assert kept() == before
+    assert len(ann.store._state.held) == held + 20
+    no_late_faults(ann)
 
 
 def test_forged_and_repeated_notes_change_nothing() -> None:

@@ -23,7 +23,7 @@ ACTS = {
 }
 STEP = st.tuples(
     st.sampled_from(["ann", "bob"]),
-    st.sampled_from([*ACTS, "request", "request", "accept", "kill", "talk"]),
+    st.sampled_from([*ACTS, "request", "request", "accept", "kill", "talk", "part", "heal"]),
     st.sampled_from([0.0, 0.0, 0.02, 0.1, 2.0]),
 )
 
@@ -33,6 +33,10 @@ def act(world: Simulation, node: SimNode, other: SimNode, what: str, wait: float
         if what == "kill":
             node.crash()
             node.start()
+        elif what == "part":
+            world.partition([node.name], [name for name in world.nodes if name != node.name])
+        elif what == "heal":
+            world.heal()
         elif what == "talk":
             room = node.call(c.DmOpen(username=other.name))["room"]
             node.call(c.UserMessage(room=room, message="hello"))
@@ -62,7 +66,8 @@ def test_whatever_two_people_do_and_whenever_they_come_to_the_same(
     nodes = {"ann": (ann, bob), "bob": (bob, ann)}
     for who, what, wait in steps:
         act(world, *nodes[who], what, wait)
-    world.run(12)
+    world.heal()
+    world.run(45)
     agree(world, ann, bob)
     no_late_faults(ann, bob)
 
