@@ -140,8 +140,7 @@ class Contacts:
         person = self.people.meet(turn, link.account, name)
         if trust.blocked(person):
             raise trust.refusal(person, "link")
-        if person.blocked:
-            raise Refused("blocked", f"you have blocked {person.username}: unblock them first", field="link")
+        people.check_wanted(person, "link")
         if person.state == CONTACT:
             return person
         self.requests.forget(turn, link.account)

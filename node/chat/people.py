@@ -305,6 +305,16 @@ def check_card(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
         check_agreeable(key)
 
 
+def check_wanted(person: Person, field: str) -> None:
+    """Refuse to send to somebody of whom we want nothing, or who wants nothing of us."""
+    if person.blocked:
+        text = f"you have blocked {person.username}: unblock them first"
+        raise Refused("blocked", text, field=field, by="you")
+    if person.blocked_by:
+        text = f"{person.username} wants no messages, invites or requests from you"
+        raise Refused("blocked", text, field=field, by="them")
+
+
 def check_agreeable(public: bytes) -> None:
     """Raise CryptoFault for a key with which nothing can be agreed, before anything depends on it."""
     ops.check_leaf(ops.Leaf(0, public))

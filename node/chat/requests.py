@@ -35,7 +35,7 @@ AGAIN_MS = 7 * DAY_MS
 KEEP_MS = 42 * DAY_MS
 """A request is repeated weekly; one that was not for so long is over, as what is in it is."""
 REMINDS = 8
-"""Times a day that one person is told again how we stand to them."""
+"""Times a day that one person is told again how we stand to them, or the owner that they block, or not."""
 TELLS, TELLS_MS = 3, 7 * DAY_MS
 """Times a week that frontends are told of one person's request: it can be taken back and made again."""
 REJECTED_DAYS = 30
@@ -313,8 +313,8 @@ class Requests:
             person = self.people.by_account[person.account]
         if person.blocked_by != blocked:
             person = self.people.save(turn, replace(person, blocked_by=blocked))
-            if not person.blocked:
-                self._tell_state(turn, person)
+            if not person.blocked and self._counted(turn, person):
+                self._tell_state(turn, self.people.by_account[person.account])
 
     def keep(self, turn: Turn, request: ContactRequest) -> None:
         """Keep somebody's request for the owner, one a person; no address of it is dialled.
@@ -389,11 +389,16 @@ class Requests:
 
     def remind(self, turn: Turn, person: Person, note: Note) -> None:
         """Tell somebody again how we stand to them, who seems not to know it; a few times a day at most."""
+        if self._counted(turn, person):
+            self._say(turn, person.account, note)
+
+    def _counted(self, turn: Turn, person: Person) -> bool:
+        """Count what somebody makes us say, or tell the owner, that they could without end."""
         today, (day, count) = day_of(turn.now.wall_ms), person.reminded
         count = count if day == today else 0
         if count < REMINDS:
             self.people.save(turn, replace(person, reminded=(today, count + 1)))
-            self._say(turn, person.account, note)
+        return count < REMINDS
 
     def remind_parted(self, turn: Turn, person: Person) -> None:
         """Somebody whom the owner removed goes on as a contact would: tell them again."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.chat import commands as c
-from node.chat.people import Person
+from node.chat import commands as c, trust
+from node.chat.people import Person, check_wanted
 from node.chat.turn import Turn
 from node.engine.desk import Answer, Desk
 from node.engine.state import State
@@ -61,17 +61,24 @@ def _standing(state: State, person: Person) -> dict[str, Any]:
     }
 
 
+def _check_open(person: Person) -> None:
+    """Refuse what would be told to somebody to whom nothing may be told."""
+    check_wanted(person, "username")
+    if trust.blocked(person):
+        raise trust.refusal(person, "username")
+
+
 def contact_request(desk: Desk, turn: Turn, _session: int, command: c.ContactRequest) -> Answer:
     """Ask somebody to be a contact."""
     person = askable(desk, turn, command.username)
-    desk.state.check_wanted(person, "username")
+    _check_open(person)
     return _standing(desk.state, desk.state.contacts.requests.ask(turn, person, command.message or ""))
 
 
 def contact_accept(desk: Desk, turn: Turn, _session: int, command: c.ContactAccept) -> Answer:
     """Be a contact of somebody who asks."""
     person = somebody(desk.state, command.username)
-    desk.state.check_wanted(person, "username")
+    _check_open(person)
     return _standing(desk.state, desk.state.contacts.requests.accept(turn, person))
 
 

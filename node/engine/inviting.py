@@ -11,7 +11,7 @@ from node import ids
 from node.chat import events, trust
 from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
-from node.chat.people import CONTACT
+from node.chat.people import CONTACT, check_wanted
 from node.chat.room import MEMBER, Room
 from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
@@ -54,7 +54,7 @@ class Inviting:
         if standing is not None:
             return standing
         person = state.people.by_account[account]
-        state.check_wanted(person, "target")
+        check_wanted(person, "target")
         if not state.may_talk(account):
             raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
         if trust.blocked(person):

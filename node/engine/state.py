@@ -28,7 +28,7 @@ from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
-from node.chat.people import CONTACT, KNOWN, People, Person
+from node.chat.people import CONTACT, KNOWN, People, Person, check_wanted
 from node.chat.presence import Presence
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
@@ -121,18 +121,9 @@ class State:
         """Say whether somebody and we may write to each other: contacts, those asked, and co-members."""
         return self.people.by_account[account].state != KNOWN or bool(self.rooms.shared(account))
 
-    def check_wanted(self, person: Person, field: str) -> None:
-        """Refuse to send to somebody who wants nothing of us, or of whom we want nothing."""
-        if person.blocked:
-            text = f"you have blocked {person.username}: unblock them first"
-            raise Refused("blocked", text, field=field, by="you")
-        if person.blocked_by:
-            text = f"{person.username} wants no messages, invites or requests from you"
-            raise Refused("blocked", text, field=field, by="them")
-
     def check_direct(self, person: Person, field: str) -> None:
         """Refuse a direct message to somebody who is blocked, or no contact and in no room with us."""
-        self.check_wanted(person, field)
+        check_wanted(person, field)
         if not self.may_talk(person.account):
             text = f"{person.username} is no contact: send a contact_request first"
             raise Refused("not_a_contact", text, field=field)

@@ -241,6 +241,27 @@ def test_who_missed_a_removal_is_told_again_when_they_go_on_but_not_without_end(
     assert len(own_notes(ann)) == sent + 8
 
 
+def test_who_blocks_and_unblocks_without_end_is_shown_a_few_times_a_day() -> None:
+    world, ann, bob, _, _ = club("flips")
+    session, inbox = ann.attach(plain=False), inbox_channel(ann.setup.identity.intro_pub)
+    for at in range(20):
+        post(bob, inbox, note(bob, ann, Note.UNBLOCKED if at % 2 else Note.BLOCKED))
+        world.run(1)
+    assert len(session.of(events.ContactUpdated)) == 8
+    assert not ann.call(c.ProfileGet(username="bob"))["blocked_by"]
+    no_late_faults(ann)
+
+
+def test_nothing_is_asked_of_somebody_whose_keys_changed_under_the_policy_strict() -> None:
+    world, ann, bob, _, _ = club("strict")
+    ann.call(c.ContactPolicy(username="bob", policy="strict"))
+    turn = engine_of(ann)._turn(ann.now())
+    people = engine_of(ann).state.people
+    people.save(turn, replace(people.by_account[bob.setup.identity.account], trust="changed"))
+    assert refused(ann, c.ContactRequest(username="bob")) == "key_changed"
+    assert state_of(ann, "bob") == "none"
+
+
 def own_notes(node: SimNode) -> list[bytes]:
     return [e.raw for e in node.store._state.held.values() if e.own and len(e.raw) > 1000]
 
