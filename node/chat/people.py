@@ -179,6 +179,9 @@ class People:
         everyone = [*self.by_account.values()]
         matches = [p for p in everyone if keys.fingerprint(p.account).startswith(mark)]
         if len(matches) > 1:
+            called = [p for p in matches if base in {p.username, names.clean(p.nickname)}]
+            matches = called if len(called) == 1 else matches
+        if len(matches) > 1:
             candidates = [p.username for p in matches]
             raise Refused("ambiguous_user", "several people match", field="username", candidates=candidates)
         return matches[0].account if matches else None
