@@ -86,6 +86,21 @@ def test_who_takes_a_request_back_while_it_is_accepted_is_no_contact_at_either(f
     assert both(ann, bob) == ("none", "none")
 
 
+def test_an_answer_to_a_request_that_was_taken_back_does_not_answer_the_next() -> None:
+    world, ann, bob, _, _ = club("stale answer")
+    ann.call(c.ContactRequest(username="bob"))
+    world.run(3)
+    world.partition(["ann"], ["bob", "cat"])
+    bob.call(c.ContactAccept(username="ann"))
+    ann.call(c.ContactCancel(username="bob"))
+    world.run(1)
+    ann.call(c.ContactRequest(username="bob"))
+    world.run(1)
+    world.heal()
+    world.run(60)
+    assert both(ann, bob) == ("requested", "incoming"), "ann asks, last of all"
+
+
 def effects_of(seed: str, who: str, command: c.Command, number: int | None) -> tuple[bool, tuple[str, str]]:
     """Ask and answer, one node killed after so many effects of its command; says if it was."""
     world, ann, bob, _, _ = club(seed)
