@@ -48,6 +48,8 @@ SCOPES: Final[dict[str, Scope]] = {
          "room_update", "room_delete", "room_rekey", "user_message", "message_edit",
          "message_delete", "reaction_set", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
+         "contact_request", "contact_accept", "contact_reject", "contact_cancel", "contact_remove",
+         "contact_block", "contact_unblock",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
          "dm_open", "profile_set",
          "room_link_create", "room_link_use", "room_link_revoke"),

@@ -106,6 +106,8 @@ class Changing:
                 self._given[room_id, change.name] = None
 
     def _keep(self, turn: Turn, room_id: bytes, account: bytes, payload: Payload) -> Change | None:
+        if payload.type is not Type.DELETE and self.people.hides(account):
+            return None  # words of somebody blocked; what they take back is taken back
         change, waiting = Change.of(account, payload), self._rooms.get(room_id)
         if waiting is not None and change.name in waiting.changes:
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node import ids
-from node.chat import returning
+from node.chat import hidden, returning
 from node.chat.epochs import Epoch, Epochs
 from node.chat.keeping import Keeper
 from node.chat.me import Me
@@ -476,6 +476,9 @@ class Room:
     def show(self, turn: Turn, items: Sequence[Item], *, nonce: str | None = None) -> None:
         """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
+            if self.people.hides(item.account):
+                hidden.keep(turn, self.people, self.room_id, item)
+                continue
             mine = item.account == self.me.account
             if not mine:
                 self.unread += 1

@@ -17,7 +17,7 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
 )
-from node.chat import events, names
+from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
@@ -173,7 +173,8 @@ class Engine:
         self.desk.inbox.upkeep.sharing.starting(turn)
         self.state.changing.starting(turn)
         effects += self.replay.starting(now)
-        effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
+        lookups = hidden.also(self.state.people, self.state.lookups)
+        effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
@@ -292,8 +293,8 @@ class Engine:
         rooms = self.state.rooms
         if found.room in rooms.direct:
             rooms.direct[found.room].learn(turn, found.mids)
-        elif found.room in rooms.inboxes:
-            rooms.inboxes[found.room].learn(turn, found.mids)
+        elif (room_id := found.room) in rooms.inboxes or (room_id := hidden.beside(room_id)) in rooms.inboxes:
+            rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
 
@@ -346,7 +347,8 @@ class Engine:
             if sealed.kind == KEPT:
                 writes.append(_held(sealed, own=True))
             after += self._down(turn, Publish(sealed))
-        after += [FindMessages(room, mids) for room, mids in turn.lookups]
+        lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
+        after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         after += [FetchMessages(room, mids, to_change=True) for room, mids in turn.reads]
         self.state.seq = turn.seq

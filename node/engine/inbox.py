@@ -26,7 +26,7 @@ from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.epoch import parse_announce
 from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
-from node.engine import comebacks
+from node.engine import comebacks, parting
 from node.engine.announcing import Announcing
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
@@ -67,6 +67,7 @@ class Inbox:
         self.upkeep = Upkeep(state)
         self.listings = listings
         self.greeting.changed = listings.look_at
+        state.contacts.requests.parted = lambda turn, account: parting.part(self, turn, account)
         self._beats: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
 
@@ -154,19 +155,26 @@ class Inbox:
         """Tell a small room our nickname and presence channel; not one that has grown since."""
         if len(inbox.room.log.roster.members) > SMALL or not inbox.room.open:
             return
-        if self.state.people.kept_from(inbox.room.log.roster.members):
+        people, members = self.state.people, inbox.room.log.roster.members
+        if people.kept_from(members):
             return
-        if inbox.room.epochs.held:
+        told = people.blocked.isdisjoint(members)  # whoever is blocked there is not to see when we are here
+        if inbox.room.epochs.held and told:
             self.state.me.tell_presence(turn)
         profile = self.state.me.profile
-        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs if told else None]
         inbox.room.whisper(turn, Type.PROFILE, body)
+
+    def introduce_to(self, turn: Turn, account: bytes) -> None:
+        """Tell the small rooms that somebody is in with us what we kept from them."""
+        for room in self.state.rooms.shared(account, small=True):
+            self.introduce(turn, self.state.rooms.inboxes[room.room_id])
 
     def spread_profile(self, turn: Turn) -> None:
         """Tell contacts and small rooms what we show of ourselves now."""
         state = self.state
         for person in state.people.contacts():
-            if person.state == CONTACT and state.dms.of(person.account):
+            if person.state == CONTACT and not person.blocked and state.dms.of(person.account):
                 state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
         for room in state.rooms.rooms():
             self.introduce(turn, state.rooms.inboxes[room.room_id])
@@ -217,12 +225,16 @@ class Inbox:
         mending = self.state.mending
         if not mending.heard.take(turn, account, payload):
             return
+        if payload.type not in parting.UPKEEP and self.state.people.hides(account):
+            return
         match payload.type:
             case Type.TEXT:
-                self.state.dms.outbox.acknowledged(turn, account, payload.refs)
-                self.direct_with(turn, account).receive(turn, payload)
+                if not parting.silenced(self, turn, account):
+                    self.state.dms.outbox.acknowledged(turn, account, payload.refs)
+                    self._told(turn, account, payload)
             case Type.EDIT | Type.DELETE | Type.REACTION:
-                self._changed(turn, account, payload)
+                if not parting.silenced(self, turn, account):
+                    self._changed(turn, account, payload)
             case Type.PROFILE:
                 self.on_profile(turn, account, payload)
             case Type.INVITE:
@@ -244,6 +256,15 @@ class Inbox:
                     direct.learn(turn, have)
             case _:
                 return
+
+    def _told(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Take a text; what it refers to that was dropped here is not waited for."""
+        direct, heard = self.direct_with(turn, account), self.state.mending.heard
+        line = direct.timeline
+        gone = tuple(mid for mid in payload.refs if not line.seen(mid) and heard.has(account, mid))
+        if gone:
+            direct.learn(turn, gone)
+        direct.receive(turn, payload)
 
     def _changed(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take a change by the other of two; there only its author deletes a message."""
@@ -269,7 +290,7 @@ class Inbox:
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""
-        if payload.type is not Type.PROFILE:
+        if payload.type is not Type.PROFILE or self.state.people.hides(account):
             return
         nickname, avatar, status, presence_cs = payload.body
         people = self.state.people
@@ -278,6 +299,7 @@ class Inbox:
         if said_ms < person.profile_ms:
             return
         person = replace(person, profile_ms=said_ms)
+        presence_cs = presence_cs or person.presence_cs  # one that is not told stays what it was
         told = replace(person, nickname=nickname, avatar=avatar, status=status, presence_cs=presence_cs)
         people.save(turn, told)
         if told == person:
@@ -392,6 +414,8 @@ class Inbox:
     def tell_presence(self, turn: Turn, account: bytes, change: str) -> None:
         """Show in every small shared room, and as presence, that somebody is back or gone."""
         people = self.state.people
+        if people.hides(account):
+            return
         name, user_id = people.username(account), people.user_id(account)
         for room in self.state.rooms.shared(account, small=True):
             turn.tell(presence_event(change)(username=name, room=room.uuid, user_id=user_id, reason=change))

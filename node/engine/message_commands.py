@@ -31,7 +31,7 @@ def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -
     if command.attachment is not None:
         raise Refused("not_supported", "attachment is not there yet: send text", field="attachment")
     room = desk.state.rooms.find(command.room)
-    check_trust(desk, room)
+    check_heard(desk, room)
     reply_to = None if command.reply_to is None else _id(command.reply_to, "reply_to")
     if reply_to is not None and room.timeline.author_of(reply_to) is None:
         found = desk.asked.look(turn, CommandReceived(session, command), room.room_id, reply_to)
@@ -56,7 +56,7 @@ def message_edit(desk: Desk, turn: Turn, session: int, command: c.MessageEdit) -
     event = message.event
     if not event.mine:
         raise Refused("forbidden", "only its author changes a message", field="id")
-    check_trust(desk, room)
+    check_heard(desk, room)
     mentions = mentioned(desk.state.people, command.message, command.mentions or (), _here(room))
     left = event.expires_ms - turn.mesh_ms if isinstance(event.expires_ms, int) else None
     ttl_s = None if left is None else min(MAX_TTL_S, max(1, -(-left // 1000)))
@@ -94,7 +94,7 @@ def reaction_set(desk: Desk, turn: Turn, session: int, command: c.ReactionSet) -
     if found is None:
         return LATER
     room, mid, message = found
-    check_trust(desk, room)
+    check_heard(desk, room)
     if changes.reacts(message, desk.state.me.account, emoji) != command.on:
         author = desk.state.people.find(message.event.user_id)
         _make(desk, turn, found, Type.REACTION, [mid, author, emoji, int(command.on)])
@@ -150,6 +150,13 @@ def _here(room: Room | Direct) -> Container[bytes]:
 def _reach(desk: Desk, turn: Turn, room: Room | Direct) -> None:
     if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
         desk.state.reach(turn, room.peer)
+
+
+def check_heard(desk: Desk, room: Room | Direct) -> None:
+    """Refuse to say anything to who is blocked, or no contact and in no room with us, or not trusted."""
+    check_trust(desk, room)
+    if isinstance(room, Direct):
+        desk.state.check_direct(desk.state.people.by_account[room.peer], "room")
 
 
 def check_trust(desk: Desk, room: Room | Direct) -> None:

@@ -160,7 +160,8 @@ class Newcomers:
         told = [one for one in judged if one.payload.type is Type.TEXT]
         changed = [one for one in judged if one.payload.type is not Type.TEXT]
         line = room.timeline
-        fresh = [one for one in told if one.name not in want.shown]
+        hides = room.people.hides
+        fresh = [one for one in told if one.name not in want.shown and not hides(one.author.account)]
         fresh = [one for one in fresh if line.author_of(one.payload.mid) != one.author.account]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
         for one in changed:

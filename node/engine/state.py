@@ -34,7 +34,7 @@ from node.chat.mending import Mending
 from node.chat.notices import Notices
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
-from node.chat.people import CONTACT, People, Person
+from node.chat.people import CONTACT, KNOWN, People, Person, check_wanted
 from node.chat.presence import Presence
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
@@ -51,6 +51,7 @@ from node.crypto.keys import Identity
 from node.crypto.ops import Leaf
 from node.crypto.prekeys import SignedPrekey
 from node.engine.nonces import Nonces
+from node.errors import Refused
 from node.store.records import Loaded
 from node.tables import Table
 
@@ -146,17 +147,29 @@ class State:
         person = self.people.get(account)
         return person is not None and person.state == CONTACT and not self.is_hidden(account)
 
-    def is_hidden(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can be blocked yet
+    def is_hidden(self, account: bytes) -> bool:
         """Say whether nothing of somebody is shown here."""
-        return False
+        return self.people.hides(account)
 
     def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - nothing can be muted yet
         """Say whether a conversation is muted."""
         return False
 
+    def may_talk(self, account: bytes) -> bool:
+        """Say whether somebody and we may write to each other: contacts, those asked, and co-members."""
+        return self.people.by_account[account].state != KNOWN or bool(self.rooms.shared(account))
+
+    def check_direct(self, person: Person, field: str) -> None:
+        """Refuse a direct message to somebody who is blocked, or no contact and in no room with us."""
+        check_wanted(person, field)
+        if not self.may_talk(person.account):
+            text = f"{person.username} is no contact: send a contact_request first"
+            raise Refused("not_a_contact", text, field=field)
+
     def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
         """Return how a person is shown: `online` or `offline`."""
-        return "online" if account == self.me.account or self.presence.here(account) else "offline"
+        here = self.presence.here(account) and not self.people.hides(account)
+        return "online" if account == self.me.account or here else "offline"
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -223,8 +236,8 @@ class Restorer:
                 state.contacts.replayed[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"z":
                 state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
-            elif key[:1] == b"w":
-                state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
+            elif key[:1] in {b"w", b"q"}:
+                state.contacts.requests.restore(key, data)
 
     def watch_presence(self, person: Person) -> None:
         """Expect beats of somebody whose presence channel we were given."""

@@ -47,6 +47,9 @@ from node.chat.events.notices import (
 )
 from node.chat.events.people import (
     ContactAdded as ContactAdded,
+    ContactRejected as ContactRejected,
+    ContactRemoved as ContactRemoved,
+    ContactRequestCancelled as ContactRequestCancelled,
     ContactRequested as ContactRequested,
     ContactUpdated as ContactUpdated,
     KeyChanged as KeyChanged,
