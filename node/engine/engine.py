@@ -20,7 +20,6 @@ from node.chat import events, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
-from node.chat.presence import STOPPED
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import noderec
@@ -143,6 +142,7 @@ class Engine:
         self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
         self.desk.inbox.newcomers.resume(now)
+        self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
 
     # -- the one door -----------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Engine:
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
             case Stopping():
-                self.chores.beat(turn, STOPPED)
+                self.desk.inbox.beats.stop(turn)
             case _:
                 mesh_effects = self._mesh_input(event, now)
                 if not mesh_effects:
@@ -226,6 +226,7 @@ class Engine:
         return self.mesh.handle(event, now=now)
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
+        self.desk.inbox.beats.acted(turn, received.session, received.command)
         try:
             commands.perform(self.desk, turn, received)
         except Refused as fault:
@@ -348,6 +349,8 @@ class Engine:
                 self.chores.touched(None)
                 for room in self._timelines():
                     room.link_up(turn.now.mono)
+                if len(self.mesh.peers(turn.now)) == 1:
+                    self.desk.inbox.beats.soon(turn)
                 way: Literal["in", "out"] = "out" if effect.outbound else "in"
                 peer = effect.node_key.hex()
                 turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
-from node.chat import events
+from node.chat import avatars, events
 from node.chat.channels import Route
 from node.chat.direct import Direct, direct_id
 from node.chat.joining import Joining
@@ -21,12 +21,11 @@ from node.chat.room_inbox import RoomInbox
 from node.chat.timeline import shown_ms
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
-from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.epoch import parse_announce
-from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
 from node.engine import comebacks
+from node.engine.beats import Beats
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
@@ -46,8 +45,6 @@ INTRODUCE_PATIENCE = 30.0
 """Seconds: after an add, spread over the members, and how long an epoch for the new roster is waited for."""
 INTRODUCE_AGAIN = 1.0
 """Seconds between two looks whether there is one."""
-BEAT = 1
-"""The only type of presence ephemeral so far."""
 
 
 class Inbox:
@@ -61,9 +58,9 @@ class Inbox:
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
         self.upkeep = Upkeep(state)
-        self.listings = listings
+        self.beats = Beats(state, self.upkeep.met)
+        self.listings, self.profiles = listings, listings.profiles
         self.greeting.changed = listings.look_at
-        self._beats: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
@@ -86,7 +83,7 @@ class Inbox:
             case ChannelKind.JOIN:
                 self._join(turn, route, inner)
             case ChannelKind.PRESENCE:
-                return self._beat(turn, route, inner)
+                return self.beats.take(turn, route, inner)
             case ChannelKind.DIRECTORY:
                 self.listings.take(turn, envelope, inner)
             case _:
@@ -154,7 +151,7 @@ class Inbox:
             self.state.me.tell_presence(turn)
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
-        inbox.room.whisper(turn, Type.PROFILE, body)
+        inbox.room.whisper(turn, Type.PROFILE, body, ts_ms=self.state.me.profile_ms(turn))
 
     def spread_profile(self, turn: Turn) -> None:
         """Tell contacts and small rooms what we show of ourselves now."""
@@ -261,6 +258,7 @@ class Inbox:
         if payload.type is not Type.PROFILE:
             return
         nickname, avatar, status, presence_cs = payload.body
+        avatar = avatars.of_peer(avatar)
         people = self.state.people
         person = people.meet(turn, account, nickname)
         said_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
@@ -291,6 +289,7 @@ class Inbox:
         turn.watch.append((route, day_of(turn.mesh_ms)))
         if person.state == CONTACT or self.state.rooms.shared(person.account, small=True):
             self.state.presence.watch(person.account, turn.now.mono)
+            self.beats.soon(turn)
 
     def _first_contact(self, turn: Turn, inner: bytes) -> None:
         contacts = self.state.contacts
@@ -358,36 +357,3 @@ class Inbox:
         """Let in those whom it is our turn to answer."""
         for inbox in self.greeting.due(turn):
             self._greeted(turn, inbox)
-
-    def _beat(self, turn: Turn, route: Route, inner: bytes) -> bytes | None:
-        person = self.state.people.get(route.owner)
-        if person is None or person.cert is None:
-            raise CryptoFault("beat of somebody whose device is not known")
-        msg = ephemeral.parse_ephemeral(inner)
-        cert = parse_cert(person.cert)
-        if msg.device16 != cert.device_id:
-            raise CryptoFault("beat of another device")
-        key = ephemeral.ephemeral_dm_key(route.channel.secret)
-        beat = ephemeral.open_presence(key, msg, cert.dsk)
-        if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
-            raise CryptoFault("beat that is late or came before")
-        self._beats[route.owner] = beat.ts_ms
-        back = self.upkeep.met(turn, route.owner)
-        change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
-        if change is not None:
-            self.tell_presence(turn, route.owner, change)
-        return None if back else b""
-
-    def tell_presence(self, turn: Turn, account: bytes, change: str) -> None:
-        """Show in every small shared room, and as presence, that somebody is back or gone."""
-        people = self.state.people
-        name, user_id = people.username(account), people.user_id(account)
-        for room in self.state.rooms.shared(account, small=True):
-            turn.tell(presence_event(change)(username=name, room=room.uuid, user_id=user_id, reason=change))
-        shown = self.state.shown_presence(account)
-        turn.tell(events.Presence(username=name, user_id=user_id, presence=shown))
-
-
-def presence_event(change: str) -> type[events.UserJoin] | type[events.UserLeave]:
-    """Return the event that tells of a `reconnect` or `disconnect`."""
-    return events.UserJoin if change == "reconnect" else events.UserLeave

@@ -24,6 +24,7 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     state = desk.state
     desk.inviting.due(turn)
     state.sessions[session.session] = session
+    desk.inbox.beats.came(turn, session.session)
     if session.plain:
         backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
         desk.after.append(backlog)
@@ -111,8 +112,10 @@ def _same_epoch(desk: Desk, session: SessionStarted) -> bool:
     return session.resume is None or session.resume.epoch == desk.state.log_epoch
 
 
-def ended(desk: Desk, _turn: Turn, session: SessionEnded) -> None:
+def ended(desk: Desk, turn: Turn, session: SessionEnded) -> None:
     """A frontend is gone."""
+    desk.inbox.beats.went(turn, session.session)
+    desk.state.remote_avatars.pop(session.session, None)
     desk.state.sessions.pop(session.session, None)
     desk.inviting.shown.pop(session.session, None)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.attendance import Attendance
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
@@ -24,12 +25,13 @@ from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
+from node.chat.listed_people import Found, FoundPeople, ListedPeople, ListedPerson
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
-from node.chat.presence import Presence
+from node.chat.presence import Presence, Seen
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
@@ -65,13 +67,18 @@ class State:
     def __init__(self, identity: Identity, me: Me, loaded: Loaded, boot_id: str) -> None:
         self.identity, self.me = identity, me
         self.log_epoch, self.seq, self.first_seq = loaded.log_epoch, loaded.last_seq, loaded.first_seq
-        self.presence = Presence()
+        self.presence, self.attendance = Presence(), Attendance()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
         self.rooms = Rooms(me, self.people, self.shown_presence)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
         self.directory = Directory(self.to_do_with)
+        self.listed, self.found = ListedPeople(self.to_do_with), FoundPeople(self.people)
+        self.remote_avatars: dict[int, str] = {}
+        """Addresses that sessions gave as their avatar, and alone get back."""
+        self.hides: Callable[[bytes], bool] = lambda _account: False
+        """Whether somebody wants us not to find them: who has blocked us."""
         self.seeds: dict[bytes, bytes] = {}
         """Of the standing invites of our open rooms, by room."""
         self.people.moved = self.contacts.moved
@@ -116,9 +123,26 @@ class State:
                 if account != self.me.account:
                     self.presence.watch(account, now)
 
-    def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
-        """Return how a person is shown: `online` or `offline`."""
-        return "online" if account == self.me.account or self.presence.here(account) else "offline"
+    @property
+    def busy(self) -> bool:
+        """Whether the owner wants no games now."""
+        return self.me.profile.busy
+
+    def seen(self, account: bytes) -> Seen:
+        """Return how somebody is seen, ourselves included."""
+        if account != self.me.account:
+            return self.presence.seen(account)
+        return Seen(self.attendance.shown, self.busy and not self.attendance.hidden)
+
+    def shown_presence(self, account: bytes) -> Literal["online", "away", "offline"]:
+        """Return how a person is shown: `online`, `away` or `offline`."""
+        return self.seen(account).state.value
+
+    def status(self, account: bytes) -> str | None:
+        """Return the line that somebody shows beside their presence."""
+        if account == self.me.account:
+            return self.me.profile.status
+        return self.people.by_account[account].status
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -296,6 +320,10 @@ class Restorer:
                 state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
             elif key[:1] == b"s":
                 state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"u":
+                state.found.restore(unpack_row(data, Found))
+            elif key[:1] == b"U":
+                state.listed.restore(unpack_row(data, ListedPerson))
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         state.dms.outbox.sort()

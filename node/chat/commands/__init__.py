@@ -64,6 +64,11 @@ from node.chat.commands.people import (
     ProfileGet as ProfileGet,
     ProfileSet as ProfileSet,
 )
+from node.chat.commands.presence import (
+    PresenceCommand as PresenceCommand,
+    PresenceSet as PresenceSet,
+    UserSearch as UserSearch,
+)
 from node.chat.commands.rooms import (
     DmOpen as DmOpen,
     MemberRemove as MemberRemove,
@@ -83,7 +88,9 @@ from node.chat.commands.rooms import (
     UserLeave as UserLeave,
 )
 
-Command: TypeAlias = LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | OwnerCommand
+Command: TypeAlias = (
+    LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | PresenceCommand | OwnerCommand
+)
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}
 """Every command by the name that frontends write."""
