@@ -17,12 +17,12 @@ from node.chat.records import take_record
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import prekeys, ratchet
-from node.crypto.channel import inbox_channel
+from node.crypto.channel import dm_channel, inbox_channel
 from node.crypto.keys import DeviceCert, DeviceList, parse_cert
 from node.crypto.labels import Label
 from node.crypto.links import ContactLink
 from node.crypto.prekeys import Agreement, ContactRequest, Intro, PrekeyBundle
-from node.crypto.primitives import digest, kdf
+from node.crypto.primitives import digest
 from node.errors import CryptoFault, Refused
 from node.tables import Table
 from node.wire.payload import Payload, Type, decode
@@ -383,7 +383,7 @@ class Contacts:
     def _session(
         self, turn: Turn, person: Person, agreement: Agreement, state: ratchet.Ratchet, *, initiator: bool
     ) -> DmSession:
-        secret = kdf(Label.CHANDM, agreement.rk0, agreement.transcript, 32)
+        secret = dm_channel(agreement.rk0, agreement.transcript).secret
         return DmSession(agreement.session_id, person.account, initiator, turn.now.wall_ms, secret, state)
 
     # -- what both share --------------------------------------------------------------------------

@@ -95,7 +95,8 @@ def _told(facts: Facts) -> dict[str, object]:
 
 
 def _holds(told: dict[str, object]) -> str:
-    return f"{told['messages']} messages, {told['rooms']} rooms, {told['contacts']} contacts"
+    counted = [(told[f"{name}s"], name) for name in ("message", "room", "contact")]
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counted)
 
 
 def _source(file: str) -> Path:

@@ -49,7 +49,7 @@ def test_a_backup_is_taken_to_where_it_was_asked_for(
 ) -> None:
     target = tmp_path / "mine.backup"
     code, out, err = gossamer_exits("backup", "create", str(target), "--passphrase-file", phrase)
-    assert (code, out) == (0, "") and "7 messages, 2 rooms, 1 contacts" in err
+    assert (code, out) == (0, "") and "7 messages, 2 rooms, 1 contact" in err
     assert node.asked == [("backup_create", {"passphrase": PHRASE, "timeout": backups.PATIENCE})]
     assert target.read_bytes() == b"sealed" and target.stat().st_mode & 0o777 == 0o600
     assert not made.exists() and PHRASE not in err
