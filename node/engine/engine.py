@@ -367,8 +367,7 @@ class Engine:
                     room.peer_finished(link, linked=linked, now=turn.now.mono)
                 self._tell_connectivity(turn)
             case ClockSkew(offset_s):
-                text = f"this machine's clock is {offset_s:+.0f} s off the others'"
-                turn.tell(events.Warning(code="clock_skew", message=text))
+                turn.tell(sessions.clock_skew(offset_s))
             case _:
                 after.append(effect)
 

@@ -18,7 +18,6 @@ from node.chat.joining import Joining
 from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
-from node.chat.timeline import shown_ms
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
 from node.crypto.channel import ChannelKind, Inner, presence_channel
@@ -45,6 +44,9 @@ INTRODUCE_PATIENCE = 30.0
 """Seconds: after an add, spread over the members, and how long an epoch for the new roster is waited for."""
 INTRODUCE_AGAIN = 1.0
 """Seconds between two looks whether there is one."""
+PROFILE_AHEAD_MS = 2 * DAY_MS
+"""How far ahead a profile may be of mesh time, which goes back by 36 hours at most when a clock is set right:
+what is said after that counts more, though it has the earlier time, and a made-up time counts for so long."""
 
 
 class Inbox:
@@ -261,7 +263,7 @@ class Inbox:
         avatar = avatars.of_peer(avatar)
         people = self.state.people
         person = people.meet(turn, account, nickname)
-        said_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
+        said_ms = min(payload.ts_ms, turn.mesh_ms + PROFILE_AHEAD_MS)
         if said_ms < person.profile_ms:
             return
         person = replace(person, profile_ms=said_ms)

@@ -24,7 +24,6 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     state = desk.state
     desk.inviting.due(turn)
     state.sessions[session.session] = session
-    desk.inbox.beats.came(turn, session.session)
     if session.plain:
         backlog = StartReplay(session.session, 0, newest=PLAIN_BACKLOG, until_seq=turn.seq, had=state.had)
         desk.after.append(backlog)
@@ -34,6 +33,10 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     elif session.can_answer:
         for invite in state.invites.open_incoming():
             desk.inviting.resumed(turn, session.session, invite)
+    desk.inbox.beats.came(turn, session.session)
+    skew = desk.mesh.skew_s
+    if skew is not None and session.attends:
+        turn.reply(session.session, clock_skew(skew))
 
 
 def kept(desk: Desk, turn: Turn) -> None:
@@ -78,6 +81,13 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
         return False
     desk.after.append(StartReplay(number, after))
     return True
+
+
+def clock_skew(offset_s: float) -> events.Warning:
+    """Return the warning that this machine's clock is off; `offset_s` is how far the others' are ahead."""
+    way = "behind" if offset_s > 0 else "ahead of"
+    text = f"this machine's clock is some {abs(offset_s):.0f} s {way} the others': set it right"
+    return events.Warning(code="clock_skew", message=text, offset_s=offset_s)
 
 
 def _position(desk: Desk, session: SessionStarted) -> int | None:
