@@ -237,7 +237,7 @@ def folded(text: str) -> str:
 
 def match(text: str, *called: str) -> int | None:
     """Say how well names match: 0 one begins so, 1 a word of one does, 2 it is in one; None not at all."""
-    sought = folded(text)
+    sought = folded(text).strip()
     ranks = [_rank(sought, folded(name)) for name in called]
     return min((rank for rank in ranks if rank is not None), default=None)
 

@@ -95,6 +95,10 @@ class Presence:
         """Stop to expect beats of an account."""
         self._watched.pop(account, None)
 
+    def watches(self, account: bytes) -> bool:
+        """Say whether beats of an account are expected."""
+        return account in self._watched
+
     def here(self, account: bytes) -> bool:
         """Say whether an account is thought to be connected."""
         watched = self._watched.get(account)

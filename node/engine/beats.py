@@ -7,10 +7,11 @@ as a node does that stops, and then none: nobody can tell the two apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from node.chat import commands as c, events
 from node.chat.channels import Route
-from node.chat.presence import ANSWER_CALM, CALM, NOT_SEEN, SOON, STOPPED
+from node.chat.presence import ANSWER_CALM, CALM, NOT_SEEN, SOON, STOPPED, Seen
 from node.chat.turn import Turn
 from node.clock import earliest
 from node.crypto import ephemeral
@@ -21,6 +22,17 @@ from node.errors import CryptoFault
 
 BEAT = 1
 """The type of these ephemerals."""
+REVEAL_CALM = 1.0
+"""Seconds between two changes of somebody that are shown: a peer may send faster than people look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How somebody was last shown to our frontends, and when."""
+
+    here: bool = True
+    seen: Seen = NOT_SEEN
+    at: float = float("-inf")
 
 
 class Beats:
@@ -30,13 +42,17 @@ class Beats:
         self.state = state
         self._met = met
         self._newest: dict[bytes, int] = {}
+        self._shown: dict[bytes, _Shown] = {}
+        self._later: dict[bytes, float] = {}
+        """Whom to show otherwise in a moment; like the others, of people whose beats are expected."""
         self._last: tuple[float, int] = (float("-inf"), 0)
         """When our last beat went out, and the time in it."""
 
     @property
     def deadline(self) -> float | None:
         """When a beat is due, somebody has been silent for too long, or we are seen otherwise."""
-        return earliest(self.state.presence.deadline, self.state.attendance.deadline)
+        later = self._later.values()
+        return earliest(self.state.presence.deadline, self.state.attendance.deadline, *later)
 
     # -- how we are seen --------------------------------------------------------------------------
 
@@ -91,8 +107,10 @@ class Beats:
     def due(self, turn: Turn) -> None:
         """Look who is silent, and how we are seen; beat."""
         for account in self.state.presence.expire(turn.now.mono):
-            self._told(turn, account, "disconnect")
-            self.show(turn, account)
+            self._reveal(turn, account)
+        for account in [one for one, at in self._later.items() if turn.now.mono >= at]:
+            del self._later[account]
+            self._reveal(turn, account)
         self._look(turn)
         self._beat_if_due(turn)
 
@@ -143,18 +161,32 @@ class Beats:
         back = self._met(turn, account)
         before = self.state.presence.seen(account)
         change = self.state.presence.beat(account, beat.body, turn.now.mono)
-        if change is not None:
-            self._told(turn, account, change)
-        if change == "reconnect" or before is NOT_SEEN:
+        self._reveal(turn, account)
+        if (change == "reconnect" or before is NOT_SEEN) and not self.state.hides(account):
             self.soon(turn)
-        if before != self.state.presence.seen(account):
-            self.show(turn, account)
         return None if back else b""
 
-    def _told(self, turn: Turn, account: bytes, change: str) -> None:
+    def _reveal(self, turn: Turn, account: bytes) -> None:
+        """Show our frontends what changed of somebody, now or in a moment."""
+        if self.state.hides(account) or not self.state.presence.watches(account):
+            return
+        before, now = self._shown.get(account, _Shown()), turn.now.mono
+        here, seen = self.state.presence.here(account), self.state.seen(account)
+        if (before.here, before.seen) == (here, seen):
+            return
+        if now < before.at + REVEAL_CALM:
+            self._later[account] = before.at + REVEAL_CALM
+            return
+        self._shown[account] = _Shown(here, seen, now)
+        if here != before.here:
+            self._told(turn, account, here=here)
+        if seen != before.seen:
+            self.show(turn, account)
+
+    def _told(self, turn: Turn, account: bytes, *, here: bool) -> None:
         """Show in every small shared room that somebody is back or gone."""
-        people, back = self.state.people, change == "reconnect"
-        kind = events.UserJoin if back else events.UserLeave
+        people, change = self.state.people, "reconnect" if here else "disconnect"
+        kind = events.UserJoin if here else events.UserLeave
         name, user_id = people.username(account), people.user_id(account)
         for room in self.state.rooms.shared(account, small=True):
             turn.tell(kind(username=name, room=room.uuid, user_id=user_id, reason=change))

@@ -112,11 +112,11 @@ class Profiles:
         near = state.to_do_with().union(one.account for one in state.people.contacts()) - {state.me.account}
         for person in [p for p in state.people.by_account.values() if p.account in near]:
             rank = match(text, person.username, person.nickname)
-            if rank is not None and not state.hides(person.account):
+            if rank is not None and not state.hidden_by(person.account):
                 ranked.append((rank, False, person.username, person.account))
         for one in state.listed.shown(turn.mesh_ms):
             rank = None if one.account in near else match(text, one.nickname)
-            if rank is not None and one.account != state.me.account and not state.hides(one.account):
+            if rank is not None and one.account != state.me.account and not state.hidden_by(one.account):
                 ranked.append((rank, True, one.nickname, one.account))
         best = sorted(ranked)[: limit or RESULTS]
         return [self._row(turn, account, stranger=stranger) for _, stranger, _, account in best]

@@ -31,7 +31,7 @@ from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
-from node.chat.presence import Presence, Seen
+from node.chat.presence import NOT_SEEN, Presence, Seen
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
@@ -78,6 +78,8 @@ class State:
         self.remote_avatars: dict[int, str] = {}
         """Addresses that sessions gave as their avatar, and alone get back."""
         self.hides: Callable[[bytes], bool] = lambda _account: False
+        """Whether the owner wants to see nothing of somebody: whom we have blocked."""
+        self.hidden_by: Callable[[bytes], bool] = lambda _account: False
         """Whether somebody wants us not to find them: who has blocked us."""
         self.seeds: dict[bytes, bytes] = {}
         """Of the standing invites of our open rooms, by room."""
@@ -131,7 +133,7 @@ class State:
     def seen(self, account: bytes) -> Seen:
         """Return how somebody is seen, ourselves included."""
         if account != self.me.account:
-            return self.presence.seen(account)
+            return NOT_SEEN if self.hides(account) else self.presence.seen(account)
         return Seen(self.attendance.shown, self.busy and not self.attendance.hidden)
 
     def shown_presence(self, account: bytes) -> Literal["online", "away", "offline"]:

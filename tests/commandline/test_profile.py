@@ -14,7 +14,7 @@ from .conftest import ALICE, BOB, Scripted
 Exits = Callable[..., tuple[int, str, str]]
 MINE = {
     "user_id": ALICE, "username": "alice", "nickname": "Al\x1b[31mice",
-    "avatar": "data:image/png;base64,AAAA", 
+    "avatar": "data:image/png;base64,AAAA",
     "status": "at tea", "presence": "away", "busy": True, "listed": False,
 }  # fmt: skip
 
