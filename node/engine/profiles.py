@@ -12,11 +12,12 @@ from node.chat import avatars
 from node.chat.channels import Route
 from node.chat.directory import GAP_MS, TTL_DAYS
 from node.chat.listed_people import ListedPerson, match
-from node.chat.people import ASKED, CONTACT
+from node.chat.people import ASKED, CONTACT, Person
 from node.chat.turn import Turn
+from node.crypto.keys import parse_cert, parse_list
 from node.crypto.profile_listing import make_profile, parse_profile, verify_profile
 from node.engine.state import State
-from node.errors import CryptoFault, DecodeError
+from node.errors import CryptoFault, DecodeError, Refused
 from node.mesh.limits import TokenBucket
 from node.wire.envelope import Envelope
 
@@ -120,6 +121,25 @@ class Profiles:
                 ranked.append((rank, True, one.nickname, one.account))
         best = sorted(ranked)[: limit or RESULTS]
         return [self._row(turn, account, stranger=stranger) for _, stranger, _, account in best]
+
+    def meet(self, turn: Turn, name: str) -> Person:
+        """Return whom a name means, search results of the last 24 hours included, so that they can be asked.
+
+        Somebody who was only found is somebody we know from here on, by the username that was shown, with
+        the device that they listed.
+
+        Raises:
+            Refused: `unknown_user` or `ambiguous_user`; `invalid` if it is ourselves.
+        """
+        people, account = self.state.people, self.state.found.find(name)
+        if account == self.state.me.account:
+            raise Refused("invalid", "this is you", field="username")
+        person, found = people.get(account), self.state.found.get(account)
+        if found is None or (person is not None and person.intro_pub is not None):
+            return people.by_account[account]
+        cert, devices = parse_cert(found.cert), parse_list(found.devices)
+        person = people.meet(turn, account, found.nickname, found.username)
+        return people.pin(turn, person, cert, devices, past=True)
 
     def _row(self, turn: Turn, account: bytes, *, stranger: bool) -> dict[str, Any]:
         """Return a result; of whoever is no contact yet, remember what is needed to ask them."""

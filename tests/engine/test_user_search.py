@@ -9,8 +9,9 @@ import pytest
 from node.chat import commands as c
 from node.chat.directory import AGAIN_MS, GAP_MS, LIFE_MS
 from node.chat.listed_people import folded, match
+from node.errors import Refused
 from node.sim import CallError, SimNode, Simulation
-from tests.engine.hostile import engine_of, no_late_faults
+from tests.engine.hostile import engine_of, no_late_faults, release, turn_of
 from tests.engine.worlds import befriend
 
 
@@ -171,3 +172,22 @@ def test_two_of_one_name_are_told_apart_and_a_name_that_means_both_is_ambiguous(
     with pytest.raises(CallError, match="ambiguous_user"):
         cat.call(c.ProfileGet(username="Sam"))
     assert cat.call(c.ProfileGet(username=met["user_id"]))["username"] == met["username"]
+
+
+def test_whoever_was_found_can_be_met_under_the_name_that_was_shown_and_asked() -> None:
+    world, nodes = mesh("met", "ann", "cat")
+    ann, cat = nodes["ann"], nodes["cat"]
+    ann.call(c.ProfileSet(name="Ann O.", listed=True))
+    world.run(3)
+    (row,) = cat.call(c.UserSearch(text="ann"))["users"]
+    turn = turn_of(cat)
+    person = engine_of(cat).desk.inbox.profiles.meet(turn, row["username"])
+    release(cat, turn)
+    assert (person.username, person.nickname) == (row["username"], "Ann O.")
+    assert person.intro_pub == ann.setup.identity.intro_pub and person.state == "known"
+    cat.crash()
+    cat.start()
+    assert cat.call(c.ProfileGet(username=row["username"]))["user_id"] == row["user_id"]
+    turn = turn_of(cat)
+    with pytest.raises(Refused, match="this is you"):
+        engine_of(cat).desk.inbox.profiles.meet(turn, "cat")
