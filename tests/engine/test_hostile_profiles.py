@@ -92,7 +92,7 @@ def test_older_ones_and_those_that_come_too_often_are_no_news_and_the_end_is_not
     assert found(cat, "third") == ["third"] and found(cat, "first") == []
     world.run(1)
     give(cat, [listing(cat, 1, listed=False), first, listing(cat, 1, nickname="again")])
-    assert found(cat, "third") == found(cat, "first") == found(cat, "again") == []
+    assert found(cat, "third") == found(cat, "first") == found(cat, "again") == found(cat, "junk") == []
     no_late_faults(cat)
 
 
