@@ -32,6 +32,8 @@ SCOPES: Final[dict[str, Scope]] = {
         ("room_create", "room_read", "user_join", "user_leave", "member_remove", "member_role",
          "room_update", "room_delete", "room_rekey", "user_message", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
+         "contact_request", "contact_accept", "contact_reject", "contact_cancel", "contact_remove",
+         "contact_block", "contact_unblock",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
          "dm_open", "profile_set", "presence_set",
          "room_link_create", "room_link_use", "room_link_revoke"),

@@ -19,6 +19,7 @@ from node.chat.contacts import Asked
 from node.chat.epochs import EpochRow
 from node.chat.me import CERT_DAYS, SelfRow
 from node.chat.people import CONTACT, Person
+from node.chat.requests import Ask
 from node.chat.turn import pack_row, unpack_row
 from node.clock import Instant, day_of
 from node.crypto import backup, keys
@@ -200,9 +201,10 @@ def _settings(key: bytes, value: bytes) -> bytes | None:
 
 def _requests(key: bytes, value: bytes) -> bytes | None:
     """Keep whom we asked, to be asked again at once; the rest was sealed to the old device."""
-    if not key.startswith(b"a"):
+    if not key.startswith((b"a", b"q")):
         return None
-    return pack_row(replace(unpack_row(value, Asked), posted_ms=0))
+    asked: Asked | Ask = unpack_row(value, Ask) if key.startswith(b"q") else unpack_row(value, Asked)
+    return pack_row(replace(asked, posted_ms=0))
 
 
 def _pending(key: bytes, value: bytes) -> bytes | None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from node.chat import events, people, trust
 from node.chat.dms import Dms, DmSession
 from node.chat.me import Me
+from node.chat.notes import WITH_ADDRESSES, Note, note_of, token_of
 from node.chat.people import ASKED, CONTACT, People, Person
 from node.chat.records import take_record
+from node.chat.requests import Requests
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import prekeys, ratchet
@@ -30,8 +32,6 @@ from node.wire.payload import Payload, Type, decode
 REMEMBER_DAYS = 42
 """Requests and intros are remembered past every horizon and prekey, so a replay makes nothing new."""
 ASK_AGAIN_MS = 7 * 86_400_000
-MAX_REQUESTS = 1_000
-"""Strangers' requests kept in all; what a stranger says of itself is kept with them, and only then."""
 MAX_REPLAYED = 20_000
 """Requests and intros remembered; a bundle is good for a week, so far fewer could be told twice at all."""
 MAX_PEOPLE = 20_000
@@ -76,13 +76,13 @@ class Contacts:
         self.tokens: dict[bytes, LinkToken] = {}
         self.asked: dict[bytes, Asked] = {}
         self.replayed: dict[bytes, int] = {}
-        self.waiting: dict[bytes, bytes] = {}
         self.resets: dict[bytes, tuple[int, bool]] = {}
         """When we last reset the session with somebody, and whether that is to be done again."""
         self.node_record: Callable[[], bytes] = lambda: b""
         self.room_with: Callable[[bytes], bytes | None] = lambda _account: None
         self.shares_small: Callable[[bytes], bool] = lambda _account: False
         self.renewed: Callable[[Turn, Person, bytes], None] = lambda _turn, _person, _old: None
+        self.requests: Requests = Requests(self)
 
     # -- our link ---------------------------------------------------------------------------------
 
@@ -140,9 +140,11 @@ class Contacts:
         person = self.people.meet(turn, link.account, name)
         if trust.blocked(person):
             raise trust.refusal(person, "link")
+        people.check_wanted(person, "link")
         if person.state == CONTACT:
             return person
-        person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub))
+        self.requests.forget(turn, link.account)
+        person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub, parted=False))
         for address in link.addresses:
             turn.addresses.append((address, "contact"))
         self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0))
@@ -150,7 +152,7 @@ class Contacts:
 
     def reach(self, turn: Turn, person: Person, room16: bytes | None) -> None:
         """Ask a contact or co-member for a session, naming the shared room, unless that was done."""
-        if trust.blocked(person):
+        if trust.blocked(person) or person.blocked:
             return
         if person.account not in self.asked and person.intro_pub is not None:
             self._ask(turn, Asked(person.account, person.intro_pub, room16, 0))
@@ -161,17 +163,26 @@ class Contacts:
         turn.put(Table.REQUESTS, b"a" + asked.account, self.asked[asked.account])
 
     def _post(self, turn: Turn, asked: Asked) -> None:
+        self._seal(turn, asked, self.node_record(), turn.mesh_ms, "")
+
+    def tell(self, turn: Turn, person: Person, note: Note, ts_ms: int, hello: str = "") -> None:
+        """Post a note to somebody; their `intro_pub` is known."""
+        assert person.intro_pub is not None
+        record = self.node_record() if note in WITH_ADDRESSES else b""
+        self._seal(turn, Asked(person.account, person.intro_pub, token_of(note), 0), record, ts_ms, hello)
+
+    def _seal(self, turn: Turn, asked: Asked, record: bytes, ts_ms: int, hello: str) -> None:
         me = self.me
         inner = prekeys.seal_request(
             me.identity,
             cert=me.cert,
             devices=me.devices,
             bundle=me.bundle(turn),
-            node_record=self.node_record(),
+            node_record=record,
             name=me.profile.nickname,
             token=asked.token,
-            ts_ms=turn.mesh_ms,
-            hello="",
+            ts_ms=ts_ms,
+            hello=hello,
             to_account=asked.account,
             to_intro=asked.intro_pub,
             entropy=turn.entropy,
@@ -182,18 +193,25 @@ class Contacts:
         """Post requests again that have had no answer for a week."""
         for asked in list(self.asked.values()):
             person = self.people.by_account[asked.account]
-            if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS and not trust.blocked(person):
+            kept_back = trust.blocked(person) or person.blocked
+            if turn.now.wall_ms >= asked.posted_ms + ASK_AGAIN_MS and not kept_back:
                 self._ask(turn, asked)
+        self.requests.ask_again(turn)
 
     def come_back(self, turn: Turn, old_intro: bytes) -> None:
         """Tell everybody, after a restore, that we are at this device: contacts, and the device of before."""
         for person in self.people.contacts():
-            self.reach(turn, person, None)
+            if person.account not in self.requests.asks:
+                self.reach(turn, person, None)
         self._post(turn, Asked(self.me.account, old_intro, None, 0))
 
     def moved(self, turn: Turn, account: bytes, revoked: bool) -> None:
         """Somebody has another device: sessions with the one before, and requests to it, are over."""
         self.dms.retire(turn, account, revoked=revoked)
+        self.drop_asked(turn, account)
+
+    def drop_asked(self, turn: Turn, account: bytes) -> None:
+        """Ask somebody for a session no more."""
         if self.asked.pop(account, None) is not None:
             turn.delete(Table.REQUESTS, b"a" + account)
 
@@ -208,36 +226,35 @@ class Contacts:
             self.me.judge(turn, request.devices)
             return
         known = self.people.get(account)
-        token = self._live(request.token, turn.now.wall_ms)
-        friend = token is not None or (known is not None and known.state in {CONTACT, ASKED})
-        shares = request.token is not None and self._co_member(account, request.token)
         people.check_agreeable(request.bundle.spk_pub)
         if known is None and len(self.people.by_account) >= MAX_PEOPLE:
             raise CryptoFault("too many people are known already")
+        note = note_of(request.token)
+        if note is not None:
+            self.requests.noted(turn, note, request)
+            return
+        if self.people.hides(account):
+            raise CryptoFault("a request of somebody who is blocked")
+        token = self._live(request.token, turn.now.wall_ms)
+        shares = request.token is not None and self._co_member(account, request.token)
+        wanted = known is not None and (known.state == CONTACT or (known.state == ASKED and not shares))
+        friend = token is not None or wanted
         if self.people.stops(turn, request.cert, request.devices):
             return
         if not (friend or shares):
-            self._keep(turn, request, inner)
+            self.requests.keep(turn, request)
             return
         self._remember(turn, mark)
-        person = self._learn(turn, request.name, request.cert, request.devices, request.node_record)
-        person = self._keep_bundle(turn, person, request.bundle)
+        person = self.learn(turn, request)
         if token is not None:
             self._use(turn, token)
         self._answer(turn, person, request, befriend=friend)
 
-    def _keep(self, turn: Turn, request: ContactRequest, inner: bytes) -> None:
-        """Keep a stranger's request, one an account, told to the owner once; no address of it is dialled."""
-        account = request.cert.account
-        standing = account in self.waiting
-        if not standing and len(self.waiting) >= MAX_REQUESTS:
-            raise CryptoFault("too many strangers wait already")
-        person = self._learn(turn, request.name, request.cert, request.devices, None)
-        self.waiting[account] = inner
-        turn.put(Table.REQUESTS, b"w" + account, inner)
-        if not standing:
-            user_id = self.people.user_id(account)
-            turn.log(events.ContactRequested(username=person.username, user_id=user_id))
+    def learn(self, turn: Turn, request: ContactRequest, *, dial: bool = True) -> Person:
+        """Take what a request says of its author; `dial`: their addresses too."""
+        record = request.node_record if dial else None
+        person = self._learn(turn, request.name, request.cert, request.devices, record)
+        return self._keep_bundle(turn, person, request.bundle)
 
     def _answer(self, turn: Turn, person: Person, request: ContactRequest, *, befriend: bool) -> None:
         """Begin a session with who asks; one they had when they asked is of no use to them any more."""
@@ -245,11 +262,20 @@ class Contacts:
         lost = standing is not None and request.ts_ms > (standing.posted_ms or standing.created_ms)
         old = standing.session_id if standing is not None and lost else None
         if befriend:
-            self._befriend(turn, person)
+            self.befriend(turn, person)
         self._begin(turn, person, request.cert, request.bundle, old)
         self.dms.flush(turn, person.account)
         if old is not None or self.dms.had_other_device(person.account):
             self.renewed(turn, person, old or NO_SESSION)
+
+    def begin(self, turn: Turn, person: Person) -> None:
+        """Begin to speak with a new contact: on the session there is, or one on their newest prekey."""
+        bundle = self._bundle_of(turn, person)
+        if self.dms.sending(person.account) is not None:
+            self.dms.send(turn, person.account, self.profile_payload(turn))
+        elif bundle is not None and person.cert is not None:
+            self._begin(turn, person, parse_cert(person.cert), bundle, None)
+            self.dms.flush(turn, person.account)
 
     def _begin(
         self, turn: Turn, person: Person, cert: DeviceCert, bundle: PrekeyBundle, old: bytes | None
@@ -289,7 +315,7 @@ class Contacts:
         then is the one replaced; `lost`: they may not have their newest prekey either, so a request it is.
         """
         account, now = person.account, turn.now.wall_ms
-        if trust.blocked(person) or person.intro_pub is None:
+        if trust.blocked(person) or person.blocked or person.intro_pub is None:
             return False
         last, wanted = self.resets.get(account, (None, False))
         if last is not None and 0 <= now - last < RESET_EVERY_MS:
@@ -344,7 +370,9 @@ class Contacts:
         intro = prekeys.open_intro(self.me.identity, inner, day_of(turn.now.wall_ms))
         account = intro.cert.account
         person = self.people.get(account)
-        expected = account in self.asked or (person is not None and person.state == CONTACT)
+        expected = account in self.asked or (person is not None and person.state in {CONTACT, ASKED})
+        if self.people.hides(account):
+            raise CryptoFault("answer of somebody who is blocked")
         if not expected and not self._co_member(account, None):
             raise CryptoFault("answer from somebody we never asked")
         session, payload = self._respond(turn, intro)
@@ -354,10 +382,9 @@ class Contacts:
         person = self._learn(turn, _name_of(payload), intro.cert, intro.devices, intro.node_record)
         person = self._keep_bundle(turn, person, intro.bundle)
         self.dms.begin(turn, session)
-        if self.asked.pop(account, None) is not None:
-            turn.delete(Table.REQUESTS, b"a" + account)
-        if person.state == ASKED:
-            person = self._befriend(turn, person)
+        self.drop_asked(turn, account)
+        if person.state == ASKED and account not in self.requests.asks:
+            person = self.befriend(turn, person)
         self.dms.send(turn, account, self._profile_for(turn, person))
         self.dms.flush(turn, account)
         if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
@@ -400,7 +427,8 @@ class Contacts:
         A member of such a room begins one by asking for it.
         """
         account, profile = person.account, self.me.profile
-        if self.people.by_account[account].state == CONTACT or self.shares_small(account):
+        close = self.people.by_account[account].state == CONTACT or self.shares_small(account)
+        if close and not self.people.hides(account):
             return self.profile_payload(turn)
         body = [profile.nickname, profile.avatar, profile.status, None]
         return Payload(turn.new_id(), self.me.profile_ms(turn), 0, Type.PROFILE, body)
@@ -426,13 +454,13 @@ class Contacts:
             return person
         return self.people.save(turn, replace(person, bundle=bundle.raw))
 
-    def _befriend(self, turn: Turn, person: Person) -> Person:
+    def befriend(self, turn: Turn, person: Person) -> Person:
+        """Somebody is a contact from now on."""
         person = self.people.by_account[person.account]
         if person.state == CONTACT:
             return person
-        person = self.people.save(turn, replace(person, state=CONTACT))
-        self.waiting.pop(person.account, None)
-        turn.delete(Table.REQUESTS, b"w" + person.account)
+        person = self.people.save(turn, replace(person, state=CONTACT, refused_day=0, parted=False))
+        self.requests.forget(turn, person.account)
         user_id = self.people.user_id(person.account)
         turn.log(events.ContactAdded(username=person.username, user_id=user_id))
         return person
@@ -455,6 +483,7 @@ class Contacts:
         today = day_of(turn.now.wall_ms)
         for old in [m for m, day in self.replayed.items() if day + REMEMBER_DAYS < today]:
             self._unremember(turn, old)
+        self.requests.expire(turn)
 
     def _unremember(self, turn: Turn, mark: bytes) -> None:
         del self.replayed[mark]

@@ -139,7 +139,7 @@ class Direct:
         """Show what was held back long enough, after what it shows to be missing; ask for what is."""
         shown = self.timeline.expire(turn.now.mono)
         for item in shown:
-            if item.gap:
+            if item.gap and not self.people.hides(item.account):
                 self.gaps.name(turn, item)
         self.show(turn, shown)
         self.gaps.ask(turn)
@@ -148,6 +148,8 @@ class Direct:
         """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
             turn.rows[(Table.PENDING, b"t" + self.room_id + item.mid)] = None
+            if self.people.hides(item.account):
+                continue
             mine = item.account == self.me.account
             self.unread += 0 if mine else 1
             self.last_message = item.text[:200]

@@ -17,12 +17,12 @@ from typing import Any, Final
 import msgspec
 
 from node import ids
-from node.chat import events
+from node.chat import events, hidden
 from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
 from node.chat.membership import Member
-from node.chat.messages import healed_event, message_event, placeholder_event, stored_message
+from node.chat.messages import placeholder_event, stored_message
 from node.chat.resending import SPAN, Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
@@ -208,7 +208,7 @@ class Healing:
         self.holes.forget(turn, hole)
         held = self.room.epochs.held.get(hole.epoch16)
         author = self.room.log.device(hole.device_id)
-        if held is None or author is None:
+        if held is None or author is None or self.room.people.hides(author.account):
             return
         self.room.people.meet(turn, author.account, author.name)
         runs = list(self._counting(hole, held).runs())
@@ -476,13 +476,8 @@ class Healing:
             return False
         room = self.room
         freed = room.timeline.healed(item)
-        plain = message_event(room.people, room.room_id, item, mine=False)
-        healed = healed_event(self._event(late), plain)
-        turn.log(healed)
-        kept = msgspec.structs.replace(plain, seq=turn.seq)
-        turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
+        hidden.heal(turn, room, item, self._event(late), late.seq)
         self._redraw(turn, late)
-        room.unread += 1
         self._show(turn, freed)
         room.save(turn)
         return True

@@ -172,6 +172,10 @@ class Heard:
             turn.delete(Table.PENDING, _row(account, number))
         return True
 
+    def has(self, account: bytes, mid: bytes) -> bool:
+        """Say whether somebody has told us this, and we remember it, shown or not."""
+        return mid in self._mids.get(account, ())
+
     def newest(self, account: bytes) -> list[bytes]:
         """Return the ids that somebody may still keep, the newest last."""
         return list(self._mids.get(account, ()))[-MAX_KEPT:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from node import ids
 from node.chat import events, names, trust
@@ -20,7 +21,8 @@ from node.errors import CryptoFault, Refused
 from node.tables import Table
 
 KNOWN, ASKED, CONTACT = "known", "asked", "contact"
-"""A co-member or stranger; someone whose link was added and who has not answered; a contact."""
+"""A co-member or stranger; someone who was asked, by a link or by name, and has not answered; a contact."""
+Block: TypeAlias = Literal["", "told", "silent"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,22 @@ class Person:
     """The newest signed prekey of the pinned device that came to us, raw and verified."""
     profile_ms: int = 0
     """When the profile we have was told; an older one that comes late changes nothing."""
+    blocked: Block = ""
+    """Whether we want nothing of them any more, and they were told."""
+    blocked_ms: int = 0
+    """When they were last blocked here, 0 never: of the time since then there may be hidden messages."""
+    blocked_by: bool = False
+    """They told us that they want nothing of us."""
+    said_ms: int = 0
+    heard_ms: int = 0
+    heard_block_ms: int = 0
+    """The times of the newest notes, rising: ours, theirs about being contacts, and about blocking."""
+    refused_day: int = 0
+    """The day on which the owner last rejected their request, 0 never."""
+    parted: bool = False
+    """We were contacts, and the owner removed them."""
+    reminded: tuple[int, int] = (0, 0)
+    """The day on which they were last told again how we stand to them, and how often on it."""
 
 
 class People:
@@ -68,6 +86,9 @@ class People:
         self.strict: set[bytes] = set()
         self.sought: Callable[[str], list[bytes]] = lambda _name: []
         """Whom the owner has found under a name, by a search, and who are not known otherwise."""
+        self.blocked: set[bytes] = set()
+        self.hid = False
+        """Whether anybody was ever blocked here, so that messages may be hidden."""
         self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
     def restore(self, person: Person) -> None:
@@ -79,6 +100,8 @@ class People:
         self._names[person.username] = person.account
         self._by_uuid[keys.user_uuid(person.account)] = person.account
         (self.strict.add if person.policy == trust.STRICT else self.strict.discard)(person.account)
+        (self.blocked.add if person.blocked else self.blocked.discard)(person.account)
+        self.hid = self.hid or person.blocked_ms > 0
 
     def save(self, turn: Turn, person: Person) -> Person:
         """Index and store a person."""
@@ -163,6 +186,9 @@ class People:
             return None
         everyone = [*self.by_account.values()]
         matches = [p for p in everyone if keys.fingerprint(p.account).startswith(mark)]
+        if len(matches) > 1:
+            called = [p for p in matches if base in {p.username, names.clean(p.nickname)}]
+            matches = called if len(called) == 1 else matches
         if len(matches) > 1:
             candidates = [p.username for p in matches]
             raise Refused("ambiguous_user", "several people match", field="username", candidates=candidates)
@@ -265,6 +291,15 @@ class People:
         those = (self.by_account[account] for account in self.strict if account in accounts)
         return next((person for person in those if trust.blocked(person)), None)
 
+    def hides(self, account: bytes) -> bool:
+        """Say whether the owner has blocked somebody: nothing of what they say is shown."""
+        return account in self.blocked
+
+    def is_blocked_by(self, account: bytes) -> bool:
+        """Say whether somebody told us that they have blocked the owner; of oneself: no."""
+        person = self.by_account.get(account)
+        return person is not None and person.blocked_by
+
     def contacts(self) -> list[Person]:
         """Return contacts and those asked, by name."""
         chosen = [p for p in self.by_account.values() if p.state in {ASKED, CONTACT}]
@@ -279,6 +314,16 @@ def check_card(person: Person, cert: DeviceCert, devices: DeviceList) -> None:
         raise CryptoFault("device is not in its account's list")
     for key in (cert.intro, cert.dik):
         check_agreeable(key)
+
+
+def check_wanted(person: Person, field: str) -> None:
+    """Refuse to send to somebody of whom we want nothing, or who wants nothing of us."""
+    if person.blocked:
+        text = f"you have blocked {person.username}: unblock them first"
+        raise Refused("blocked", text, field=field, by="you")
+    if person.blocked_by:
+        text = f"{person.username} wants no messages, invites or requests from you"
+        raise Refused("blocked", text, field=field, by="them")
 
 
 def check_agreeable(public: bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node import ids
-from node.chat import returning
+from node.chat import hidden, returning
 from node.chat.epochs import Epoch, Epochs
 from node.chat.keeping import Keeper
 from node.chat.me import Me
@@ -463,6 +463,9 @@ class Room:
     def show(self, turn: Turn, items: Sequence[Item], *, nonce: str | None = None) -> None:
         """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
+            if self.people.hides(item.account):
+                hidden.keep(turn, self.people, self.room_id, item)
+                continue
             mine = item.account == self.me.account
             if not mine:
                 self.unread += 1

@@ -90,6 +90,8 @@ class Rooms:
                 "username": self.people.username(account),
                 "role": role,
                 "presence": self._presence(account),
+                "blocked": self.people.hides(account),
+                "blocked_by": self.people.is_blocked_by(account),
             }
             for account, role in accounts
         ]

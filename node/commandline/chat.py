@@ -105,6 +105,15 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return [f"* {who} is a contact now"]
         case "presence":
             return [f"* {presence_line(event)}"]
+        case "contact_requested":
+            said = harmless(str(event.get("message", "")))
+            return [f"* {who} asks to be a contact{': ' + said if said else ''}"]
+        case "contact_request_cancelled":
+            return [f"* {who} asks no more"]
+        case "contact_rejected":
+            return [f"* {who} does not want to be a contact"]
+        case "contact_removed":
+            return [f"* {who} is no contact any more"]
         case "connectivity":
             return [f"* mesh: {harmless(str(event.get('state')))}"]
         case "warning" | "error":

@@ -63,10 +63,76 @@ async def add(node: Node, link_: str) -> None:
         node.app.say("Their name follows once their node has answered:  gossamer contact list")
 
 
+@contact.command()
+@click.argument("name")
+@click.option("--message", metavar="TEXT", help="A line for them, at most 256 bytes.")
+@with_node
+async def request(node: Node, name: str, message: str | None) -> None:
+    """Ask NAME, who is in a room with you, to be a contact; if they asked you, accept."""
+    done = await node.call("contact_request", username=await node.user(name), message=message)
+    _said(node, done)
+    if done["state"] == "requested":
+        node.app.say("They are asked again every week, until they answer:  gossamer contact list")
+
+
+@contact.command()
+@click.argument("name")
+@with_node
+async def accept(node: Node, name: str) -> None:
+    """Be a contact of NAME, who asks."""
+    _said(node, await node.call("contact_accept", username=await node.user(name)))
+
+
+@contact.command()
+@click.argument("name")
+@with_node
+async def reject(node: Node, name: str) -> None:
+    """Do not be a contact of NAME, who asks; they are told."""
+    _said(node, await node.call("contact_reject", username=await node.user(name)))
+
+
+@contact.command()
+@click.argument("name")
+@with_node
+async def cancel(node: Node, name: str) -> None:
+    """Ask NAME no more."""
+    _said(node, await node.call("contact_cancel", username=await node.user(name)))
+
+
+@contact.command()
+@click.argument("name")
+@with_node
+async def remove(node: Node, name: str) -> None:
+    """Be no contact of NAME any more; they are told."""
+    _said(node, await node.call("contact_remove", username=await node.user(name)))
+
+
+@contact.command()
+@click.argument("name")
+@click.option("--silent", is_flag=True, help="Their node is not told.")
+@with_node
+async def block(node: Node, name: str, silent: bool) -> None:
+    """Hear nothing of NAME any more, contact or not."""
+    _said(node, await node.call("contact_block", username=await node.user(name), silent=silent or None))
+
+
+@contact.command()
+@click.argument("name")
+@with_node
+async def unblock(node: Node, name: str) -> None:
+    """Hear NAME again, from now on."""
+    _said(node, await node.call("contact_unblock", username=await node.user(name)))
+
+
+def _said(node: Node, done: dict[str, Any]) -> None:
+    blocked = "  blocked" if done.get("blocked") else ""
+    node.app.emit(done, [f"{harmless(str(done['username']))}  {done['state']}{blocked}"])
+
+
 @contact.command("list")
 @with_node
 async def list_(node: Node) -> None:
-    """List your contacts."""
+    """List your contacts, who asks to be one or was asked, and whom you have blocked."""
     contacts = await _contacts(node)
     rows = [
         (c["user_id"], c["username"], c["state"], _marks(c), presence_of(c), brief(c.get("status")))
@@ -74,11 +140,19 @@ async def list_(node: Node) -> None:
     ]
     heads = ("user", "name", "state", "", "presence", "status")
     node.app.emit({"contacts": contacts}, table(heads, rows, heading))
+    for one in contacts:
+        if one["state"] == "incoming":
+            name, said = harmless(str(one["username"])), harmless(str(one.get("message", "")))
+            node.app.say(f"{name} asks{': ' + said if said else ''}  (contact accept or reject)")
 
 
 def _marks(contact_: dict[str, Any]) -> str:
     trust = str(contact_.get("verified"))  # unverified, verified, changed
-    marks = (trust if trust in ("verified", "changed") else "", "blocked" if contact_.get("blocked") else "")
+    marks = (
+        trust if trust in ("verified", "changed") else "",
+        "blocked" if contact_.get("blocked") else "",
+        "blocks you" if contact_.get("blocked_by") else "",
+    )
     return " ".join(filter(None, marks))
 
 

@@ -162,13 +162,13 @@ class Beats:
         before = self.state.presence.seen(account)
         change = self.state.presence.beat(account, beat.body, turn.now.mono)
         self._reveal(turn, account)
-        if (change == "reconnect" or before is NOT_SEEN) and not self.state.hides(account):
+        if (change == "reconnect" or before is NOT_SEEN) and not self.state.people.hides(account):
             self.soon(turn)
         return None if back else b""
 
     def _reveal(self, turn: Turn, account: bytes) -> None:
         """Show our frontends what changed of somebody, now or in a moment."""
-        if self.state.hides(account) or not self.state.presence.watches(account):
+        if self.state.people.hides(account) or not self.state.presence.watches(account):
             return
         before, now = self._shown.get(account, _Shown()), turn.now.mono
         here, seen = self.state.presence.here(account), self.state.seen(account)

@@ -16,6 +16,7 @@ from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import (
+    contact_commands,
     link_commands,
     node_commands,
     people_commands,
@@ -59,7 +60,14 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.InviteCancel: room_commands.invite_cancel,
     c.InviteList: room_commands.invite_list,
     c.ContactAdd: people_commands.contact_add,
-    c.ContactList: people_commands.contact_list,
+    c.ContactList: contact_commands.contact_list,
+    c.ContactRequest: contact_commands.contact_request,
+    c.ContactAccept: contact_commands.contact_accept,
+    c.ContactReject: contact_commands.contact_reject,
+    c.ContactCancel: contact_commands.contact_cancel,
+    c.ContactRemove: contact_commands.contact_remove,
+    c.ContactBlock: contact_commands.contact_block,
+    c.ContactUnblock: contact_commands.contact_unblock,
     c.ContactRename: people_commands.contact_rename,
     c.ContactVerify: trust_commands.contact_verify,
     c.ContactPolicy: trust_commands.contact_policy,

@@ -16,7 +16,7 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
 )
-from node.chat import events, names
+from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
@@ -163,7 +163,8 @@ class Engine:
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
         effects += self.replay.starting(now)
-        effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
+        lookups = hidden.also(self.state.people, self.state.lookups)
+        effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
@@ -273,8 +274,8 @@ class Engine:
         rooms = self.state.rooms
         if found.room in rooms.direct:
             rooms.direct[found.room].learn(turn, found.mids)
-        elif found.room in rooms.inboxes:
-            rooms.inboxes[found.room].learn(turn, found.mids)
+        elif (room_id := found.room) in rooms.inboxes or (room_id := hidden.beside(room_id)) in rooms.inboxes:
+            rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
 
@@ -324,7 +325,8 @@ class Engine:
             if sealed.kind == KEPT:
                 writes.append(_held(sealed, own=True))
             after += self._down(turn, Publish(sealed))
-        after += [FindMessages(room, mids) for room, mids in turn.lookups]
+        lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
+        after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         self.state.seq = turn.seq
         if any(_is_going(out) for out in turn.out):

@@ -23,7 +23,7 @@ from node.clock import DAY_MS, day_of
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.epoch import parse_announce
 from node.crypto.welcome import Welcome
-from node.engine import comebacks
+from node.engine import comebacks, parting
 from node.engine.beats import Beats
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
@@ -63,6 +63,7 @@ class Inbox:
         self.beats = Beats(state, self.upkeep.met)
         self.listings, self.profiles = listings, listings.profiles
         self.greeting.changed = listings.look_at
+        state.contacts.requests.parted = lambda turn, account: parting.part(self, turn, account)
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
@@ -147,19 +148,26 @@ class Inbox:
         """Tell a small room our nickname and presence channel; not one that has grown since."""
         if len(inbox.room.log.roster.members) > SMALL or not inbox.room.open:
             return
-        if self.state.people.kept_from(inbox.room.log.roster.members):
+        people, members = self.state.people, inbox.room.log.roster.members
+        if people.kept_from(members):
             return
-        if inbox.room.epochs.held:
+        told = people.blocked.isdisjoint(members)  # whoever is blocked there is not to see when we are here
+        if inbox.room.epochs.held and told:
             self.state.me.tell_presence(turn)
         profile = self.state.me.profile
-        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs]
+        body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs if told else None]
         inbox.room.whisper(turn, Type.PROFILE, body, ts_ms=self.state.me.profile_ms(turn))
+
+    def introduce_to(self, turn: Turn, account: bytes) -> None:
+        """Tell the small rooms that somebody is in with us what we kept from them."""
+        for room in self.state.rooms.shared(account, small=True):
+            self.introduce(turn, self.state.rooms.inboxes[room.room_id])
 
     def spread_profile(self, turn: Turn) -> None:
         """Tell contacts and small rooms what we show of ourselves now."""
         state = self.state
         for person in state.people.contacts():
-            if person.state == CONTACT and state.dms.of(person.account):
+            if person.state == CONTACT and not person.blocked and state.dms.of(person.account):
                 state.dms.send(turn, person.account, state.contacts.profile_payload(turn))
         for room in state.rooms.rooms():
             self.introduce(turn, state.rooms.inboxes[room.room_id])
@@ -212,8 +220,9 @@ class Inbox:
             return
         match payload.type:
             case Type.TEXT:
-                self.state.dms.outbox.acknowledged(turn, account, payload.refs)
-                self.direct_with(turn, account).receive(turn, payload)
+                if not parting.silenced(self, turn, account):
+                    self.state.dms.outbox.acknowledged(turn, account, payload.refs)
+                    self._told(turn, account, payload)
             case Type.PROFILE:
                 self.on_profile(turn, account, payload)
             case Type.INVITE:
@@ -233,6 +242,15 @@ class Inbox:
                     direct.learn(turn, have)
             case _:
                 return
+
+    def _told(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Take a text; what it refers to that was dropped here is not waited for."""
+        direct, heard = self.direct_with(turn, account), self.state.mending.heard
+        line = direct.timeline
+        gone = tuple(mid for mid in payload.refs if not line.seen(mid) and heard.has(account, mid))
+        if gone:
+            direct.learn(turn, gone)
+        direct.receive(turn, payload)
 
     def on_large(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Act on a payload that came as an Object in a direct session."""
@@ -257,7 +275,7 @@ class Inbox:
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""
-        if payload.type is not Type.PROFILE:
+        if payload.type is not Type.PROFILE or self.state.people.hides(account):
             return
         nickname, avatar, status, presence_cs = payload.body
         avatar = avatars.of_peer(avatar)
@@ -267,6 +285,7 @@ class Inbox:
         if said_ms < person.profile_ms:
             return
         person = replace(person, profile_ms=said_ms)
+        presence_cs = presence_cs or person.presence_cs  # one that is not told stays what it was
         told = replace(person, nickname=nickname, avatar=avatar, status=status, presence_cs=presence_cs)
         people.save(turn, told)
         if told == person:

@@ -11,7 +11,7 @@ from node import ids
 from node.chat import events, trust
 from node.chat.invites import OFFER_MS, OFFERED, OPEN, RESPONSES, Invite
 from node.chat.joining import Joining
-from node.chat.people import CONTACT
+from node.chat.people import CONTACT, check_wanted
 from node.chat.room import MEMBER, Room
 from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
@@ -54,7 +54,8 @@ class Inviting:
         if standing is not None:
             return standing
         person = state.people.by_account[account]
-        if not state.dms.of(account) and not state.rooms.shared(account) and person.state == "known":
+        check_wanted(person, "target")
+        if not state.may_talk(account):
             raise Refused("not_a_contact", f"add {person.username} as a contact first", field="target")
         if trust.blocked(person):
             raise trust.refusal(person, "target")
@@ -178,6 +179,8 @@ class Inviting:
         state = self.state
         person = state.people.get(account)
         friend = person is not None and person.state == CONTACT
+        if state.people.hides(account):
+            return False
         return (friend or bool(state.rooms.shared(account))) and state.invites.has_room_for(account)
 
     def deliver(self, turn: Turn, invite_id: bytes) -> None:
@@ -310,6 +313,14 @@ class Inviting:
             turn.delete(Table.INVITES, invite.invite_id)
             if not invite.incoming:
                 turn.unwatch.append((int(ChannelKind.JOIN), invite.room_id, invite.invite_id))
+
+    def blocked(self, turn: Turn, account: bytes) -> None:
+        """The owner has blocked somebody: our open invites to them are taken back, theirs are ignored."""
+        for invite in [i for i in self.state.invites.all.values() if i.account == account and i.live]:
+            if invite.incoming:
+                self.end(turn, invite, "ignore")
+            else:
+                self.cancel(turn, invite.invite_id)
 
     def _tell(self, turn: Turn, invite: Invite, response: str, expires_ms: int | None) -> None:
         target = self.state.me.account if invite.incoming else invite.account

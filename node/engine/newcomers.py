@@ -158,7 +158,8 @@ class Newcomers:
             return
         told, bad = Judge(room).judge_all(items)
         line = room.timeline
-        fresh = [one for one in told if one.name not in want.shown]
+        hides = room.people.hides
+        fresh = [one for one in told if one.name not in want.shown and not hides(one.author.account)]
         fresh = [one for one in fresh if line.author_of(one.payload.mid) != one.author.account]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
         self._show(turn, room, fresh, want.place)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from node.chat import commands as c, events
-from node.chat.people import ASKED, CONTACT, Person
+from node.chat.direct import direct_id
+from node.chat.people import CONTACT
 from node.chat.turn import Turn
 from node.crypto import links
 from node.engine.desk import Answer, Desk
@@ -19,29 +18,9 @@ def contact_add(desk: Desk, turn: Turn, _session: int, command: c.ContactAdd) ->
     except DecodeError as fault:
         raise Refused("bad_link", str(fault), field="link") from fault
     person = desk.state.contacts.add(turn, link)
-    return {"user_id": desk.state.people.user_id(person.account), "state": _state(person)}
-
-
-def contact_list(desk: Desk, _turn: Turn, _session: int, _command: c.ContactList) -> Answer:
-    """List contacts and those who have not answered yet."""
-    return {"contacts": [_row(desk, person) for person in desk.state.people.contacts()]}
-
-
-def _state(person: Person) -> str:
-    return {CONTACT: "contact", ASKED: "pending"}.get(person.state, "none")
-
-
-def _row(desk: Desk, person: Person) -> dict[str, Any]:
     return {
         "user_id": desk.state.people.user_id(person.account),
-        "username": person.username,
-        "nickname": person.nickname,
-        "state": _state(person),
-        "verified": person.trust,
-        "blocked": False,
-        "presence": desk.state.shown_presence(person.account),
-        "status": person.status,
-        "busy": desk.state.seen(person.account).busy,
+        "state": desk.state.contacts.requests.state_of(person),
     }
 
 
@@ -84,6 +63,7 @@ def dm_open(desk: Desk, turn: Turn, _session: int, command: c.DmOpen) -> Answer:
     if account == state.me.account:
         raise Refused("invalid", "you cannot talk to yourself here", field="username")
     person = state.people.by_account[account]
-    if person.state != CONTACT and not state.rooms.shared(account):
+    known = direct_id(state.me.account, account) in state.rooms.direct
+    if person.state != CONTACT and not state.rooms.shared(account) and not known:
         raise Refused("not_a_contact", f"add {person.username} as a contact first", field="username")
     return state.rooms.describe(desk.inbox.direct_with(turn, account))

@@ -31,6 +31,8 @@ def profile_get(desk: Desk, turn: Turn, session: int, command: c.ProfileGet) -> 
         "presence": seen.state.value,
         "busy": seen.busy,
         "listed": state.listed.has(account),
+        "blocked": bool(person.blocked),
+        "blocked_by": person.blocked_by,
         "link": None,
     }
 
@@ -49,6 +51,8 @@ def _found(desk: Desk, account: bytes) -> dict[str, Any]:
         "presence": "offline",
         "busy": False,
         "listed": shown,
+        "blocked": False,
+        "blocked_by": False,
         "link": None,
     }
 
@@ -67,6 +71,8 @@ def _own(desk: Desk, turn: Turn, session: int) -> dict[str, Any]:
         "presence": state.shown_presence(state.me.account),
         "busy": profile.busy,
         "listed": profile.listed,
+        "blocked": False,
+        "blocked_by": False,
         "link": None if link is None else links.encode_contact(link),
     }
 

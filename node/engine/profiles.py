@@ -12,7 +12,7 @@ from node.chat import avatars
 from node.chat.channels import Route
 from node.chat.directory import GAP_MS, TTL_DAYS
 from node.chat.listed_people import ListedPerson, match
-from node.chat.people import ASKED, CONTACT, Person
+from node.chat.people import CONTACT, Person
 from node.chat.turn import Turn
 from node.crypto.keys import parse_cert, parse_list
 from node.crypto.profile_listing import make_profile, parse_profile, verify_profile
@@ -113,11 +113,15 @@ class Profiles:
         near = state.to_do_with().union(one.account for one in state.people.contacts()) - {state.me.account}
         for person in [p for p in state.people.by_account.values() if p.account in near]:
             rank = match(text, person.username, person.nickname)
-            if rank is not None and not state.hidden_by(person.account):
+            if rank is not None and not state.people.is_blocked_by(person.account):
                 ranked.append((rank, False, person.username, person.account))
         for one in state.listed.shown(turn.mesh_ms):
             rank = None if one.account in near else match(text, one.nickname)
-            if rank is not None and one.account != state.me.account and not state.hidden_by(one.account):
+            if (
+                rank is not None
+                and one.account != state.me.account
+                and not state.people.is_blocked_by(one.account)
+            ):
                 ranked.append((rank, True, one.nickname, one.account))
         best = sorted(ranked)[: limit or RESULTS]
         return [self._row(turn, account, stranger=stranger) for _, stranger, _, account in best]
@@ -158,8 +162,5 @@ class Profiles:
             "avatar": avatars.of_peer(shown.avatar),
             "status": shown.status,
             "presence": state.shown_presence(account),
-            "state": "none" if person is None else _STATES.get(person.state, "none"),
+            "state": "none" if person is None else state.contacts.requests.state_of(person),
         }
-
-
-_STATES = {CONTACT: "contact", ASKED: "pending"}

@@ -136,6 +136,8 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
         raise Refused("not_supported", f"{key} is not there yet: send text", field=key)
     room = desk.state.rooms.find(command.room)
     _check_trust(desk, room)
+    if isinstance(room, Direct):
+        desk.state.check_direct(desk.state.people.by_account[room.peer], "room")
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
     item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
     room.show(turn, [item], nonce=command.nonce)

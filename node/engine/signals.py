@@ -47,6 +47,8 @@ class Signals:
         """A co-member who is no contact learns nothing of when we sit here."""
         dms, person = self.state.dms, self.state.people.get(direct.peer)
         contact = person is not None and person.state == CONTACT
+        if person is None or person.blocked or person.blocked_by:
+            return False
         return contact and dms.sending(direct.peer) is not None and not dms.kept_from(direct.peer)
 
     def _to_room(self, turn: Turn, room: Room) -> bool:
@@ -57,6 +59,7 @@ class Signals:
             and len(members) <= SMALL
             and room.epochs.sending(room.roster_hash(), turn.mesh_ms) is not None
             and self.state.people.kept_from(members) is None
+            and self.state.people.blocked.isdisjoint(members)
         )
 
     def _post_room(self, turn: Turn, room: Room, body: int) -> None:
@@ -97,6 +100,8 @@ class Signals:
             raise CryptoFault("ephemeral of a device that is not in the room")
         if member.account == self.state.me.account:
             raise CryptoFault("own ephemeral came back")
+        if self.state.people.hides(member.account):
+            return
         said = ephemeral.open_room_ephemeral(held.row.ephemeral_key, msg, member.dsk)
         self._heard(turn, ids.text(room.room_id), member.account, msg.device16, said)
 
@@ -104,6 +109,8 @@ class Signals:
         """Take an ephemeral that came on a direct session's channel; raises PeerFault."""
         session = self.state.dms.sessions[session_id]
         person = self.state.people.by_account[direct.peer]
+        if person.blocked or person.state != CONTACT:
+            return
         if person.cert is None:
             raise CryptoFault("ephemeral of somebody whose device is not known")
         msg = ephemeral.parse_ephemeral(inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +30,7 @@ from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
-from node.chat.people import CONTACT, People, Person
+from node.chat.people import CONTACT, KNOWN, People, Person, check_wanted
 from node.chat.presence import NOT_SEEN, Presence, Seen
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
@@ -46,6 +46,7 @@ from node.crypto.channel import inbox_channel, presence_channel
 from node.crypto.keys import Identity
 from node.crypto.ops import Leaf
 from node.crypto.prekeys import SignedPrekey
+from node.errors import Refused
 from node.store.records import Loaded
 from node.tables import Table
 
@@ -77,10 +78,6 @@ class State:
         self.listed, self.found = ListedPeople(self.to_do_with), FoundPeople(self.people)
         self.remote_avatars: dict[int, str] = {}
         """Addresses that sessions gave as their avatar, and alone get back."""
-        self.hides: Callable[[bytes], bool] = lambda _account: False
-        """Whether the owner wants to see nothing of somebody: whom we have blocked."""
-        self.hidden_by: Callable[[bytes], bool] = lambda _account: False
-        """Whether somebody wants us not to find them: who has blocked us."""
         self.seeds: dict[bytes, bytes] = {}
         """Of the standing invites of our open rooms, by room."""
         self.people.moved = self.contacts.moved
@@ -133,7 +130,7 @@ class State:
     def seen(self, account: bytes) -> Seen:
         """Return how somebody is seen, ourselves included."""
         if account != self.me.account:
-            return NOT_SEEN if self.hides(account) else self.presence.seen(account)
+            return NOT_SEEN if self.people.hides(account) else self.presence.seen(account)
         return Seen(self.attendance.shown, self.busy and not self.attendance.hidden)
 
     def shown_presence(self, account: bytes) -> Literal["online", "away", "offline"]:
@@ -145,6 +142,17 @@ class State:
         if account == self.me.account:
             return self.me.profile.status
         return self.people.by_account[account].status
+
+    def may_talk(self, account: bytes) -> bool:
+        """Say whether somebody and we may write to each other: contacts, those asked, and co-members."""
+        return self.people.by_account[account].state != KNOWN or bool(self.rooms.shared(account))
+
+    def check_direct(self, person: Person, field: str) -> None:
+        """Refuse a direct message to somebody who is blocked, or no contact and in no room with us."""
+        check_wanted(person, field)
+        if not self.may_talk(person.account):
+            text = f"{person.username} is no contact: send a contact_request first"
+            raise Refused("not_a_contact", text, field=field)
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -211,8 +219,8 @@ class Restorer:
                 state.contacts.replayed[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"z":
                 state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
-            elif key[:1] == b"w":
-                state.contacts.waiting[key[1:]] = unpack_row(data, bytes)
+            elif key[:1] in {b"w", b"q"}:
+                state.contacts.requests.restore(key, data)
 
     def watch_presence(self, person: Person) -> None:
         """Expect beats of somebody whose presence channel we were given."""

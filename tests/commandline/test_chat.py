@@ -41,6 +41,10 @@ def test_no_event_puts_a_peer_s_escape_on_the_screen() -> None:
         "user_invite",
         "invite_result",
         "contact_added",
+        "contact_requested",
+        "contact_request_cancelled",
+        "contact_rejected",
+        "contact_removed",
         "warning",
     ):
         lines = event_lines({"event": kind, "room": "r", **dict.fromkeys(keys, evil)}, {"r": evil})

@@ -114,6 +114,47 @@ def test_a_contact_link_can_come_by_standard_input(
     assert gossamer_exits("contact", "add", "-")[0] == 2
 
 
+@pytest.mark.parametrize("what", ["request", "accept", "reject", "cancel", "remove", "block", "unblock"])
+def test_what_is_done_about_a_contact_names_them_by_id_and_prints_how_they_stand_now(
+    node: Scripted, gossamer_exits: Exits, what: str
+) -> None:
+    node.answers[f"contact_{what}"] = {
+        "user_id": BOB,
+        "username": "b\x1bob",
+        "state": "none",
+        "blocked": True,
+    }
+    assert gossamer_exits("contact", what, "bob")[:2] == (0, "b\\x1bob  none  blocked\n")
+    assert node.asked[-1] == (f"contact_{what}", {"username": BOB})
+    node.answers[f"contact_{what}"] = Refused("request_not_found", "nobody asks")
+    assert gossamer_exits("contact", what, "bob")[0] == 6
+    assert gossamer_exits("contact", what)[0] == 2
+
+
+def test_a_request_takes_a_line_along_and_a_block_can_be_silent(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    done = {"user_id": BOB, "username": "bob", "state": "requested"}
+    node.answers |= {"contact_request": done, "contact_block": done}
+    code, out, err = gossamer_exits("contact", "request", "bob", "--message", "tea?")
+    assert (code, out) == (0, "bob  requested\n") and "every week" in err
+    assert node.asked[-1] == ("contact_request", {"username": BOB, "message": "tea?"})
+    gossamer_exits("contact", "block", "bob", "--silent")
+    assert node.asked[-1] == ("contact_block", {"username": BOB, "silent": True})
+    code, out, _ = gossamer_exits("contact", "request", "bob", "--json")
+    assert json.loads(out) == done
+
+
+def test_the_list_of_contacts_says_who_asks_and_what_made_harmless(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    row = {"user_id": BOB, "username": "bob", "state": "incoming", "message": "\x1b[2Jhi", "blocked_by": True}
+    node.answers["contact_list"] = {"contacts": [row]}
+    code, out, err = gossamer_exits("contact", "list")
+    assert code == 0 and "incoming" in out and "blocks you" in out
+    assert "bob asks: \\x1b[2Jhi" in err and "\x1b" not in err
+
+
 def test_a_room_link_is_printed_alone_and_says_beside_who_can_use_it(
     node: Scripted, gossamer_exits: Exits
 ) -> None:

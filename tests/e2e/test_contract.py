@@ -81,6 +81,28 @@ async def people(ann: Checked, bob: Checked) -> None:
     assert (await ann.call("user_search", text="bo"))["users"]
 
 
+async def contacts(ann: Checked, bob: Checked) -> None:
+    """They part, ask, take back, reject and accept each other again."""
+    await ann.call("contact_remove", username="bob")
+    await bob.frontend.event("contact_removed", username="ann")
+    await ann.call("contact_request", username="bob")
+    await bob.frontend.event("contact_requested", username="ann")
+    await ann.call("contact_cancel", username="bob")
+    await bob.frontend.event("contact_request_cancelled", username="ann")
+    await ann.call("contact_request", username="bob", message="tea?")
+    await bob.frontend.event("contact_requested", username="ann", message="tea?")
+    await bob.call("contact_reject", username="ann")
+    await ann.frontend.event("contact_rejected", username="bob")
+    await bob.call("contact_request", username="ann")
+    await ann.frontend.event("contact_requested", username="bob")
+    await ann.call("contact_accept", username="bob")
+    await bob.frontend.event("contact_added", username="ann")
+    await bob.call("contact_block", username="ann")
+    await ann.frontend.event("contact_updated", username="bob", blocked_by=True)
+    await bob.call("contact_unblock", username="ann")
+    await ann.frontend.event("contact_updated", username="bob", blocked_by=False)
+
+
 async def rooms(ann: Checked, bob: Checked) -> None:
     room = (await ann.call("room_create", name="tea", nonce="first"))["room"]
     assert room == (await ann.call("room_create", name="tea", nonce="first"))["room"]
@@ -158,6 +180,7 @@ async def test_every_ok_has_the_keys_that_the_table_promises(tmp_path: Path) -> 
         async with ann.frontend({"consumer": "test"}) as at_ann, bob.frontend({}) as at_bob:
             one, other = Checked(at_ann), Checked(at_bob)
             await people(one, other)
+            await contacts(one, other)
             await rooms(one, other)
             await owner(one)
         assert one.done | other.done == commands.BY_NAME.keys() - {"hello"}

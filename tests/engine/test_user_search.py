@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from node.chat import commands as c
+from node.chat import commands as c, events
 from node.chat.directory import AGAIN_MS, GAP_MS, LIFE_MS
 from node.chat.listed_people import folded, match
-from node.errors import Refused
 from node.sim import CallError, SimNode, Simulation
-from tests.engine.hostile import engine_of, no_late_faults, release, turn_of
+from tests.engine.hostile import engine_of, no_late_faults
 from tests.engine.worlds import befriend
 
 
@@ -77,7 +76,7 @@ def test_contacts_and_co_members_are_found_though_they_are_not_listed_and_once()
     rows = nodes["ann"].call(c.UserSearch(text="ca"))["users"]
     assert [(row["username"], row["state"]) for row in rows] == [("cat", "none")]
     assert engine_of(nodes["ann"]).state.found.by_account == {}
-    engine_of(nodes["ann"]).state.hidden_by = lambda _account: True
+    engine_of(nodes["ann"]).state.people.is_blocked_by = lambda _account: True  # type: ignore[method-assign]
     assert found(nodes["ann"], "b") == found(nodes["ann"], "ca") == []
 
 
@@ -174,20 +173,47 @@ def test_two_of_one_name_are_told_apart_and_a_name_that_means_both_is_ambiguous(
     assert cat.call(c.ProfileGet(username=met["user_id"]))["username"] == met["username"]
 
 
-def test_whoever_was_found_can_be_met_under_the_name_that_was_shown_and_asked() -> None:
+def test_whoever_was_found_is_asked_by_the_name_that_was_shown_and_becomes_a_contact() -> None:
     world, nodes = mesh("met", "ann", "cat")
     ann, cat = nodes["ann"], nodes["cat"]
     ann.call(c.ProfileSet(name="Ann O.", listed=True))
     world.run(3)
     (row,) = cat.call(c.UserSearch(text="ann"))["users"]
-    turn = turn_of(cat)
-    person = engine_of(cat).desk.inbox.profiles.meet(turn, row["username"])
-    release(cat, turn)
-    assert (person.username, person.nickname) == (row["username"], "Ann O.")
-    assert person.intro_pub == ann.setup.identity.intro_pub and person.state == "known"
     cat.crash()
     cat.start()
-    assert cat.call(c.ProfileGet(username=row["username"]))["user_id"] == row["user_id"]
-    turn = turn_of(cat)
-    with pytest.raises(Refused, match="this is you"):
-        engine_of(cat).desk.inbox.profiles.meet(turn, "cat")
+    at_ann, at_cat = ann.attach(), cat.attach()
+    asked = cat.call(c.ContactRequest(username=row["username"], message="hello"))
+    assert (asked["username"], asked["state"]) == (row["username"], "requested")
+    cat.crash()
+    cat.start()
+    assert world.run_until(lambda: bool(at_ann.of(events.ContactRequested)), 10)
+    ann.call(c.ContactAccept(username="cat"), at_ann)
+    world.run(5)
+    (met,) = cat.call(c.ContactList())["contacts"]
+    assert (met["user_id"], met["username"], met["state"]) == (row["user_id"], row["username"], "contact")
+    (row,) = cat.call(c.UserSearch(text="ann"))["users"]
+    assert row["state"] == "contact" and at_cat.of(events.Error) == []
+    with pytest.raises(CallError, match="invalid"):
+        cat.call(c.ContactRequest(username="cat"))
+
+
+def test_who_has_blocked_us_is_not_found_and_whom_we_have_blocked_is_not_seen() -> None:
+    world, nodes = mesh("blocked", "ann", "cat")
+    ann, cat = nodes["ann"], nodes["cat"]
+    ann.attach(), cat.attach()
+    befriend(world, ann, cat)
+    for node in (ann, cat):
+        node.call(c.ProfileSet(listed=True))
+    world.run(60)
+    assert found(cat, "ann") == ["ann"] and found(ann, "cat") == ["cat"]
+    assert ann.call(c.ContactList())["contacts"][0]["presence"] == "online"
+    ann.call(c.ContactBlock(username="cat"))
+    at_ann = ann.attach()
+    world.run(5)
+    assert found(cat, "ann") == []
+    cat.call(c.PresenceSet(state="away", status="hm", busy=True))
+    world.run(70)
+    row = ann.call(c.ContactList())["contacts"][0]
+    assert (row["presence"], row["busy"], row["status"]) == ("offline", False, None)
+    assert [e for e in at_ann.of(events.Presence) if e.username == "cat"] == []
+    assert at_ann.of(events.Profile) == []

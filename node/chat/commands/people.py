@@ -9,6 +9,9 @@ from msgspec import Meta
 from node.chat.commands.base import Base, Link, Name, Secret, Who
 from node.chat.commands.presence import MAX_AVATAR_BYTES, Status
 
+MAX_HELLO_BYTES = 256
+"""UTF-8 bytes of what is said beside a request: as many as one carries."""
+
 
 class ContactAdd(Base, frozen=True, kw_only=True):
     """Add the person whose contact link this is."""
@@ -22,6 +25,55 @@ class ContactAdd(Base, frozen=True, kw_only=True):
 
 class ContactList(Base, frozen=True, kw_only=True):
     """List contacts."""
+
+
+class ContactRequest(Base, frozen=True, kw_only=True):
+    """Ask a co-member, or somebody found, to be a contact; `message` at most 256 bytes of UTF-8."""
+
+    username: Who
+    message: Annotated[str, Meta(max_length=MAX_HELLO_BYTES)] | None = None
+
+    def __post_init__(self) -> None:
+        """Measure the message in bytes."""
+        if self.message is not None and len(self.message.encode()) > MAX_HELLO_BYTES:
+            raise ValueError(f"a message beside a request has at most {MAX_HELLO_BYTES} bytes of UTF-8")
+
+
+class ContactAccept(Base, frozen=True, kw_only=True):
+    """Be a contact of somebody who asks."""
+
+    username: Who
+
+
+class ContactReject(Base, frozen=True, kw_only=True):
+    """Do not be a contact of somebody who asks."""
+
+    username: Who
+
+
+class ContactCancel(Base, frozen=True, kw_only=True):
+    """Take an own request back."""
+
+    username: Who
+
+
+class ContactRemove(Base, frozen=True, kw_only=True):
+    """Be no contact of somebody any more."""
+
+    username: Who
+
+
+class ContactBlock(Base, frozen=True, kw_only=True):
+    """Hear nothing of a person any more; `silent`: without telling their node."""
+
+    username: Who
+    silent: bool | None = None
+
+
+class ContactUnblock(Base, frozen=True, kw_only=True):
+    """Hear a person again."""
+
+    username: Who
 
 
 class ContactRename(Base, frozen=True, kw_only=True):
@@ -75,6 +127,13 @@ class ProfileSet(Base, frozen=True, kw_only=True):
 PeopleCommand: TypeAlias = (
     ContactAdd
     | ContactList
+    | ContactRequest
+    | ContactAccept
+    | ContactReject
+    | ContactCancel
+    | ContactRemove
+    | ContactBlock
+    | ContactUnblock
     | ContactRename
     | ContactVerify
     | ContactPolicy

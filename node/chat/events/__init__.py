@@ -36,6 +36,9 @@ from node.chat.events.node import (
 )
 from node.chat.events.people import (
     ContactAdded as ContactAdded,
+    ContactRejected as ContactRejected,
+    ContactRemoved as ContactRemoved,
+    ContactRequestCancelled as ContactRequestCancelled,
     ContactRequested as ContactRequested,
     ContactUpdated as ContactUpdated,
     KeyChanged as KeyChanged,

@@ -26,11 +26,38 @@ class ContactRequested(Base, frozen=True, kw_only=True):
     seq: int | UnsetType = UNSET
 
 
-class ContactUpdated(Base, frozen=True, kw_only=True):
-    """A contact is called otherwise on this node, or their state changed."""
+class ContactRequestCancelled(Base, frozen=True, kw_only=True):
+    """Somebody asks to be a contact no more."""
 
     username: str
     user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class ContactRejected(Base, frozen=True, kw_only=True):
+    """Somebody whom we asked does not want to be a contact."""
+
+    username: str
+    user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class ContactRemoved(Base, frozen=True, kw_only=True):
+    """Somebody is no contact any more: they, or we, ended it."""
+
+    username: str
+    user_id: str
+    seq: int | UnsetType = UNSET
+
+
+class ContactUpdated(Base, frozen=True, kw_only=True):
+    """A contact is called otherwise on this node, or their state changed; if so, it is what they are now."""
+
+    username: str
+    user_id: str
+    state: str | UnsetType = UNSET
+    blocked: bool | UnsetType = UNSET
+    blocked_by: bool | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
@@ -64,4 +91,14 @@ class Presence(Base, frozen=True, kw_only=True):
     busy: bool | UnsetType = UNSET
 
 
-PeopleEvent: TypeAlias = ContactAdded | ContactRequested | ContactUpdated | KeyChanged | Profile | Presence
+PeopleEvent: TypeAlias = (
+    ContactAdded
+    | ContactRequested
+    | ContactRequestCancelled
+    | ContactRejected
+    | ContactRemoved
+    | ContactUpdated
+    | KeyChanged
+    | Profile
+    | Presence
+)
