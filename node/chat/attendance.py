@@ -14,6 +14,8 @@ from node.clock import earliest
 
 LEFT_AFTER = 60.0
 """Seconds without a frontend: one that is only loaded again, or a node that restarts, is not gone."""
+SETTLES_AFTER = 1.0
+"""Seconds until a session counts that has not asked for anything: it may say that it is a one-shot call."""
 AWAY_AFTER = 1_800.0
 """Seconds without a command."""
 Chosen: TypeAlias = Literal["", "online", "away", "offline"]
@@ -26,8 +28,9 @@ class Attendance:
     def __init__(self) -> None:
         self.shown = State.ONLINE
         self.chosen: Chosen = ""
-        self._here: set[int] = set()
-        self._left = self._active = 0.0
+        self._here: dict[int, float] = {}
+        """From when on a session counts."""
+        self._left = self._active = self._looked = 0.0
 
     @property
     def hidden(self) -> bool:
@@ -40,32 +43,39 @@ class Attendance:
         self.chosen = chosen
         self.look(now)
 
-    def came(self, session: int, now: float) -> None:
+    def came(self, session: int, now: float, *, settled: bool = False) -> None:
         """A frontend attached; that somebody opens one counts as asking."""
-        self._here.add(session)
-        self._active = now
+        self._here[session] = now if settled else self._here.get(session, now + SETTLES_AFTER)
 
     def went(self, session: int, now: float) -> None:
         """A frontend detached."""
-        if session in self._here:
-            self._here.discard(session)
-            self._left = now
+        at = self._here.pop(session, None)
+        if at is not None and now >= at:
+            self._left, self._active = now, max(self._active, at)
+
+    def mistaken(self, session: int) -> None:
+        """What seemed to be a frontend is a one-shot call, as its hello says: it has not left either."""
+        self._here.pop(session, None)
 
     def acted(self, session: int, now: float) -> bool:
         """A frontend asked for something; says if a look is worth it."""
-        if session not in self._here:
+        at = self._here.get(session)
+        if at is None:
             return False
-        self._active = now
-        return self.shown is not State.ONLINE
+        self._active, self._here[session] = now, min(at, now)
+        return at > now or self.shown is not State.ONLINE
 
     def look(self, now: float) -> bool:
         """Find out how we are seen now; says whether that has changed."""
+        self._looked = now
         was, self.shown = self.shown, self._state(now)
         return self.shown is not was
 
     def _state(self, now: float) -> State:
-        if self.hidden or (not self._here and now >= self._left + LEFT_AFTER):
+        here = [at for at in self._here.values() if now >= at]
+        if self.hidden or (not here and now >= self._left + LEFT_AFTER):
             return State.OFFLINE
+        self._active = max(self._active, *here) if here else self._active
         if self.chosen == "away" or now >= self._active + AWAY_AFTER:
             return State.AWAY
         return State.ONLINE
@@ -73,7 +83,11 @@ class Attendance:
     @property
     def deadline(self) -> float | None:
         """When time alone changes how we are seen."""
-        if self.shown is State.OFFLINE:
+        if self.hidden:
             return None
-        leaves = None if self._here else self._left + LEFT_AFTER
-        return earliest(leaves, self._active + AWAY_AFTER if self.shown is State.ONLINE else None)
+        settles = [at for at in self._here.values() if at > self._looked]
+        if self.shown is State.OFFLINE:
+            return min(settles, default=None)
+        leaves = None if len(self._here) > len(settles) else self._left + LEFT_AFTER
+        idle = self._active + AWAY_AFTER if self.shown is State.ONLINE else None
+        return earliest(leaves, idle, *settles)

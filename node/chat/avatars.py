@@ -14,8 +14,10 @@ from typing import Final
 
 from node.errors import Refused
 
-MAX_LETTERS = 64
+MAX_LETTERS = 256
 """An emoji of several people takes eleven; an id 36."""
+MAX_LISTED_BYTES = 256
+"""What the directory takes."""
 _DATA: Final = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]")
 _BEGINS: Final = {
@@ -69,4 +71,6 @@ def of_peer(avatar: str | None) -> str | None:
 
 def as_letters(avatar: str | None) -> str | None:
     """Return an avatar for the directory, where everybody keeps everybody's: no pictures."""
-    return None if avatar is None or avatar[:5].lower() == "data:" else avatar
+    if avatar is None or avatar[:5].lower() == "data:" or len(avatar.encode()) > MAX_LISTED_BYTES:
+        return None
+    return avatar

@@ -30,7 +30,7 @@ from node.wire.codec import array, blob, blob_upto, decode, literal, optional, p
 from node.wire.payload import MAX_NAME_BYTES, MAX_STATUS_BYTES
 
 MAX_AVATAR_BYTES = 256
-"""Letters or an id: no pictures, for everybody keeps those of everybody."""
+"""Letters or an id: no pictures, for everybody keeps everybody's."""
 MAX_LISTING_BYTES = 4 * 1024
 """All of its parts at their limits come to 3.7 KiB."""
 _VERSION = 1

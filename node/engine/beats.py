@@ -61,14 +61,14 @@ class Beats:
         self.state.attendance.begin(now, self.state.me.profile.chosen)
         for number, session in self.state.sessions.items():
             if session.attends:
-                self.state.attendance.came(number, now)
+                self.state.attendance.came(number, now, settled=True)
 
     def came(self, turn: Turn, session: int) -> None:
         """A frontend attached; one that asks for nothing to be shown is none."""
         if self.state.sessions[session].attends:
             self.state.attendance.came(session, turn.now.mono)
         else:
-            self.state.attendance.went(session, turn.now.mono)
+            self.state.attendance.mistaken(session)
         self._look(turn)
 
     def went(self, turn: Turn, session: int) -> None:
@@ -128,11 +128,13 @@ class Beats:
         if not me.profile.presence_told:  # a member of large rooms alone beats for nobody
             return
         channel = presence_channel(me.profile.presence_cs)
-        self._last = (turn.now.mono, max(turn.mesh_ms, self._last[1] + 1))
+        after = self._last[1] + 1
+        ts_ms = max(turn.mesh_ms, after) if ephemeral.is_timely(after, turn.mesh_ms) else turn.mesh_ms
+        self._last = (turn.now.mono, ts_ms)
         inner = ephemeral.seal_presence(
             ephemeral.ephemeral_dm_key(channel.secret),
             me.device_id,
-            ts_ms=self._last[1],
+            ts_ms=ts_ms,
             type=BEAT,
             body=body,
             dsk_sk=me.identity.dsk_sk,
@@ -153,7 +155,9 @@ class Beats:
         if msg.device16 != cert.device_id:
             raise CryptoFault("beat of another device")
         beat = ephemeral.open_presence(ephemeral.ephemeral_dm_key(route.channel.secret), msg, cert.dsk)
-        if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._newest.get(account, 0):
+        newest = self._newest.get(account, 0)  # one that mesh time has gone back behind says nothing any more
+        old = beat.ts_ms <= newest and ephemeral.is_timely(newest, turn.mesh_ms)
+        if old or not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms):
             raise CryptoFault("beat that is late or came before")
         self._newest[account] = beat.ts_ms
         if beat.type != BEAT:

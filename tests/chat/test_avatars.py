@@ -22,4 +22,5 @@ def test_every_scheme_but_a_pictures_data_is_an_address_or_wrong(text: str) -> N
 
 def test_the_directory_gets_letters_and_no_pictures() -> None:
     assert avatars.as_letters("data:image/png;base64,AAAA") is None
+    assert avatars.as_letters("🦊" * 65) is None
     assert avatars.as_letters("🦊") == "🦊" and avatars.as_letters(None) is None

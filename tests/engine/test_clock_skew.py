@@ -100,6 +100,32 @@ def test_presence_and_profiles_work_across_the_day_and_over_the_correction() -> 
     bob.skew_s = 0.0
     world.run(400)  # mesh time went back by half a day: what is newer is newer all the same
     bob.call(c.ProfileSet(status="today"))
+    bob.call(c.PresenceSet(state="away"))
     world.run(70)
-    assert ann.call(c.ContactList())["contacts"][0]["status"] == "today"
+    row = ann.call(c.ContactList())["contacts"][0]
+    assert (row["presence"], row["status"]) == ("away", "today")
     assert [e.status for e in at_ann.of(events.Profile)][-2:] == ["tomorrow", "today"]
+
+
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+def test_a_clock_that_is_set_right_loses_nothing_of_what_is_said_after(skew: float) -> None:
+    world, ann, bob = apart(f"right {skew}", skew)
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    invite(world, ann, bob, room)
+    direct = bob.call(c.DmOpen(username="ann"))["room"]
+    bob.call(c.UserMessage(room=direct, message="before"))
+    world.run(5)
+    at_ann, at_bob = ann.attach(), bob.attach()
+    bob.skew_s = 0.0
+    said = []
+    for number in range(4):
+        for node in (ann, bob):
+            said.append(f"{number} {node.name}")
+            node.call(c.UserMessage(room=room, message=said[-1]))
+            node.call(c.UserMessage(room=direct, message=said[-1] + " direct"))
+            world.run(60)
+    for session in (at_ann, at_bob):
+        shown = [text for text in texts(session) if text != "before"]
+        assert [text for text in shown if "direct" not in text] == said
+        assert [text for text in shown if "direct" in text] == [text + " direct" for text in said]
+        assert not any(event.gap for event in session.of(events.UserMessage))

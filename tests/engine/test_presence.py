@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import Subscription
+from node.bridge.ports import SessionStarted, Subscription
 from node.chat import commands as c, events
 from node.chat.attendance import AWAY_AFTER, LEFT_AFTER
 from node.chat.presence import ANSWER_CALM, BEAT_EVERY, CALM, GONE_AFTER
@@ -213,3 +213,20 @@ def test_members_of_a_small_room_see_it_too_and_strangers_nothing() -> None:
     assert members == {"ann": "online", "bob": "away"}
     assert ann.call(c.ProfileGet(username="bob"))["busy"] is True
     assert cat.sessions[1].of(events.Presence) == []
+
+
+def test_a_session_that_turns_out_to_be_a_one_shot_call_makes_nobody_online() -> None:
+    world, ann, bob, at_ann, at_bob = pair("mistaken")
+    bob.detach(at_bob)
+    world.run(2 * LEFT_AFTER)
+    shown = len(of(at_ann, "bob"))
+    for _ in range(5):
+        once = bob.attach()
+        again = SessionStarted(
+            once.number, "owner", "owner", False, subscribe=Subscription(events=frozenset())
+        )
+        bob.feed(again)
+        bob.call(c.RoomList(), once)
+        bob.detach(once)
+        world.run(40)
+    assert seen(ann, "bob") == "offline" and len(of(at_ann, "bob")) == shown

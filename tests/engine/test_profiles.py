@@ -119,7 +119,7 @@ def test_what_is_no_avatar_is_refused_and_changes_nothing(avatar: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "avatar", [*ADDRESSES, "x" * 65, "data:image/svg+xml;base64,PHN2Zz4=", "\x1b]0;x\x07"]
+    "avatar", [*ADDRESSES, "x" * 257, "data:image/svg+xml;base64,PHN2Zz4=", "\x1b]0;x\x07"]
 )
 def test_what_a_peer_sends_as_a_picture_and_is_an_address_or_odd_is_not_shown(avatar: str) -> None:
     world, ann, bob = pair(f"peer {avatar}")

@@ -80,6 +80,15 @@ def test_contacts_and_co_members_are_found_though_they_are_not_listed_and_once()
     assert found(nodes["ann"], "b") == found(nodes["ann"], "ca") == []
 
 
+def test_a_profile_at_all_its_limits_is_listed_without_what_is_too_large() -> None:
+    world, nodes = mesh("limits", "ann", "cat")
+    wide = "\U0001f600"
+    nodes["ann"].call(c.ProfileSet(name="a" + wide * 63, status=wide * 128, avatar=wide * 256, listed=True))
+    world.run(5)
+    (row,) = nodes["cat"].call(c.UserSearch(text="a"))["users"]
+    assert (row["nickname"], row["status"], row["avatar"]) == ("a" + wide * 63, wide * 128, None)
+
+
 def test_taking_it_back_counts_at_once_for_those_who_are_there_and_over_a_kill() -> None:
     world, nodes = mesh("back", "ann", "cat")
     ann, cat = nodes["ann"], nodes["cat"]
