@@ -13,7 +13,7 @@ from node.tables import Table
 from node.wire.payload import Type
 from tests.engine.hostile import direct, engine_of, no_late_faults, post, room_inner, sending, text
 from tests.engine.test_contact_requests import both, club, names, refused, state_of
-from tests.engine.worlds import befriend, texts
+from tests.engine.worlds import befriend, invite, texts
 
 
 def friends(seed: str) -> tuple[Simulation, SimNode, SimNode, SimNode, str]:
@@ -265,3 +265,42 @@ def test_forged_and_repeated_notes_change_nothing() -> None:
     assert about(session, "bob") == [] and state_of(ann, "bob") == "contact"
     assert names(session, events.ContactUpdated) == []
     no_late_faults(ann)
+
+
+def test_what_comes_late_of_a_blocked_one_takes_its_placeholder_away_and_shows_nothing() -> None:
+    world, ann, bob, cat, room = friends("late")
+    session = ann.attach(plain=False)
+    held = sending(bob)
+    withheld = room_inner(bob, text(bob, "came late"))
+    post(bob, held.channel, room_inner(bob, text(bob, "after it")))
+    world.run(100)
+    (gone,) = [e for e in session.of(events.UserMessage) if e.kind == "unreadable"]
+    ann.call(c.ContactBlock(username="bob"))
+    post(bob, held.channel, withheld)
+    world.run(20)
+    (healed,) = session.of(events.MessageHealed)
+    assert (healed.placeholder, healed.missing) == (gone.id, 0)
+    assert not healed.id and not healed.message
+    assert "came late" not in texts(session)
+    ann.crash()
+    ann.start()
+    session = ann.attach(plain=False)
+    ann.call(c.ContactUnblock(username="bob"))
+    cat.call(c.UserMessage(room=room, message="go on"))
+    world.run(100)
+    assert texts(session) == ["go on"]
+    no_late_faults(ann, cat)
+
+
+def test_a_newcomer_is_not_shown_what_somebody_it_blocked_said_before() -> None:
+    world, ann, bob, cat, _ = friends("history")
+    kept = cat.call(c.RoomCreate(name="kept", history=50))["room"]
+    invite(world, cat, bob, kept)
+    bob.call(c.UserMessage(room=kept, message="of bob"))
+    cat.call(c.UserMessage(room=kept, message="of cat"))
+    world.run(3)
+    ann.call(c.ContactBlock(username="bob"))
+    session = invite(world, cat, ann, kept)
+    world.run(60)
+    assert texts(session) == ["of cat"]
+    no_late_faults(ann, cat)

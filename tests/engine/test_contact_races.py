@@ -86,47 +86,68 @@ def test_who_takes_a_request_back_while_it_is_accepted_is_no_contact_at_either(f
     assert both(ann, bob) == ("none", "none")
 
 
-def effects_of(seed: str, who: str, command: c.Command, number: int | None) -> tuple[bool, tuple[str, str]]:
-    """Ask and answer, one node killed after so many effects of its command; says if it was."""
-    world, ann, bob, _, _ = club(seed)
+def test_an_answer_to_a_request_that_was_taken_back_does_not_answer_the_next() -> None:
+    world, ann, bob, _, _ = club("stale answer")
+    ann.call(c.ContactRequest(username="bob"))
+    world.run(3)
+    world.partition(["ann"], ["bob", "cat"])
+    bob.call(c.ContactAccept(username="ann"))
+    ann.call(c.ContactCancel(username="bob"))
+    world.run(1)
+    ann.call(c.ContactRequest(username="bob"))
+    world.run(1)
+    world.heal()
+    world.run(60)
+    assert both(ann, bob) == ("requested", "incoming"), "ann asks, last of all"
+
+
+def effects_of(who: str, command: c.Command, number: int, *, other: bool) -> tuple[bool, SimNode, SimNode]:
+    """Do a command, the node that does it, or the other one, killed after so many effects; says if it was."""
+    world, ann, bob, _, _ = club(f"kill {number}")
     ann.call(c.ContactRequest(username="bob", nonce="asked"))
     world.run(2)
-    node = {"ann": ann, "bob": bob}[who]
-    node.effects_left = number
+    if isinstance(command, c.ContactRemove | c.ContactBlock):
+        bob.call(c.ContactAccept(username="ann"))
+        world.run(2)
+    doer, peer = (ann, bob) if who == "ann" else (bob, ann)
+    victim = peer if other else doer
+    victim.effects_left = number
     with suppress(CallError):
-        node.call(command)
-    if node.up:
-        world.run(1)
-    killed = not node.up
-    node.effects_left = None
+        doer.call(command)
+    world.run(1)
+    killed = not victim.up
+    victim.effects_left = None
     if killed:
-        node.start()
+        victim.start()
     world.run(5)
     with suppress(CallError):
-        node.call(command)
+        doer.call(command)
     world.run(5)
     no_late_faults(ann, bob)
-    return killed, both(ann, bob)
+    return killed, ann, bob
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["doer", "other"])
 @pytest.mark.parametrize(
     ("who", "command", "wanted"),
     [
         ("bob", c.ContactAccept(username="ann", nonce="n"), ("contact", "contact")),
         ("bob", c.ContactReject(username="ann", nonce="n"), ("none", "none")),
         ("ann", c.ContactCancel(username="bob", nonce="n"), ("none", "none")),
+        ("ann", c.ContactRemove(username="bob", nonce="n"), ("none", "none")),
+        ("ann", c.ContactBlock(username="bob", nonce="n"), ("contact", "contact")),
     ],
-    ids=["accept", "reject", "cancel"],
+    ids=["accept", "reject", "cancel", "remove", "block"],
 )
-def test_a_kill_after_any_effect_of_an_answer_leaves_both_with_the_same(
-    who: str, command: c.Command, wanted: tuple[str, str]
+def test_a_kill_after_any_effect_on_either_side_leaves_both_with_the_same(
+    who: str, command: c.Command, wanted: tuple[str, str], other: bool
 ) -> None:
-    number = 0
-    while True:
-        killed, states = effects_of(f"kill {number}", who, command, number)
-        assert states == wanted, number
-        if not killed:
-            break
+    number, killed = 0, True
+    while killed:
+        killed, ann, bob = effects_of(who, command, number, other=other)
+        assert both(ann, bob) == wanted, number
+        told = engine_of(bob).state.people.is_blocked_by(ann.setup.identity.account)
+        assert told == isinstance(command, c.ContactBlock), number
         number += 1
     assert number > 2
 

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from node.chat import commands as c, events
-from node.chat.notes import Note, token_of
+from node.chat.notes import Note, note_of, token_of
 from node.chat.people import Person
 from node.chat.turn import unpack_row
 from node.crypto.channel import inbox_channel
 from node.crypto.keys import Identity, make_cert, make_list
-from node.crypto.prekeys import make_bundle, new_prekey, seal_request
+from node.crypto.prekeys import make_bundle, new_prekey, open_request, seal_request
 from node.sim import SimNode, Simulation
 from node.tables import Table
-from node.wire.envelope import Envelope
+from node.wire.envelope import Envelope, parse
 from node.wire.payload import Type
 from tests.engine.hostile import direct, engine_of, give, later_on, no_late_faults, post
 from tests.engine.test_blocking import note
@@ -242,14 +242,47 @@ def test_who_missed_a_removal_is_told_again_when_they_go_on_but_not_without_end(
 
 
 def test_who_blocks_and_unblocks_without_end_is_shown_a_few_times_a_day() -> None:
-    world, ann, bob, _, _ = club("flips")
+    world, ann, bob, cat, _ = club("flips")
     session, inbox = ann.attach(plain=False), inbox_channel(ann.setup.identity.intro_pub)
     for at in range(20):
         post(bob, inbox, note(bob, ann, Note.UNBLOCKED if at % 2 else Note.BLOCKED))
         world.run(1)
     assert len(session.of(events.ContactUpdated)) == 8
     assert not ann.call(c.ProfileGet(username="bob"))["blocked_by"]
+    later_on(world, 1, cat, ann, bob)
+    session = ann.attach(plain=False)
+    world.run(5)
+    post(bob, inbox, note(bob, ann, Note.BLOCKED))
+    world.run(3)
+    assert len(session.of(events.ContactUpdated)) == 1, "another day"
     no_late_faults(ann)
+
+
+def test_a_session_that_somebody_removed_asks_for_is_no_request_to_be_a_contact() -> None:
+    world = Simulation("asks for a session")
+    ann, bob = world.add("ann"), world.add("bob", peers=["ann"])
+    world.run(2)
+    befriend(world, ann, bob)
+    ann.call(c.ContactRemove(username="bob"))
+    world.run(3)
+    session = ann.attach(plain=False)
+    post(bob, inbox_channel(ann.setup.identity.intro_pub), note(bob, ann, Note.ASKED, token=None))
+    world.run(3)
+    assert state_of(ann, "bob") == "none" and session.of(events.ContactRequested) == []
+
+
+def test_who_is_rejected_does_not_learn_where_we_are() -> None:
+    world, ann, eve = alone("where")
+    stranger = Stranger(ann, "mallory")
+    send(world, eve, ann, stranger.says(Note.ASKED))
+    ann.call(c.ContactReject(username="mallory"))
+    world.run(2)
+    inbox = inbox_channel(stranger.keys.intro_pub)
+    day = ann.now().wall_ms // 86_400_000
+    (raw,) = eve.store.envelopes_by_rk([inbox.rk(day)], 10)
+    told = open_request(stranger.keys, inbox.open(parse(raw)), day)
+    assert note_of(told.token) is Note.REJECTED
+    assert told.node_record == b""
 
 
 def test_nothing_is_asked_of_somebody_whose_keys_changed_under_the_policy_strict() -> None:
