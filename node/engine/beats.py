@@ -163,7 +163,11 @@ class Beats:
         if beat.type != BEAT:
             return b""
         back = self._met(turn, account)
+        if not self.state.presence.watches(account):
+            return None if back else b""
         before = self.state.presence.seen(account)
+        if before is NOT_SEEN and self.state.presence.here(account):
+            self._shown.pop(account, None)  # expected anew: whatever frontends were shown is long past
         change = self.state.presence.beat(account, beat.body, turn.now.mono)
         self._reveal(turn, account)
         if (change == "reconnect" or before is NOT_SEEN) and not self.state.people.hides(account):
@@ -172,7 +176,7 @@ class Beats:
 
     def _reveal(self, turn: Turn, account: bytes) -> None:
         """Show our frontends what changed of somebody, now or in a moment."""
-        if self.state.people.hides(account) or not self.state.presence.watches(account):
+        if self.state.people.hides(account):
             return
         before, now = self._shown.get(account, _Shown()), turn.now.mono
         here, seen = self.state.presence.here(account), self.state.seen(account)

@@ -189,3 +189,22 @@ def test_a_contact_who_comes_and_goes_at_will_does_not_make_us_beat_at_will() ->
     world.run(2)
     assert ann.call(c.ContactList())["contacts"][0]["presence"] == at_ann.of(events.Presence)[-1].state
     no_late_faults(ann)
+
+
+def test_beats_of_whom_we_have_nothing_to_do_with_any_more_are_not_answered_nor_shown() -> None:
+    world = Simulation("nobody")
+    ann, bob = world.add("ann"), world.add("bob", peers=["ann"])
+    world.run(1)
+    befriend(world, ann, bob)
+    bob.attach()
+    world.run(90)
+    engine_of(ann).state.presence.forget(bob.setup.identity.account)
+    sent, at_ann = told(ann), ann.attach()
+    bob.call(c.PresenceSet(state="away"))
+    world.run(300)
+    assert len(sent) <= 6 and not [e for e in at_ann.of(events.Presence) if e.username == "bob"]
+    bob.call(c.PresenceSet(state="online"))
+    world.run(60)
+    engine_of(ann).state.presence.watch(bob.setup.identity.account, world.time)
+    world.run(120)
+    assert [e.state for e in at_ann.of(events.Presence) if e.username == "bob"] == ["online"]
