@@ -169,7 +169,7 @@ class Requests:
             raise Refused("not_a_contact", f"{person.username} is no contact", field="username")
         person = self._unwanted(turn, replace(person, parted=True))
         self._say(turn, person.account, Note.REMOVED)
-        self._part(turn, person)
+        self._part(turn, person, told=True)
         return self.people.by_account[person.account]
 
     def _unwanted(self, turn: Turn, person: Person) -> Person:
@@ -178,8 +178,8 @@ class Requests:
         self.forget(turn, person.account)
         return self.people.save(turn, replace(person, state=KNOWN))
 
-    def _part(self, turn: Turn, person: Person) -> None:
-        if not person.blocked:
+    def _part(self, turn: Turn, person: Person, *, told: bool) -> None:
+        if told:
             turn.log(events.ContactRemoved(username=person.username, user_id=self._id(person)))
         self.parted(turn, person.account)
 
@@ -294,7 +294,7 @@ class Requests:
             person = self._unwanted(turn, person)
             if note is Note.CANCELLED:  # while we accepted: should we have asked too, that is over
                 self._say(turn, person.account, note)
-            self._part(turn, person)
+            self._part(turn, person, told=not person.blocked)
         elif person.state == ASKED and answers and note is not Note.CANCELLED:
             self._rejected(turn, person)
 

@@ -218,6 +218,8 @@ class Inbox:
         mending = self.state.mending
         if not mending.heard.take(turn, account, payload):
             return
+        if payload.type not in parting.UPKEEP and self.state.people.hides(account):
+            return
         match payload.type:
             case Type.TEXT:
                 if not parting.silenced(self, turn, account):

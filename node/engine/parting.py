@@ -7,13 +7,18 @@ no more, unless a small room that both are in hears it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from node.chat.turn import Turn
 from node.crypto.channel import ChannelKind
+from node.wire.payload import Type
 
 if TYPE_CHECKING:
     from node.engine.inbox import Inbox
+
+
+UPKEEP: Final = frozenset({Type.EPOCH_WANT, Type.EPOCH_SHARE, Type.HISTORY_WANT, Type.NACK})
+"""What is taken even of somebody who is blocked, for rooms that both are in: nobody is shown any of it."""
 
 
 def part(inbox: Inbox, turn: Turn, account: bytes) -> None:
@@ -31,14 +36,12 @@ def part(inbox: Inbox, turn: Turn, account: bytes) -> None:
 
 
 def silenced(inbox: Inbox, turn: Turn, account: bytes) -> bool:
-    """Say whether what somebody tells us directly is dropped: they are blocked, or nobody to us.
+    """Say whether what somebody writes to us directly is dropped: they are nobody to us.
 
     Who is nobody any more and does not know it is told so again.
     """
     state = inbox.state
     person = state.people.by_account[account]
-    if person.blocked:
-        return True
     if state.may_talk(account):
         return False
     if person.parted:

@@ -292,6 +292,21 @@ def test_what_comes_late_of_a_blocked_one_takes_its_placeholder_away_and_shows_n
     no_late_faults(ann, cat)
 
 
+def test_a_blocked_contact_can_be_removed_and_stays_blocked() -> None:
+    world, ann, bob, _, _ = friends("removed too")
+    session = ann.attach(plain=False)
+    ann.call(c.ContactBlock(username="bob"))
+    ann.call(c.ContactRemove(username="bob"))
+    world.run(3)
+    assert names(session, events.ContactRemoved) == ["bob"]
+    assert both(ann, bob) == ("none", "none") and facts(ann, "bob") == (True, False)
+    ann.call(c.ContactUnblock(username="bob"))
+    world.run(3)
+    bob.call(c.ContactRequest(username="ann"))
+    world.run(3)
+    assert both(bob, ann) == ("requested", "incoming")
+
+
 def test_a_newcomer_is_not_shown_what_somebody_it_blocked_said_before() -> None:
     world, ann, bob, cat, _ = friends("history")
     kept = cat.call(c.RoomCreate(name="kept", history=50))["room"]
