@@ -39,7 +39,7 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "search", "batch", "consumer_list",
+         "search", "batch", "consumer_list", "user_search",
          "node_status", "peer_list", "token_list", "origin_list"),
         "read",
     ),
@@ -51,7 +51,7 @@ SCOPES: Final[dict[str, Scope]] = {
          "contact_request", "contact_accept", "contact_reject", "contact_cancel", "contact_remove",
          "contact_block", "contact_unblock",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
-         "dm_open", "profile_set",
+         "dm_open", "profile_set", "presence_set",
          "room_link_create", "room_link_use", "room_link_revoke"),
         "chat",
     ),

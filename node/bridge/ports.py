@@ -59,6 +59,12 @@ class SessionStarted:
         asked = None if self.subscribe is None else self.subscribe.events
         return self.scope != "read" and (asked is None or "user_invite" in asked)
 
+    @property
+    def attends(self) -> bool:
+        """Say whether somebody sits there: it may speak and is shown something, as no one-shot call is."""
+        asked = None if self.subscribe is None else self.subscribe.events
+        return self.scope != "read" and (asked is None or bool(asked))
+
 
 @dataclass(frozen=True, slots=True)
 class CommandReceived:

@@ -22,6 +22,11 @@ class Route:
     part: bytes = b""
 
 
+SET_BACK_DAYS = 2
+"""Mesh time goes back by up to 36 hours when a clock is set right: what is then posted has the key of an
+earlier day than the one on which a channel began."""
+
+
 class Channels:
     """Every channel this node can open, indexed by the posting keys its envelopes may carry."""
 
@@ -47,7 +52,7 @@ class Channels:
             return []
         self._routes[name] = route
         keys = []
-        for day in range(max(created_day, today - HORIZON_DAYS), today + 2):
+        for day in range(max(created_day - SET_BACK_DAYS, today - HORIZON_DAYS), today + 2):
             key = route.channel.rk(day)
             self._by_key.setdefault(key, []).append(route)
             keys.append((day, key))

@@ -419,7 +419,7 @@ class Contacts:
         """Return the payload that tells another person our nickname and presence channel."""
         presence_cs, profile = self.me.tell_presence(turn), self.me.profile
         body = [profile.nickname, profile.avatar, profile.status, presence_cs]
-        return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
+        return Payload(turn.new_id(), self.me.profile_ms(turn), 0, Type.PROFILE, body)
 
     def _profile_for(self, turn: Turn, person: Person) -> Payload:
         """Return what begins a session: with presence, unless they merely share a large room with us.
@@ -431,7 +431,7 @@ class Contacts:
         if close and not self.people.hides(account):
             return self.profile_payload(turn)
         body = [profile.nickname, profile.avatar, profile.status, None]
-        return Payload(turn.new_id(), turn.mesh_ms, 0, Type.PROFILE, body)
+        return Payload(turn.new_id(), self.me.profile_ms(turn), 0, Type.PROFILE, body)
 
     def _learn(
         self, turn: Turn, name: str, cert: DeviceCert, devices: DeviceList, record: bytes | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from node import ids
 from node.chat import events
 from node.chat.announcements import Own
+from node.chat.attendance import Chosen
 from node.chat.turn import Turn, check_body
 from node.clock import HORIZON_DAYS, Instant, day_of
 from node.crypto import keys, prekeys
@@ -29,7 +30,8 @@ CERT_DAYS = 3650
 class Profile:
     """What this person tells others of themselves; `presence_cs` opens their presence channel.
 
-    `presence_told`: somebody was handed it, so beats there are heard.
+    `presence_told`: somebody was handed it, so beats there are heard. `chosen` and `busy` are what the owner
+    said with `presence_set`; `listed`: the directory has us; `told_ms`: when this was said, by mesh time.
     """
 
     username: str
@@ -40,6 +42,10 @@ class Profile:
     presence_ms: int = 0
     presence_stale: bool = False
     presence_told: bool = True
+    chosen: Chosen = ""
+    busy: bool = False
+    listed: bool = False
+    told_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class Me:
         self.leaves: dict[int, LeafRow] = {}
         self.announced: dict[bytes, Own] = {}
         """What we announced, by message id."""
+        self._said_ms = 0
+        """The newest time at which somebody was told our profile since the start."""
 
     @classmethod
     def create(cls, identity: Identity, name: str, nickname: str, now: Instant, entropy: Entropy) -> Me:
@@ -135,8 +143,16 @@ class Me:
         shown, old = (profile.nickname, profile.avatar, profile.status), self.row.profile
         if shown != (old.nickname, old.avatar, old.status):
             check_body(Type.PROFILE, [*shown, None], field_name="status")
+        if (*shown, profile.presence_cs) != (old.nickname, old.avatar, old.status, old.presence_cs):
+            told_ms = max(turn.mesh_ms, old.told_ms + 1, self._said_ms + 1)
+            profile = replace(profile, told_ms=told_ms)
         self.row = replace(self.row, profile=profile)
         self.save(turn)
+
+    def profile_ms(self, turn: Turn) -> int:
+        """Return the time to tell our profile with: it never goes back, as mesh time may."""
+        self._said_ms = max(turn.mesh_ms, self.profile.told_ms)
+        return self._said_ms
 
     def tell_presence(self, turn: Turn) -> bytes:
         """Return the secret of our presence channel, to be handed to somebody: from here on we beat there."""

@@ -84,6 +84,8 @@ class People:
         self._names: dict[str, bytes] = {own_name: own_account}
         self._by_uuid: dict[bytes, bytes] = {keys.user_uuid(own_account): own_account}
         self.strict: set[bytes] = set()
+        self.sought: Callable[[str], list[bytes]] = lambda _name: []
+        """Whom the owner has found under a name, by a search, and who are not known otherwise."""
         self.blocked: set[bytes] = set()
         self.hid = False
         """Whether anybody was ever blocked here, so that messages may be hidden."""
@@ -135,11 +137,15 @@ class People:
             known = self._user_ids[account] = ids.text(keys.user_uuid(account))
         return known
 
-    def meet(self, turn: Turn, account: bytes, name: str) -> Person:
-        """Return the person, made and named when first seen; a first real name replaces `new~xxxx`."""
+    def meet(self, turn: Turn, account: bytes, name: str, username: str = "") -> Person:
+        """Return the person, made and named when first seen; a first real name replaces `new~xxxx`.
+
+        `username` is what a search has shown them as: it stays, if it is still free.
+        """
         person = self.by_account.get(account)
         if person is None:
-            username = names.assign(name, account, self._names)
+            if not username or username in self._names:
+                username = names.assign(name, account, self._names)
             return self.save(turn, Person(account, username, nickname=name, named=bool(names.clean(name))))
         if not person.named and names.clean(name):
             del self._names[person.username]
@@ -167,7 +173,7 @@ class People:
         """Return the account of a username or user id.
 
         Raises:
-            Refused: `unknown_user` if nobody is called so.
+            Refused: `unknown_user` if nobody is called so, `not_a_contact` if only a search has shown them.
         """
         account = self._names.get(name)
         if account is None:
@@ -177,6 +183,8 @@ class People:
                 account = None
         if account is None:
             account = self._by_mark(name)
+        if account is None and self.sought(name):
+            raise Refused("not_a_contact", f"send {name} a contact request first", field="username")
         if account is None:
             raise Refused("unknown_user", f"nobody here is called {name}", field="username")
         return account

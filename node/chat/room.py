@@ -280,13 +280,14 @@ class Room:
 
         self.kept.erase(turn, mid, is_it)
 
-    def whisper(self, turn: Turn, kind: Type, body: object) -> None:
+    def whisper(self, turn: Turn, kind: Type, body: object, *, ts_ms: int | None = None) -> None:
         """Post a payload that is not shown, as a profile; nothing while the room's keys are lost."""
         if not self.epochs.held:
             return
         under = self.sending(turn)
         leaf = self._leaf_for_newcomers() if kind is Type.PROFILE else None
-        self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), turn.mesh_ms, 0, kind, body, leaf=leaf))
+        at_ms = turn.mesh_ms if ts_ms is None else ts_ms
+        self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), at_ms, 0, kind, body, leaf=leaf))
 
     def resend(self, turn: Turn, under: Epoch, payload: Payload) -> None:
         """Seal again, under an epoch that fits those who may read it, what somebody could not open."""

@@ -20,6 +20,7 @@ from node.commandline.invites import open_invite
 from node.commandline.messages import change_lines, message_id, said
 from node.commandline.notices import announcement_lines, notice_lines
 from node.commandline.output import as_json, clock, harmless
+from node.commandline.profile import presence_line
 from node.commandline.resolve import Row
 from node.commandline.runtime import read_runtime
 from node.errors import NodeError, Refused
@@ -109,7 +110,7 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
         case "user_join":
             return [f"* {who} {'is back' if event.get('reason') == 'reconnect' else f'joined {where}'}"]
         case "user_leave":
-            how = {"disconnect": "is away", "removed": f"was removed from {where}"}
+            how = {"disconnect": "is disconnected", "removed": f"was removed from {where}"}
             return [f"* {who} {how.get(str(event.get('reason')), f'left {where}')}"]
         case "user_invite":
             sender, invite = harmless(str(event.get("sender"))), harmless(str(event.get("invite")))
@@ -123,6 +124,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return [f"* invite to {what}: {harmless(str(event.get('response')))}{why}"]
         case "contact_added":
             return [f"* {who} is a contact now"]
+        case "presence":
+            return [f"* {presence_line(event)}"]
         case "contact_requested":
             said = harmless(str(event.get("message", "")))
             return [f"* {who} asks to be a contact{': ' + said if said else ''}"]
@@ -202,7 +205,13 @@ async def _choose(node: Node, text: str | None) -> Row:
 
 
 async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
+    here = {str(m["user_id"]) for m in (await node.call("room_get", room=room))["members"]}
+    here.discard(str(node.client.hello["user_id"]))
     async for event in node.client.events():
+        if event.get("event") == "user_join" and event.get("room") == room:
+            here.add(str(event.get("user_id")))
+        if event.get("event") == "presence" and event.get("user_id") not in here:
+            continue
         if event.get("event") == "notification":
             _print(node.app, event, notice_lines(event, room))
         elif event.get("room") in (room, None) or event.get("event") in ANYWHERE:

@@ -10,6 +10,7 @@ import click
 from node.commandline.app import Group, duration
 from node.commandline.asking import Node, secret_or_link, with_node
 from node.commandline.output import harmless, heading, table
+from node.commandline.profile import brief, presence_of
 from node.commandline.reach import describe
 from node.crypto.links import decode_contact
 
@@ -133,8 +134,12 @@ def _said(node: Node, done: dict[str, Any]) -> None:
 async def list_(node: Node) -> None:
     """List your contacts, who asks to be one or was asked, and whom you have blocked."""
     contacts = await _contacts(node)
-    rows = [(c["user_id"], c["username"], c["state"], _marks(c), c.get("presence", "")) for c in contacts]
-    node.app.emit({"contacts": contacts}, table(("user", "name", "state", "", "presence"), rows, heading))
+    rows = [
+        (c["user_id"], c["username"], c["state"], _marks(c), presence_of(c), brief(c.get("status")))
+        for c in contacts
+    ]
+    heads = ("user", "name", "state", "", "presence", "status")
+    node.app.emit({"contacts": contacts}, table(heads, rows, heading))
     for one in contacts:
         if one["state"] == "incoming":
             name, said = harmless(str(one["username"])), harmless(str(one.get("message", "")))

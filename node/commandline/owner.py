@@ -1,4 +1,4 @@
-"""What only the owner does: the profile, peers, tokens, and which pages may reach the bridge."""
+"""What only the owner does: peers, tokens, and which pages may reach the bridge."""
 
 from __future__ import annotations
 
@@ -9,34 +9,9 @@ import click
 
 from node.commandline.app import Command, Group, duration
 from node.commandline.asking import Node, with_node
-from node.commandline.output import clock, fields, harmless, heading, span, table
+from node.commandline.output import clock, harmless, heading, span, table
 from node.config import parse_peer
 from node.errors import Refused
-
-
-@click.group(cls=Group)
-def profile() -> None:
-    """What others see of you."""
-
-
-@profile.command()
-@with_node
-async def show(node: Node) -> None:
-    """Show your name, avatar and status."""
-    mine = await node.call("profile_get")
-    node.app.emit(mine, fields((key, mine.get(key)) for key in ("user_id", "username", "avatar", "status")))
-
-
-@profile.command("set")
-@click.option("--name", help="What you call yourself.")
-@click.option("--avatar", help="A picture: the id of an attachment, or a data URL.")
-@click.option("--status", help="A line about you.")
-@with_node
-async def set_(node: Node, name: str | None, avatar: str | None, status: str | None) -> None:
-    """Change your name, avatar or status."""
-    if name is None and avatar is None and status is None:
-        raise click.UsageError("say what to change: --name, --avatar or --status")
-    node.app.emit(await node.call("profile_set", username=name, avatar=avatar, status=status), [])
 
 
 @click.group(cls=Group)

@@ -62,6 +62,7 @@ class Inner(IntEnum):
     EPHEMERAL = 10
     OP_WANT = 11
     OPS = 12
+    PROFILE_LISTING = 13
 
 
 INNER_TYPES: Final[dict[ChannelKind, frozenset[int]]] = {
@@ -70,7 +71,7 @@ INNER_TYPES: Final[dict[ChannelKind, frozenset[int]]] = {
     ChannelKind.INBOX: frozenset({4, 5, 7}),
     ChannelKind.JOIN: frozenset({6, 7, 8}),
     ChannelKind.PRESENCE: frozenset({10}),
-    ChannelKind.DIRECTORY: frozenset({9, 7}),
+    ChannelKind.DIRECTORY: frozenset({9, 7, 13}),
 }
 """What each kind of channel carries: bytes made for one reader never reach another."""
 

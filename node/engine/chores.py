@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from node.chat.presence import ALIVE
 from node.chat.turn import Turn
 from node.clock import day_of, earliest
-from node.crypto import ephemeral
-from node.crypto.channel import presence_channel
 from node.engine import comebacks
 from node.engine.deadlines import Deadlines
 from node.engine.desk import Desk
-from node.engine.inbox import BEAT
 from node.engine.replay import Replay
 
 HOUSEKEEPING = 3600.0
@@ -49,7 +45,7 @@ class Chores:
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
             inbox.listings.deadline,
-            state.presence.deadline,
+            inbox.beats.deadline,
             state.behind.deadline,
             state.changing.expiring.deadline,
             state.mending.deadline,
@@ -76,10 +72,7 @@ class Chores:
         state.changing.due(turn)
         inbox.signals.typing.expire(turn)
         comebacks.due(self.desk, turn)
-        for account in state.presence.expire(now):
-            inbox.tell_presence(turn, account, "disconnect")
-        if state.presence.beat_due(now):
-            self.beat(turn, ALIVE)
+        inbox.beats.due(turn)
         self._conversations(turn)
         if now >= self._housekeeping:
             self._housekeeping = now + HOUSEKEEPING
@@ -122,23 +115,6 @@ class Chores:
             one.room.sent.expire(turn)
             one.room.sent_changes.expire(turn)
             inbox.greeting.refresh(turn, one.room, anyhow=True)
-
-    def beat(self, turn: Turn, body: int) -> None:
-        """Tell those who have our presence channel that we are there, or about to stop."""
-        me = self.desk.state.me
-        if not me.profile.presence_told:  # a member of large rooms alone beats for nobody
-            return
-        channel = presence_channel(me.profile.presence_cs)
-        inner = ephemeral.seal_presence(
-            ephemeral.ephemeral_dm_key(channel.secret),
-            me.device_id,
-            ts_ms=turn.mesh_ms,
-            type=BEAT,
-            body=body,
-            dsk_sk=me.identity.dsk_sk,
-            entropy=turn.entropy,
-        )
-        turn.post(channel, inner, ephemeral=True)
 
 
 def _is_due(deadline: float | None, now: float) -> bool:

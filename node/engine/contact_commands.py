@@ -25,6 +25,8 @@ def row(state: State, person: Person) -> dict[str, Any]:
         "blocked_by": person.blocked_by,
         "message": "" if waiting is None else waiting.message,
         "presence": state.shown_presence(person.account),
+        "status": person.status,
+        "busy": state.seen(person.account).busy,
     }
 
 
@@ -48,9 +50,9 @@ def somebody(state: State, name: str) -> Person:
     return state.people.by_account[account]
 
 
-def askable(desk: Desk, _turn: Turn, name: str) -> Person:
-    """Return whom a request may go to: whoever is known here, with the key of their inbox."""
-    return somebody(desk.state, name)
+def askable(desk: Desk, turn: Turn, name: str) -> Person:
+    """Return whom a request may go to: whoever is known here, or was found, with the key of their inbox."""
+    return desk.inbox.profiles.meet(turn, name)
 
 
 def _standing(state: State, person: Person) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.me import Me
-from node.chat.presence import STOPPED
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import noderec
@@ -150,6 +149,7 @@ class Engine:
         self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
         self.desk.inbox.newcomers.resume(now)
+        self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
 
     # -- the one door -----------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Engine:
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
             case Stopping():
-                self.chores.beat(turn, STOPPED)
+                self.desk.inbox.beats.stop(turn)
             case _:
                 mesh_effects = self._mesh_input(event, now)
                 if not mesh_effects:
@@ -247,6 +247,7 @@ class Engine:
         return self.mesh.handle(event, now=now)
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
+        self.desk.inbox.beats.acted(turn, received.session, received.command)
         try:
             commands.perform(self.desk, turn, received)
         except Refused as fault:
@@ -374,6 +375,8 @@ class Engine:
                 self.chores.touched(None)
                 for room in self._timelines():
                     room.link_up(turn.now.mono)
+                if len(self.mesh.peers(turn.now)) == 1:
+                    self.desk.inbox.beats.soon(turn)
                 way: Literal["in", "out"] = "out" if effect.outbound else "in"
                 peer = effect.node_key.hex()
                 turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
@@ -390,8 +393,7 @@ class Engine:
                     room.peer_finished(link, linked=linked, now=turn.now.mono)
                 self._tell_connectivity(turn)
             case ClockSkew(offset_s):
-                text = f"this machine's clock is {offset_s:+.0f} s off the others'"
-                turn.tell(events.Warning(code="clock_skew", message=text))
+                turn.tell(sessions.clock_skew(offset_s))
             case _:
                 after.append(effect)
 

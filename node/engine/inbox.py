@@ -11,23 +11,21 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
-from node.chat import events
+from node.chat import avatars, events
 from node.chat.channels import Route
 from node.chat.direct import Direct, direct_id
 from node.chat.joining import Joining
 from node.chat.people import CONTACT, Person
 from node.chat.room import SMALL
 from node.chat.room_inbox import RoomInbox
-from node.chat.timeline import shown_ms
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of
-from node.crypto import ephemeral
 from node.crypto.channel import ChannelKind, Inner, presence_channel
 from node.crypto.epoch import parse_announce
-from node.crypto.keys import parse_cert
 from node.crypto.welcome import Welcome
 from node.engine import comebacks, parting
 from node.engine.announcing import Announcing
+from node.engine.beats import Beats
 from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
@@ -48,8 +46,9 @@ INTRODUCE_PATIENCE = 30.0
 """Seconds: after an add, spread over the members, and how long an epoch for the new roster is waited for."""
 INTRODUCE_AGAIN = 1.0
 """Seconds between two looks whether there is one."""
-BEAT = 1
-"""The only type of presence ephemeral so far."""
+PROFILE_AHEAD_MS = 2 * DAY_MS
+"""How far ahead a profile may be of mesh time, which goes back by 36 hours at most when a clock is set right:
+what is said after that counts more, though it has the earlier time, and a made-up time counts for so long."""
 
 
 class Inbox:
@@ -65,10 +64,10 @@ class Inbox:
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
         self.upkeep = Upkeep(state)
-        self.listings = listings
+        self.beats = Beats(state, self.upkeep.met)
+        self.listings, self.profiles = listings, listings.profiles
         self.greeting.changed = listings.look_at
         state.contacts.requests.parted = lambda turn, account: parting.part(self, turn, account)
-        self._beats: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
@@ -91,7 +90,7 @@ class Inbox:
             case ChannelKind.JOIN:
                 self._join(turn, route, inner)
             case ChannelKind.PRESENCE:
-                return self._beat(turn, route, inner)
+                return self.beats.take(turn, route, inner)
             case ChannelKind.DIRECTORY:
                 self.listings.take(turn, envelope, inner)
             case _:
@@ -163,7 +162,7 @@ class Inbox:
             self.state.me.tell_presence(turn)
         profile = self.state.me.profile
         body = [profile.nickname, profile.avatar, profile.status, profile.presence_cs if told else None]
-        inbox.room.whisper(turn, Type.PROFILE, body)
+        inbox.room.whisper(turn, Type.PROFILE, body, ts_ms=self.state.me.profile_ms(turn))
 
     def introduce_to(self, turn: Turn, account: bytes) -> None:
         """Tell the small rooms that somebody is in with us what we kept from them."""
@@ -293,9 +292,10 @@ class Inbox:
         if payload.type is not Type.PROFILE or self.state.people.hides(account):
             return
         nickname, avatar, status, presence_cs = payload.body
+        avatar = avatars.of_peer(avatar)
         people = self.state.people
         person = people.meet(turn, account, nickname)
-        said_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
+        said_ms = min(payload.ts_ms, turn.mesh_ms + PROFILE_AHEAD_MS)
         if said_ms < person.profile_ms:
             return
         person = replace(person, profile_ms=said_ms)
@@ -324,6 +324,7 @@ class Inbox:
         turn.watch.append((route, day_of(turn.mesh_ms)))
         if person.state == CONTACT or self.state.rooms.shared(person.account, small=True):
             self.state.presence.watch(person.account, turn.now.mono)
+            self.beats.soon(turn)
 
     def _first_contact(self, turn: Turn, inner: bytes) -> None:
         contacts = self.state.contacts
@@ -391,38 +392,3 @@ class Inbox:
         """Let in those whom it is our turn to answer."""
         for inbox in self.greeting.due(turn):
             self._greeted(turn, inbox)
-
-    def _beat(self, turn: Turn, route: Route, inner: bytes) -> bytes | None:
-        person = self.state.people.get(route.owner)
-        if person is None or person.cert is None:
-            raise CryptoFault("beat of somebody whose device is not known")
-        msg = ephemeral.parse_ephemeral(inner)
-        cert = parse_cert(person.cert)
-        if msg.device16 != cert.device_id:
-            raise CryptoFault("beat of another device")
-        key = ephemeral.ephemeral_dm_key(route.channel.secret)
-        beat = ephemeral.open_presence(key, msg, cert.dsk)
-        if not ephemeral.is_timely(beat.ts_ms, turn.mesh_ms) or beat.ts_ms <= self._beats.get(route.owner, 0):
-            raise CryptoFault("beat that is late or came before")
-        self._beats[route.owner] = beat.ts_ms
-        back = self.upkeep.met(turn, route.owner)
-        change = self.state.presence.beat(route.owner, beat.body, turn.now.mono)
-        if change is not None:
-            self.tell_presence(turn, route.owner, change)
-        return None if back else b""
-
-    def tell_presence(self, turn: Turn, account: bytes, change: str) -> None:
-        """Show in every small shared room, and as presence, that somebody is back or gone."""
-        people = self.state.people
-        if people.hides(account):
-            return
-        name, user_id = people.username(account), people.user_id(account)
-        for room in self.state.rooms.shared(account, small=True):
-            turn.tell(presence_event(change)(username=name, room=room.uuid, user_id=user_id, reason=change))
-        shown = self.state.shown_presence(account)
-        turn.tell(events.Presence(username=name, user_id=user_id, presence=shown))
-
-
-def presence_event(change: str) -> type[events.UserJoin] | type[events.UserLeave]:
-    """Return the event that tells of a `reconnect` or `disconnect`."""
-    return events.UserJoin if change == "reconnect" else events.UserLeave

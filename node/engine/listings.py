@@ -17,6 +17,7 @@ from node.clock import earliest
 from node.crypto.channel import Inner, directory_channel
 from node.crypto.listing import Listing, make_listing, parse_listing, verify_listing
 from node.crypto.ops import Visibility
+from node.engine.profiles import Profiles
 from node.engine.state import State
 from node.errors import CryptoFault, DecodeError
 from node.mesh.limits import TokenBucket
@@ -44,6 +45,7 @@ class Listings:
         self._checks = TokenBucket(CHECKS, now=now, burst=BURST)
         self._due: dict[bytes, float] = {}
         self._last = now - PAUSE
+        self.profiles = Profiles(state, self.route, now)
 
     @property
     def directory(self) -> Directory:
@@ -53,12 +55,15 @@ class Listings:
     @property
     def deadline(self) -> float | None:
         """When it is our turn to list a room."""
-        return earliest(*self._due.values())
+        return earliest(self.profiles.deadline, *self._due.values())
 
     # -- what others list -------------------------------------------------------------------------
 
     def take(self, turn: Turn, envelope: Envelope, inner: bytes) -> None:
         """Take a listing; raises PeerFault with nothing changed if it is not to be kept."""
+        if inner[1] == Inner.PROFILE_LISTING:
+            self.profiles.take(turn, envelope, inner)
+            return
         if inner[1] != Inner.LISTING or envelope.ttl_days > TTL_DAYS:
             raise DecodeError("something else than a listing, or one that is to be held for too long")
         listing = parse_listing(inner)
@@ -104,6 +109,7 @@ class Listings:
     def look(self, turn: Turn) -> None:
         """Look, hourly, what has expired and which rooms are to be listed again."""
         self.directory.expire(turn)
+        self.profiles.look(turn)
         for room in self.state.rooms.rooms():
             self.look_at(turn, room)
 
@@ -150,6 +156,7 @@ class Listings:
 
     def due(self, turn: Turn) -> None:
         """List one room whose turn has come; the next one a moment later."""
+        self.profiles.due(turn)
         for room_id, at in sorted(self._due.items(), key=lambda entry: entry[1]):
             if turn.now.mono < max(at, self._last + PAUSE):
                 break

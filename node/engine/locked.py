@@ -121,4 +121,5 @@ class Locked:
             "addresses": [],
             "log_epoch": "",
             "seq": 0,
+            "clock_skew_s": None,
         }

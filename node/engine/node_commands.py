@@ -40,6 +40,7 @@ def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> 
         "addresses": list(desk.addresses()),
         "log_epoch": state.log_epoch,
         "seq": turn.seq,
+        "clock_skew_s": desk.mesh.skew_s,
     }
     desk.after.append(AnswerStatus(session, command.req, fields, desk.nonced(command)))
     return LATER

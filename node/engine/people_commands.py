@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from node.chat import commands as c, events, names
+from node.chat import commands as c, events
 from node.chat.direct import direct_id
 from node.chat.people import CONTACT
 from node.chat.turn import Turn
@@ -69,68 +67,3 @@ def dm_open(desk: Desk, turn: Turn, _session: int, command: c.DmOpen) -> Answer:
     if person.state != CONTACT and not state.rooms.shared(account) and not known:
         raise Refused("not_a_contact", f"add {person.username} as a contact first", field="username")
     return state.rooms.describe(desk.inbox.direct_with(turn, account))
-
-
-def profile_get(desk: Desk, turn: Turn, session: int, command: c.ProfileGet) -> Answer:
-    """Describe a person; the own profile carries the contact link."""
-    state = desk.state
-    account = state.me.account if command.username is None else state.people.find(command.username)
-    if account != state.me.account:
-        person = state.people.by_account[account]
-        return {
-            "user_id": state.people.user_id(account),
-            "username": person.username,
-            "nickname": person.nickname,
-            "avatar": person.avatar,
-            "status": person.status,
-            "blocked": bool(person.blocked),
-            "blocked_by": person.blocked_by,
-            "link": None,
-        }
-    profile = state.me.profile
-    shown = desk.state.sessions.get(session)
-    may_link = shown is None or shown.scope != "read"
-    link = desk.state.contacts.link(turn, desk.addresses(), once=False, expires_ms=None) if may_link else None
-    return {
-        "user_id": state.me.user_id,
-        "username": profile.username,
-        "nickname": profile.nickname,
-        "avatar": profile.avatar,
-        "status": profile.status,
-        "blocked": False,
-        "blocked_by": False,
-        "link": None if link is None else links.encode_contact(link),
-    }
-
-
-def profile_set(desk: Desk, turn: Turn, _session: int, command: c.ProfileSet) -> Answer:
-    """Change name, avatar or status, and tell contacts and small rooms."""
-    state = desk.state
-    old = state.me.profile
-    username = old.username
-    if command.name is not None:
-        username = names.clean(command.name)
-        if not username:
-            raise Refused("invalid", "nothing of this name is left as a username", field="name")
-        if state.people.owner_of(username) not in {None, state.me.account}:
-            raise Refused("name_taken", f"{username} is already the name of somebody else", field="name")
-    changed = replace(
-        old,
-        username=username,
-        nickname=old.nickname if command.name is None else command.name,
-        avatar=old.avatar if command.avatar is None else command.avatar,
-        status=old.status if command.status is None else command.status,
-    )
-    state.me.set_profile(turn, changed)
-    state.people.rename_self(old.username, username)
-    desk.inbox.spread_profile(turn)
-    turn.log(
-        events.Profile(
-            username=username,
-            user_id=state.me.user_id,
-            nickname=changed.nickname,
-            avatar=changed.avatar,
-            status=changed.status,
-        )
-    )
-    return profile_get(desk, turn, -1, c.ProfileGet())

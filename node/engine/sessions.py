@@ -37,6 +37,10 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     elif session.can_answer:
         for invite in state.invites.open_incoming():
             desk.inviting.resumed(turn, session.session, invite)
+    desk.inbox.beats.came(turn, session.session)
+    skew = desk.mesh.skew_s
+    if skew is not None and session.attends:
+        turn.reply(session.session, clock_skew(skew))
 
 
 def kept(desk: Desk, turn: Turn) -> None:
@@ -86,6 +90,13 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
     return True
 
 
+def clock_skew(offset_s: float) -> events.Warning:
+    """Return the warning that this machine's clock is off; `offset_s` is how far the others' are ahead."""
+    way = "behind" if offset_s > 0 else "ahead of"
+    text = f"this machine's clock is some {abs(offset_s):.0f} s {way} the others': set it right"
+    return events.Warning(code="clock_skew", message=text, offset_s=offset_s)
+
+
 def _position(desk: Desk, session: SessionStarted) -> int | None:
     if session.resume is not None:
         return session.resume.seq
@@ -122,6 +133,8 @@ def _same_epoch(desk: Desk, session: SessionStarted) -> bool:
 
 def ended(desk: Desk, turn: Turn, session: SessionEnded) -> None:
     """A frontend is gone."""
+    desk.inbox.beats.went(turn, session.session)
+    desk.state.remote_avatars.pop(session.session, None)
     gone = desk.state.sessions.pop(session.session, None)
     known = None if gone is None else desk.state.consumers.get(gone.consumer or "")
     if gone is not None and gone.consumer is not None and known is not None:

@@ -32,6 +32,8 @@ class Signals:
         found = self.state.rooms.find(room)
         sendable = self._to_contact(found) if isinstance(found, Direct) else self._to_room(turn, found)
         name = ids.text(found.room_id)
+        if self.state.attendance.hidden:  # who said to be offline tells nobody that they sit here
+            return False
         if not sendable or not self.typing.may_send(name, typing=typing, now=turn.now.mono):
             return False
         body = STARTED if typing else STOPPED

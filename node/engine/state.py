@@ -12,6 +12,7 @@ from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
 from node.chat import expiring, sent_changes
 from node.chat.announcements import Announcements
+from node.chat.attendance import Attendance
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.changing import Changing, Waiting
@@ -29,13 +30,14 @@ from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
+from node.chat.listed_people import Found, FoundPeople, ListedPeople, ListedPerson
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.notices import Notices
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, KNOWN, People, Person, check_wanted
-from node.chat.presence import Presence
+from node.chat.presence import NOT_SEEN, Presence, Seen
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
@@ -75,7 +77,7 @@ class State:
         self.log_epoch, self.seq, self.first_seq = loaded.log_epoch, loaded.last_seq, loaded.first_seq
         self.read_only = False
         """While the disk is full: what is asked is answered, nothing is changed."""
-        self.presence = Presence()
+        self.presence, self.attendance = Presence(), Attendance()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
         self.rooms = Rooms(me, self.people, self.shown_presence)
@@ -83,6 +85,9 @@ class State:
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
         self.directory = Directory(self.to_do_with)
+        self.listed, self.found = ListedPeople(self.to_do_with), FoundPeople(self.people)
+        self.remote_avatars: dict[int, str] = {}
+        """Addresses that sessions gave as their avatar, and alone get back."""
         self.seeds: dict[bytes, bytes] = {}
         """Of the standing invites of our open rooms, by room."""
         self.people.moved = self.contacts.moved
@@ -138,9 +143,9 @@ class State:
                 if account != self.me.account:
                     self.presence.watch(account, now)
 
-    def is_busy(self, account: bytes) -> bool:  # noqa: ARG002 - nobody can say so yet
+    def is_busy(self, account: bytes) -> bool:
         """Say whether somebody, or we, have said to be busy."""
-        return False
+        return self.busy if account == self.me.account else self.seen(account).busy
 
     def hears(self, account: bytes) -> bool:
         """Say whether we and somebody tell each other what we tell contacts."""
@@ -155,6 +160,27 @@ class State:
         """Say whether a conversation is muted."""
         return False
 
+    @property
+    def busy(self) -> bool:
+        """Whether the owner wants no games now."""
+        return self.me.profile.busy
+
+    def seen(self, account: bytes) -> Seen:
+        """Return how somebody is seen, ourselves included."""
+        if account != self.me.account:
+            return NOT_SEEN if self.people.hides(account) else self.presence.seen(account)
+        return Seen(self.attendance.shown, self.busy and not self.attendance.hidden)
+
+    def shown_presence(self, account: bytes) -> Literal["online", "away", "offline"]:
+        """Return how a person is shown: `online`, `away` or `offline`."""
+        return self.seen(account).state.value
+
+    def status(self, account: bytes) -> str | None:
+        """Return the line that somebody shows beside their presence."""
+        if account == self.me.account:
+            return self.me.profile.status
+        return self.people.by_account[account].status
+
     def may_talk(self, account: bytes) -> bool:
         """Say whether somebody and we may write to each other: contacts, those asked, and co-members."""
         return self.people.by_account[account].state != KNOWN or bool(self.rooms.shared(account))
@@ -165,11 +191,6 @@ class State:
         if not self.may_talk(person.account):
             text = f"{person.username} is no contact: send a contact_request first"
             raise Refused("not_a_contact", text, field=field)
-
-    def shown_presence(self, account: bytes) -> Literal["online", "offline"]:
-        """Return how a person is shown: `online` or `offline`."""
-        here = self.presence.here(account) and not self.people.hides(account)
-        return "online" if account == self.me.account or here else "offline"
 
 
 def restore_me(identity: Identity, loaded: Loaded) -> Me | None:
@@ -354,6 +375,10 @@ class Restorer:
                 state.changing.expiring.restore(key[2:], unpack_row(data, int), self.now.mono)
             elif key[:2] == sent_changes.ROW:
                 changed.setdefault(key[2:18], []).append(unpack_row(data, bytes))
+            elif key[:1] == b"u":
+                state.found.restore(unpack_row(data, Found))
+            elif key[:1] == b"U":
+                state.listed.restore(unpack_row(data, ListedPerson))
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         for room_id, rows in changed.items():

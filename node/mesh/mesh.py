@@ -123,6 +123,11 @@ class Mesh:
         """Our clock and the correction that the peers suggest, in UNIX milliseconds."""
         return self._clock.mesh_ms(now)
 
+    @property
+    def skew_s(self) -> float | None:
+        """How far the others' clocks are ahead of ours, while that is worth a warning."""
+        return self._clock.skew_s
+
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
         return [near.info(now.mono) for near in self._near.values() if near.link.live]

@@ -50,10 +50,16 @@ class MeshClock:
 
     def skew_to_report(self, *, now: float) -> float | None:
         """Return our offset in seconds if it is time to warn of it."""
-        if abs(self.offset_ms) <= WARN_MS or not self._votes or now < self._warn_at:
+        skew = self.skew_s
+        if skew is None or now < self._warn_at:
             return None
         self._warn_at = now + WARN_EVERY
-        return self.offset_ms / 1000
+        return skew
+
+    @property
+    def skew_s(self) -> float | None:
+        """Our offset in seconds while it is one to warn of: positive if the others are ahead."""
+        return self.offset_ms / 1000 if self._votes and abs(self.offset_ms) > WARN_MS else None
 
     def _settle(self) -> None:
         votes = list(self._votes.values())

@@ -32,7 +32,7 @@ MAX_EMOJI_BYTES = 64
 MAX_NAME_BYTES = 64 * 4
 """64 characters of at most four bytes."""
 MAX_KIND_BYTES = 16 * 4
-MAX_AVATAR_BYTES = 256 * 4
+MAX_AVATAR_BYTES = 4 * 1024
 MAX_STATUS_BYTES = 128 * 4
 """What a frontend may give in characters, in bytes."""
 MAX_OPTIONS_BYTES = 4 * 1024

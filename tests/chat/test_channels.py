@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.chat.channels import Channels, Route
+from node.chat.channels import SET_BACK_DAYS, Channels, Route
 from node.crypto.channel import Channel, ChannelKind
 
 TODAY = 20_000
@@ -12,10 +12,11 @@ def route(kind: ChannelKind, secret: int, owner: bytes = b"o") -> Route:
     return Route(Channel(kind, bytes([secret]) * 32), owner)
 
 
-def test_a_channel_is_known_from_the_day_it_was_made_to_tomorrow() -> None:
+def test_a_channel_is_known_from_before_it_was_made_as_far_as_a_clock_goes_back_to_tomorrow() -> None:
     table, room = Channels(), route(ChannelKind.ROOM, 1)
-    assert len(table.add(room, TODAY - 2, TODAY)) == 4
-    assert table.find(room.channel.rk(TODAY - 3)) is None
+    assert len(table.add(room, TODAY - 2, TODAY)) == 4 + SET_BACK_DAYS
+    assert table.find(room.channel.rk(TODAY - 2 - SET_BACK_DAYS)) is room
+    assert table.find(room.channel.rk(TODAY - 3 - SET_BACK_DAYS)) is None
     assert table.find(room.channel.rk(TODAY + 1)) is room
     assert table.find(room.channel.rk(TODAY + 2)) is None
     assert table.add(room, TODAY, TODAY) == []

@@ -22,6 +22,7 @@ from node.crypto import (
     listing,
     ops,
     prekeys,
+    profile_listing,
     ratchet,
     roommsg,
     welcome as welcomes,
@@ -232,6 +233,19 @@ def read_listing(raw: bytes) -> object:
     return listing.verify_listing(listing.parse_listing(raw))
 
 
+def make_profile(**changes: Any) -> bytes:
+    """Ada lists herself; `changes` replace what she says."""
+    fields: dict[str, Any] = {
+        "cert": ADA.cert, "devices": ADA.devices, "nickname": "Ada", "avatar": "a", "status": None,
+        "listed": True, "ts_ms": NOW,
+    }  # fmt: skip
+    return profile_listing.make_profile(ADA.keys, **{**fields, **changes})
+
+
+def read_profile(raw: bytes) -> object:
+    return profile_listing.verify_profile(profile_listing.parse_profile(raw))
+
+
 def read_op(raw: bytes) -> object:
     op = ops.parse_op(raw)
     ops.verify_op(op, ADA.keys.dsk_pub)
@@ -290,6 +304,7 @@ INNERS = {
     "object part": Artefact(split(b"content")[0], read_object, Inner.OBJECT_PART),
     "welcome inner": Artefact(pack([8, SEALED_WELCOME]), read_welcome_inner, Inner.WELCOME),
     "listing": Artefact(make_listing(), read_listing, Inner.LISTING),
+    "profile listing": Artefact(make_profile(), read_profile, Inner.PROFILE_LISTING),
     "ops": Artefact(pack([12, [OP.raw]]), read_ops, Inner.OPS),
     "room ephemeral": Artefact(make_ephemeral("room"), read_room_ephemeral, Inner.EPHEMERAL),
     "presence ephemeral": Artefact(make_ephemeral("presence"), read_presence, Inner.EPHEMERAL),

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "test_links.py": {"contact link", "room link"},
     "test_listing.py": {"listing"},
     "test_ops.py": {"op"},
+    "test_profile_listing.py": {"profile listing"},
     "test_prekeys.py": {"contact request", "intro", "prekey bundle"},
     "test_ratchet.py": {"direct message"},
     "test_roommsg.py": {"room message"},

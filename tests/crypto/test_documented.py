@@ -104,6 +104,7 @@ STRUCTURES = {
     "Welcome with a shelf": SHELVED.encode(),
     "Object of a shelf": decode_as(welcome._OBJECT, welcome.shelved([a.OP.raw])),
     "Listing": unpack(a.make_listing())[1][:-64],
+    "Profile listing": unpack(a.make_profile())[1][:-64],
     "Last chunk": trailer(),
     "Backup record: head": record(backups.Head(1, "0.1", KEY, "ada", sealed=True, seq=1)),
     "Backup record: owner": record(backups.Owner(KEY)),

@@ -36,6 +36,7 @@ DSK = ADA.keys.dsk_sk
 REQUEST = seal_open(BEN.keys.intro_secret, BEN.keys.intro_pub, unpack(INNERS["contact request"].raw)[1])
 JOIN = unpack(INNERS["join request"].raw)[1]
 LISTING = unpack(INNERS["listing"].raw)[1]
+PROFILE = unpack(INNERS["profile listing"].raw)[1]
 MESSAGE = unpack(INNERS["room message"].raw)
 _POSTING = ed25519_keypair(kdf(Label.POST, K, (20_000).to_bytes(4, "big"), 32))[1]
 _HEAD, _REST = PARTS["envelope"].raw[:43], PARTS["envelope"].raw[107:]
@@ -88,6 +89,10 @@ def listed(label: bytes, body: bytes) -> bytes:
     return pack([9, body + sign(label, BEN.keys.dsk_sk, body)])
 
 
+def introduced(label: bytes, body: bytes) -> bytes:
+    return pack([13, body + sign(label, DSK, body)])
+
+
 def spoken(label: bytes, core: bytes) -> bytes:
     _, _, kc, nonce, ct, _ = MESSAGE
     return pack([1, core, kc, nonce, ct, sign(label, DSK, core + kc + nonce + ct)])
@@ -127,6 +132,7 @@ SIGNED = {
     "join request, by the invite": Signed("invite", JOIN[:-128], invited, INNERS["join request"].read),
     "join request, by the device": Signed("joinreq", JOIN[:-64], joined, INNERS["join request"].read),
     "listing": Signed("listing", LISTING[:-64], listed, INNERS["listing"].read),
+    "profile listing": Signed("pres", PROFILE[:-64], introduced, INNERS["profile listing"].read),
     "envelope": Signed("env", _HEAD, enveloped, PARTS["envelope"].read, 0),
     "node record": part("noderec", "node record", RECORD, ADA.keys.node_sk),
     "node key": Signed(

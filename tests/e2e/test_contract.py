@@ -78,7 +78,9 @@ async def people(ann: Checked, bob: Checked) -> None:
     await ann.call("contact_policy", username="bob", policy="strict")
     await ann.call("contact_add", link=(await bob.call("profile_get"))["link"])
     await ann.call("profile_get", username="bob")
-    await ann.call("profile_set", status="at tea")
+    await ann.call("profile_set", status="at tea", listed=True)
+    await ann.call("presence_set", state="away", busy=True)
+    assert (await ann.call("user_search", text="bo"))["users"]
 
 
 async def contacts(ann: Checked, bob: Checked) -> None:

@@ -67,9 +67,9 @@ def whispers(node: SimNode) -> list[Type]:
     room, said = room_of(node), list[Type]()
     real = room.whisper
 
-    def counted(turn: Turn, kind: Type, body: object) -> None:
+    def counted(turn: Turn, kind: Type, body: object, *, ts_ms: int | None = None) -> None:
         said.append(kind)
-        real(turn, kind, body)
+        real(turn, kind, body, ts_ms=ts_ms)
 
     room.whisper = counted  # type: ignore[method-assign]
     return said

@@ -134,6 +134,8 @@ def test_an_honest_node_refuses_to_send_to_who_blocked_it_and_the_blocker_does_n
 
 def test_a_blocked_one_cannot_see_when_we_are_here_and_contacts_still_can() -> None:
     world, ann, bob, cat, _ = friends("presence")
+    ann.attach()
+    world.run(65)
     ann.call(c.ContactBlock(username="bob"))
     world.run(5)
     ours = engine_of(ann).state.me.profile.presence_cs

@@ -49,7 +49,7 @@ def world() -> tuple[SimNode, SimNode, tuple[bytes, ...]]:
     bob.call(c.UserMessage(room=room, message="the last"))
     around.run(5)
     turn = turn_of(bob)
-    engine_of(bob).chores.beat(turn, 1)
+    engine_of(bob).desk.inbox.beats._post(turn, 1)
     raws = ann.store.envelopes_by_time(0, 1 << 62, None, 1 << 40)[0]
     return ann, bob, (*raws, turn.posts[-1].raw)
 

@@ -88,6 +88,11 @@ from node.chat.commands.people import (
     ProfileGet as ProfileGet,
     ProfileSet as ProfileSet,
 )
+from node.chat.commands.presence import (
+    PresenceCommand as PresenceCommand,
+    PresenceSet as PresenceSet,
+    UserSearch as UserSearch,
+)
 from node.chat.commands.rooms import (
     DmOpen as DmOpen,
     MemberRemove as MemberRemove,
@@ -108,7 +113,14 @@ from node.chat.commands.rooms import (
 )
 
 Command: TypeAlias = (
-    LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | NoticeCommand | OwnerCommand
+    LogCommand
+    | RoomCommand
+    | MessageCommand
+    | InviteCommand
+    | PeopleCommand
+    | PresenceCommand
+    | NoticeCommand
+    | OwnerCommand
 )
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}

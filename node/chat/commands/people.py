@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from node.chat.commands.base import Base, Link, Name, Secret, Who
+from node.chat.commands.presence import MAX_AVATAR_BYTES, Status
 
 MAX_HELLO_BYTES = 256
 """UTF-8 bytes of what is said beside a request: as many as one carries."""
@@ -118,8 +119,9 @@ class ProfileSet(Base, frozen=True, kw_only=True):
     """Change what one is called and shows; an absent key stays as it is."""
 
     name: Name | None = None
-    avatar: Annotated[str, Meta(max_length=256)] | None = None
-    status: Annotated[str, Meta(max_length=128)] | None = None
+    avatar: Annotated[str, Meta(max_length=MAX_AVATAR_BYTES)] | None = None
+    status: Status | None = None
+    listed: bool | None = None
 
 
 PeopleCommand: TypeAlias = (

@@ -81,12 +81,14 @@ class Profile(Base, frozen=True, kw_only=True):
 
 
 class Presence(Base, frozen=True, kw_only=True):
-    """Somebody is online, away or offline now."""
+    """Somebody is online, away or offline now; `presence` and `state` are the same, `busy`: no games now."""
 
     username: str
     user_id: str
     presence: Literal["online", "away", "offline"]
+    state: Literal["online", "away", "offline"] | UnsetType = UNSET
     status: str | UnsetType | None = UNSET
+    busy: bool | UnsetType = UNSET
 
 
 PeopleEvent: TypeAlias = (

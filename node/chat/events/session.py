@@ -45,10 +45,11 @@ class Error(Base, frozen=True, kw_only=True):
 
 
 class Warning(Base, frozen=True, kw_only=True):
-    """Something the owner should know, with a stable code."""
+    """Something the owner should know, with a stable code; `offset_s` is that of `clock_skew`."""
 
     code: str
     message: str
+    offset_s: float | UnsetType = UNSET
 
 
 class CaughtUp(Base, frozen=True, kw_only=True):
