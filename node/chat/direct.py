@@ -20,7 +20,7 @@ from node.clock import earliest
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import Payload, Type, Words
 
 NO_EPOCH = bytes(16)
 
@@ -83,22 +83,20 @@ class Direct:
         line.lamport = row.lamport
         self.unread, self.last_message = row.unread, row.last_message
 
-    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+    def say(self, turn: Turn, words: Words) -> Item:
         """Send one message to the other, or queue it until there is a session."""
-        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
+        body = words.body()
+        check_body(Type.TEXT, body, field_name="kind")
         self.dms.check_room(self.peer)
         refs, _, lamport = self.timeline.compose(NO_EPOCH)
-        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, [text, kind, reply_to], refs)
+        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs)
         self.dms.send(turn, self.peer, payload)
         item = self._item(self.me.account, payload)
         self.timeline.sent(item)
         return item
 
     def _item(self, account: bytes, payload: Payload) -> Item:
-        text, kind, reply_to = payload.body
-        return Item(
-            payload.mid, NO_EPOCH, account, payload.ts_ms, payload.lamport, text, kind, reply_to, payload.refs
-        )
+        return Item.of(payload.mid, NO_EPOCH, account, payload, payload.refs)
 
     def receive(self, turn: Turn, payload: Payload) -> None:
         """Take a text of the other one: show it, or hold it back until what it refers to is here."""

@@ -31,7 +31,7 @@ from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto import chain as chains
 from node.errors import CryptoFault
 from node.tables import Table
-from node.wire.payload import MAX_NAMES, Payload, Type
+from node.wire.payload import MAX_NAMES, Payload, Type, Words
 
 TYPES: Final = frozenset({Type.NACK, Type.RESENT})
 """The payloads that are this module's."""
@@ -438,19 +438,19 @@ class Healing:
 
     def _take_back(self, turn: Turn, coming: _Coming, mid: bytes) -> None:
         author, payload = coming.author, coming.payload
-        epoch16, index, (text, kind, reply_to) = payload.body
+        epoch16, index, words = payload.body
         hole = self.holes.at(epoch16, author.device_id, index)
         if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(mid)):
             return
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        item = Item(mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs)
+        item = Item.of(mid, epoch16, author.account, payload, (), words=Words.of(words), ts_ms=ts_ms)
         late = None if hole is None else self._filled(turn, hole, index)
         if hole is None:
             self._ended(turn, author, epoch16, index)
         self._consume(turn, author, epoch16, index)
         self.room.people.meet(turn, author.account, author.name)
-        if not self.said(turn, late, replace(item, refs=())):
-            self._offer(turn, replace(item, refs=()))
+        if not self.said(turn, late, item):
+            self._offer(turn, item)
 
     def _consume(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
         """The message itself may still come: it has been given, unless its chain has far to go to it."""

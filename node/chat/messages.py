@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+import base64
+import binascii
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from node import ids
 from node.chat import events
 from node.chat.people import People
 from node.chat.timeline import Item
+from node.errors import Refused
+from node.wire.payload import Words
 
 UNREADABLE: Final = "unreadable"
 """The kind of a placeholder: ours to give, so that nobody's words pass for something that is missing."""
@@ -28,6 +33,7 @@ def message_event(
     people: People, room_id: bytes, item: Item, *, mine: bool, nonce: str | None = None, history: bool = False
 ) -> events.UserMessage:
     """Return the event of one message; `timestamp` is whole UNIX seconds, as the seed has it."""
+    mentions = [_person(people, account) for account in item.mentions]
     return events.UserMessage(
         username=people.username(item.account),
         timestamp=item.ts_ms // 1000,
@@ -36,12 +42,58 @@ def message_event(
         id=ids.text(item.mid),
         user_id=people.user_id(item.account),
         kind="text" if item.kind == UNREADABLE else item.kind,
+        attachment=None if item.attachment is None else attachment_shown(item.attachment),
         reply_to=None if item.reply_to is None else ids.text(item.reply_to),
         nonce=nonce,
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,
-        history=True if history else msgspec.UNSET,
+        history=True if history else UNSET,
+        mentions=mentions or UNSET,
+        mentioned=True if people.own in item.mentions else UNSET,
+        ttl=UNSET if item.ttl_s is None else item.ttl_s,
+        expires_ms=UNSET if item.ttl_s is None else item.ts_ms + item.ttl_s * 1000,
+    )
+
+
+def _person(people: People, account: bytes) -> events.Mention:
+    """Return how somebody who is mentioned is shown; whom we do not know has an id alone."""
+    known = account == people.own or people.get(account) is not None
+    return events.Mention(
+        user_id=people.user_id(account), username=people.username(account) if known else UNSET
+    )
+
+
+def attachment_shown(packed: bytes) -> Any:
+    """Return what a frontend, and the store, have of an attachment; `attachment_packed` undoes it."""
+    return {"manifest": base64.b64encode(packed).decode()}
+
+
+def attachment_packed(shown: Any) -> bytes | None:
+    """Return the manifest of an attachment as it was shown, None if there is none."""
+    if not isinstance(shown, dict):
+        return None
+    try:
+        return base64.b64decode(shown["manifest"], validate=True)
+    except (KeyError, TypeError, binascii.Error):
+        return None
+
+
+def words_of(people: People, event: events.UserMessage) -> Words:
+    """Return what a message of the history says, as it is sent again."""
+    accounts = []
+    for mention in event.mentions or ():
+        try:
+            accounts.append(people.find(mention.user_id))
+        except Refused:
+            continue
+    return Words(
+        event.message,
+        event.kind,
+        None if event.reply_to is None else ids.parse(event.reply_to),
+        event.ttl or None,
+        tuple(accounts),
+        attachment_packed(event.attachment),
     )
 
 

@@ -68,6 +68,11 @@ class People:
         self.strict: set[bytes] = set()
         self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
+    @property
+    def own(self) -> bytes:
+        """Our own account."""
+        return self._own
+
     def restore(self, person: Person) -> None:
         """Take a stored person back."""
         self._index(person)

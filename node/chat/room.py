@@ -29,7 +29,7 @@ from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
-from node.wire.payload import MAX_ITEMS, Payload, Type
+from node.wire.payload import MAX_ITEMS, Payload, Type, Words
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
@@ -242,26 +242,16 @@ class Room:
         self.retire_leaf(turn)
         self.save(turn)
 
-    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+    def say(self, turn: Turn, words: Words) -> Item:
         """Seal and post one message; returns it as the timeline has it."""
-        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
+        body = words.body()
+        check_body(Type.TEXT, body, field_name="kind")
         under = self.sending(turn)
         refs, before, lamport = self.timeline.compose(under.epoch16)
-        body = [text, kind, reply_to]
         leaf = self._fresh_leaf(turn)
         payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before, leaf)
         self._seal(turn, under, Kind.MESSAGE, payload)
-        item = Item(
-            payload.mid,
-            under.epoch16,
-            self.me.account,
-            payload.ts_ms,
-            lamport,
-            text,
-            kind,
-            reply_to,
-            refs + before,
-        )
+        item = Item.of(payload.mid, under.epoch16, self.me.account, payload, refs + before, words=words)
         self.timeline.sent(item)
         return item
 

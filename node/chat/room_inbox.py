@@ -283,20 +283,9 @@ class RoomInbox:
         if mid is None:
             self.healing.closed(turn, late)
             return
-        text, kind, reply_to = payload.body
         refs = payload.refs if held.row.first else payload.refs + payload.refs_before
-        item = Item(
-            mid,
-            held.epoch16,
-            author.account,
-            shown_ms(payload.ts_ms, turn.mesh_ms),
-            payload.lamport,
-            text,
-            kind,
-            reply_to,
-            refs,
-            earlier=len(refs) - len(payload.refs),
-        )
+        ts_ms, earlier = shown_ms(payload.ts_ms, turn.mesh_ms), len(refs) - len(payload.refs)
+        item = Item.of(mid, held.epoch16, author.account, payload, refs, ts_ms=ts_ms, earlier=earlier)
         if not self.healing.said(turn, late, item):
             self.offer(turn, item)
 

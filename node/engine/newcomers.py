@@ -187,9 +187,8 @@ class Newcomers:
         mid = payload.mid
         if room.timeline.author_of(mid) not in {None, b"", account}:  # a copy of another's id
             mid = copy_of(mid, account)
-        text, kind, reply_to = payload.body
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        return Item(mid, one.core.epoch16, account, ts_ms, payload.lamport, text, kind, reply_to, ())
+        return Item.of(mid, one.core.epoch16, account, payload, (), ts_ms=ts_ms)
 
     def _warn(self, turn: Turn, room: Room, account: bytes, bad: int) -> None:
         name = self.state.people.username(account)

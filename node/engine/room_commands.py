@@ -18,6 +18,7 @@ from node.engine import open_rooms
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.ruling_commands import history_count, inviting_of
 from node.errors import Refused
+from node.wire.payload import Words
 
 DEFAULT_HISTORY = 50
 
@@ -137,7 +138,7 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
     room = desk.state.rooms.find(command.room)
     _check_trust(desk, room)
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
-    item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
+    item = room.say(turn, Words(command.message, command.kind or "text", reply_to))
     room.show(turn, [item], nonce=command.nonce)
     if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
         desk.state.reach(turn, room.peer)

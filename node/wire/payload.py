@@ -20,6 +20,12 @@ from node.wire.codec import Shape, array, blob, blob_upto, literal, many, option
 MAX_REFS = 8
 """Enough to name every branch of a busy moment; older heads are implied by the author's own last."""
 MAX_TEXT_BYTES = 16 * 1024
+MAX_TTL_S = 35 * 86_400
+"""Seconds for which an expiring message may be there: no envelope is held longer."""
+MAX_MENTIONS = 32
+"""People that one message mentions: of more, each is told as little as if it were all."""
+MAX_ATTACHMENT_BYTES = 4 * 1024
+"""The manifest of an attachment: what it is, and where its parts are."""
 MAX_NAME_BYTES = 64 * 4
 """64 characters of at most four bytes."""
 MAX_KIND_BYTES = 16 * 4
@@ -75,14 +81,29 @@ def _either(*shapes: Shape) -> Shape:
     return lambda value: any(shape(value) for shape in shapes)
 
 
-_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_SHORT_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_LONG_TEXT = array(
+    string(MAX_TEXT_BYTES),
+    string(MAX_KIND_BYTES),
+    optional(blob(16)),
+    optional(lambda value: uint(32)(value) and 1 <= value <= MAX_TTL_S),
+    many(blob(32), MAX_MENTIONS),
+    optional(blob_upto(MAX_ATTACHMENT_BYTES, least=1)),
+)
+
+
+def _text(value: Any) -> bool:
+    """Say whether this is the body of a text: the long form only where the short one would not do."""
+    return _SHORT_TEXT(value) or (_LONG_TEXT(value) and value[3:] != [None, [], None])
+
+
 _ROOM_NACK = _either(array(blob(16), blob(16), uint(32), uint(32)), array(many(blob(16), MAX_NAMES, least=1)))
 _DIRECT_NACK = array(
     blob(16), many(array(blob(32), uint(32), uint(32)), MAX_RANGES), optional(many(blob(16), MAX_HAVE))
 )
 
 BODIES: dict[Type, Shape] = {
-    Type.TEXT: _TEXT,
+    Type.TEXT: _text,
     Type.OP: blob_upto(MAX_OP_BYTES, least=64),
     Type.PROFILE: array(
         string(MAX_NAME_BYTES),
@@ -115,9 +136,11 @@ BODIES: dict[Type, Shape] = {
     Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS)),
     Type.HISTORY_WANT: array(blob(16)),
     Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
-    Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
+    Type.RESENT: array(blob(16), uint(32), optional(_text)),
 }
-"""TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
+"""TEXT [text, kind, reply_to|nil] or, where one of the last three is there, [text, kind, reply_to|nil,
+ttl_s|nil, [mentioned account, ...], attachment|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil,
+presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
 response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
 · EPOCH_WANT [room_id, epoch16] · EPOCH_SHARE [1, announce||sig, CS, eph key, [[dev16, index, CK], ...],
@@ -155,6 +178,32 @@ class Payload:
         leaf = None if self.leaf is None else list(self.leaf)
         head: list[Any] = [1, self.mid, self.ts_ms, self.lamport, list(self.refs), list(self.refs_before)]
         return codec.pack([*head, leaf, int(self.type), self.body])
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The body of a TEXT. `ttl_s`: seconds from sending after which it goes; `mentions`: accounts."""
+
+    text: str = field(repr=False)
+    kind: str = "text"
+    reply_to: bytes | None = None
+    ttl_s: int | None = None
+    mentions: tuple[bytes, ...] = ()
+    attachment: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, body: Any) -> Words:
+        """Return what a body says that has the shape of a text."""
+        text, kind, reply_to, *more = body
+        ttl_s, mentions, attachment = more or (None, (), None)
+        return cls(text, kind, reply_to, ttl_s, tuple(mentions), attachment)
+
+    def body(self) -> list[Any]:
+        """Return the body: the short form if it says everything."""
+        short: list[Any] = [self.text, self.kind, self.reply_to]
+        if self.ttl_s is None and not self.mentions and self.attachment is None:
+            return short
+        return [*short, self.ttl_s, list(self.mentions), self.attachment]
 
 
 def decode(data: bytes) -> Payload:

@@ -80,6 +80,7 @@ STRUCTURES = {
     "Wrap record": WRAPPED,
     "Payload": a.PAYLOAD,
     "Text": body(Type.TEXT, "hello", "text", ID),
+    "Text with more": body(Type.TEXT, "hello", "text", ID, 60, [KEY], b"manifest"),
     "Profile": body(Type.PROFILE, "ada", None, "here", KEY),
     "Invite": body(Type.INVITE, ID, ID, KEY, "tea", "room", "{}", 1),
     "Invite result": body(Type.INVITE_RESULT, ID, 1, 1),

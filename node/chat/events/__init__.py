@@ -22,6 +22,7 @@ from node.chat.events.invites import (
     UserInvite as UserInvite,
 )
 from node.chat.events.messages import (
+    Mention as Mention,
     MessageEvent as MessageEvent,
     MessageHealed as MessageHealed,
     MessageStatus as MessageStatus,

@@ -10,12 +10,20 @@ from msgspec import UNSET, UnsetType
 from node.chat.events.base import Base
 
 
+class Mention(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom a message mentions; without `username` nobody whom this node knows."""
+
+    user_id: str
+    username: str | UnsetType = UNSET
+
+
 class UserMessage(Base, frozen=True, kw_only=True):
     """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing.
 
     Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why.
     `nonce` is that of the command which sent it from this node: how a frontend knows its own words again.
     `history` is there, and true, for what was said before we came in: nothing to notify anybody of.
+    `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`.
     """
 
     username: str
@@ -34,6 +42,10 @@ class UserMessage(Base, frozen=True, kw_only=True):
     history: bool | UnsetType = UNSET
     why: str | UnsetType = UNSET
     missing: int | UnsetType = UNSET
+    mentions: list[Mention] | UnsetType = UNSET
+    mentioned: bool | UnsetType = UNSET
+    ttl: int | UnsetType = UNSET
+    expires_ms: int | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
@@ -58,6 +70,10 @@ class MessageHealed(Base, frozen=True, kw_only=True):
     mine: bool | UnsetType = msgspec.field(name="self", default=UNSET)
     ts_ms: int | UnsetType = UNSET
     gap: bool | UnsetType = UNSET
+    mentions: list[Mention] | UnsetType = UNSET
+    mentioned: bool | UnsetType = UNSET
+    ttl: int | UnsetType = UNSET
+    expires_ms: int | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
