@@ -16,12 +16,14 @@ from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     Deliver,
+    GiveAttachment,
     Scope,
     SessionEnded,
     SessionStarted,
     StartReplay,
 )
 from node.chat import backup, commands, events
+from node.chat.filing import FileOrder, FileSealed
 from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
@@ -59,7 +61,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, stream
+from node.sim_session import CallError, SimFiles, SimSession, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -84,6 +86,7 @@ class SimNode:
     def __init__(self, world: Simulation, name: str, setup: Setup) -> None:
         self.world, self.name, self.setup = world, name, setup
         self.store = MemoryStore()
+        self.files = SimFiles(name)
         self.engine: Engine | None = None
         self.locked: Locked | None = None
         self.sessions: dict[int, SimSession] = {}
@@ -109,6 +112,7 @@ class SimNode:
 
     def start(self) -> None:
         """Start, or start again from what was committed."""
+        self.files.start()
         locked, self.locked, self._woken_for = self.locked, None, None
         setup = self.setup if locked is None else replace(self.setup, sessions=locked.kept)
         self.engine = Engine(setup, self.store.load(), self.now())
@@ -232,6 +236,8 @@ class SimNode:
             case FetchMessages(room, mids):
                 bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
                 self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+            case GiveAttachment(session, req) if session in self.sessions:
+                self.sessions[session].seen.append(events.Ok(req=req, fields=self.files.give(effect)))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
@@ -246,6 +252,12 @@ class SimNode:
                 stats: dict[str, Any] = dict(self.store.stats())
                 if session in self.sessions:
                     self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
+            case _ if isinstance(effect, FileOrder):
+                for answer in self.files.carry_out(effect):
+                    if isinstance(answer, FileSealed):
+                        self.feed(answer)  # what a command waits for is answered at once
+                    else:
+                        self.world.later(self.name, 0.0, answer)
             case _:
                 pass
 

@@ -24,7 +24,7 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "node_status", "peer_list", "token_list", "origin_list"),
+         "node_status", "peer_list", "token_list", "origin_list", "attachment_get"),
         "read",
     ),
     **dict.fromkeys(
@@ -33,7 +33,7 @@ SCOPES: Final[dict[str, Scope]] = {
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
          "dm_open", "profile_set",
-         "room_link_create", "room_link_use", "room_link_revoke"),
+         "room_link_create", "room_link_use", "room_link_revoke", "attachment_put"),
         "chat",
     ),
     **dict.fromkeys(

@@ -7,11 +7,13 @@ the bridge leaves out what a session has not asked for (docs/bridge.md section 3
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from node.bridge.intervals import Intervals
 from node.chat import commands, events
 from node.crypto.primitives import plain_digest
+from node.errors import Refused
+from node.wire.manifest import Manifest
 
 Scope: TypeAlias = Literal["read", "chat", "owner"]
 ADMIN = "owner"
@@ -85,7 +87,15 @@ class EventsWritten:
     upto: int
 
 
-BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten
+@dataclass(frozen=True, slots=True)
+class FileUploaded:
+    """A content that came over HTTP is sealed and durable; answered by UploadKept with its ticket."""
+
+    ticket: int
+    manifest: Manifest
+
+
+BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten | FileUploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,25 @@ class ReadHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveAttachment:
+    """Answer `attachment_get` with these fields, a URL and, of a small one that is here, its content."""
+
+    session: int
+    req: str | int | None
+    manifest: Manifest | None
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadKept:
+    """An upload is committed, with what is told of it; or refused."""
+
+    ticket: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    fault: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EndSession:
     """Close a session's socket with a websocket close code."""
 
@@ -151,7 +180,9 @@ class CredentialsChanged:
     origins: tuple[str, ...]
 
 
-BridgeEffect: TypeAlias = Deliver | StartReplay | ReadHistory | EndSession | CredentialsChanged
+BridgeEffect: TypeAlias = (
+    Deliver | StartReplay | ReadHistory | GiveAttachment | UploadKept | EndSession | CredentialsChanged
+)
 
 
 def hash_token(token: str) -> bytes:

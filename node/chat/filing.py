@@ -1,4 +1,4 @@
-"""What is asked of the folder of attachments, and what it answers (docs/architecture.md, "Reads go from shell").
+"""What is asked of the folder of attachments, and what it answers (docs/architecture.md, "One shape").
 
 Attachments are the one thing that is not in the database: they are large, sealed already, and read in pieces.
 The engine decides, the folder does: orders go out after the commit that they belong to, answers come back as

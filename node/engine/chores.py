@@ -52,6 +52,7 @@ class Chores:
             state.behind.deadline,
             state.mending.deadline,
             state.returning.deadline,
+            state.attachments.deadline,
             self._housekeeping,
             self._conversing.deadline,
             *state.introductions.values(),
@@ -71,6 +72,7 @@ class Chores:
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
         inbox.signals.typing.expire(turn)
+        state.attachments.due(turn)
         comebacks.due(self.desk, turn)
         for account in state.presence.expire(now):
             inbox.tell_presence(turn, account, "disconnect")
@@ -107,6 +109,7 @@ class Chores:
         state.contacts.expire(turn)
         state.dms.large.expire(turn)
         state.dms.expire(turn)
+        state.attachments.expire(turn)
         self.desk.inviting.forget(turn)
         inbox.listings.look(turn)
         commands.expire_nonces(self.desk, turn)

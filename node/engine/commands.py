@@ -16,6 +16,7 @@ from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import (
+    attaching,
     link_commands,
     node_commands,
     people_commands,
@@ -52,6 +53,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomRekey: room_commands.room_rekey,
     c.UserMessage: room_commands.user_message,
     c.HistoryGet: room_commands.history_get,
+    c.AttachmentGet: attaching.attachment_get,
     c.TypingSet: room_commands.typing_set,
     c.UserInvite: room_commands.user_invite,
     c.UserInviteResponse: room_commands.user_invite_response,
@@ -101,6 +103,9 @@ def perform(desk: Desk, turn: Turn, received: CommandReceived) -> None:
     known = desk.state.nonces.get(key) if command.nonce else None
     if known is not None and turn.now.wall_ms - known.at_ms <= NONCE_MS:
         desk.ok(turn, session, command.req, msgspec.json.decode(known.fields))
+        return
+    if isinstance(command, c.AttachmentPut):
+        attaching.seal(desk, turn, received)
         return
     handler = HANDLERS.get(type(command))
     if handler is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from node.bridge.ports import BridgeEffect
+from node.bridge.ports import BridgeEffect, CommandReceived
 from node.chat import events
 from node.chat.turn import Turn
 from node.engine.effects import (
@@ -47,6 +47,8 @@ class Desk:
         BridgeEffect | AnswerStatus | StopNode | LockVault | SealVault | WriteBackup | ShredSoon | ReadChannel
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
+    sealing: dict[int, CommandReceived] = field(default_factory=dict)
+    """Contents that the folder is sealing, by ticket."""
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

@@ -13,12 +13,14 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    FileUploaded,
     SessionEnded,
     SessionStarted,
 )
 from node.chat import events, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
+from node.chat.filing import FileFinished, FileSealed, FilesSwept, PartRead, PartsFound
 from node.chat.me import Me
 from node.chat.presence import STOPPED
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
@@ -27,7 +29,7 @@ from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import comebacks, commands, node_commands, sessions
+from node.engine import attaching, comebacks, commands, node_commands, sessions
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -79,6 +81,9 @@ from node.store.records import (
 from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
+
+COMMON = frozenset({ChannelKind.DIRECTORY, ChannelKind.ATTACHMENT})
+"""Channels whose envelopes have no shelf of their own: what of them counts is kept elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class Engine:
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
+        self.state.attachments.starting(turn)
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -205,6 +211,12 @@ class Engine:
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten():
                 commands.finish(self.desk, turn, event.received, event.fields)
+            case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed():
+                done = attaching.take(self.desk, turn, event)
+                if done is not None:
+                    commands.finish(self.desk, turn, *done)
+            case FileUploaded():
+                attaching.uploaded(self.desk, turn, event)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -310,6 +322,7 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
+        attaching.shown(self.desk, turn)
         after += self.replay.watch(turn)
         if self.state.me.replaced:
             turn.posts.clear()
@@ -330,7 +343,7 @@ class Engine:
             self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []
-        return [*first, *after, *delivered, *answers]
+        return [*first, *after, *delivered, *answers, *turn.files]
 
     def _down(self, turn: Turn, order: MeshInput) -> list[Effect]:
         """Give the mesh an order; none of these brings an envelope back."""
@@ -386,7 +399,7 @@ class Engine:
 
     def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
         route = self.state.channels.find(sealed.rk)
-        if route is None or route.channel.kind is ChannelKind.DIRECTORY:  # everybody's, like a stranger's
+        if route is None or route.channel.kind in COMMON:  # everybody's, like a stranger's
             if sealed.kind == KEPT:
                 after.append(Hold(_held(sealed, own=False)))
         elif sealed.kind == KEPT:

@@ -16,8 +16,10 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    FileUploaded,
     SessionEnded,
     SessionStarted,
+    UploadKept,
 )
 from node.chat import commands, events
 from node.clock import Instant
@@ -67,6 +69,8 @@ class Locked:
                 return []
             case CommandReceived():
                 return self._command(event.session, event.command, now)
+            case FileUploaded(ticket):
+                return [UploadKept(ticket, fault=Refused(LOCKED, "the vault was locked", retryable=True))]
             case _:
                 assert_never(event)
 

@@ -14,7 +14,7 @@ from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import visibility_of
 from node.chat.turn import Turn
 from node.crypto.ops import Inviting, Policy, Visibility
-from node.engine import open_rooms
+from node.engine import attaching, open_rooms
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.ruling_commands import history_count, inviting_of
 from node.errors import Refused
@@ -132,13 +132,20 @@ def room_rekey(desk: Desk, turn: Turn, _session: int, command: c.RoomRekey) -> A
 
 def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) -> Answer:
     """Send a message: sealed, stored, and on its way when `ok` says so."""
-    if command.attachment is not None or command.ttl is not None:
-        key = "ttl" if command.attachment is None else "attachment"
-        raise Refused("not_supported", f"{key} is not there yet: send text", field=key)
+    if command.ttl is not None:
+        raise Refused("not_supported", "ttl is not there yet: send text", field="ttl")
     room = desk.state.rooms.find(command.room)
     _check_trust(desk, room)
     reply_to = None if command.reply_to is None else _message_id(command.reply_to)
-    item = room.say(turn, Words(command.message, command.kind or "text", reply_to))
+    item = room.say(
+        turn,
+        Words(
+            command.message,
+            command.kind or "text",
+            reply_to,
+            attachment=attaching.manifest_for(desk, command.attachment),
+        ),
+    )
     room.show(turn, [item], nonce=command.nonce)
     if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
         desk.state.reach(turn, room.peer)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat.attachments import Attachments, Record
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.channels import Channels, Route
@@ -83,6 +84,7 @@ class State:
         self.channels = Channels()
         self.behind = Behind()
         self.returning = Returning(me)
+        self.attachments = Attachments()
         self.sessions: dict[int, SessionStarted] = {}
         self.nonces: dict[str, Nonce] = {}
         self.tokens: dict[str, TokenRecord] = {}
@@ -298,6 +300,10 @@ class Restorer:
                 state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
+            elif key[:1] == b"A":
+                state.attachments.posting[key[1:]] = unpack_row(data, int)
+        for key, data in self.rows[Table.ATTACHMENTS].items():
+            state.attachments.restore(key, unpack_row(data, Record))
         state.dms.outbox.sort()
         state.mending.heard.sort()
 

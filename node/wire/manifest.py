@@ -4,8 +4,8 @@
 
 It travels inside the message, so it is signed and sealed as its text is (docs/crypto.md 3.12). `size`,
 `chunks` and `hash` are of the content, `sealed` is the length of the stream that travels and is stored; that
-one is cut into blocks of `block` bytes, each an Object of its own name. `name` and `type` are a sender's words:
-data, never a path and never believed.
+one is cut into blocks of `block` bytes, each an Object of its own name. `name` and `type` are a sender's
+words: data, never a path and never believed.
 """
 
 from __future__ import annotations
@@ -91,7 +91,15 @@ class Manifest:
         return codec.pack(self._core())
 
     def _core(self) -> list[codec.Value]:
-        told = [self.size, self.chunks, self.hash, self.key, self.channel, self.sealed, self.block]
+        told: list[codec.Value] = [
+            self.size,
+            self.chunks,
+            self.hash,
+            self.key,
+            self.channel,
+            self.sealed,
+            self.block,
+        ]
         return [*told, list(self.blocks)]
 
 

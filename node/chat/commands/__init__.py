@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
+from node.chat.commands.attachments import (
+    MAX_INLINE_BYTES as MAX_INLINE_BYTES,
+    AttachmentCommand as AttachmentCommand,
+    AttachmentGet as AttachmentGet,
+    AttachmentPut as AttachmentPut,
+)
 from node.chat.commands.base import (
     MAX_HISTORY as MAX_HISTORY,
     MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES,
@@ -83,7 +89,15 @@ from node.chat.commands.rooms import (
     UserLeave as UserLeave,
 )
 
-Command: TypeAlias = LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | OwnerCommand
+Command: TypeAlias = (
+    LogCommand
+    | RoomCommand
+    | MessageCommand
+    | AttachmentCommand
+    | InviteCommand
+    | PeopleCommand
+    | OwnerCommand
+)
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}
 """Every command by the name that frontends write."""

@@ -13,6 +13,10 @@ import msgspec
 from msgspec import UNSET
 
 from node.chat.commands import snake
+from node.chat.events.attachments import (
+    Attachment as Attachment,
+    AttachmentEvent as AttachmentEvent,
+)
 from node.chat.events.base import (
     Req as Req,
 )
@@ -63,7 +67,9 @@ from node.chat.events.session import (
 )
 from node.errors import Refused
 
-Event: TypeAlias = SessionEvent | RoomEvent | MessageEvent | InviteEvent | PeopleEvent | NodeEvent
+Event: TypeAlias = (
+    SessionEvent | RoomEvent | MessageEvent | AttachmentEvent | InviteEvent | PeopleEvent | NodeEvent
+)
 
 BY_NAME: Final[dict[str, type[Event]]] = {snake(kind.__name__): kind for kind in get_args(Event)}
 """Every event by its name on the wire."""
