@@ -15,7 +15,7 @@ need_python = gossamer needs Python 3.11 or newer with venv: apt install python3
 	(Debian 12, Ubuntu 24.04 or newer), dnf install python3.12 (Fedora), brew install python@3.13 (macOS)
 need_venv = gossamer needs the venv module of $(1): apt install $(1)-venv
 
-.PHONY: help setup setup-dev run demo test check coverage gate bench torture lock clean
+.PHONY: help setup setup-dev run demo test check coverage gate bench torture schema lock clean
 
 help:
 	@echo "make run      start your node and say what to do next"
@@ -25,6 +25,7 @@ help:
 	@echo "make gate     the longer tests: real clients, long columns"
 	@echo "make bench    speed, beside the bare parts it is made of"
 	@echo "make torture  kills and chaos for as long as you allow: make torture ARGS='--minutes 60'"
+	@echo "make schema   write the bridge's schema, types and reference anew, from the code"
 	@echo "make setup    only install, into $(VENV)"
 
 $(BIN)/python:
@@ -79,6 +80,9 @@ bench: setup-dev
 
 torture: setup-dev
 	$(BIN)/python -m bench.torture $(ARGS)
+
+schema: setup-dev
+	$(BIN)/gossamer schema --write .
 
 # pip-tools lives in a venv of its own; nothing of this machine's package settings reaches the lock.
 COMPILE = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= $(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes \

@@ -23,6 +23,7 @@ COMMANDS = {
     "profile": f"{_HERE}.owner:profile",
     "peer": f"{_HERE}.owner:peer",
     "token": f"{_HERE}.owner:token",
+    "audit": f"{_HERE}.owner:audit",
     "bridge": f"{_HERE}.owner:bridge",
     "passphrase": f"{_HERE}.vault:passphrase",
     "lock": f"{_HERE}.vault:lock",
@@ -32,6 +33,7 @@ COMMANDS = {
     "config": f"{_HERE}.settings:config",
     "doctor": f"{_HERE}.doctor:doctor",
     "erase": f"{_HERE}.erase:erase",
+    "schema": f"{_HERE}.schema:schema",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }

@@ -62,6 +62,7 @@ class Settings:
     log_level: str = "info"
     passphrase_file: Path | None = None
     open: bool = False
+    bridge_hosts: tuple[str, ...] = ()
 
     def network_key(self) -> bytes | None:
         """Return the 32 bytes of the network secret, or None on the public network; raises Refused."""
@@ -171,6 +172,8 @@ def _read(key: str, value: object, source: _Source) -> object:
                 return parse_listen(str(value))
             case "peers":
                 return _peers(value)
+            case "bridge_hosts":
+                return _hosts(value)
             case "relay" | "open":
                 return _switch(value)
             case "network_secret" | "passphrase_file":
@@ -214,6 +217,16 @@ def _peers(value: object) -> tuple[str, ...]:
     if not isinstance(listed, list | tuple) or not all(isinstance(v, str) for v in listed):
         raise ValueError("a list of ws:// or wss:// addresses is needed")
     return tuple(dict.fromkeys(parse_peer(v) for v in listed if v))
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    listed = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
+        raise ValueError("a list of host names is needed")
+    for name in listed:
+        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?", name):
+            raise ValueError(f"{name!r} is no host name")
+    return tuple(dict.fromkeys(name.lower() for name in listed))
 
 
 def parse_peer(text: str) -> str:

@@ -26,15 +26,18 @@ from pathlib import Path
 from typing import Any, TypeAlias, assert_never
 
 from node import backups
+from node.auditfile import AuditFile
 from node.bridge.ports import CommandReceived, Deliver, SessionStarted
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.config import Settings, load as load_settings
 from node.engine.effects import (
     BackupWritten,
+    KeepToken,
     LockVault,
     OpenVault,
     SealVault,
+    TokenKept,
     VaultOrder,
     VaultSealed,
     WriteBackup,
@@ -173,6 +176,10 @@ class Daemon:
             clock=clock,
             backlog=self._gate.backlog,
             locked=lambda: self._gate.is_locked,
+            extra_hosts=self.settings.bridge_hosts,
+            audit_store=AuditFile(self.settings.home),
+            state=lambda: self._gate.state,
+            figures=self._gate.figures,
         )
 
     async def _listen_bridge(self) -> None:
@@ -261,7 +268,7 @@ class Daemon:
 
     def perform(self, order: VaultOrder) -> None:
         """Do what the owner asked about the vault; one order at a time, another is refused `busy`."""
-        if isinstance(order, SealVault | WriteBackup):
+        if isinstance(order, SealVault | WriteBackup | KeepToken):
             session, req = order.received.session, order.received.command.req
         else:
             session, req = order.session, order.req
@@ -279,6 +286,8 @@ class Daemon:
                     await self._seal(received)
                 case WriteBackup(received, username):
                     await self._back_up(received, username)
+                case KeepToken():
+                    await self._keep_token(order)
                 case LockVault():
                     await self._lock()
                     self._answer(session, req, {"locked": True})
@@ -296,6 +305,15 @@ class Daemon:
         sealed = await self.vault.change(asked.current, asked.passphrase)
         if self._node is not None:
             self._node.loop.submit(VaultSealed(received, sealed))
+
+    async def _keep_token(self, order: KeepToken) -> None:
+        path, node = self.settings.home / "token", self._node
+        assert node is not None
+        try:
+            await asyncio.to_thread(files.replace, path, order.token.encode())
+        except OSError as exc:
+            raise Refused("storage_full", f"{path} could not be written: {exc.strerror}") from exc
+        node.loop.submit(TokenKept(order, str(path)))
 
     async def _back_up(self, received: CommandReceived, username: str) -> None:
         asked, node = received.command, self._node

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from node.bridge.metrics import Shown
 from node.bridge.ports import BridgeInput, SessionStarted
 from node.bridge.server import BridgeServer
 from node.clock import Instant
@@ -37,6 +38,18 @@ class Gate:
     def is_locked(self) -> bool:
         """Say whether there is no engine behind."""
         return self._loop is None
+
+    @property
+    def state(self) -> str:
+        """Say no more than anybody may know: `ok`, `locked`, or `starting` in between."""
+        return "ok" if self._loop is not None else "locked" if self._locked is not None else "starting"
+
+    async def figures(self) -> list[Shown]:
+        """Return what the open node counts and measures; nothing of a locked one."""
+        loop, store = self._loop, self._store
+        if loop is None or store is None or not loop.begun:
+            return []
+        return loop.figures(self._clock(), await store.stats())
 
     @property
     def kept(self) -> tuple[SessionStarted, ...]:

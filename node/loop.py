@@ -12,9 +12,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from node.bridge.metrics import Histogram, Shown, counters, gauge
 from node.bridge.ports import (
     CommandReceived,
     CredentialsChanged,
@@ -28,6 +29,7 @@ from node.bridge.ports import (
 )
 from node.chat import events
 from node.clock import Instant
+from node.engine import figures
 from node.engine.effects import (
     AnswerStatus,
     ChannelRead,
@@ -36,6 +38,7 @@ from node.engine.effects import (
     FindMessages,
     Hold,
     Input,
+    KeepToken,
     LockVault,
     MessagesFetched,
     MessagesFound,
@@ -106,6 +109,7 @@ class EngineLoop:
         self._next_shred = clock().mono + SHRED_SECONDS
         self.shred: Callable[[], Awaitable[bool]] | None = None
         self._fault: BaseException | None = None
+        self._commits = Histogram("commit_seconds", "One commit of the store, with its fsync.")
 
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
@@ -125,6 +129,23 @@ class EngineLoop:
         """The engine that runs here; there is one from `begin` on."""
         assert self._engine is not None
         return self._engine
+
+    @property
+    def begun(self) -> bool:
+        """Say whether there is an engine."""
+        return self._engine is not None
+
+    def figures(self, now: Instant, stats: Mapping[str, int]) -> list[Shown]:
+        """Return what the engine, its inbox and its store count and measure."""
+        waiting = {("frontends",): len(self._frontends), ("mesh",): len(self._others)}
+        return [
+            counters("inbox", "Inputs that wait for the engine.", ("of",), waiting, "gauge"),
+            gauge("held_back", "Envelopes of others that wait to be written.", len(self._held)),
+            gauge("reads", "Reads of the store under way.", len(self._reads)),
+            self._commits,
+            *figures.of(self.engine, now),
+            *(gauge(name, figures.STORED.get(name, "In the store."), value) for name, value in stats.items()),
+        ]
 
     async def begin(self, engine: Engine) -> None:
         """Take an engine and carry out what its start causes."""
@@ -221,7 +242,9 @@ class EngineLoop:
             if isinstance(effect, Persist):
                 writes += effect.writes
         if writes:
+            since = time.perf_counter()
             await self.store.commit(writes)
+            self._commits.observe(time.perf_counter() - since)
         for effect in effects:
             self._perform(effect)
 
@@ -240,7 +263,7 @@ class EngineLoop:
                 self._next_shred = min(self._next_shred, self._clock().mono + SHRED_PAUSE)
             case StopNode():
                 self.stopping.set()
-            case LockVault() | SealVault() | WriteBackup():
+            case LockVault() | SealVault() | WriteBackup() | KeepToken():
                 assert self.vault is not None
                 self.vault.perform(effect)
             case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():

@@ -17,6 +17,7 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     GiveAttachment,
+    ReadHistory,
     Scope,
     SessionEnded,
     SessionStarted,
@@ -35,6 +36,7 @@ from node.engine.effects import (
     FindMessages,
     Hold,
     Input,
+    KeepToken,
     LockVault,
     MessagesFetched,
     MessagesFound,
@@ -42,6 +44,7 @@ from node.engine.effects import (
     Persist,
     ReadChannel,
     SealVault,
+    TokenKept,
     VaultSealed,
     Woke,
     WriteBackup,
@@ -61,7 +64,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimFiles, SimSession, stream
+from node.sim_session import CallError, SimFiles, SimSession, page_of, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -244,6 +247,11 @@ class SimNode:
             case WriteBackup(received):
                 facts = {"path": "simulated", "size": sum(map(len, self.backup()))}
                 self.feed(BackupWritten(received, facts))
+            case KeepToken():
+                self.feed(TokenKept(effect, "simulated"))
+            case ReadHistory(session, req, room, before, after, limit):
+                page = page_of(*self.store.history(room, before, after, limit))
+                self._one(Deliver(session, events.Ok(req=req, fields=page)))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
             case StartReplay():

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from node.bridge.ports import GiveAttachment
 from node.chat import events
 from node.chat.filing import FileOrder, FileResult
@@ -30,6 +32,11 @@ def stream(seed: str) -> Callable[[int], bytes]:
         return pool[:size]
 
     return draw
+
+
+def page_of(bodies: list[bytes], more: bool) -> dict[str, Any]:
+    """Return what `ok` to `history_get` carries."""
+    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
 
 
 class SimSession:

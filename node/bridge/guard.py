@@ -11,13 +11,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from node.bridge.ports import ADMIN, Scope, TokenRecord, hash_token
+from node.bridge.ports import ADMIN, Scope, TokenRecord, Via, hash_token
 from node.crypto.primitives import same
 
 NATIVE_PATHS: Final = frozenset({"/", "/bridge"})
 """Where the native dialect is spoken over websockets."""
-PUBLIC: Final = frozenset({("GET", "/"), ("GET", "/api/v1/health"), ("GET", "/api/v1/login")})
-"""What needs no credential: the page itself, health, and the login link, whose code is one. HEAD as GET."""
+ROUTES: Final[dict[tuple[str, str], Scope | None]] = {
+    ("GET", "/"): None,
+    ("GET", "/bridge"): "read",
+    ("GET", "/api/v1/health"): None,
+    ("GET", "/api/v1/login"): None,
+    ("GET", "/api/v1/metrics"): "read",
+    ("GET", "/api/v1/schema"): "read",
+}
+"""The least scope of every route; None: it needs no credential. `{name}` in a path stands for one part of it.
+
+Public are the page itself, health, and the login link, whose code is a credential. HEAD goes as GET.
+"""
+PUBLIC: Final = frozenset(route for route, scope in ROUTES.items() if scope is None)
+MAX_BODY: Final = 1024 * 1024
+"""Bytes of an HTTP body; what takes more has an entry in BODIES."""
+BODIES: Final[dict[tuple[str, str], int]] = {}
+"""Routes with a limit of their own, by method and path as in ROUTES."""
 PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 """Subprotocols of the native dialect; any other entry of Sec-WebSocket-Protocol is taken for a token."""
 
@@ -37,13 +52,22 @@ SCOPES: Final[dict[str, Scope]] = {
         "chat",
     ),
     **dict.fromkeys(
-        ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "origin_allow",
-         "origin_remove", "login_link_create", "backup_create",
+        ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "token_rotate",
+         "origin_allow", "origin_remove", "login_link_create", "audit_list", "backup_create",
          "vault_passphrase", "vault_lock", "vault_unlock"),
         "owner",
     ),
 }  # fmt: skip
 """The least scope that may use a command; a command without an entry is nobody's."""
+SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
+    ("hello", "ok", "error", "warning", "caught_up", "lagged",
+     "user_join", "user_leave", "user_message", "message_healed", "message_status", "typing",
+     "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
+     "contact_added", "contact_requested", "contact_updated", "key_changed", "profile", "presence",
+     "peer_up", "peer_down", "connectivity"),
+    "read",
+)  # fmt: skip
+"""The least scope that is shown an event; one without an entry is shown to nobody."""
 _RANK: Final[dict[Scope, int]] = {"read": 0, "chat": 1, "owner": 2}
 
 
@@ -53,17 +77,29 @@ def may(scope: Scope, command: str) -> bool:
     return least is not None and _RANK[scope] >= _RANK[least]
 
 
+def may_see(scope: Scope, event: str) -> bool:
+    """Say whether a session of `scope` is shown events of this name."""
+    least = SHOWN.get(event)
+    return least is not None and _RANK[scope] >= _RANK[least]
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a credential opens; `limited` means the rate of child tokens, `expires_ms` is UNIX time."""
+    """What a credential opens; `limited` means the rate of child tokens, `expires_ms` is UNIX time.
+
+    `mark` is the hash of the token it rests on: when that token goes, so does the session.
+    """
 
     scope: Scope
     name: str
     limited: bool = False
     expires_ms: int | None = None
+    via: Via = field(default="token", compare=False)
+    mark: bytes = field(default=b"", repr=False, compare=False)
 
 
-OWNER: Final = Grant("owner", ADMIN)
+OWNER: Final = Grant("owner", ADMIN, via="unix")
+"""What the unix socket opens: it rests on no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +112,29 @@ class Credentials:
     def lookup(self, token: str, now_ms: int) -> Grant | None:
         """Return what `token` opens; the time taken says nothing about where it differs."""
         mark = hash_token(token)
-        found = OWNER if same(mark, self.admin_hash) else None
+        found = Grant("owner", ADMIN, mark=mark) if same(mark, self.admin_hash) else None
         for record in self.tokens:
             alive = record.expires_ms is None or now_ms < record.expires_ms
             if same(mark, record.token_hash) and alive:
-                found = Grant(record.scope, record.name, limited=True, expires_ms=record.expires_ms)
+                found = Grant(
+                    record.scope, record.name, limited=True, expires_ms=record.expires_ms, mark=mark
+                )
         return found
+
+    @property
+    def login(self) -> Grant:
+        """What a login opens: the owner's, for as long as the admin token stays."""
+        return Grant("owner", ADMIN, via="login", mark=self.admin_hash)
+
+    def stands(self, grant: Grant, now_ms: int) -> bool:
+        """Say whether what a grant rests on is still there, and opens the same."""
+        if grant.via == "unix" or same(grant.mark, self.admin_hash):
+            return True
+        return any(
+            same(grant.mark, record.token_hash) and record.scope == grant.scope
+            for record in self.tokens
+            if record.expires_ms is None or now_ms < record.expires_ms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +147,8 @@ class Policy:
     credentials: Credentials
     cookie_valid: Callable[[str, int], bool]
     own_uid: int
+    capability: Callable[[str, str, int], Grant | None] = lambda _path, _capability, _now_ms: None
+    """What a capability opens at a path, if it is good for exactly that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +169,8 @@ class Request:
     cookie: str | None = field(default=None, repr=False)
     content_type: str = ""
     has_body: bool = False
+    body_bytes: int | None = None
+    capabilities: tuple[str, ...] = field(default=(), repr=False)
     fetch_site: str | None = None
 
 
@@ -156,9 +213,8 @@ def decide(request: Request, policy: Policy, now_ms: int) -> Decision:
     cors = origin if origin in policy.origins else None
     if request.method == "OPTIONS" and origin is not None:
         return Preflight(origin)
-    if request.unix:
-        return Admit(OWNER, cors)
-    return _credential(request, policy, origin, cors, now_ms)
+    decision = Admit(OWNER, cors) if request.unix else _credential(request, policy, origin, cors, now_ms)
+    return _within(request, decision) if isinstance(decision, Admit) else decision
 
 
 def _place(request: Request, policy: Policy) -> Deny | None:
@@ -187,11 +243,13 @@ def _credential(
         if any(grant is None or grant != grants[0] for grant in grants):
             return Deny(401, "unauthorized", "the token is not valid")
         return _write_rules(request, grants[0], cors, by_cookie=False)
+    if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
+        return _by_capability(request, policy, cors, now_ms)
     public = _is_public(request)
     # A cookie rides along unasked, so it counts only where the browser says which page asks.
     if request.cookie is not None and origin is not None:
         if policy.cookie_valid(request.cookie, now_ms):
-            return _write_rules(request, OWNER, cors, by_cookie=True)
+            return _write_rules(request, policy.credentials.login, cors, by_cookie=True)
         if not public:
             return Deny(401, "unauthorized", "the login is over: make a new login link")
     if public:
@@ -213,9 +271,41 @@ def offered_tokens(request: Request) -> tuple[str, ...]:
     return bearer + request.query_tokens + tuple(p for p in request.protocols if p not in PROTOCOLS)
 
 
+def _by_capability(request: Request, policy: Policy, cors: str | None, now_ms: int) -> Decision:
+    """A capability is a credential for exactly one path: it opens that one to be read, and nothing else."""
+    if len(request.capabilities) == 1:
+        grant = policy.capability(request.path, request.capabilities[0], now_ms)
+        if grant is not None:
+            return Admit(grant, cors)
+    return Deny(401, "unauthorized", "this link is not valid, or no longer")
+
+
+def route_of(method: str, path: str) -> tuple[str, str] | None:
+    """Return the key of ROUTES that a request is for, if there is one."""
+    method = "GET" if method == "HEAD" else method
+    found = (key for key, pattern in _PATTERNS.items() if key[0] == method and pattern.fullmatch(path))
+    return next(found, None)
+
+
+_PATTERNS: Final = {
+    key: re.compile("[^/]+".join(re.escape(part) for part in re.split(r"\{\w+\}", key[1]))) for key in ROUTES
+}
+
+
+def _within(request: Request, admit: Admit) -> Decision:
+    """Hold what is admitted to the scope of its route, and a body to its size."""
+    route = route_of(request.method, request.path)
+    least = None if route is None else ROUTES[route]
+    if least is not None and admit.grant is not None and _RANK[admit.grant.scope] < _RANK[least]:
+        return Deny(403, "forbidden", f"a token of scope {admit.grant.scope} may not use this path")
+    most = MAX_BODY if route is None else BODIES.get(route, MAX_BODY)
+    if request.body_bytes is not None and request.body_bytes > most:
+        return Deny(413, "too_large", f"a body has at most {most} bytes here")
+    return admit
+
+
 def _is_public(request: Request) -> bool:
-    method = "GET" if request.method == "HEAD" else request.method
-    return not request.websocket and (method, request.path) in PUBLIC
+    return not request.websocket and route_of(request.method, request.path) in PUBLIC
 
 
 def _write_rules(request: Request, grant: Grant | None, cors: str | None, *, by_cookie: bool) -> Decision:

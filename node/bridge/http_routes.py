@@ -21,12 +21,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
-import node
-from node.bridge.guard import Admit, Decision, Deny, Preflight, Request
+from node.bridge import schema
+from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
+from node.bridge.metrics import CONTENT_TYPE
 
 ADMIT: Final = web.RequestKey("admit", Admit)
 VIEW: Final = web.RequestKey("view", Request)
-MAX_BODY = 1024 * 1024
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -49,6 +49,15 @@ class Door(Protocol):
 
     def redeem(self, code: str) -> tuple[str, int] | None:
         """Turn a login code into the cookie's value and its seconds, once."""
+        ...
+
+    @property
+    def health(self) -> str:
+        """`ok`, `locked` or `starting`."""
+        ...
+
+    async def metrics(self) -> str:
+        """Return what was counted and measured, as Prometheus reads it."""
         ...
 
     async def serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
@@ -86,8 +95,18 @@ def make_app(door: Door) -> web.Application:
 
     app.router.add_get("/", root)
     app.router.add_get("/bridge", bridge, allow_head=False)
-    app.router.add_get("/api/v1/health", _health)
+
+    async def health(_request: web.Request) -> web.StreamResponse:
+        body = msgspec.json.encode({"status": door.health})
+        return web.Response(body=body, content_type="application/json")
+
+    async def metrics(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
+    app.router.add_get("/api/v1/metrics", metrics)
+    app.router.add_get("/api/v1/schema", _schema)
     return app
 
 
@@ -143,9 +162,11 @@ def problem(status: int, code: str, message: str) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-async def _health(_request: web.Request) -> web.StreamResponse:
-    body = msgspec.json.encode({"status": "ok", "version": node.__version__})
-    return web.Response(body=body, content_type="application/json")
+async def _schema(request: web.Request) -> web.StreamResponse:
+    form = request.query.get("format", schema.FORMATS[0])
+    if form not in schema.FORMATS:
+        return problem(400, "bad_request", f"format is one of {', '.join(schema.FORMATS)}")
+    return web.Response(text=schema.render(form), content_type=schema.CONTENT_TYPES[form])
 
 
 def _guarded(door: Door) -> Middleware:
@@ -213,6 +234,8 @@ def view_of(request: web.Request, cookie_name: str) -> Request:
         cookie=request.cookies.get(cookie_name),
         content_type=headers.get(hdrs.CONTENT_TYPE, ""),
         has_body=request.body_exists,
+        body_bytes=request.content_length,
+        capabilities=tuple(request.query.getall("cap", ())),
         fetch_site=headers.get("Sec-Fetch-Site"),
     )
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from node.bridge import intervals, session as machine
+from node.bridge.audit import OK, UNANSWERED, Who
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
+from node.bridge.metrics import Meter
 from node.bridge.outbox import Item, Outbox, Replay
 from node.bridge.ports import (
     BridgeInput,
@@ -75,7 +77,9 @@ class Surroundings:
     clock: Callable[[], Instant]
     backlog: Callable[[], int]
     lookup: Callable[[str, int], Grant | None]
-    login_link: Callable[[str | None], tuple[str, int]]
+    own: Callable[[commands.Command], Awaitable[dict[str, Any]] | None]
+    record: Callable[[Who, str, str], None]
+    meter: Meter
     locked: Callable[[], bool] = lambda: False
     last: tuple[events.Event, dict[bool, bytes]] | None = field(default=None, repr=False)
 
@@ -123,6 +127,8 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._abort: asyncio.TimerHandle | None = None
         self._reads: set[asyncio.Task[None]] = set()
+        self._asked: deque[tuple[str | int | None, str, float]] = deque()
+        self._client: str | None = None
 
     async def run(self) -> None:
         """Serve the socket until it is closed by either side."""
@@ -140,13 +146,38 @@ class Connection:
                 task.cancel()
             await asyncio.gather(writer, *self._reads, return_exceptions=True)
             self._report()
+            for _, name, _ in self._asked:
+                self.around.record(self._who(), name, UNANSWERED)
             if self._started:
                 self.around.submit(SessionEnded(self.session.number))
 
     # -- what the engine orders -------------------------------------------------------------------
 
     def deliver(self, event: events.Event) -> None:
-        """Queue an event, if this session is to see it."""
+        """Queue an event, if this session is to see it; put the outcome of a command on record."""
+        if isinstance(event, events.Ok | events.Error | events.Hello):
+            self._answered(event)
+        self._queue(event)
+
+    def _answered(self, event: events.Ok | events.Error | events.Hello) -> None:
+        """Find what this answers: the oldest unanswered command with its `req`."""
+        req = event.req if isinstance(event.req, str | int) else None
+        for place, (asked, name, since) in enumerate(self._asked):
+            if asked == req and (name == "hello") == isinstance(event, events.Hello):
+                del self._asked[place]
+                code = event.code if isinstance(event, events.Error) else OK
+                self.around.meter.commands[name, code] += 1
+                self.around.meter.seconds.observe(self.around.clock().mono - since)
+                self.around.record(self._who(), name, code)
+                return
+
+    def _who(self) -> Who:
+        grant, number = self.session.grant, self.session.number
+        if grant is None:
+            return Who(session=number)
+        return Who(grant.name, grant.via, self._client, number)
+
+    def _queue(self, event: events.Event) -> None:
         box = self.outbox
         name = events.name_of(event)
         if isinstance(event, events.Hello | events.Error):
@@ -170,9 +201,7 @@ class Connection:
 
     def read_history(self, effect: ReadHistory) -> None:
         """Answer from the store, beside everything else."""
-        task = asyncio.create_task(self._history(effect))
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        self._later(self._history(effect))
 
     def close(self, code: int, reason: str) -> None:
         """Write what is queued, then close."""
@@ -225,7 +254,9 @@ class Connection:
     def _do(self, effect: machine.Effect) -> None:
         match effect:
             case machine.Send():
-                self.deliver(effect.event)
+                if isinstance(effect.event, events.Error):
+                    self._refused(effect.about or "frame", effect.event.code)
+                self._queue(effect.event)
             case machine.Submit():
                 self._submit(effect.input)
             case machine.Park():
@@ -236,19 +267,44 @@ class Connection:
             case machine.Discard():
                 self.outbox.discard()
             case machine.Close():
+                if effect.code == machine.UNAUTHORIZED:
+                    self._refused("hello", "unauthorized")
                 self.close(effect.code, effect.reason)
             case _:
                 assert_never(effect)
 
+    def _refused(self, name: str, code: str) -> None:
+        self.around.meter.commands[name, code] += 1
+        self.around.record(self._who(), name, code)
+
     def _submit(self, event: BridgeInput) -> None:
+        now = self.around.clock().mono
         if isinstance(event, SessionStarted):
-            self._started = True
-        asked = event.command if isinstance(event, CommandReceived) else None
-        if isinstance(asked, commands.LoginLinkCreate) and not self.around.locked():
-            url, expires = self.around.login_link(asked.nonce)
-            self.deliver(events.Ok(req=asked.req, fields={"url": url, "expires_at": expires}))
-            return
+            self._started, self._client = True, event.client
+            if not event.plain:
+                self._asked.append((event.req, "hello", now))
+        elif isinstance(event, CommandReceived):
+            asked = event.command
+            self._asked.append((asked.req, commands.name_of(asked), now))
+            own = None if self.around.locked() else self.around.own(asked)
+            if own is not None:
+                self._later(self._answer(asked.req, own))
+                return
         self.around.submit(event)
+
+    async def _answer(self, req: str | int | None, own: Awaitable[dict[str, Any]]) -> None:
+        """Answer what the bridge itself does."""
+        try:
+            self.deliver(events.Ok(req=req, fields=await own))
+        except Exception:
+            log.exception("the bridge could not answer")
+            text = "this could not be done; the log says why"
+            self.deliver(events.Error(code="internal", message=text, req=req))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -57,6 +57,11 @@ class Outbox:
         return len(self._now) + len(self._later)
 
     @property
+    def bytes(self) -> int:
+        """Bytes of what is queued."""
+        return self._bytes
+
+    @property
     def ready(self) -> bool:
         """Say whether `take` would return something."""
         return bool(self._now) and not self.parked

@@ -16,6 +16,8 @@ from node.errors import Refused
 from node.wire.manifest import Manifest
 
 Scope: TypeAlias = Literal["read", "chat", "owner"]
+Via: TypeAlias = Literal["token", "unix", "login"]
+"""How a frontend came in: with a token, by the unix socket, or as a browser that is logged in."""
 ADMIN = "owner"
 """The token name of the admin token, the unix socket and the logged-in browser."""
 
@@ -174,10 +176,14 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsChanged:
-    """The whole truth about child tokens and allowed origins; sessions that lost theirs are closed."""
+    """The whole truth about child tokens and allowed origins; sessions that lost theirs are closed.
+
+    `admin_token`, if there is one, is the admin token from now on; None leaves it as it is.
+    """
 
     tokens: tuple[TokenRecord, ...]
     origins: tuple[str, ...]
+    admin_token: str | None = field(default=None, repr=False)
 
 
 BridgeEffect: TypeAlias = (

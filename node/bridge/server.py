@@ -11,20 +11,23 @@ import contextlib
 import logging
 import os
 import socket
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import assert_never
+from typing import Any, Final, assert_never
 
+import msgspec
 from aiohttp import web
 
-from node.bridge import guard
+from node.bridge import audit, guard
+from node.bridge.audit import Audit
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_routes import VIEW, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection, Reader, Surroundings
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
+from node.bridge.metrics import Meter, Shown, counters, gauge, render
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
@@ -38,6 +41,7 @@ from node.bridge.ports import (
     hash_token,
 )
 from node.bridge.session import Phase, Session
+from node.chat import commands
 from node.clock import Instant
 from node.crypto.primitives import Entropy
 
@@ -53,6 +57,7 @@ MAX_REFUSED_ORIGINS = 256
 """Refused origins remembered so that each is logged once."""
 RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
 STOP_SECONDS = 4.0
+LOGIN: Final = audit.Who(ADMIN, "login")
 
 
 class BridgeServer:
@@ -74,17 +79,27 @@ class BridgeServer:
         tokens: tuple[TokenRecord, ...] = (),
         origins: tuple[str, ...] = (),
         extra_hosts: tuple[str, ...] = (),
+        audit_store: audit.Store | None = None,
+        state: Callable[[], str] = lambda: "ok",
+        figures: Callable[[], Awaitable[list[Shown]]] | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._socket_path = socket_path
         self._extra_hosts = extra_hosts
         self._clock = clock
+        self._entropy = entropy
         self._logins = Logins(admin_token, entropy)
         self._links: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._credentials = Credentials(hash_token(admin_token), tokens)
         self._origins = frozenset(origins)
         self._policy = self._make_policy(frozenset())
-        self._around = Surroundings(submit, reader, clock, backlog, self._lookup, self._login_link, locked)
+        self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
+        self._audit = Audit()
+        self._meter = Meter()
+        self._state, self._figures = state, figures
+        self._around = Surroundings(
+            submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
+        )
         self._connections: dict[int, Connection] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -99,6 +114,7 @@ class BridgeServer:
     async def start(self, *, tries: int = 1) -> tuple[str, int]:
         """Listen and return (host, port); of `tries` ports the first free one. Raises OSError if none is."""
         runner = Runner(make_app(self), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._audit.last = await asyncio.to_thread(self._kept.last)
         listener = self._bind(tries)
         self._port = listener.getsockname()[1]
         named = () if self._host in {"0.0.0.0", "::", ""} else (_bracketed(self._host),)  # noqa: S104
@@ -121,6 +137,8 @@ class BridgeServer:
                 await self._empty.wait()
         for connection in tuple(self._connections.values()):
             connection.abort()
+        self._audit.close()
+        self._kept.append(self._audit.take())
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -156,16 +174,22 @@ class BridgeServer:
                 assert_never(effect)
 
     def _on_credentials(self, change: CredentialsChanged) -> None:
-        self._credentials = Credentials(self._credentials.admin_hash, change.tokens)
+        admin_hash = self._credentials.admin_hash
+        if change.admin_token is not None:
+            admin_hash, self._logins = (
+                hash_token(change.admin_token),
+                Logins(change.admin_token, self._entropy),
+            )
+            self._links.clear()
+        self._credentials = Credentials(admin_hash, change.tokens)
         self._origins = frozenset(change.origins)
         self._policy = self._make_policy(self._policy.hosts)
         self._refused -= self._origins
         now_ms = self._clock().wall_ms
-        alive = {t.name: t.scope for t in change.tokens if t.expires_ms is None or now_ms < t.expires_ms}
         for connection in tuple(self._connections.values()):
             grant, origin = connection.session.grant, connection.origin
-            if grant is not None and grant.name != ADMIN and alive.get(grant.name) != grant.scope:
-                connection.close(TOKEN_GONE, "the token was revoked")
+            if grant is not None and not self._credentials.stands(grant, now_ms):
+                connection.close(TOKEN_GONE, "the token was revoked or replaced")
             elif origin is not None and origin not in self._policy.own_origins | self._origins:
                 connection.close(ORIGIN_GONE, "the origin was taken off the list")
 
@@ -179,13 +203,17 @@ class BridgeServer:
     def judge(self, request: Request) -> Decision:
         """Ask the guard; tell the owner once about each origin it refuses."""
         decision = guard.decide(request, self._policy, self._clock().wall_ms)
-        if isinstance(decision, Deny) and decision.origin is not None:
-            self._tell_refused(decision.origin)
+        if isinstance(decision, Deny):
+            self._meter.refused[(decision.code,)] += 1
+            self._record(audit.NOBODY, "connect", decision.code)
+            if decision.origin is not None:
+                self._tell_refused(decision.origin)
         return decision
 
     def redeem(self, code: str) -> tuple[str, int] | None:
         """Turn a login code into the cookie's value and its seconds, once."""
         value = self._logins.redeem(code, self._clock().wall_ms)
+        self._record(LOGIN if value else audit.NOBODY, "login", audit.OK if value else "unauthorized")
         return None if value is None else (value, COOKIE_SECONDS)
 
     async def serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
@@ -224,6 +252,53 @@ class BridgeServer:
             if not self._connections:
                 self._empty.set()
         return ws
+
+    @property
+    def health(self) -> str:
+        """`ok`, `locked` or `starting`."""
+        return self._state()
+
+    async def metrics(self) -> str:
+        """Return what was counted and measured, as Prometheus reads it."""
+        found = [] if self._figures is None else await self._figures()
+        phases = Counter((c.session.phase.name.lower(),) for c in self._connections.values())
+        boxes = [c.outbox for c in self._connections.values()]
+        bridge: list[Shown] = [
+            counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
+            gauge("bridge_backlog", "Commands that wait for the engine.", self._around.backlog()),
+            gauge("outbox_events", "Frames that wait for frontends.", sum(map(len, boxes))),
+            gauge("outbox_bytes", "Bytes of them.", sum(box.bytes for box in boxes)),
+        ]
+        return render([*bridge, *self._meter.figures(), *found])
+
+    # -- what the bridge does itself ----------------------------------------------------------------
+
+    def _own(self, asked: commands.Command) -> Awaitable[dict[str, Any]] | None:
+        match asked:
+            case commands.LoginLinkCreate():
+                return self._login_answer(asked.nonce)
+            case commands.AuditList():
+                return self._audit_answer(asked)
+            case _:
+                return None
+
+    async def _login_answer(self, nonce: str | None) -> dict[str, Any]:
+        url, expires = self._login_link(nonce)
+        return {"url": url, "expires_at": expires}
+
+    async def _audit_answer(self, asked: commands.AuditList) -> dict[str, Any]:
+        limit = commands.MAX_HISTORY if asked.limit is None else asked.limit
+        found, more = await asyncio.to_thread(self._kept.page, asked.before, limit)
+        return {"entries": [msgspec.to_builtins(entry) for entry in found], "more": more}
+
+    def _record(self, who: audit.Who, command: str, code: str) -> None:
+        self._audit.saw(who, command, code, self._clock())
+        self._keep_record()
+
+    def _keep_record(self) -> None:
+        lines = self._audit.take()
+        if lines:
+            self._kept.append(lines)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -288,6 +363,8 @@ class BridgeServer:
         while True:
             await asyncio.sleep(1.0)
             now = self._clock()
+            self._audit.due(now)
+            self._keep_record()
             for connection in tuple(self._connections.values()):
                 with contextlib.suppress(ConnectionError):
                     connection.tick(now)

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
 from node.bridge.dialects.base import Dialect, FrameRefused
-from node.bridge.guard import Grant, may
+from node.bridge.guard import Grant, may, may_see
 from node.bridge.ports import BridgeInput, CommandReceived, Resume, SessionStarted, Subscription
 from node.chat import commands, events
 from node.clock import Instant
@@ -60,9 +60,13 @@ class DeadlineReached:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write this event to the frontend, before anything that comes later."""
+    """Write this event to the frontend, before anything that comes later.
+
+    `about` is the command that it refuses, where that is known.
+    """
 
     event: events.Event
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,8 @@ class Session:
 
     def wants(self, name: str, room: str | None) -> bool:
         """Say whether this session is shown events of this name about this room (None: about no room)."""
+        if self.grant is not None and not may_see(self.grant.scope, name):
+            return False
         if self.phase is Phase.PLAIN:
             return name in events.SEED
         wanted = self.subscribe
@@ -179,16 +185,16 @@ class Session:
         if isinstance(command, commands.Hello):
             return self._on_hello(command, now)
         if self.grant is None or self.phase in {Phase.NAMELESS, Phase.ANNOUNCED}:
-            return self._hello_first(command.req)
+            return self._hello_first(command)
         return [*self._release(), self._judge(command, self.grant, now)]
 
     def _judge(self, command: commands.Command, grant: Grant, now: Instant) -> Effect:
         wait = self._wait(now) if grant.limited else 0.0
         if wait:
-            return _refuse("rate_limited", "too many commands at once", command.req, retry_after=wait)
+            return _refuse("rate_limited", "too many commands at once", command, retry_after=wait)
         name = commands.name_of(command)
         if not may(grant.scope, name):
-            return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command.req)
+            return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command)
         return Submit(CommandReceived(self.number, command))
 
     def _wait(self, now: Instant) -> float:
@@ -209,7 +215,7 @@ class Session:
         if self.grant is None:
             return self._close(UNAUTHORIZED, "hello needs a token here")
         if self.phase is Phase.OPEN:
-            return [_refuse("invalid", "hello was said already; open another connection", hello.req)]
+            return [_refuse("invalid", "hello was said already; open another connection", hello)]
         parked, self._parked, self.deadline = self._parked, False, None
         self.phase = Phase.OPEN
         self.subscribe = _subscription(hello.subscribe)
@@ -229,15 +235,15 @@ class Session:
             req=hello.req,
         )
 
-    def _hello_first(self, req: str | int | None) -> list[Effect]:
+    def _hello_first(self, command: commands.Command) -> list[Effect]:
         if self.phase is Phase.NAMELESS:
             return self._close(UNAUTHORIZED, "hello with a token comes first")
-        return [_refuse("invalid", "hello was announced and comes first", req)]
+        return [_refuse("invalid", "hello was announced and comes first", command)]
 
     def _on_refused(self, fault: FrameRefused, now: Instant) -> list[Effect]:
         if self.phase is Phase.NAMELESS:
             return self._close(UNAUTHORIZED, "hello with a token comes first")
-        answer: list[Effect] = [*self._release(), Send(events.error_of(fault, fault.req))]
+        answer: list[Effect] = [*self._release(), Send(events.error_of(fault, fault.req), fault.command)]
         if not fault.malformed:
             return answer
         self._malformed.append(now.mono)
@@ -261,10 +267,10 @@ def _plain_answer(event: events.Event) -> bool:
     return isinstance(event, events.Error) or (isinstance(event, events.Ok) and event.req is not None)
 
 
-def _refuse(code: str, message: str, req: str | int | None, *, retry_after: float | None = None) -> Send:
-    fault = FrameRefused(code, message, req=req)
+def _refuse(code: str, message: str, command: commands.Command, *, retry_after: float | None = None) -> Send:
+    fault = FrameRefused(code, message, req=command.req)
     fault.retryable, fault.retry_after = retry_after is not None, retry_after
-    return Send(events.error_of(fault, req))
+    return Send(events.error_of(fault, command.req), commands.name_of(command))
 
 
 def _subscription(asked: commands.Subscribe | None) -> Subscription | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import webbrowser
+from typing import Any
 
 import click
 
-from node.commandline.app import Group, duration
+from node.commandline.app import Command, Group, duration
 from node.commandline.asking import Node, with_node
 from node.commandline.output import clock, fields, harmless, heading, span, table
 from node.config import parse_peer
@@ -123,6 +124,34 @@ def _when(unix_s: float | None) -> str:
 async def token_revoke(node: Node, name: str) -> None:
     """Revoke a token; its sessions are closed."""
     node.app.emit(await node.call("token_revoke", name=name), [])
+
+
+@token.command("rotate")
+@click.argument("name", required=False)
+@with_node
+async def token_rotate(node: Node, name: str | None) -> None:
+    """Put another token in the place of NAME's, or of the admin token; what came in by it is closed."""
+    made = await node.call("token_rotate", name=name)
+    node.app.emit(made, [str(made.get("token") or made["path"])])
+
+
+@click.command(cls=Command)
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many entries.")
+@click.option("--before", type=int, help="Only those before this entry.")
+@with_node
+async def audit(node: Node, limit: int, before: int | None) -> None:
+    """Print which frontend did what, oldest first: never what was in it."""
+    found = await node.call("audit_list", limit=limit, before=before)
+    heads = ("entry", "when", "who", "by", "client", "session", "command", "outcome", "times")
+    rows = [
+        (str(row["entry"]), clock(row["ts_ms"] / 1000), *_who(row), row["command"], row["code"], row["count"])
+        for row in found["entries"]
+    ]
+    node.app.emit(found, table(heads, rows, heading))
+
+
+def _who(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple("" if row[key] is None else str(row[key]) for key in ("who", "via", "client", "session"))
 
 
 @click.group(cls=Group)

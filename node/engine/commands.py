@@ -22,6 +22,7 @@ from node.engine import (
     people_commands,
     room_commands,
     ruling_commands,
+    token_commands,
     trust_commands,
     vault_commands,
 )
@@ -77,6 +78,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.TokenCreate: node_commands.token_create,
     c.TokenList: node_commands.token_list,
     c.TokenRevoke: node_commands.token_revoke,
+    c.TokenRotate: token_commands.token_rotate,
     c.OriginList: node_commands.origin_list,
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,

@@ -11,6 +11,7 @@ from node.chat import events
 from node.chat.turn import Turn
 from node.engine.effects import (
     AnswerStatus,
+    KeepToken,
     LockVault,
     ReadChannel,
     SealVault,
@@ -44,7 +45,15 @@ class Desk:
     addresses: Callable[[], tuple[str, ...]]
     node_record: Callable[[], bytes]
     after: list[
-        BridgeEffect | AnswerStatus | StopNode | LockVault | SealVault | WriteBackup | ShredSoon | ReadChannel
+        BridgeEffect
+        | AnswerStatus
+        | StopNode
+        | LockVault
+        | SealVault
+        | WriteBackup
+        | KeepToken
+        | ShredSoon
+        | ReadChannel
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)

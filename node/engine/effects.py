@@ -99,6 +99,14 @@ class WriteBackup:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepToken:
+    """The owner asked for another admin token: this one goes into the file, in the old one's place."""
+
+    received: CommandReceived
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenVault:
     """The owner asked to open the vault, with this passphrase."""
 
@@ -107,7 +115,7 @@ class OpenVault:
     passphrase: str = field(repr=False)
 
 
-VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup
+VaultOrder: TypeAlias = LockVault | SealVault | OpenVault | WriteBackup | KeepToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,14 @@ class BackupWritten:
 
     received: CommandReceived
     fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKept:
+    """The admin token that KeepToken named is in the file at `path`."""
+
+    kept: KeepToken
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,7 @@ Input: TypeAlias = (
     | VaultSealed
     | BackupWritten
     | FileResult
+    | TokenKept
     | Woke
     | Stopping
 )
@@ -185,6 +202,7 @@ Effect: TypeAlias = (
     | LockVault
     | SealVault
     | WriteBackup
+    | KeepToken
     | ShredSoon
     | SendBytes
     | CloseLink

@@ -29,7 +29,7 @@ from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import attaching, comebacks, commands, node_commands, sessions
+from node.engine import attaching, comebacks, commands, node_commands, sessions, token_commands
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -45,6 +45,7 @@ from node.engine.effects import (
     Persist,
     ShredSoon,
     Stopping,
+    TokenKept,
     VaultSealed,
     Woke,
 )
@@ -217,6 +218,9 @@ class Engine:
                     commands.finish(self.desk, turn, *done)
             case FileUploaded():
                 attaching.uploaded(self.desk, turn, event)
+            case TokenKept():
+                answer = token_commands.kept(self.desk, event)
+                commands.finish(self.desk, turn, event.kept.received, answer)
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)

@@ -10,7 +10,10 @@ from node.errors import Refused
 
 
 class FrameRefused(Refused):
-    """A frame is no command; `malformed` ones count towards closing the socket, `req` is echoed."""
+    """A frame is no command; `malformed` ones count towards closing the socket, `req` is echoed.
+
+    `command` is the name of the one that was meant, where it can be told.
+    """
 
     def __init__(
         self,
@@ -20,10 +23,12 @@ class FrameRefused(Refused):
         field: str | None = None,
         req: str | int | None = None,
         malformed: bool = False,
+        command: str | None = None,
     ) -> None:
         super().__init__(code, message, field=field)
         self.req = req
         self.malformed = malformed
+        self.command = command
 
 
 class Dialect(Protocol):

@@ -54,7 +54,7 @@ class NativeJson:
         try:
             command: Command = _decoders[name].decode(frame)
         except (msgspec.MsgspecError, UnicodeError) as exc:
-            raise _invalid(exc, req) from exc
+            raise _invalid(exc, name, req) from exc
         return command
 
     def encode(self, event: Event) -> bytes:
@@ -89,7 +89,7 @@ class NativeMsgpack:
         try:
             command: Command = msgspec.convert(value, BY_NAME[name])
         except msgspec.MsgspecError as exc:
-            raise _invalid(exc, req) from exc
+            raise _invalid(exc, name, req) from exc
         return command
 
     def encode(self, event: Event) -> bytes:
@@ -147,12 +147,12 @@ def _bad(message: str, req: str | int | None = None) -> FrameRefused:
     return FrameRefused("bad_frame", message, req=req, malformed=True)
 
 
-def _invalid(fault: Exception, req: str | int | None) -> FrameRefused:
+def _invalid(fault: Exception, command: str, req: str | int | None) -> FrameRefused:
     text = str(fault)
     place = _PLACE.search(text)
     missing = re.search(r"missing required field `(\w+)`", text)
     field = missing.group(1) if missing else place.group(1) if place else None
-    return FrameRefused("invalid", text, field=field or None, req=req)
+    return FrameRefused("invalid", text, field=field or None, req=req, command=command)
 
 
 def _is_json(value: object, depth: int = 1) -> bool:

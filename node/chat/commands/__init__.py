@@ -40,6 +40,7 @@ from node.chat.commands.messages import (
     UserMessage as UserMessage,
 )
 from node.chat.commands.owner import (
+    AuditList as AuditList,
     BackupCreate as BackupCreate,
     LoginLinkCreate as LoginLinkCreate,
     NodeStatus as NodeStatus,
@@ -54,6 +55,7 @@ from node.chat.commands.owner import (
     TokenCreate as TokenCreate,
     TokenList as TokenList,
     TokenRevoke as TokenRevoke,
+    TokenRotate as TokenRotate,
     VaultLock as VaultLock,
     VaultPassphrase as VaultPassphrase,
     VaultUnlock as VaultUnlock,

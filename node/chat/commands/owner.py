@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from node.chat.commands.base import Address, Base, Name, Passphrase, Scope
+from node.chat.commands.base import Address, Base, Count, Limit, Name, Passphrase, Scope
 
 
 class NodeStatus(Base, frozen=True, kw_only=True):
@@ -49,6 +49,19 @@ class TokenRevoke(Base, frozen=True, kw_only=True):
     """End a child token and the sessions that use it."""
 
     name: Name
+
+
+class TokenRotate(Base, frozen=True, kw_only=True):
+    """Put another token in the place of a child token, or of the admin token where no name is given."""
+
+    name: Name | None = None
+
+
+class AuditList(Base, frozen=True, kw_only=True):
+    """Say which frontend did what, newest entries or those before one, oldest first."""
+
+    limit: Limit | None = None
+    before: Count | None = None
 
 
 class OriginList(Base, frozen=True, kw_only=True):
@@ -115,6 +128,8 @@ OwnerCommand: TypeAlias = (
     | TokenCreate
     | TokenList
     | TokenRevoke
+    | TokenRotate
+    | AuditList
     | OriginList
     | OriginAllow
     | OriginRemove

@@ -1,0 +1,1244 @@
+// Types of the native bridge, gossamer/1. Written by `make schema`; do not edit.
+//
+//   const ws = new WebSocket("ws://127.0.0.1:7117/?token=" + token);
+//   const ask = <C extends keyof Commands>(name: C, keys: Omit<Commands[C]["command"], "event">) =>
+//     ws.send(JSON.stringify({ event: name, ...keys }));
+//   ws.onmessage = ({ data }) => { const event: GossamerEvent = JSON.parse(data); };
+
+/** The answer to `hello`, and where live events start: after `seq`. */
+export interface HelloEvent {
+  event: "hello";
+  req?: string | number;
+  protocol: string;
+  node_version: string;
+  user_id: string;
+  username: string;
+  log_epoch: string;
+  seq: number;
+  features: string[];
+  deprecated: string[];
+  connectivity: string;
+}
+
+/** A command is done (and committed); `fields` stand beside `req` on the wire. */
+export interface OkEvent {
+  event: "ok";
+  req?: string | number;
+  [key: string]: unknown;
+}
+
+/** A command or a frame was refused; `extra` stands beside the other keys on the wire. */
+export interface ErrorEvent {
+  event: "error";
+  code: string;
+  message: string;
+  field?: string;
+  retryable?: boolean;
+  retry_after?: number;
+  req?: string | number;
+  [key: string]: unknown;
+}
+
+/** Something the owner should know, with a stable code. */
+export interface WarningEvent {
+  event: "warning";
+  code: string;
+  message: string;
+}
+
+/** Everything up to `seq` that was asked for has been sent. */
+export interface CaughtUpEvent {
+  event: "caught_up";
+  seq: number;
+}
+
+/** A frontend reads too slowly: the socket closes, resume at `resume_from`. */
+export interface LaggedEvent {
+  event: "lagged";
+  resume_from: number;
+}
+
+/** Somebody is in a room now (reason `join`), or back (`reconnect`). */
+export interface UserJoinEvent {
+  event: "user_join";
+  username: string;
+  room: string;
+  user_id: string;
+  reason: string;
+  seq?: number;
+}
+
+/** Somebody is no longer in a room (reason `leave`, `removed`), or away (`disconnect`). */
+export interface UserLeaveEvent {
+  event: "user_leave";
+  username: string;
+  room: string;
+  user_id: string;
+  reason: string;
+  seq?: number;
+}
+
+/** There is a new room that we are in. */
+export interface RoomCreatedEvent {
+  event: "room_created";
+  room: string;
+  name: string;
+  visibility?: string;
+  seq?: number;
+}
+
+/** A room's name, topic, who may invite (`invite`), its `history`, or somebody's `role` changed. Beside `room` and its `name` only what changed is there. */
+export interface RoomUpdatedEvent {
+  event: "room_updated";
+  room: string;
+  name?: string;
+  topic?: string;
+  invite?: string;
+  history?: string;
+  user_id?: string;
+  username?: string;
+  role?: string;
+  seq?: number;
+}
+
+/** A room was ended for everybody: nobody sends any more, what was said stays readable. */
+export interface RoomDeletedEvent {
+  event: "room_deleted";
+  room: string;
+  name?: string;
+  seq?: number;
+}
+
+/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. */
+export interface UserMessageEvent {
+  event: "user_message";
+  username: string;
+  timestamp: number;
+  message: string;
+  room: string;
+  id: string;
+  user_id: string;
+  kind?: string;
+  attachment?: unknown;
+  reply_to?: string | null;
+  nonce?: string | null;
+  self?: boolean;
+  ts_ms: number;
+  gap?: boolean;
+  history?: boolean;
+  why?: string;
+  missing?: number;
+  seq?: number;
+}
+
+/** What `placeholder` stood for came after all; `missing` says for how many it still stands, 0: it goes. The other keys are those of the `user_message` that belongs there; without `id` none does. */
+export interface MessageHealedEvent {
+  event: "message_healed";
+  room: string;
+  placeholder: string;
+  missing: number;
+  username?: string;
+  timestamp?: number;
+  message?: string;
+  id?: string;
+  user_id?: string;
+  kind?: string;
+  attachment?: unknown;
+  reply_to?: string | null;
+  nonce?: string | null;
+  self?: boolean;
+  ts_ms?: number;
+  gap?: boolean;
+  seq?: number;
+}
+
+/** Where an own message is: queued, sent, held, delivered, read or failed. */
+export interface MessageStatusEvent {
+  event: "message_status";
+  id: string;
+  status: "delivered" | "failed" | "held" | "queued" | "read" | "sent";
+  by?: string;
+  why?: string;
+  seq?: number;
+}
+
+/** Somebody types in a room, or has stopped. */
+export interface TypingEvent {
+  event: "typing";
+  username: string;
+  room: string;
+  user_id: string;
+  typing: boolean;
+}
+
+/** Somebody invites us; `expires_at` is the end of the 120 seconds. */
+export interface UserInviteEvent {
+  event: "user_invite";
+  sender: string;
+  room: string;
+  invite: string;
+  target: string;
+  room_name: string;
+  kind: string;
+  options?: Record<string, unknown> | null;
+  expires_at: number;
+  seq?: number;
+}
+
+/** What became of an invite: `delivered` (with `expires_at`), or how it ended. */
+export interface InviteResultEvent {
+  event: "invite_result";
+  invite: string;
+  room: string;
+  target: string;
+  response: string;
+  expires_at?: number;
+  seq?: number;
+}
+
+/** Somebody is a contact now. */
+export interface ContactAddedEvent {
+  event: "contact_added";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** Somebody asks to be a contact. */
+export interface ContactRequestedEvent {
+  event: "contact_requested";
+  username: string;
+  user_id: string;
+  message?: string;
+  seq?: number;
+}
+
+/** A contact is called otherwise on this node, or their state changed. */
+export interface ContactUpdatedEvent {
+  event: "contact_updated";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** A person's keys are not the ones this node knew. */
+export interface KeyChangedEvent {
+  event: "key_changed";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** What a person shows of themselves changed. */
+export interface ProfileEvent {
+  event: "profile";
+  username: string;
+  user_id: string;
+  nickname?: string | null;
+  avatar?: string | null;
+  status?: string | null;
+  seq?: number;
+}
+
+/** Somebody is online, away or offline now. */
+export interface PresenceEvent {
+  event: "presence";
+  username: string;
+  user_id: string;
+  presence: "away" | "offline" | "online";
+  status?: string | null;
+}
+
+/** A link to another node stands; `peer` is its node key in hex. */
+export interface PeerUpEvent {
+  event: "peer_up";
+  peer: string;
+  address: string;
+  direction: "in" | "out";
+}
+
+/** A link to another node is gone. */
+export interface PeerDownEvent {
+  event: "peer_down";
+  peer: string;
+  address?: string;
+  reason: string;
+}
+
+/** How this node stands in the mesh; `locked`: it does not, until the vault is opened. */
+export interface ConnectivityEvent {
+  event: "connectivity";
+  state: "alone" | "connecting" | "locked" | "meshed" | "synced";
+}
+
+/** Open a session: credential, subscription, and where to go on. */
+export interface HelloCommand {
+  event: "hello";
+  req?: string | number | null;
+  nonce?: string | null;
+  token?: string | null;
+  client?: string | null;
+  subscribe?: Subscribe | null;
+  resume?: ResumeAt | null;
+  consumer?: string | null;
+}
+
+/** What a session wants to see; an absent list means everything, an empty one nothing. */
+export interface Subscribe {
+  events?: string[] | null;
+  rooms?: string[] | null;
+}
+
+/** Where a session stopped: the log epoch and the last `seq` it has. */
+export interface ResumeAt {
+  epoch: string;
+  seq: number;
+}
+
+/** Move the stored cursor of this session's consumer. */
+export interface AckCommand {
+  event: "ack";
+  req?: string | number | null;
+  nonce?: string | null;
+  seq: number;
+}
+
+/** Where the stored cursor of this session's consumer is now. */
+export interface Acked {
+  seq: number;
+}
+
+/** Make a room; `history` is `none`, `all` or how many messages a newcomer may read. */
+export interface RoomCreateCommand {
+  event: "room_create";
+  req?: string | number | null;
+  nonce?: string | null;
+  name: string;
+  visibility?: "open" | "private" | null;
+  history?: number | "all" | "none" | null;
+  invite?: string | null;
+}
+
+/** A room as it is; `history_note` and `notice` are sentences for people. `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite. */
+export interface RoomFacts {
+  room: string;
+  name: string;
+  topic: string;
+  visibility: "direct" | "open" | "private";
+  history: string;
+  history_note: string;
+  invite: string | null;
+  deleted: boolean;
+  members: MemberRow[];
+  notice?: string;
+}
+
+/** One member of a room. */
+export interface MemberRow {
+  user_id: string;
+  username: string;
+  role: "admin" | "creator" | "greeter" | "member";
+  presence: string;
+}
+
+/** List the rooms this node is in, and the open rooms of others; the keys ask for some of them only. */
+export interface RoomListCommand {
+  event: "room_list";
+  req?: string | number | null;
+  nonce?: string | null;
+  visibility?: "direct" | "open" | "private" | null;
+  joined?: boolean | null;
+}
+
+/** Rooms. */
+export interface RoomRows {
+  rooms: RoomRow[];
+}
+
+/** One room of a list; `members` is their number. */
+export interface RoomRow {
+  room: string;
+  name: string;
+  visibility: "direct" | "open" | "private";
+  members: number;
+  history: string;
+  unread: number;
+  last_message: unknown;
+  direct: boolean;
+  deleted: boolean;
+  joined: boolean;
+}
+
+/** Describe one room and its members. */
+export interface RoomGetCommand {
+  event: "room_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** Mark a room as read, up to message `id` or whole. */
+export interface RoomReadCommand {
+  event: "room_read";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id?: string | null;
+}
+
+/** How many messages of the room are still unread. */
+export interface RoomReadUpto {
+  room: string;
+  unread: number;
+}
+
+/** Make a link to a room, for `uses` people at most; `expires_in` in seconds, a week if left out. */
+export interface RoomLinkCreateCommand {
+  event: "room_link_create";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  uses?: number | null;
+  expires_in?: number | null;
+}
+
+/** A link to a room, and the addresses that it carries. */
+export interface RoomLink {
+  room: string;
+  invite: string;
+  link: string;
+  addresses: string[];
+  uses: number | null;
+  expires_at: number;
+}
+
+/** Join the room that a link leads to. */
+export interface RoomLinkUseCommand {
+  event: "room_link_use";
+  req?: string | number | null;
+  nonce?: string | null;
+  link: string;
+}
+
+/** The room that a link leads to. */
+export interface RoomLinkUsed {
+  room: string;
+  invite: string;
+  state: "joined" | "joining";
+}
+
+/** Close a room's link, by the `invite` it was made as; without one, all that one may close. */
+export interface RoomLinkRevokeCommand {
+  event: "room_link_revoke";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  invite?: string | null;
+}
+
+/** The ids of the links that were closed. */
+export interface RoomLinksClosed {
+  room: string;
+  revoked: string[];
+}
+
+/** Accept the open invite to a room, or enter an open one, by its id, name or first 8 characters. */
+export interface UserJoinCommand {
+  event: "user_join";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** A room that we are in, or are about to come into by the `invite` that was accepted. */
+export interface RoomJoined {
+  room: string;
+  name: string;
+  topic: string;
+  visibility: "direct" | "open" | "private";
+  history: string;
+  history_note: string;
+  invite: string | null;
+  deleted: boolean;
+  members: MemberRow[];
+  notice?: string;
+  state: "joined" | "joining";
+}
+
+/** Leave a room. */
+export interface UserLeaveCommand {
+  event: "user_leave";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** Which room it was. */
+export interface RoomNamed {
+  room: string;
+}
+
+/** Remove somebody from a room. */
+export interface MemberRemoveCommand {
+  event: "member_remove";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  username: string;
+  reason?: string | null;
+}
+
+/** Who was removed. */
+export interface MemberGone {
+  room: string;
+  username: string;
+}
+
+/** Give somebody another role in a room; there is one creator, and it stays. */
+export interface MemberRoleCommand {
+  event: "member_role";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  username: string;
+  role: "admin" | "greeter" | "member";
+}
+
+/** Who has which role now. */
+export interface MemberRoleGiven {
+  room: string;
+  username: string;
+  role: "admin" | "greeter" | "member";
+}
+
+/** Change a room's name, topic, who may invite or `history`; an absent key stays as it is. */
+export interface RoomUpdateCommand {
+  event: "room_update";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  name?: string | null;
+  topic?: string | null;
+  invite?: string | null;
+  history?: number | "all" | "none" | null;
+}
+
+/** What can be changed of a room, as it is now. */
+export interface RoomChanged {
+  room: string;
+  name: string;
+  topic: string;
+  invite: "admins" | "anyone" | null;
+  history: string;
+}
+
+/** End a room for everybody: nobody sends any more, members keep what they have. */
+export interface RoomDeleteCommand {
+  event: "room_delete";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** Renew a room's keys now. */
+export interface RoomRekeyCommand {
+  event: "room_rekey";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** The new keys' id, 32 hexadecimal digits. */
+export interface RoomRekeyed {
+  room: string;
+  epoch: string;
+}
+
+/** Open the direct room with somebody. */
+export interface DmOpenCommand {
+  event: "dm_open";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
+/** Send a message, at most 16 KiB of UTF-8. */
+export interface UserMessageCommand {
+  event: "user_message";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  message: string;
+  kind?: string | null;
+  attachment?: unknown;
+  reply_to?: string | null;
+  ttl?: number | null;
+}
+
+/** The message's id and its time, in UNIX milliseconds. */
+export interface MessageSent {
+  id: string;
+  ts_ms: number;
+}
+
+/** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. */
+export interface HistoryGetCommand {
+  event: "history_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  before?: string | null;
+  after?: string | null;
+  limit?: number | null;
+}
+
+/** Messages, oldest first, and whether there are more. */
+export interface MessagePage {
+  messages: UserMessageEvent[];
+  more: boolean;
+}
+
+/** Tell a conversation that we type, or have stopped; it ends by itself after 6 s. */
+export interface TypingSetCommand {
+  event: "typing_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  typing?: boolean;
+}
+
+/** Whether anything was sent. */
+export interface TypingTold {
+  room: string;
+  told: boolean;
+}
+
+/** Invite a contact or co-member to a room. */
+export interface UserInviteCommand {
+  event: "user_invite";
+  req?: string | number | null;
+  nonce?: string | null;
+  target: string;
+  room: string;
+  kind?: "game" | "room" | null;
+  options?: Record<string, unknown> | null;
+  client_id?: string | null;
+}
+
+/** An offer, and when it ends: in 7 days, or 120 seconds after it is shown. */
+export interface InviteMade {
+  invite: string;
+  expires_at: number;
+}
+
+/** Answer an invite; without `invite` the latest open one delivered on this connection. */
+export interface UserInviteResponseCommand {
+  event: "user_invite_response";
+  req?: string | number | null;
+  nonce?: string | null;
+  response: "accept" | "decline" | "ignore";
+  invite?: string | null;
+}
+
+/** What became of an invite; `room` where one was accepted. */
+export interface InviteAnswered {
+  invite: string;
+  state: "declined" | "joined" | "joining" | "open";
+  room?: string;
+}
+
+/** Take an own invite back. */
+export interface InviteCancelCommand {
+  event: "invite_cancel";
+  req?: string | number | null;
+  nonce?: string | null;
+  invite: string;
+}
+
+/** Which invite it was. */
+export interface InviteNamed {
+  invite: string;
+}
+
+/** List invites sent and received. */
+export interface InviteListCommand {
+  event: "invite_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Invites. */
+export interface InviteRows {
+  invites: InviteRow[];
+}
+
+/** One invite, sent or received. */
+export interface InviteRow {
+  invite: string;
+  room: string;
+  room_name: string;
+  sender: string;
+  target: string;
+  kind: string;
+  state: string;
+  expires_at: number;
+}
+
+/** Add the person whose contact link this is. */
+export interface ContactAddCommand {
+  event: "contact_add";
+  req?: string | number | null;
+  nonce?: string | null;
+  link: string;
+}
+
+/** Whose link it was; their name follows as `contact_added`. */
+export interface ContactAsked {
+  user_id: string;
+  state: string;
+}
+
+/** List contacts. */
+export interface ContactListCommand {
+  event: "contact_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Contacts. */
+export interface ContactRows {
+  contacts: ContactRow[];
+}
+
+/** One contact. */
+export interface ContactRow {
+  user_id: string;
+  username: string;
+  nickname: string | null;
+  state: string;
+  verified: "changed" | "unverified" | "verified";
+  blocked: boolean;
+  presence: string;
+}
+
+/** Give a person another username on this node. */
+export interface ContactRenameCommand {
+  event: "contact_rename";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+  name: string;
+}
+
+/** What a person is called on this node now. */
+export interface ContactNamed {
+  user_id: string;
+  username: string;
+}
+
+/** Show the safety number of a person; `verified` or the `code` of their screen marks them. */
+export interface ContactVerifyCommand {
+  event: "contact_verify";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+  verified?: boolean | null;
+  code?: string | null;
+}
+
+/** The same, with the safety number that both ends show, and the code for a QR code. */
+export interface ContactNumber {
+  user_id: string;
+  username: string;
+  verified: "changed" | "unverified" | "verified";
+  policy: "strict" | "tofu" | "warn";
+  number: string;
+  code: string;
+}
+
+/** Say what another device of a person does: taken silently, taken and told, or kept back. */
+export interface ContactPolicyCommand {
+  event: "contact_policy";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+  policy: "strict" | "tofu" | "warn";
+}
+
+/** What is held of a person's keys. */
+export interface ContactTrust {
+  user_id: string;
+  username: string;
+  verified: "changed" | "unverified" | "verified";
+  policy: "strict" | "tofu" | "warn";
+}
+
+/** Make a contact link; `expires_in` in seconds. */
+export interface ContactLinkCreateCommand {
+  event: "contact_link_create";
+  req?: string | number | null;
+  nonce?: string | null;
+  once?: boolean | null;
+  expires_in?: number | null;
+}
+
+/** A contact link, and the addresses that it carries. */
+export interface ContactLink {
+  link: string;
+  addresses: string[];
+  once: boolean;
+}
+
+/** Close every contact link given out so far, and make another. */
+export interface ContactLinkResetCommand {
+  event: "contact_link_reset";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** A contact link, and how many that were given out before are closed now. */
+export interface ContactLinkAgain {
+  link: string;
+  addresses: string[];
+  once: boolean;
+  revoked: number;
+}
+
+/** Describe a person, or oneself. */
+export interface ProfileGetCommand {
+  event: "profile_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  username?: string | null;
+}
+
+/** What a person shows; `link` is one's own, and not for the scope `read`. */
+export interface ProfileFacts {
+  user_id: string;
+  username: string;
+  nickname: string | null;
+  avatar: string | null;
+  status: string | null;
+  link?: string | null;
+}
+
+/** Change what one is called and shows; an absent key stays as it is. */
+export interface ProfileSetCommand {
+  event: "profile_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  name?: string | null;
+  avatar?: string | null;
+  status?: string | null;
+}
+
+/** Say how the node is. */
+export interface NodeStatusCommand {
+  event: "node_status";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** How the node is; of a locked one, most is empty. */
+export interface NodeFacts {
+  version: string;
+  uptime_s: number;
+  connectivity: "alone" | "connecting" | "locked" | "meshed" | "synced";
+  links: number;
+  contacts: number;
+  rooms: number;
+  held_envelopes: number;
+  db_bytes: number;
+  clients: number;
+  username: string;
+  user_id: string;
+  addresses: string[];
+  log_epoch: string;
+  seq: number;
+}
+
+/** Stop the node cleanly. */
+export interface NodeStopCommand {
+  event: "node_stop";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Nothing more. */
+export interface Done {
+}
+
+/** List peers and addresses. */
+export interface PeerListCommand {
+  event: "peer_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Peers. */
+export interface PeerRows {
+  peers: PeerRow[];
+}
+
+/** One link, or an address to which none stands. */
+export interface PeerRow {
+  peer: string | null;
+  address: string | null;
+  direction: "in" | "out" | null;
+  rtt_ms: number | null;
+  age_s: number | null;
+  copies: number;
+  state: "down" | "live" | "syncing";
+}
+
+/** Dial an address from now on: `ws://HOST:PORT` or `wss://HOST:PORT`. */
+export interface PeerAddCommand {
+  event: "peer_add";
+  req?: string | number | null;
+  nonce?: string | null;
+  address: string;
+}
+
+/** Which address it was. */
+export interface PeerAddress {
+  address: string;
+}
+
+/** Dial an address no longer. */
+export interface PeerRemoveCommand {
+  event: "peer_remove";
+  req?: string | number | null;
+  nonce?: string | null;
+  address: string;
+}
+
+/** Make a child token; `expires_in` in seconds. */
+export interface TokenCreateCommand {
+  event: "token_create";
+  req?: string | number | null;
+  nonce?: string | null;
+  name: string;
+  scope: "chat" | "owner" | "read";
+  expires_in?: number | null;
+}
+
+/** A token, shown this once. */
+export interface TokenMade {
+  token: string;
+  name: string;
+  scope: "chat" | "owner" | "read";
+  expires_at: number | null;
+}
+
+/** List child tokens, without the tokens. */
+export interface TokenListCommand {
+  event: "token_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Child tokens. */
+export interface TokenRows {
+  tokens: TokenRow[];
+}
+
+/** One child token, without the token. */
+export interface TokenRow {
+  name: string;
+  scope: "chat" | "owner" | "read";
+  created_at: number;
+  expires_at: number | null;
+}
+
+/** End a child token and the sessions that use it. */
+export interface TokenRevokeCommand {
+  event: "token_revoke";
+  req?: string | number | null;
+  nonce?: string | null;
+  name: string;
+}
+
+/** Which token it was. */
+export interface TokenNamed {
+  name: string;
+}
+
+/** Put another token in the place of a child token, or of the admin token where no name is given. */
+export interface TokenRotateCommand {
+  event: "token_rotate";
+  req?: string | number | null;
+  nonce?: string | null;
+  name?: string | null;
+}
+
+/** A child's new `token`, shown this once; or the `path` of the file that has the new admin token. */
+export interface TokenReplaced {
+  name: string;
+  scope: "chat" | "owner" | "read";
+  expires_at: number | null;
+  token?: string;
+  path?: string;
+}
+
+/** Say which frontend did what, newest entries or those before one, oldest first. */
+export interface AuditListCommand {
+  event: "audit_list";
+  req?: string | number | null;
+  nonce?: string | null;
+  limit?: number | null;
+  before?: number | null;
+}
+
+/** Entries of the audit log, oldest first, and whether there are older ones. */
+export interface AuditPage {
+  entries: AuditRow[];
+  more: boolean;
+}
+
+/** What a frontend did, `count` times up to `ts_ms`; `code` is `ok` or that of the error. */
+export interface AuditRow {
+  entry: number;
+  ts_ms: number;
+  who: string | null;
+  via: "login" | "token" | "unix" | null;
+  client: string | null;
+  session: number | null;
+  command: string;
+  code: string;
+  count: number;
+}
+
+/** List the web origins that may connect. */
+export interface OriginListCommand {
+  event: "origin_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Origins that may connect. */
+export interface Origins {
+  origins: string[];
+}
+
+/** Let pages of an origin connect, given that they have a token. */
+export interface OriginAllowCommand {
+  event: "origin_allow";
+  req?: string | number | null;
+  nonce?: string | null;
+  origin: string;
+}
+
+/** Which origin it was, as browsers write it. */
+export interface OriginNamed {
+  origin: string;
+}
+
+/** Take an origin off the list and close its sessions. */
+export interface OriginRemoveCommand {
+  event: "origin_remove";
+  req?: string | number | null;
+  nonce?: string | null;
+  origin: string;
+}
+
+/** Make a link that logs one browser in, once, within five minutes. */
+export interface LoginLinkCreateCommand {
+  event: "login_link_create";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** A link that logs one browser in, once. */
+export interface LoginLink {
+  url: string;
+  expires_at: number;
+}
+
+/** Write a backup, sealed under `passphrase`, into the home's folder for them. */
+export interface BackupCreateCommand {
+  event: "backup_create";
+  req?: string | number | null;
+  nonce?: string | null;
+  passphrase: string;
+}
+
+/** Where the backup is, its bytes, and what it holds. */
+export interface BackupFacts {
+  path: string;
+  size: number;
+  rooms: number;
+  contacts: number;
+  messages: number;
+}
+
+/** Seal the identity under `passphrase`, or under none; `current` is needed where one is in force. */
+export interface VaultPassphraseCommand {
+  event: "vault_passphrase";
+  req?: string | number | null;
+  nonce?: string | null;
+  passphrase?: string | null;
+  current?: string | null;
+}
+
+/** Whether the next start needs a passphrase. */
+export interface Sealed {
+  sealed: boolean;
+}
+
+/** Close the vault: keys, store and mesh go, the bridge stays. */
+export interface VaultLockCommand {
+  event: "vault_lock";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Whether the vault is locked. */
+export interface VaultState {
+  locked: boolean;
+}
+
+/** Open the vault again. */
+export interface VaultUnlockCommand {
+  event: "vault_unlock";
+  req?: string | number | null;
+  nonce?: string | null;
+  passphrase: string;
+}
+
+/** Every command: what is sent, what its ok carries. */
+export interface Commands {
+  hello: { command: HelloCommand; answer: HelloEvent; scope: "read" };
+  ack: { command: AckCommand; answer: Acked; scope: "read" };
+  room_create: { command: RoomCreateCommand; answer: RoomFacts; scope: "chat" };
+  room_list: { command: RoomListCommand; answer: RoomRows; scope: "read" };
+  room_get: { command: RoomGetCommand; answer: RoomFacts; scope: "read" };
+  room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };
+  room_link_create: { command: RoomLinkCreateCommand; answer: RoomLink; scope: "chat" };
+  room_link_use: { command: RoomLinkUseCommand; answer: RoomLinkUsed; scope: "chat" };
+  room_link_revoke: { command: RoomLinkRevokeCommand; answer: RoomLinksClosed; scope: "chat" };
+  user_join: { command: UserJoinCommand; answer: RoomJoined; scope: "chat" };
+  user_leave: { command: UserLeaveCommand; answer: RoomNamed; scope: "chat" };
+  member_remove: { command: MemberRemoveCommand; answer: MemberGone; scope: "chat" };
+  member_role: { command: MemberRoleCommand; answer: MemberRoleGiven; scope: "chat" };
+  room_update: { command: RoomUpdateCommand; answer: RoomChanged; scope: "chat" };
+  room_delete: { command: RoomDeleteCommand; answer: RoomNamed; scope: "chat" };
+  room_rekey: { command: RoomRekeyCommand; answer: RoomRekeyed; scope: "chat" };
+  dm_open: { command: DmOpenCommand; answer: RoomFacts; scope: "chat" };
+  user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
+  history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
+  typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
+  user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
+  user_invite_response: { command: UserInviteResponseCommand; answer: InviteAnswered; scope: "chat" };
+  invite_cancel: { command: InviteCancelCommand; answer: InviteNamed; scope: "chat" };
+  invite_list: { command: InviteListCommand; answer: InviteRows; scope: "read" };
+  contact_add: { command: ContactAddCommand; answer: ContactAsked; scope: "chat" };
+  contact_list: { command: ContactListCommand; answer: ContactRows; scope: "read" };
+  contact_rename: { command: ContactRenameCommand; answer: ContactNamed; scope: "chat" };
+  contact_verify: { command: ContactVerifyCommand; answer: ContactNumber; scope: "chat" };
+  contact_policy: { command: ContactPolicyCommand; answer: ContactTrust; scope: "chat" };
+  contact_link_create: { command: ContactLinkCreateCommand; answer: ContactLink; scope: "chat" };
+  contact_link_reset: { command: ContactLinkResetCommand; answer: ContactLinkAgain; scope: "chat" };
+  profile_get: { command: ProfileGetCommand; answer: ProfileFacts; scope: "read" };
+  profile_set: { command: ProfileSetCommand; answer: ProfileFacts; scope: "chat" };
+  node_status: { command: NodeStatusCommand; answer: NodeFacts; scope: "read" };
+  node_stop: { command: NodeStopCommand; answer: Done; scope: "owner" };
+  peer_list: { command: PeerListCommand; answer: PeerRows; scope: "read" };
+  peer_add: { command: PeerAddCommand; answer: PeerAddress; scope: "owner" };
+  peer_remove: { command: PeerRemoveCommand; answer: PeerAddress; scope: "owner" };
+  token_create: { command: TokenCreateCommand; answer: TokenMade; scope: "owner" };
+  token_list: { command: TokenListCommand; answer: TokenRows; scope: "read" };
+  token_revoke: { command: TokenRevokeCommand; answer: TokenNamed; scope: "owner" };
+  token_rotate: { command: TokenRotateCommand; answer: TokenReplaced; scope: "owner" };
+  audit_list: { command: AuditListCommand; answer: AuditPage; scope: "owner" };
+  origin_list: { command: OriginListCommand; answer: Origins; scope: "read" };
+  origin_allow: { command: OriginAllowCommand; answer: OriginNamed; scope: "owner" };
+  origin_remove: { command: OriginRemoveCommand; answer: OriginNamed; scope: "owner" };
+  login_link_create: { command: LoginLinkCreateCommand; answer: LoginLink; scope: "owner" };
+  backup_create: { command: BackupCreateCommand; answer: BackupFacts; scope: "owner" };
+  vault_passphrase: { command: VaultPassphraseCommand; answer: Sealed; scope: "owner" };
+  vault_lock: { command: VaultLockCommand; answer: VaultState; scope: "owner" };
+  vault_unlock: { command: VaultUnlockCommand; answer: VaultState; scope: "owner" };
+}
+
+/** What a frontend sends. */
+export type GossamerCommand =
+  | HelloCommand
+  | AckCommand
+  | RoomCreateCommand
+  | RoomListCommand
+  | RoomGetCommand
+  | RoomReadCommand
+  | RoomLinkCreateCommand
+  | RoomLinkUseCommand
+  | RoomLinkRevokeCommand
+  | UserJoinCommand
+  | UserLeaveCommand
+  | MemberRemoveCommand
+  | MemberRoleCommand
+  | RoomUpdateCommand
+  | RoomDeleteCommand
+  | RoomRekeyCommand
+  | DmOpenCommand
+  | UserMessageCommand
+  | HistoryGetCommand
+  | TypingSetCommand
+  | UserInviteCommand
+  | UserInviteResponseCommand
+  | InviteCancelCommand
+  | InviteListCommand
+  | ContactAddCommand
+  | ContactListCommand
+  | ContactRenameCommand
+  | ContactVerifyCommand
+  | ContactPolicyCommand
+  | ContactLinkCreateCommand
+  | ContactLinkResetCommand
+  | ProfileGetCommand
+  | ProfileSetCommand
+  | NodeStatusCommand
+  | NodeStopCommand
+  | PeerListCommand
+  | PeerAddCommand
+  | PeerRemoveCommand
+  | TokenCreateCommand
+  | TokenListCommand
+  | TokenRevokeCommand
+  | TokenRotateCommand
+  | AuditListCommand
+  | OriginListCommand
+  | OriginAllowCommand
+  | OriginRemoveCommand
+  | LoginLinkCreateCommand
+  | BackupCreateCommand
+  | VaultPassphraseCommand
+  | VaultLockCommand
+  | VaultUnlockCommand;
+
+/** What the node sends. */
+export type GossamerEvent =
+  | HelloEvent
+  | OkEvent
+  | ErrorEvent
+  | WarningEvent
+  | CaughtUpEvent
+  | LaggedEvent
+  | UserJoinEvent
+  | UserLeaveEvent
+  | RoomCreatedEvent
+  | RoomUpdatedEvent
+  | RoomDeletedEvent
+  | UserMessageEvent
+  | MessageHealedEvent
+  | MessageStatusEvent
+  | TypingEvent
+  | UserInviteEvent
+  | InviteResultEvent
+  | ContactAddedEvent
+  | ContactRequestedEvent
+  | ContactUpdatedEvent
+  | KeyChangedEvent
+  | ProfileEvent
+  | PresenceEvent
+  | PeerUpEvent
+  | PeerDownEvent
+  | ConnectivityEvent;

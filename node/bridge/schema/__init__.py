@@ -1,0 +1,49 @@
+"""The contract for programs: JSON Schema, AsyncAPI, TypeScript and a reference, all made from the structs.
+
+Nothing here is written by hand twice: a command, an event or an answer that is added to the vocabulary is in
+all four, and `make schema` writes them out (docs/bridge.md section 5, "The schema").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from node.bridge.schema import asyncapi, jsonschema, markdown, typescript
+from node.bridge.schema.parts import vocabulary
+
+
+@cache
+def render(form: str) -> str:
+    """Return the contract in one of FORMATS."""
+    return _RENDERERS[form]()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
+
+
+_RENDERERS: Final[dict[str, Callable[[], str]]] = {
+    "json-schema": lambda: _json(jsonschema.document(vocabulary())),
+    "asyncapi": lambda: _json(asyncapi.document(vocabulary())),
+    "typescript": lambda: typescript.document(vocabulary()),
+    "markdown": lambda: markdown.document(vocabulary()),
+}
+FORMATS: Final = tuple(_RENDERERS)
+"""What a schema can be asked for as; the first is meant where nothing is said."""
+CONTENT_TYPES: Final = {
+    "json-schema": "application/schema+json",
+    "asyncapi": "application/json",
+    "typescript": "text/plain",
+    "markdown": "text/markdown",
+}
+FILES: Final = {
+    "json-schema": "docs/schema.json",
+    "asyncapi": "docs/asyncapi.json",
+    "typescript": "examples/gossamer.d.ts",
+    "markdown": "docs/reference.md",
+}
+"""Where `make schema` writes each, from the root of the repository."""

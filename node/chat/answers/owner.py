@@ -1,0 +1,180 @@
+"""Answers to the owner: the node, its peers, tokens, origins, backups and the vault."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import UNSET, UnsetType
+
+from node.chat.answers.base import Answer, Row
+
+
+class NodeFacts(Answer):
+    """How the node is; of a locked one, most is empty."""
+
+    version: str
+    uptime_s: int
+    connectivity: Literal["alone", "connecting", "meshed", "synced", "locked"]
+    links: int
+    contacts: int
+    rooms: int
+    held_envelopes: int
+    db_bytes: int
+    clients: int
+    username: str
+    user_id: str
+    addresses: list[str]
+    log_epoch: str
+    seq: int
+
+
+class Done(Answer):
+    """Nothing more."""
+
+
+class PeerRow(Row):
+    """One link, or an address to which none stands."""
+
+    peer: str | None
+    address: str | None
+    direction: Literal["in", "out"] | None
+    rtt_ms: float | None
+    age_s: float | None
+    copies: int
+    state: Literal["live", "syncing", "down"]
+
+
+class PeerRows(Answer):
+    """Peers."""
+
+    peers: list[PeerRow]
+
+
+class PeerAddress(Answer):
+    """Which address it was."""
+
+    address: str
+
+
+class TokenMade(Answer):
+    """A token, shown this once."""
+
+    token: str
+    name: str
+    scope: Literal["read", "chat", "owner"]
+    expires_at: int | None
+
+
+class TokenReplaced(Answer):
+    """A child's new `token`, shown this once; or the `path` of the file that has the new admin token."""
+
+    name: str
+    scope: Literal["read", "chat", "owner"]
+    expires_at: int | None
+    token: str | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+
+
+class TokenRow(Row):
+    """One child token, without the token."""
+
+    name: str
+    scope: Literal["read", "chat", "owner"]
+    created_at: int
+    expires_at: int | None
+
+
+class TokenRows(Answer):
+    """Child tokens."""
+
+    tokens: list[TokenRow]
+
+
+class TokenNamed(Answer):
+    """Which token it was."""
+
+    name: str
+
+
+class AuditRow(Row):
+    """What a frontend did, `count` times up to `ts_ms`; `code` is `ok` or that of the error."""
+
+    entry: int
+    ts_ms: int
+    who: str | None
+    via: Literal["token", "unix", "login"] | None
+    client: str | None
+    session: int | None
+    command: str
+    code: str
+    count: int
+
+
+class AuditPage(Answer):
+    """Entries of the audit log, oldest first, and whether there are older ones."""
+
+    entries: list[AuditRow]
+    more: bool
+
+
+class Origins(Answer):
+    """Origins that may connect."""
+
+    origins: list[str]
+
+
+class OriginNamed(Answer):
+    """Which origin it was, as browsers write it."""
+
+    origin: str
+
+
+class LoginLink(Answer):
+    """A link that logs one browser in, once."""
+
+    url: str
+    expires_at: int
+
+
+class BackupFacts(Answer):
+    """Where the backup is, its bytes, and what it holds."""
+
+    path: str
+    size: int
+    rooms: int
+    contacts: int
+    messages: int
+
+
+class Sealed(Answer):
+    """Whether the next start needs a passphrase."""
+
+    sealed: bool
+
+
+class VaultState(Answer):
+    """Whether the vault is locked."""
+
+    locked: bool
+
+
+ANSWERS: Final[dict[str, type[Answer]]] = {
+    "node_status": NodeFacts,
+    "node_stop": Done,
+    "peer_list": PeerRows,
+    "peer_add": PeerAddress,
+    "peer_remove": PeerAddress,
+    "token_create": TokenMade,
+    "token_list": TokenRows,
+    "token_revoke": TokenNamed,
+    "token_rotate": TokenReplaced,
+    "audit_list": AuditPage,
+    "origin_list": Origins,
+    "origin_allow": OriginNamed,
+    "origin_remove": OriginNamed,
+    "login_link_create": LoginLink,
+    "backup_create": BackupFacts,
+    "vault_passphrase": Sealed,
+    "vault_lock": VaultState,
+    "vault_unlock": VaultState,
+}

@@ -1,0 +1,41 @@
+"""What the engine has, counted: for the metrics, so no name, id or address is among it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.bridge.metrics import Shown, counters, gauge
+from node.clock import Instant
+from node.engine.engine import Engine
+
+STORED: Final = {
+    "held_envelopes": "Sealed envelopes that are kept for others and for us.",
+    "db_bytes": "Bytes of the database.",
+}
+"""What the store's own figures say."""
+
+
+def of(engine: Engine, now: Instant) -> list[Shown]:
+    """Return the engine's figures; the work grows with the number of peers, rooms and contacts alone."""
+    state, peers = engine.state, engine.mesh.peers(now)
+    links = {(way,): sum(peer.direction == way for peer in peers) for way in ("in", "out")}
+    trips = [peer.rtt_ms / 1000 for peer in peers if peer.rtt_ms is not None]
+    return [
+        counters("links", "Links to other nodes that stand.", ("direction",), links, "gauge"),
+        gauge("link_seconds_mean", "Round trip of the links, mean.", sum(trips) / len(trips) if trips else 0),
+        gauge("link_seconds_max", "Round trip of the slowest link.", max(trips, default=0)),
+        gauge("addresses", "Addresses that are dialled.", len(engine.mesh.addresses())),
+        gauge("contacts", "Contacts.", len(state.people.contacts())),
+        gauge("rooms", "Rooms, conversations of two among them.", _rooms(engine)),
+        gauge("log_seq", "The event log's newest number.", state.seq),
+        gauge("nonces", "Commands remembered by their nonce.", len(state.nonces)),
+        gauge("child_tokens", "Child tokens.", len(state.tokens)),
+        gauge("origins", "Origins that are allowed.", len(state.origins)),
+        gauge("consumers", "Frontends whose place is remembered.", len(state.consumers)),
+        gauge("open_invites", "Invites to us that can be answered.", len(state.invites.open_incoming())),
+        gauge("late_faults", "Faults of peers found too late: 0, or tell us.", engine.late_faults),
+    ]
+
+
+def _rooms(engine: Engine) -> int:
+    return len(engine.state.rooms.rooms()) + len(engine.state.rooms.direct)
