@@ -28,6 +28,7 @@ from node.bridge.ports import (
     StartReplay,
 )
 from node.chat import events
+from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.engine import figures
 from node.engine.effects import (
@@ -53,6 +54,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import Fatal, StoreFull
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
+from node.store.attachments import AttachmentFiles
 from node.store.records import PutEnvelope, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
@@ -108,6 +110,9 @@ class EngineLoop:
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_SECONDS
         self.shred: Callable[[], Awaitable[bool]] | None = None
+        self.files: AttachmentFiles | None = None
+        self._orders: asyncio.Queue[FileOrder] = asyncio.Queue()
+        self._filing: asyncio.Task[None] | None = None
         self._fault: BaseException | None = None
         self._commits = Histogram("commit_seconds", "One commit of the store, with its fsync.")
 
@@ -184,6 +189,9 @@ class EngineLoop:
             await asyncio.wait(self._reads, timeout=patience)
             await self._empty()
         await self._write_held()
+        if self._filing is not None:
+            self._filing.cancel()
+            await asyncio.gather(self._filing, return_exceptions=True)
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
@@ -266,6 +274,11 @@ class EngineLoop:
             case LockVault() | SealVault() | WriteBackup() | KeepToken():
                 assert self.vault is not None
                 self.vault.perform(effect)
+            case _ if isinstance(effect, FileOrder):
+                self._orders.put_nowait(effect)
+                if self._filing is None:
+                    self._filing = asyncio.create_task(self._file(), name="attachments")
+                    self._filing.add_done_callback(self._read_done)
             case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)
@@ -306,6 +319,15 @@ class EngineLoop:
                 stats = await self.store.stats()
                 assert self.bridge is not None
                 self.bridge.perform(Deliver(session, events.Ok(req=req, fields={**fields, **stats})))
+
+    async def _file(self) -> None:
+        """Carry out the orders about attachments, one after the other, on a thread."""
+        while True:
+            order = await self._orders.get()
+            assert self.files is not None
+            answer = await asyncio.to_thread(self.files.carry_out, order)
+            if answer is not None:
+                self.submit(answer)
 
     async def _read_channel(self, order: ReadChannel) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None

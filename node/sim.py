@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from node.bridge.ports import (
@@ -24,7 +25,7 @@ from node.bridge.ports import (
     StartReplay,
 )
 from node.chat import backup, commands, events
-from node.chat.filing import FileOrder, FileSealed
+from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
@@ -239,8 +240,8 @@ class SimNode:
             case FetchMessages(room, mids):
                 bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
                 self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
-            case GiveAttachment(session, req) if session in self.sessions:
-                self.sessions[session].seen.append(events.Ok(req=req, fields=self.files.give(effect)))
+            case GiveAttachment(session, req):
+                self._one(Deliver(session, events.Ok(req=req, fields=self.files.give(effect))))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
@@ -261,13 +262,7 @@ class SimNode:
                 if session in self.sessions:
                     self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
             case _ if isinstance(effect, FileOrder):
-                for answer in self.files.carry_out(effect):
-                    if isinstance(answer, FileSealed):
-                        self.feed(answer)  # what a command waits for is answered at once
-                    else:
-                        self.world.later(self.name, 0.0, answer)
-            case _:
-                pass
+                self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""

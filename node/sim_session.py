@@ -11,7 +11,7 @@ import msgspec
 
 from node.bridge.ports import GiveAttachment
 from node.chat import events
-from node.chat.filing import FileOrder, FileResult
+from node.chat.filing import FileOrder, FileSealed
 from node.store.attachments import QUOTA, AttachmentFiles
 from node.store.folders import MemoryFolder
 from node.wire.manifest import Manifest
@@ -65,10 +65,11 @@ class SimFiles:
         self._files = AttachmentFiles(self.folder, self._entropy, self.quota)
         self._files.open()
 
-    def carry_out(self, order: FileOrder) -> list[FileResult]:
-        """Do what the engine asked of the folder."""
+    def carry_out(self, order: FileOrder, now: Callable[[Any], None], later: Callable[[Any], None]) -> None:
+        """Do what the engine asked of the folder; what a command waits for is answered at once."""
         answer = self._files.carry_out(order)
-        return [] if answer is None else [answer]
+        if answer is not None:
+            (now if isinstance(answer, FileSealed) else later)(answer)
 
     def seal(self, name: str, kind: str, data: bytes) -> Manifest:
         """Take a content in, as an upload does."""

@@ -58,6 +58,7 @@ POSTED_AGAIN_MS = 7 * DAY_MS
 UNNAMED_MS = DAY_MS
 """What was put here and never sent is kept so long."""
 MAX_AWAITED_MS = HORIZON_DAYS * DAY_MS
+ANY_TYPE: Final = "application/octet-stream"
 
 State: TypeAlias = Literal["pending", "ready", "failed"]
 PENDING: Final = "pending"
@@ -458,3 +459,21 @@ def described(ident: bytes, record: Record) -> dict[str, Any]:
     manifest = record.parsed
     told = {"id": ids.text(ident), "name": manifest.name, "type": manifest.type, "size": manifest.size}
     return {**told, "state": record.state, "hash": manifest.hash.hex()}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that others could not read; raises Refused."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= manifests.MAX_FILE_NAME_BYTES:
+        text = f"a file's name has 1 to {manifests.MAX_FILE_NAME_BYTES} bytes of UTF-8"
+        raise Refused("invalid", text, field="name")
+
+
+def media_type(given: str | None) -> str:
+    """Return the type as it goes into the manifest: a plain word or nothing in particular."""
+    kind = (given or "").split(";")[0].strip().lower()
+    plain = kind.isascii() and kind.isprintable() and kind.count("/") == 1 and " " not in kind
+    return kind if plain and 2 < len(kind) <= manifests.MAX_TYPE_BYTES else ANY_TYPE

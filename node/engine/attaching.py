@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any
 
 from node import ids
 from node.bridge.ports import CommandReceived, FileUploaded, GiveAttachment, UploadKept
 from node.chat import commands as c, events
-from node.chat.attachments import READY, Record, described
+from node.chat.attachments import READY, Record, check_name, described, media_type
 from node.chat.filing import FileResult, FileSealed, SealFile
 from node.chat.messages import attachment_packed
 from node.chat.turn import Logged, Turn
 from node.engine.desk import LATER, Answer, Desk
 from node.errors import Refused
-from node.wire.manifest import MAX_FILE_NAME_BYTES, MAX_TYPE_BYTES
 
 MAX_SEALING = 16
 """Contents of commands that are being sealed at a time, each at most half a MiB."""
-ANY_TYPE: Final = "application/octet-stream"
 
 
 def shown(desk: Desk, turn: Turn) -> None:
@@ -106,20 +104,6 @@ def described_put(ident: bytes, record: Record) -> dict[str, Any]:
     manifest = record.parsed
     told = {"attachment": ids.text(ident), "name": manifest.name, "type": manifest.type}
     return {**told, "size": manifest.size, "hash": manifest.hash.hex()}
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that others could not read; raises Refused."""
-    if not 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_FILE_NAME_BYTES:
-        text = f"a file's name has 1 to {MAX_FILE_NAME_BYTES} bytes of UTF-8"
-        raise Refused("invalid", text, field="name")
-
-
-def media_type(given: str | None) -> str:
-    """Return the type as it goes into the manifest: a plain word or nothing in particular."""
-    kind = (given or "").split(";")[0].strip().lower()
-    plain = kind.isascii() and kind.isprintable() and kind.count("/") == 1 and " " not in kind
-    return kind if plain and 2 < len(kind) <= MAX_TYPE_BYTES else ANY_TYPE
 
 
 def _decoded(data: str) -> bytes:

@@ -27,7 +27,7 @@ from node.engine.effects import OpenVault, StopNode
 from node.engine.sessions import FEATURES, PROTOCOL
 from node.errors import Refused
 
-Effect: TypeAlias = Deliver | OpenVault | StopNode
+Effect: TypeAlias = Deliver | OpenVault | StopNode | UploadKept
 LOCKED = "locked"
 """The connectivity of a node whose vault is locked, and the code of what it cannot do."""
 

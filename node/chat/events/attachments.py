@@ -18,6 +18,7 @@ class Attachment(Base, frozen=True, kw_only=True):
     received: int
     size: int
     why: str | UnsetType = UNSET
+    url: str | UnsetType | None = UNSET
 
 
 AttachmentEvent: TypeAlias = Attachment
