@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import hdrs, web
@@ -282,10 +283,18 @@ def _headers(manifest: Manifest) -> dict[str, str]:
     return {
         "Accept-Ranges": "bytes",
         "ETag": _etag(manifest),
-        "Content-Disposition": media.disposition(manifest.name, manifest.type),
+        "Content-Disposition": _disposition(manifest.name, manifest.type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
+
+
+def _disposition(name: str, claimed: str) -> str:
+    """Return how a browser takes it: shown only if it is a picture or sound, else downloaded."""
+    how = "inline" if claimed in media.INLINE else "attachment"
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
+    encoded = quote(name.encode("utf-8", "replace"), safe="")
+    return f"{how}; filename=\"{plain.strip() or 'file'}\"; filename*=UTF-8''{encoded}"
 
 
 def _etag(manifest: Manifest) -> str:

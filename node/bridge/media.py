@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -52,14 +51,6 @@ _MARK: Final = b'"attachment":{'
 def content_type(claimed: str) -> str:
     """Return the content type that a download has."""
     return claimed if claimed in TYPES else "application/octet-stream"
-
-
-def disposition(name: str, claimed: str) -> str:
-    """Return how a browser takes it: shown only if it is a picture or sound, else downloaded."""
-    how = "inline" if claimed in INLINE else "attachment"
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
-    encoded = quote(name.encode("utf-8", "replace"), safe="")
-    return f"{how}; filename=\"{plain.strip() or 'file'}\"; filename*=UTF-8''{encoded}"
 
 
 class Dresser:
