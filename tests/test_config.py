@@ -39,6 +39,7 @@ network_secret = "net.key"
 log_level = "warning"
 passphrase_file = "/p"
 open = true
+bridge_hosts = ["chat.example", "BOX:80"]
 """
     want = Settings(
         home=tmp_path,
@@ -51,6 +52,7 @@ open = true
         log_level="warning",
         passphrase_file=Path("/p"),
         open=True,
+        bridge_hosts=("chat.example", "box:80"),
     )
     assert settings(tmp_path, toml) == want
     env = {
@@ -63,6 +65,7 @@ open = true
         "GOSSAMER_LOG_LEVEL": "WARNING",
         "GOSSAMER_PASSPHRASE_FILE": "/p",
         "GOSSAMER_OPEN": "1",
+        "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
     assert settings(tmp_path, "", env) == want

@@ -1,4 +1,4 @@
-"""The vocabulary as an AsyncAPI 3 document: one channel, an operation a command with its reply, the events."""
+"""The vocabulary as an AsyncAPI 3 document: one channel, an operation a command with reply, the events."""
 
 from __future__ import annotations
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from node.bridge.schema.parts import PROTOCOL, Schema, Vocabulary
+from node.chat.commands import snake
 
 _HEAD: Final = f"""# Reference of the native bridge
 
-Every command, its answer and every event of {PROTOCOL}, with the types and limits of their keys. This page is written
-by `make schema` from the code and not edited; what the words mean, and an example each, is in [bridge.md](bridge.md).
-The same as JSON Schema: [schema.json](schema.json); as AsyncAPI 3: [asyncapi.json](asyncapi.json); as TypeScript:
-[gossamer.d.ts](../examples/gossamer.d.ts). A running node serves them at `/api/v1/schema`.
+Every command, its answer and every event of {PROTOCOL}, with the types and limits of their keys. This page
+is written by `make schema` from the code and not edited; what the words mean, and an example each, is in
+[bridge.md](bridge.md). The same as JSON Schema: [schema.json](schema.json); as AsyncAPI 3:
+[asyncapi.json](asyncapi.json); as TypeScript: [gossamer.d.ts](../examples/gossamer.d.ts). A running node
+serves them at `/api/v1/schema`.
 
-Every command also takes `req` (a string of at most 128 characters or an integer) and `nonce` (1 to 128 characters).
-Keys marked `?` may be left out.
+Every command also takes `req` (a string of at most 128 characters or an integer) and `nonce` (1 to 128
+characters). Keys marked `?` may be left out.
 """
 _COMMON: Final = frozenset({"event", "req", "nonce"})
 
@@ -28,14 +30,14 @@ def document(words: Vocabulary) -> str:
         lines += [f"### {part.name}", "", f"{schema['description']} Scope `{part.scope}`.", ""]
         lines += _table(schema, skip=_COMMON)
         if part.name == "hello":
-            lines += ["The answer is the event [hello](#hello-1).", ""]
+            lines += ["The answer is the event [hello](#hello-event).", ""]
         else:
             lines += _answer(words, part.answer)
     lines += ["## Events", ""]
     for event in words.events:
         schema = words.defs[event.schema]
         kept = " In the event log." if event.logged else ""
-        lines += [f"### {event.name}", "", f"{schema['description']}{kept}", ""]
+        lines += [f"### {event.name} (event)", "", f"{schema['description']}{kept}", ""]
         lines += _table(schema, skip=frozenset({"event"}))
     return "\n".join([*lines, *_parts(words)]).rstrip() + "\n"
 
@@ -49,9 +51,8 @@ def _answer(words: Vocabulary, name: str) -> Iterator[str]:
 
 def _parts(words: Vocabulary) -> Iterator[str]:
     """Yield a section for what commands and answers are made of."""
-    used = {part.answer for part in words.commands} | {
-        part.schema for part in (*words.commands, *words.events)
-    }
+    used = {name for part in words.commands for name in (part.schema, part.answer)}
+    used |= {part.schema for part in words.events}
     yield from ("## Parts", "")
     for name, schema in words.defs.items():
         if name not in used:
@@ -92,8 +93,8 @@ def words_of(schema: Schema) -> str:
 
 
 def _anchor(name: str) -> str:
-    """Return where a struct is described: an event under its name on the wire, after its command's section."""
-    return "user_message-1" if name == "UserMessageEvent" else name.lower()
+    """Return where a struct is described: an event inside an answer, or a part."""
+    return f"{snake(name.removesuffix('Event'))}-event" if name.endswith("Event") else name.lower()
 
 
 def _limits(schema: Schema, of: str) -> str:

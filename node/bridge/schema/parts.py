@@ -96,7 +96,7 @@ def _renamed(name: str, kind: type[Any], suffix: str) -> str:
 
 
 def _walked(value: Any, refs: dict[str, str]) -> Any:
-    """Return a schema with its references renamed; unknown keys are ignored both ways, so none is shut out."""
+    """Return a schema with its references renamed; unknown keys are ignored, so none is shut out."""
     if isinstance(value, dict):
         kept = {key: item for key, item in value.items() if (key, item) != ("additionalProperties", False)}
         if isinstance(kept.get("$ref"), str):
