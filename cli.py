@@ -20,6 +20,7 @@ COMMANDS = {
     "history": f"{_HERE}.chat:history",
     "chat": f"{_HERE}.chat:chat",
     "tail": f"{_HERE}.chat:tail",
+    "attachment": f"{_HERE}.attachments:attachment",
     "profile": f"{_HERE}.owner:profile",
     "peer": f"{_HERE}.owner:peer",
     "token": f"{_HERE}.owner:token",

@@ -371,10 +371,18 @@ class Attachments:
         why: str | UnsetType = UNSET,
     ) -> None:
         record = self.records[ident]
-        told, size = ids.text(ident), record.parsed.size
-        for room in map(ids.text, record.rooms):
+        manifest = record.parsed
+        for room in record.rooms:
             turn.tell(
-                events.Attachment(id=told, room=room, state=state, received=received, size=size, why=why)
+                events.Attachment(
+                    id=ids.text(ident),
+                    room=ids.text(room),
+                    name=manifest.name,
+                    state=state,
+                    received=received,
+                    size=manifest.size,
+                    why=why,
+                )
             )
 
     # -- answers of the folder, and time ----------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
+from node.commandline import attachments
 from node.commandline.app import App, Command, current_app
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
@@ -29,17 +30,21 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 
 @click.command(cls=Command)
 @click.argument("room", metavar="ROOM")
-@click.argument("text", metavar="TEXT|-")
+@click.argument("text", metavar="TEXT|-", required=False)
+@click.option("--file", "path", metavar="PATH", type=click.Path(path_type=Path), help="A file to go with it.")
 @with_node
-async def send(node: Node, room: str, text: str) -> None:
-    """Send TEXT to ROOM and print the message's id.
+async def send(node: Node, room: str, text: str | None, path: Path | None) -> None:
+    """Send TEXT, a file or both to ROOM and print the message's id.
 
     `-` reads the text from standard input.
     """
+    if text is None and path is None:
+        raise Refused("invalid", "there is nothing to send: give TEXT or --file")
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     found = await node.room(room)
-    sent = await node.call("user_message", room=found["room"], message=text)
+    file = None if path is None else await attachments.put(node, path)
+    sent = await node.call("user_message", room=found["room"], message=text or "", attachment=file)
     node.app.emit(sent, [str(sent["id"])])
 
 
@@ -68,7 +73,7 @@ def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
     head = f"{when}  {who}: "
     first, *rest = harmless(str(event.get("message", "")), lines=True).split("\n")
     gap = ["(something before this is missing)"] if event.get("gap") else []
-    return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest)]
+    return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest), *attachments.file_lines(event)]
 
 
 def _unreadable(event: Row, who: str) -> str:
@@ -90,6 +95,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return message_lines(event, zone)
         case "message_healed":
             return [f"* came late: {line}" for line in message_lines(event, zone)] if "id" in event else []
+        case "attachment":
+            return attachments.news(event)
         case "user_join":
             return [f"* {who} {'is back' if event.get('reason') == 'reconnect' else f'joined {where}'}"]
         case "user_leave":

@@ -14,6 +14,7 @@ class Attachment(Base, frozen=True, kw_only=True):
 
     id: str
     room: str
+    name: str
     state: Literal["pending", "progress", "ready", "failed"]
     received: int
     size: int
