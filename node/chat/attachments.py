@@ -1,6 +1,6 @@
 """The attachments of this node: which are here, which are awaited, which are still to be posted.
 
-Small ones travel by gossip on a channel of their own, which the manifest names (docs/crypto.md 3.12): as many
+Small ones travel by gossip on a channel of their own, which the manifest names (docs/crypto.md 3.14): as many
 are awaited at a time as memory allows, the others wait their turn. Ours are posted part by part, so slowly
 that no mesh notices. A part counts if it hashes to what the manifest says; the whole, once it opened.
 """
@@ -45,7 +45,7 @@ MAX_ROOMS = 8
 MAX_ACTIVE = 8
 """Awaited at a time: what a reading of all their channels brings at once stays within 16 MiB."""
 PART_SECONDS = 0.5
-"""Between two parts of 32 KiB that we post: 64 KiB/s an author (docs/crypto.md 3.12)."""
+"""Between two parts of 32 KiB that we post: 64 KiB/s an author (docs/crypto.md 3.14)."""
 TELL_SECONDS = 1.0
 """Between two events about the progress of one."""
 STALLED_SECONDS = 30.0

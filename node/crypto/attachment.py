@@ -1,4 +1,4 @@
-"""An attachment: one sealed stream, cut into Objects, named by what its manifest says (docs/crypto.md 3.12).
+"""An attachment: one sealed stream, cut into Objects, named by what its manifest says (docs/crypto.md 3.14).
 
 Nobody without the manifest can tell that a stream is an attachment, find its parts, or open it; whoever has
 it can post on its channel, so a part counts only if it hashes to what the manifest, signed in the message,

@@ -1,4 +1,4 @@
-"""Sealed attachments at rest: streamed in and out, named by hash, whole or not there (docs/crypto.md 3.12).
+"""Sealed attachments at rest: streamed in and out, named by hash, whole or not there (docs/crypto.md 3.14).
 
     NAME      a whole one: NAME is 64 hex digits, the hash by which its parts travel
     NAME.part one that is still coming

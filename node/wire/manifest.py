@@ -2,7 +2,7 @@
 
     manifest = [1, name, type, size, chunks, hash, k, channel, sealed, block, [object_id, ...]]
 
-It travels inside the message, so it is signed and sealed as its text is (docs/crypto.md 3.12). `size`,
+It travels inside the message, so it is signed and sealed as its text is (docs/crypto.md 3.14). `size`,
 `chunks` and `hash` are of the content, `sealed` is the length of the stream that travels and is stored; that
 one is cut into blocks of `block` bytes, each an Object of its own name. `name` and `type` are a sender's
 words: data, never a path and never believed.
