@@ -153,6 +153,12 @@ class SimNode:
         records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
         return [backup.encode(record) for record in records]
 
+    def figures(self) -> dict[str, int]:
+        """Return how much a backup would hold."""
+        assert self.engine is not None
+        people, rooms = self.engine.state.people.contacts(), self.engine.state.rooms.rooms()
+        return {"rooms": len(rooms), "contacts": len(people), "messages": len(self.store.messages())}
+
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""
         return self.store.snapshot()
@@ -246,7 +252,7 @@ class SimNode:
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
             case WriteBackup(received):
-                facts = {"path": "simulated", "size": sum(map(len, self.backup()))}
+                facts = {"path": "simulated", "size": sum(map(len, self.backup())), **self.figures()}
                 self.feed(BackupWritten(received, facts))
             case KeepToken():
                 self.feed(TokenKept(effect, "simulated"))
