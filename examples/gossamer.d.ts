@@ -109,7 +109,7 @@ export interface RoomDeletedEvent {
   seq?: number;
 }
 
-/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. */
+/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`. */
 export interface UserMessageEvent {
   event: "user_message";
   username: string;
@@ -128,7 +128,17 @@ export interface UserMessageEvent {
   history?: boolean;
   why?: string;
   missing?: number;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  ttl?: number;
+  expires_ms?: number;
   seq?: number;
+}
+
+/** Somebody whom a message mentions; without `username` nobody whom this node knows. */
+export interface Mention {
+  user_id: string;
+  username?: string;
 }
 
 /** What `placeholder` stood for came after all; `missing` says for how many it still stands, 0: it goes. The other keys are those of the `user_message` that belongs there; without `id` none does. */
@@ -149,6 +159,10 @@ export interface MessageHealedEvent {
   self?: boolean;
   ts_ms?: number;
   gap?: boolean;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  ttl?: number;
+  expires_ms?: number;
   seq?: number;
 }
 
@@ -169,6 +183,19 @@ export interface TypingEvent {
   room: string;
   user_id: string;
   typing: boolean;
+}
+
+/** An attachment is on its way, here, or will not come; `received` of `size` bytes. Not logged. */
+export interface AttachmentEvent {
+  event: "attachment";
+  id: string;
+  room: string;
+  name: string;
+  state: "failed" | "pending" | "progress" | "ready";
+  received: number;
+  size: number;
+  why?: string;
+  url?: string | null;
 }
 
 /** Somebody invites us; `expires_at` is the end of the 120 seconds. */
@@ -611,6 +638,45 @@ export interface TypingSetCommand {
 export interface TypingTold {
   room: string;
   told: boolean;
+}
+
+/** Store a small file, `data` in base64, to be named in a message. */
+export interface AttachmentPutCommand {
+  event: "attachment_put";
+  req?: string | number | null;
+  nonce?: string | null;
+  data: string;
+  name: string;
+  type?: string | null;
+}
+
+/** The id that `user_message` takes, and what is told of the content; `hash` in hexadecimal digits. */
+export interface AttachmentStored {
+  attachment: string;
+  name: string;
+  type: string;
+  size: number;
+  hash: string;
+}
+
+/** Describe an attachment; a small one comes along. */
+export interface AttachmentGetCommand {
+  event: "attachment_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  id: string;
+}
+
+/** What is known of an attachment; `data` is its content in base64, if it is here and small. */
+export interface AttachmentFacts {
+  id: string;
+  name: string;
+  type: string;
+  size: number;
+  state: "failed" | "pending" | "ready";
+  hash: string;
+  url?: string | null;
+  data?: string;
 }
 
 /** Invite a contact or co-member to a room. */
@@ -1127,6 +1193,8 @@ export interface Commands {
   user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
+  attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };
+  attachment_get: { command: AttachmentGetCommand; answer: AttachmentFacts; scope: "read" };
   user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
   user_invite_response: { command: UserInviteResponseCommand; answer: InviteAnswered; scope: "chat" };
   invite_cancel: { command: InviteCancelCommand; answer: InviteNamed; scope: "chat" };
@@ -1182,6 +1250,8 @@ export type GossamerCommand =
   | UserMessageCommand
   | HistoryGetCommand
   | TypingSetCommand
+  | AttachmentPutCommand
+  | AttachmentGetCommand
   | UserInviteCommand
   | UserInviteResponseCommand
   | InviteCancelCommand
@@ -1231,6 +1301,7 @@ export type GossamerEvent =
   | MessageHealedEvent
   | MessageStatusEvent
   | TypingEvent
+  | AttachmentEvent
   | UserInviteEvent
   | InviteResultEvent
   | ContactAddedEvent

@@ -53,11 +53,9 @@ from node.engine.effects import (
 from node.engine.engine import Engine, Setup
 from node.engine.locked import Locked
 from node.mesh.ports import (
-    ByIds,
     CloseLink,
     Dial,
     DialFailed,
-    HeldRead,
     LinkBytes,
     LinkClosed,
     LinkDrained,
@@ -65,7 +63,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimFiles, SimSession, page_of, stream
+from node.sim_session import CallError, SimFiles, SimSession, held_read, page_of, stream
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -235,7 +233,7 @@ class SimNode:
             case Dial(address):
                 self.world.dial(self.name, address)
             case ReadHeld(ticket, spec):
-                self._read_held(ticket, spec)
+                self.world.later(self.name, 0.0, held_read(self.store, ticket, spec))
             case ReadChannel(channel, keys, since_ms, final):
                 found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
                 self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
@@ -283,14 +281,6 @@ class SimNode:
             self.start()
         done = events.Ok(req=order.req, fields={"locked": isinstance(order, LockVault)})
         self._one(Deliver(order.session, done))
-
-    def _read_held(self, ticket: int, spec: Any) -> None:
-        if isinstance(spec, ByIds):
-            answer = HeldRead(ticket, tuple(self.store.envelopes_by_id(list(spec.ids16))))
-        else:
-            found, more = self.store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
-            answer = HeldRead(ticket, tuple(found), more)
-        self.world.later(self.name, 0.0, answer)
 
     def _replay(self, order: StartReplay) -> None:
         session = self.sessions.get(order.session)

@@ -109,17 +109,24 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def download(request: web.Request) -> web.StreamResponse:
-        cors = request[ADMIT].cors_origin
-        return await door.attachments.give(request, lambda response: _dressed(response, cors))
-
-    app.router.add_post(UPLOADS, door.attachments.take)
-    app.router.add_get(DOWNLOADS, download)
+    _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
     app.router.add_get("/api/v1/schema", _schema)
     return app
+
+
+def _add_attachments(app: web.Application, door: Door) -> None:
+    async def download(request: web.Request) -> web.StreamResponse:
+        cors = request[ADMIT].cors_origin
+        return await door.attachments.give(request, lambda response: _dressed(response, cors))
+
+    async def upload(request: web.Request) -> web.StreamResponse:
+        return await door.attachments.take(request)
+
+    app.router.add_post(UPLOADS, upload)
+    app.router.add_get(DOWNLOADS, download)
 
 
 class _Protocol(RequestHandler):
