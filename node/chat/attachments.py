@@ -51,6 +51,8 @@ TELL_SECONDS = 1.0
 STALLED_SECONDS = 30.0
 STALLED_MOST = 3600.0
 """Without a part for so long another one gets its turn and the mesh is asked; twice as long each time."""
+SYNC_SECONDS = 300.0
+"""At most so often the mesh is asked on their account: anybody in a room can name what nobody has."""
 FULL_SECONDS = 60.0
 """The disk is tried again after this time."""
 POSTED_AGAIN_MS = 7 * DAY_MS
@@ -114,7 +116,7 @@ class Attachments:
         self._swept = False
         self._post_at: float | None = None
         self._full_until = 0.0
-        self._next_look = 0.0
+        self._ask_after = 0.0
 
     # -- a start ----------------------------------------------------------------------------------
 
@@ -422,7 +424,10 @@ class Attachments:
         self._post_at = None
         ident, index = next(iter(self.posting.items()), (b"", 0))
         record = self.records.get(ident)
-        if record is not None:
+        if record is None:
+            self._end_posting(turn, ident)
+            self._post_at = turn.now.mono if self.posting else None
+        else:
             turn.files.append(ReadPart(record.name, index, *record.parsed.span(index)))
 
     def _stalled(self, turn: Turn, ident: bytes, coming: _Incoming) -> None:
@@ -431,7 +436,9 @@ class Attachments:
         self._stop(turn, ident)
         self._patience[ident] = patience
         self._waiting.append(ident)
-        turn.sync_wanted = True
+        if turn.now.mono >= self._ask_after:
+            self._ask_after = turn.now.mono + SYNC_SECONDS
+            turn.sync_wanted = True
 
     def expire(self, turn: Turn) -> None:
         """Erase what was put here and never sent, and give up what nobody holds any more."""

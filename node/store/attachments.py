@@ -119,13 +119,17 @@ class AttachmentFiles:
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Write at a place; raises StoreFull where the quota or the disk is."""
         with self._lock:
-            size = max(self._sizes.get(name, 0), offset + len(data))
-            others = sum(self._sizes.values()) - self._sizes.get(name, 0)
-            if others + size > self.quota:
+            before = self._sizes.get(name, 0)
+            size = max(before, offset + len(data))
+            if sum(self._sizes.values()) - before + size > self.quota:
                 raise StoreFull("the attachments take all the room that they may")
             self._sizes[name] = size
-        with _disk():
-            self._folder.write(name, offset, data)
+        try:
+            with _disk():
+                self._folder.write(name, offset, data)
+        except StoreFull:
+            self._sizes[name] = before
+            raise
 
     def _publish(self, name: str, final: str) -> None:
         with _disk():

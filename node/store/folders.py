@@ -63,6 +63,8 @@ class DiskFolder:
         """Write at a place, making the file if there is none."""
         handle = self._open(name, os.O_WRONLY | os.O_CREAT)
         try:
+            if hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(handle).st_mode) != files.FILE_MODE:
+                os.fchmod(handle, files.FILE_MODE)  # the umask may have taken even what is ours
             view = memoryview(data)
             os.lseek(handle, offset, os.SEEK_SET)
             while view:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node import ids
 from node.bridge.ports import FileUploaded, UploadKept
 from node.chat import commands as c, events
 from node.sim import CallError, SimNode, SimSession
@@ -44,7 +45,12 @@ def got(node: SimNode, ident: str) -> bytes:
 
 
 def here(node: SimNode, ident: str) -> bool:
-    return bool(node.call(c.AttachmentGet(id=ident))["state"] == "ready")
+    """Say whether a node has all of it; it may not have heard of it yet."""
+    assert node.engine is not None
+    return any(
+        ids.text(known) == ident and record.state == "ready"
+        for known, record in node.engine.state.attachments.records.items()
+    )
 
 
 def test_a_small_file_goes_from_one_node_to_the_frontends_of_another() -> None:
