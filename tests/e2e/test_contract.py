@@ -20,6 +20,7 @@ SOMETIMES = {
     "room_create": {"notice"},
     "user_join": {"state", "invite", "notice"},
     "user_invite_response": {"room"},
+    "token_rotate": {"token", "path"},
 }
 UNSAID = {
     "joined",
@@ -140,7 +141,9 @@ async def owner(ann: Checked) -> None:
     await ann.call("peer_remove", address="ws://127.0.0.1:1")
     await ann.call("token_create", name="mybot", scope="chat")
     assert (await ann.call("token_list"))["tokens"]
+    await ann.call("token_rotate", name="mybot")
     await ann.call("token_revoke", name="mybot")
+    assert (await ann.call("audit_list", limit=5))["more"]
     await ann.call("origin_allow", origin="file://")
     assert (await ann.call("origin_list"))["origins"] == ["file://"]
     await ann.call("origin_remove", origin="file://")

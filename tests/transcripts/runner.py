@@ -8,8 +8,8 @@ A line is one of
     @ run 130                   time passes; more in `Player._order`
     ann> {"event":"room_list"}  what a frontend sends, with `$name` replaced
     ann< {"event":"ok","rooms":"*"}
-                                what it gets, now or within a virtual minute: "*" is anything, "$name" is bound by
-                                its first use and compared after, "*" as a key lets there be more keys
+                                what it gets, now or within a virtual minute: "*" is anything, "$name" is
+                                bound by its first use and compared after, "*" as a key lets there be more
 
 Every node has a session of its own name from the beginning. Every `ok` is held against its answer's struct.
 """
