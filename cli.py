@@ -30,7 +30,6 @@ COMMANDS = {
     "lock": f"{_HERE}.vault:lock",
     "unlock": f"{_HERE}.vault:unlock",
     "backup": f"{_HERE}.backups:backup",
-    "schema": f"{_HERE}.schema:schema",
     "service": f"{_HERE}.service:service",
     "config": f"{_HERE}.settings:config",
     "doctor": f"{_HERE}.doctor:doctor",

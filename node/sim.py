@@ -241,9 +241,12 @@ class SimNode:
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:
                     self.world.later(self.name, 0.0, MessagesFound(room, known))
-            case FetchMessages(room, mids):
+            case FetchMessages(room, mids, to_change):
                 bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
-                self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+                if to_change:
+                    self.feed(MessagesFetched(room, bodies, to_change))
+                else:
+                    self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
             case GiveAttachment(session, req):
                 self._one(Deliver(session, events.Ok(req=req, fields=self.files.give(effect))))
             case Deliver(session, event):
@@ -262,9 +265,7 @@ class SimNode:
             case StartReplay():
                 self._replay(effect)
             case AnswerStatus(session, req, fields):
-                stats: dict[str, Any] = dict(self.store.stats())
-                if session in self.sessions:
-                    self.sessions[session].seen.append(events.Ok(req=req, fields={**fields, **stats}))
+                self._one(Deliver(session, events.Ok(req=req, fields={**fields, **self.store.stats()})))
             case _ if isinstance(effect, FileOrder):
                 self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
 

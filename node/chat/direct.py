@@ -7,6 +7,7 @@ ratchet, its order is the same causal one as a room's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from node import ids
 from node.chat.direct_gaps import Gap, Gaps
@@ -94,6 +95,19 @@ class Direct:
         item = self._item(self.me.account, payload)
         self.timeline.sent(item)
         return item
+
+    def change(self, turn: Turn, kind: Type, body: list[Any]) -> Payload:
+        """Send a change of a message to the other, or queue it."""
+        self.dms.check_room(self.peer)
+        self.timeline.lamport += 1
+        payload = Payload(turn.new_id(), turn.mesh_ms, self.timeline.lamport, kind, body)
+        self.dms.send(turn, self.peer, payload)
+        self.save(turn)
+        return payload
+
+    def unsay(self, turn: Turn, mid: bytes, _user_id: str) -> None:
+        """A message is gone: nothing that waits or is kept to be sent again has its words."""
+        self.dms.unsay(turn, self.peer, mid)
 
     def _item(self, account: bytes, payload: Payload) -> Item:
         return Item.of(payload.mid, NO_EPOCH, account, payload, payload.refs)

@@ -14,8 +14,8 @@ import msgspec
 
 from node import ids
 from node.chat import events
+from node.chat.asking import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.dms import Dms
-from node.chat.healing import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.holes import NAMED
 from node.chat.messages import placeholder_event
 from node.chat.timeline import Item, Timeline

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from node import ids
-from node.chat import attachments, events
+from node.chat import attachments, changes, events
 from node.chat.people import People
 from node.chat.timeline import Item
 from node.errors import Refused
@@ -22,18 +22,14 @@ UNREADABLE: Final = "unreadable"
 
 def stored_message(body: bytes | None) -> events.UserMessage | None:
     """Return a message as a room's history has it, None if it is none."""
-    try:
-        event = None if body is None else events.decode_json(body)
-    except msgspec.DecodeError:
-        return None
-    return event if isinstance(event, events.UserMessage) else None
+    message = changes.read(body)
+    return None if message is None else message.event
 
 
 def message_event(
     people: People, room_id: bytes, item: Item, *, mine: bool, nonce: str | None = None, history: bool = False
 ) -> events.UserMessage:
     """Return the event of one message; `timestamp` is whole UNIX seconds, as the seed has it."""
-    mentions = [_person(people, account) for account in item.mentions]
     return events.UserMessage(
         username=people.username(item.account),
         timestamp=item.ts_ms // 1000,
@@ -49,19 +45,17 @@ def message_event(
         ts_ms=item.ts_ms,
         gap=item.gap,
         history=True if history else UNSET,
-        mentions=mentions or UNSET,
+        mentions=changes.shown_mentions(people, item.mentions),
         mentioned=True if people.own in item.mentions else UNSET,
         ttl=UNSET if item.ttl_s is None else item.ttl_s,
+        remote=True if _is_remote(item) else UNSET,
         expires_ms=UNSET if item.ttl_s is None else item.ts_ms + item.ttl_s * 1000,
     )
 
 
-def _person(people: People, account: bytes) -> events.Mention:
-    """Return how somebody who is mentioned is shown; whom we do not know has an id alone."""
-    known = account == people.own or people.get(account) is not None
-    return events.Mention(
-        user_id=people.user_id(account), username=people.username(account) if known else UNSET
-    )
+def _is_remote(item: Item) -> bool:
+    """Say whether a picture is somewhere else: its address is text, and nobody's node fetches it."""
+    return item.kind == "gif" and item.attachment is None and item.text.startswith(("https://", "http://"))
 
 
 def attachment_shown(packed: bytes) -> Any:

@@ -97,6 +97,10 @@ class People:
         """Return the name an account has on this node; every account in a roster has one."""
         return self._own_name if account == self._own else self.by_account[account].username
 
+    def known_as(self, account: bytes) -> str | None:
+        """Return the name an account has on this node, if it has one."""
+        return self.username(account) if account == self._own or account in self.by_account else None
+
     def owner_of(self, name: str) -> bytes | None:
         """Return the account that has a username, our own included."""
         return self._names.get(name)

@@ -127,6 +127,10 @@ class Resending:
             self._seal(
                 turn, place, asker, Payload(turn.new_id(), turn.mesh_ms, 0, Type.RESENT, [*place, None])
             )
+        elif mid is not None and (change := self.room.sent_changes.find(mid)) is not None:
+            body = [*place, int(change.type), change.body]
+            again = Payload(mid, change.ts_ms, change.lamport, Type.RESENT, body)
+            self._seal(turn, place, asker, again)
         elif mid is not None:
             self._owed[mid] = place, asker
             turn.fetches.append((self.room.room_id, (mid,)))

@@ -22,7 +22,7 @@ from node.crypto.primitives import Entropy
 from node.errors import Refused
 from node.wire import envelope
 from node.wire.envelope import Envelope
-from node.wire.payload import BODIES, Type
+from node.wire.payload import BODIES, Payload, Type
 
 T = TypeVar("T")
 
@@ -47,12 +47,15 @@ def unpack_row(data: bytes, kind: type[T]) -> T:
 class Logged:
     """An event of the event log; `message` is (room, mid) when the event is a message.
 
-    `place` is where the message goes in its room's history if that is not where the event is.
+    `place` is where the message goes in its room's history if that is not where the event is; `line` is what
+    is stored after it. `about`: the message (room, mid) whose words the event tells, which stay with it.
     """
 
     event: events.Event
     message: tuple[bytes, bytes] | None = None
     place: int | None = None
+    line: bytes = b""
+    about: tuple[bytes, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,9 @@ Out = Logged | Told | Reply
 class Turn:
     """The ledger of one input. `seq` is the event log's last number and grows with every logged event.
 
+    `changed` are changes of messages that came, by whom (room, account, payload); `reads` messages (room,
+    mids) to be brought for them, `rewrites` what became of such (room, mid, body).
+
     `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
     that is being opened was posted.
     """
@@ -104,8 +110,11 @@ class Turn:
     addresses: list[tuple[str, Literal["contact", "room"]]] = field(default_factory=list)
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     fetches: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    changed: list[tuple[bytes, bytes, Payload]] = field(default_factory=list)
+    reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     files: list[FileOrder] = field(default_factory=list)
+    rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
     sync_wanted: bool = False
@@ -146,11 +155,12 @@ class Turn:
         *,
         message: tuple[bytes, bytes] | None = None,
         place: int | None = None,
+        about: tuple[bytes, bytes] | None = None,
     ) -> None:
         """Give a state-changing event its `seq` and put it into the log and before every session."""
         self.seq += 1
         numbered: Any = msgspec.structs.replace(event, seq=self.seq)
-        self.out.append(Logged(numbered, message, place))
+        self.out.append(Logged(numbered, message, place, about=about))
 
     def tell(self, event: events.Event) -> None:
         """Show an event that is not logged to every attached session."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any
 
 from node import ids
 from node.bridge.ports import CommandReceived, FileUploaded, GiveAttachment, UploadKept
 from node.chat import commands as c, events
-from node.chat.attachments import READY, Record, check_name, described, media_type
+from node.chat.attachments import READY, Attachments, Record, check_name, described, media_type
 from node.chat.filing import FileResult, FileSealed, SealFile
 from node.chat.messages import attachment_packed
 from node.chat.turn import Logged, Turn
@@ -33,6 +34,17 @@ def shown(desk: Desk, turn: Turn) -> None:
             if raw is not None and isinstance(event.ts_ms, int):
                 room = ids.parse(event.room)
                 desk.state.attachments.named(turn, raw, room, mine=event.mine is True, ts_ms=event.ts_ms)
+
+
+def erased(book: Attachments) -> Callable[[Turn, bytes, events.UserMessage], None]:
+    """Return what is told of messages whose words were erased: the last one takes its file along."""
+
+    def tell(turn: Turn, _room: bytes, event: events.UserMessage) -> None:
+        raw = attachment_packed(event.attachment)
+        if raw is not None:
+            book.unnamed(turn, raw)
+
+    return tell
 
 
 def seal(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from node.bridge.ports import BridgeEffect, CommandReceived
 from node.chat import events
 from node.chat.turn import Turn
+from node.engine.asked import Asked
 from node.engine.effects import (
     AnswerStatus,
     KeepToken,
@@ -58,6 +59,11 @@ class Desk:
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
+    asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no command that waits."""
+        self.asked = Asked(self.state.changing)
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

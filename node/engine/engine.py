@@ -20,7 +20,7 @@ from node.bridge.ports import (
 from node.chat import events, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
-from node.chat.filing import FileFinished, FileSealed, FilesSwept, PartRead, PartsFound
+from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
 from node.chat.me import Me
 from node.chat.presence import STOPPED
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
@@ -77,7 +77,9 @@ from node.store.records import (
     Put,
     PutEnvelope,
     PutMessage,
+    RewriteMessage,
     Write,
+    unsaid,
 )
 from node.tables import Table
 from node.wire import envelope
@@ -139,6 +141,7 @@ class Engine:
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
+        self.state.changing.gone.append(attaching.erased(self.state.attachments))
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
         today = day_of(now.wall_ms)
@@ -168,6 +171,7 @@ class Engine:
         comebacks.start(self.state, turn, self._restored)
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
+        self.state.changing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
@@ -203,6 +207,11 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
+            case MessagesFetched(room, found, to_change=True):
+                self.state.changing.fetched(turn, room, found)
+                for asked in self.desk.asked.take(room, found):
+                    self._command(turn, asked)
+                self.state.changing.close(turn, room)
             case MessagesFetched(room, found):
                 if room in self.state.rooms.inboxes:
                     self.state.rooms.inboxes[room].healing.fetched(turn, found)
@@ -212,15 +221,10 @@ class Engine:
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten():
                 commands.finish(self.desk, turn, event.received, event.fields)
-            case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed():
-                done = attaching.take(self.desk, turn, event)
-                if done is not None:
-                    commands.finish(self.desk, turn, *done)
-            case FileUploaded():
-                attaching.uploaded(self.desk, turn, event)
+            case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
+                self._filed(turn, event)
             case TokenKept():
-                answer = token_commands.kept(self.desk, event)
-                commands.finish(self.desk, turn, event.kept.received, answer)
+                commands.finish(self.desk, turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -231,6 +235,14 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
+
+    def _filed(self, turn: Turn, event: FileResult | FileUploaded) -> None:
+        if isinstance(event, FileUploaded):
+            attaching.uploaded(self.desk, turn, event)
+            return
+        done = attaching.take(self.desk, turn, event)
+        if done is not None:
+            commands.finish(self.desk, turn, *done)
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now
@@ -326,12 +338,14 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
-        attaching.shown(self.desk, turn)
-        after += self.replay.watch(turn)
         if self.state.me.replaced:
             turn.posts.clear()
+        attaching.shown(self.desk, turn)  # before what takes a message back that is shown now
+        self.state.changing.shown(turn)
+        after += self.replay.watch(turn)
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
+        writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
         delivered = self._outputs(turn, writes)
         writes += [_placed(placed) for placed in turn.placed]
         if turn.sync_wanted:
@@ -342,6 +356,7 @@ class Engine:
             after += self._down(turn, Publish(sealed))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
+        after += [FetchMessages(room, mids, to_change=True) for room, mids in turn.reads]
         self.state.seq = turn.seq
         if any(_is_going(out) for out in turn.out):
             self.desk.after.append(ShredSoon())
@@ -429,10 +444,11 @@ class Engine:
         event: Any = out.event
         body = events.encode_json(event)
         if out.message is None:
-            writes.append(AppendEvent(event.seq, turn.now.wall_ms, body))
+            said = body if out.about is None else unsaid(body)
+            writes.append(AppendEvent(event.seq, turn.now.wall_ms, said, out.about))
             return
         place = event.seq if out.place is None else out.place
-        writes.append(PutMessage(*out.message, place, body))
+        writes.append(PutMessage(*out.message, place, body + out.line))
         writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, out.message))
 
 

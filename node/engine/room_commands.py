@@ -6,19 +6,17 @@ from typing import Any
 
 from node import ids
 from node.bridge.ports import ReadHistory
-from node.chat import commands as c, events, trust
-from node.chat.direct import Direct
+from node.chat import commands as c, events
 from node.chat.room import Room
 from node.chat.room_facts import tell_gone, tell_joined
 from node.chat.room_inbox import RoomInbox
 from node.chat.rooms import visibility_of
 from node.chat.turn import Turn
 from node.crypto.ops import Inviting, Policy, Visibility
-from node.engine import attaching, open_rooms
+from node.engine import open_rooms
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.ruling_commands import history_count, inviting_of
 from node.errors import Refused
-from node.wire.payload import Words
 
 DEFAULT_HISTORY = 50
 
@@ -128,36 +126,6 @@ def room_rekey(desk: Desk, turn: Turn, _session: int, command: c.RoomRekey) -> A
     """Renew a room's keys now: what was stolen of the old ones opens nothing that follows."""
     room = desk.state.rooms.find_group(command.room)
     return {"room": command.room, "epoch": room.renewal.command(turn).epoch16.hex()}
-
-
-def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) -> Answer:
-    """Send a message: sealed, stored, and on its way when `ok` says so."""
-    if command.ttl is not None:
-        raise Refused("not_supported", "ttl is not there yet: send text", field="ttl")
-    room = desk.state.rooms.find(command.room)
-    _check_trust(desk, room)
-    reply_to = None if command.reply_to is None else _message_id(command.reply_to)
-    item = room.say(
-        turn,
-        Words(
-            command.message,
-            command.kind or "text",
-            reply_to,
-            attachment=attaching.manifest_for(desk, command.attachment),
-        ),
-    )
-    room.show(turn, [item], nonce=command.nonce)
-    if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
-        desk.state.reach(turn, room.peer)
-    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
-
-
-def _check_trust(desk: Desk, room: Room | Direct) -> None:
-    """Refuse to say anything that somebody would read whose keys changed under the policy `strict`."""
-    those = {room.peer} if isinstance(room, Direct) else room.log.roster.members
-    person = desk.state.people.kept_from(those)
-    if person is not None:
-        raise trust.refusal(person, "room")
 
 
 def _message_id(text: str) -> bytes:

@@ -8,9 +8,11 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat import expiring, sent_changes
 from node.chat.attachments import Attachments, Record
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
+from node.chat.changing import Changing, Waiting
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
@@ -70,6 +72,7 @@ class State:
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
         self.rooms = Rooms(me, self.people, self.shown_presence)
+        self.changing = Changing(self.rooms, self.people)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
         self.directory = Directory(self.to_do_with)
@@ -273,6 +276,7 @@ class Restorer:
 
     def _waiting(self) -> None:
         state = self.state
+        changed: dict[bytes, list[bytes]] = {}
         for key, data in self.rows[Table.PENDING].items():
             if key[:1] == b"d":
                 state.dms.restore_queued(unpack_row(data, Queued))
@@ -298,12 +302,20 @@ class Restorer:
                 state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
             elif key[:1] == b"s":
                 state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"m":
+                state.changing.restore(unpack_row(data, Waiting))
+            elif key[:2] == expiring.ROW:
+                state.changing.expiring.restore(key[2:], unpack_row(data, int), self.now.mono)
+            elif key[:2] == sent_changes.ROW:
+                changed.setdefault(key[2:18], []).append(unpack_row(data, bytes))
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
             elif key[:1] == b"A":
                 state.attachments.posting[key[1:]] = unpack_row(data, int)
         for key, data in self.rows[Table.ATTACHMENTS].items():
             state.attachments.restore(key, unpack_row(data, Record))
+        for room_id, rows in changed.items():
+            state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
         state.mending.heard.sort()
 

@@ -270,3 +270,33 @@ def test_a_part_that_nobody_waits_for_is_carried_and_changes_nothing() -> None:
     post(ann, manifest, sealed.part(manifest, 0, stream_of(ann, manifest)))
     world.run(3)
     assert bob.files.folder.held == before
+
+
+def test_a_deleted_or_expired_message_takes_its_file_along_at_every_node() -> None:
+    world, ann, bob, _, room = trio("taken back")
+    ident, short = (upload(ann, content(size))["attachment"] for size in (10_000, 20_000))
+    told = send(ann, room, ident)
+    ann.call(c.UserMessage(room=room, message="soon gone", attachment=short, ttl=60))
+    assert world.run_until(lambda: here(bob, ident) and here(bob, short), 30)
+    assert len(bob.files.folder.held) == len(ann.files.folder.held) == 2
+    ann.call(c.MessageDelete(room=room, id=told["id"]))
+    world.run(3)
+    assert len(bob.files.folder.held) == len(ann.files.folder.held) == 1
+    world.run(90)
+    assert bob.files.folder.held == ann.files.folder.held == {}
+    for node in (ann, bob):
+        assert node.engine is not None and node.engine.state.attachments.records == {}
+
+
+def test_a_message_that_was_taken_back_before_it_came_brings_no_file_and_takes_no_other_along() -> None:
+    world, ann, bob, _, room = trio("too late")
+    ident = upload(ann, content(10_000))["attachment"]
+    send(ann, room, ident)
+    assert world.run_until(lambda: here(bob, ident), 30)
+    bob.crash()
+    again = send(ann, room, ident, "again")
+    ann.call(c.MessageDelete(room=room, id=again["id"]))
+    world.run(3)
+    bob.start()
+    world.run(30)
+    assert here(bob, ident) and record_of(bob, ident).named == 1

@@ -27,9 +27,13 @@ from node.chat.events.invites import (
 )
 from node.chat.events.messages import (
     Mention as Mention,
+    MessageDeleted as MessageDeleted,
+    MessageEdited as MessageEdited,
     MessageEvent as MessageEvent,
     MessageHealed as MessageHealed,
     MessageStatus as MessageStatus,
+    Reacted as Reacted,
+    Reaction as Reaction,
     Typing as Typing,
     UserMessage as UserMessage,
 )
