@@ -109,7 +109,7 @@ export interface RoomDeletedEvent {
   seq?: number;
 }
 
-/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`. */
+/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`. `remote`: it is the address of a picture. `deleted`: its words were erased, by whomever. */
 export interface UserMessageEvent {
   event: "user_message";
   username: string;
@@ -132,6 +132,11 @@ export interface UserMessageEvent {
   mentioned?: boolean;
   ttl?: number;
   expires_ms?: number;
+  remote?: boolean;
+  edited?: boolean;
+  edited_ms?: number;
+  deleted?: boolean;
+  reactions?: Reacted[];
   seq?: number;
 }
 
@@ -139,6 +144,14 @@ export interface UserMessageEvent {
 export interface Mention {
   user_id: string;
   username?: string;
+}
+
+/** How many react to a message with an emoji; `users` are the first of them, `self`: the owner does. */
+export interface Reacted {
+  emoji: string;
+  count: number;
+  users?: Mention[];
+  self?: boolean;
 }
 
 /** What `placeholder` stood for came after all; `missing` says for how many it still stands, 0: it goes. The other keys are those of the `user_message` that belongs there; without `id` none does. */
@@ -163,6 +176,52 @@ export interface MessageHealedEvent {
   mentioned?: boolean;
   ttl?: number;
   expires_ms?: number;
+  remote?: boolean;
+  edited?: boolean;
+  edited_ms?: number;
+  deleted?: boolean;
+  reactions?: Reacted[];
+  seq?: number;
+}
+
+/** The words of a message are others now; only its author changes them. */
+export interface MessageEditedEvent {
+  event: "message_edited";
+  room: string;
+  id: string;
+  username: string;
+  user_id: string;
+  message: string;
+  edited_ms: number;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  self?: boolean;
+  seq?: number;
+}
+
+/** The words of a message are gone: `deleted` by its author, `moderated` by an admin, or `expired`. `username` and `user_id` are whose deed it was, `self` the owner's; nobody's where it has expired. */
+export interface MessageDeletedEvent {
+  event: "message_deleted";
+  room: string;
+  id: string;
+  reason: "deleted" | "expired" | "moderated";
+  username?: string;
+  user_id?: string;
+  self?: boolean;
+  seq?: number;
+}
+
+/** Somebody reacts to a message with an emoji (`on`), or does no more. */
+export interface ReactionEvent {
+  event: "reaction";
+  room: string;
+  id: string;
+  username: string;
+  user_id: string;
+  emoji: string;
+  on: boolean;
+  ts_ms: number;
+  self?: boolean;
   seq?: number;
 }
 
@@ -600,12 +659,44 @@ export interface UserMessageCommand {
   attachment?: unknown;
   reply_to?: string | null;
   ttl?: number | null;
+  mentions?: string[] | null;
 }
 
 /** The message's id and its time, in UNIX milliseconds. */
 export interface MessageSent {
   id: string;
   ts_ms: number;
+}
+
+/** Say something else in an own message. */
+export interface MessageEditCommand {
+  event: "message_edit";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+  message: string;
+  mentions?: string[] | null;
+}
+
+/** Erase the words of a message: an own one, or, for admins, anybody's. */
+export interface MessageDeleteCommand {
+  event: "message_delete";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+}
+
+/** React to a message with an emoji, or do so no more. */
+export interface ReactionSetCommand {
+  event: "reaction_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+  emoji: string;
+  on?: boolean;
 }
 
 /** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. */
@@ -1191,6 +1282,9 @@ export interface Commands {
   room_rekey: { command: RoomRekeyCommand; answer: RoomRekeyed; scope: "chat" };
   dm_open: { command: DmOpenCommand; answer: RoomFacts; scope: "chat" };
   user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
+  message_edit: { command: MessageEditCommand; answer: OkEvent; scope: "chat" };
+  message_delete: { command: MessageDeleteCommand; answer: OkEvent; scope: "chat" };
+  reaction_set: { command: ReactionSetCommand; answer: OkEvent; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };
@@ -1248,6 +1342,9 @@ export type GossamerCommand =
   | RoomRekeyCommand
   | DmOpenCommand
   | UserMessageCommand
+  | MessageEditCommand
+  | MessageDeleteCommand
+  | ReactionSetCommand
   | HistoryGetCommand
   | TypingSetCommand
   | AttachmentPutCommand
@@ -1299,6 +1396,9 @@ export type GossamerEvent =
   | RoomDeletedEvent
   | UserMessageEvent
   | MessageHealedEvent
+  | MessageEditedEvent
+  | MessageDeletedEvent
+  | ReactionEvent
   | MessageStatusEvent
   | TypingEvent
   | AttachmentEvent
