@@ -10,12 +10,13 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from node.commandline.resolve import Row
+from node.crypto.labels import Label
+from node.crypto.primitives import LongDigest
 from node.errors import Refused
 from node.wire.manifest import MAX_FILE_NAME_BYTES, MAX_GOSSIPED
 
@@ -83,7 +84,7 @@ async def put(app: App, path: Path, step: Step) -> Row:
 
 async def get(app: App, facts: Row, into: IO[bytes], step: Step) -> None:
     """Write an attachment's content; raises Refused, also if it is not what the node said of it."""
-    digest = blake2b(digest_size=32, person=b"gsmr1/file")
+    digest = LongDigest(Label.FILE)
     async with (
         http(app) as (session, base),
         session.get(f"{base}{UPLOADS}/{facts['id']}") as answer,
@@ -91,10 +92,10 @@ async def get(app: App, facts: Row, into: IO[bytes], step: Step) -> None:
         if answer.status != 200:
             raise _refused(await answer.json())
         async for piece in answer.content.iter_chunked(PIECE):
-            digest.update(piece)
+            digest.add(piece)
             into.write(piece)
             step(len(piece))
-    if digest.hexdigest() != facts["hash"]:
+    if digest.value().hex() != facts["hash"]:
         raise Refused("attachment_damaged", "what came is not what the message named")
 
 

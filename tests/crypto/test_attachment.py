@@ -23,8 +23,6 @@ from node.sim_session import stream
 from node.wire import codec
 from node.wire.manifest import CHUNK_BYTES, MAX_GOSSIPED, PART_BYTES, Manifest, parse
 
-pytestmark = pytest.mark.attack("A30")
-
 
 def seal(content: bytes, seed: str = "", *, step: int = 50_000) -> tuple[Manifest, bytes]:
     sealer = AttachmentSealer(stream(seed))
@@ -55,6 +53,7 @@ def test_what_is_sealed_opens_again_however_it_came_in(size: int) -> None:
     assert sum(manifest.span(index)[1] for index in range(len(manifest.blocks))) == len(raw)
 
 
+@pytest.mark.attack("A30")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -85,6 +84,7 @@ def test_cut_grown_swapped_and_exchanged_streams_are_refused(changed: bytes) -> 
         unseal(MANIFEST, changed)
 
 
+@pytest.mark.attack("A30")
 @given(st.integers(0, len(RAW) - 1), st.integers(1, 255))
 def test_a_changed_byte_anywhere_is_refused(at: int, by: int) -> None:
     changed = RAW[:at] + bytes([RAW[at] ^ by]) + RAW[at + 1 :]
@@ -95,6 +95,7 @@ def test_a_changed_byte_anywhere_is_refused(at: int, by: int) -> None:
         check_block(MANIFEST, index, changed[index * PART_BYTES :][:PART_BYTES])
 
 
+@pytest.mark.attack("A30")
 @pytest.mark.parametrize("key", ["size", "chunks", "hash", "key"])
 def test_a_stream_that_is_not_what_its_manifest_says_is_refused(key: str) -> None:
     wrong = {"size": MANIFEST.size - 1, "chunks": MANIFEST.chunks - 1, "hash": bytes(32), "key": bytes(32)}
@@ -102,6 +103,7 @@ def test_a_stream_that_is_not_what_its_manifest_says_is_refused(key: str) -> Non
         unseal(replace(MANIFEST, **{key: wrong[key]}), RAW)
 
 
+@pytest.mark.attack("A30")
 def test_a_part_is_taken_only_in_its_place_and_as_the_manifest_says() -> None:
     for index, data in enumerate(PIECES):
         assert read_part(MANIFEST, part(MANIFEST, index, data)) == (index, data)

@@ -18,8 +18,6 @@ from node.wire.payload import Words
 from tests.engine.test_attachments import content, got, here, send, states, upload
 from tests.engine.worlds import trio
 
-pytestmark = pytest.mark.attack("A30")
-
 
 def say(node: SimNode, room: str, raw: bytes, text: str = "look") -> None:
     """Send a message that names whatever its author likes."""
@@ -53,6 +51,7 @@ def stream_of(node: SimNode, manifest: Manifest) -> bytes:
     return bytes(node.files.folder.held[sealed.object_of(manifest).hex()])
 
 
+@pytest.mark.attack("A30")
 def test_false_parts_before_the_true_ones_change_nothing() -> None:
     world, ann, bob, cat, room = trio("poison")
     session, data = bob.attach(), content(200_000)
@@ -71,6 +70,7 @@ def test_false_parts_before_the_true_ones_change_nothing() -> None:
     assert bob.engine is not None and not bob.engine.late_faults
 
 
+@pytest.mark.attack("A30")
 @pytest.mark.parametrize("wrong", ["hash", "key", "size"])
 def test_a_stream_that_does_not_open_as_the_message_says_is_never_ready(wrong: str) -> None:
     world, ann, bob, _, room = trio("false")
