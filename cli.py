@@ -17,6 +17,7 @@ COMMANDS = {
     "room": f"{_HERE}.rooms:room",
     "invite": f"{_HERE}.invites:invite",
     "send": f"{_HERE}.chat:send",
+    "message": f"{_HERE}.messages:message",
     "history": f"{_HERE}.chat:history",
     "chat": f"{_HERE}.chat:chat",
     "tail": f"{_HERE}.chat:tail",

@@ -15,9 +15,10 @@ import click
 
 from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
 from node.commandline import attachments
-from node.commandline.app import App, Command, current_app
+from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
+from node.commandline.messages import change_lines, message_id, said
 from node.commandline.output import as_json, clock, harmless
 from node.commandline.resolve import Row
 from node.commandline.runtime import read_runtime
@@ -32,8 +33,11 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 @click.argument("room", metavar="ROOM")
 @click.argument("text", metavar="TEXT|-", required=False)
 @click.option("--file", "path", metavar="PATH", type=click.Path(path_type=Path), help="A file to go with it.")
+@click.option("--reply-to", metavar="ID", help="The message that this answers.")
+@click.option("--ttl", metavar="DURATION", help="Gone everywhere so long after it was sent.")
+@click.option("--kind", help="text, image, audio, gif or file.")
 @with_node
-async def send(node: Node, room: str, text: str | None, path: Path | None) -> None:
+async def send(node: Node, /, room: str, text: str | None, path: Path | None, **more: str | None) -> None:
     """Send TEXT, a file or both to ROOM and print the message's id.
 
     `-` reads the text from standard input.
@@ -43,8 +47,16 @@ async def send(node: Node, room: str, text: str | None, path: Path | None) -> No
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     found = await node.room(room)
+    reply_to, ttl = more["reply_to"], more["ttl"]
+    answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
     file = None if path is None else await attachments.put(node, path)
-    sent = await node.call("user_message", room=found["room"], message=text or "", attachment=file)
+    keys = {
+        "attachment": file,
+        "reply_to": answered,
+        "ttl": duration(ttl) if ttl else None,
+        "kind": more["kind"],
+    }
+    sent = await node.call("user_message", room=found["room"], message=text or "", **keys)
     node.app.emit(sent, [str(sent["id"])])
 
 
@@ -52,16 +64,24 @@ async def send(node: Node, room: str, text: str | None, path: Path | None) -> No
 @click.argument("room", metavar="ROOM")
 @click.option("--limit", type=click.IntRange(1, MAX_HISTORY), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only what came before this message.")
+@click.option("--ids", is_flag=True, help="Begin each message with the first 8 characters of its id.")
 @with_node
-async def history(node: Node, room: str, limit: int, before: str | None) -> None:
+async def history(node: Node, room: str, limit: int, before: str | None, ids: bool) -> None:
     """Print the newest messages of ROOM, oldest first."""
     found = await node.room(room)
     got = await node.call("history_get", room=found["room"], limit=limit, before=before)
-    lines = [line for message in got["messages"] for line in message_lines(message)]
+    lines = [line for message in got["messages"] for line in _listed(message, ids=ids)]
     node.app.emit(got, lines)
     if got.get("more") and got["messages"]:
         first = got["messages"][0]["id"]
         node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
+
+
+def _listed(event: Row, *, ids: bool) -> list[str]:
+    if not ids:
+        return message_lines(event)
+    mark = harmless(str(event.get("id", ""))[:8])
+    return [f"{mark if at == 0 else ' ' * 8}  {line}" for at, line in enumerate(message_lines(event))]
 
 
 def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
@@ -70,10 +90,9 @@ def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
     who = harmless(str(event.get("username", "?")))
     if event.get("kind") == "unreadable":
         return [f"{when}  ({_unreadable(event, who)})"]
-    head = f"{when}  {who}: "
-    first, *rest = harmless(str(event.get("message", "")), lines=True).split("\n")
+    first, *rest = said(event)
     gap = ["(something before this is missing)"] if event.get("gap") else []
-    return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest), *attachments.file_lines(event)]
+    return [*gap, f"{when}  {who}: {first}", *rest, *attachments.file_lines(event)]
 
 
 def _unreadable(event: Row, who: str) -> str:
@@ -114,7 +133,7 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
         case "warning" | "error":
             return [f"! {harmless(str(event.get('message')))}"]
         case _:
-            return []
+            return change_lines(event)
 
 
 @click.command(cls=Command)
