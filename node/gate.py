@@ -90,8 +90,10 @@ class Gate:
     # -- attachments (bridge.http_attachments.Shelf) --------------------------------------------
 
     def attachment(self, ident: bytes) -> tuple[Manifest, str] | None:
-        """Return the manifest of an attachment, and how it stands; nothing is known while locked."""
-        record = None if self._loop is None else self._loop.engine.state.attachments.records.get(ident)
+        """Return the manifest of an attachment, and how it stands; raises Refused `locked`."""
+        if self._loop is None:
+            raise Refused(LOCKED, "the vault is locked", retryable=True)
+        record = self._loop.engine.state.attachments.records.get(ident)
         return None if record is None else (record.parsed, record.state)
 
     def upload(self) -> Upload:

@@ -65,7 +65,7 @@ class Shelf(Protocol):
     """Where attachments are, while the vault is open."""
 
     def attachment(self, ident: bytes) -> tuple[Manifest, str] | None:
-        """Return the manifest of an attachment, and how it stands."""
+        """Return the manifest of an attachment, and how it stands; raises Refused `locked`."""
 
     def upload(self) -> Taking:
         """Begin to take a content in; raises Refused `locked`."""

@@ -104,12 +104,12 @@ def span(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     if first == "":
         if last == "" or not int(last):
-            raise ValueError
+            raise ValueError("no such byte")
         start, end = max(0, size - int(last)), size
     else:
         start, end = int(first), min(size, int(last) + 1) if last else size
         if last and int(last) < int(first):
             return None
     if start >= size:
-        raise ValueError
+        raise ValueError("no such byte")
     return start, end

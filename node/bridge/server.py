@@ -49,6 +49,7 @@ from node.bridge.session import Phase, Session
 from node.chat import commands
 from node.clock import Instant
 from node.crypto.primitives import Entropy
+from node.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -343,7 +344,7 @@ class BridgeServer:
         def state(ident: str) -> str | None:
             try:
                 found = self._shelf.attachment(ids.parse(ident))
-            except ValueError:
+            except (ValueError, Refused):
                 return None
             return None if found is None else found[1]
 

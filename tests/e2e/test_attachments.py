@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 UP = "/api/v1/attachments"
 
 
@@ -192,3 +194,81 @@ async def _upload_and_kill(http: ClientSession, node: NodeProcess) -> None:
     with pytest.raises(ClientError):
         async with http.post(at(node, UP), data=body(), headers=owner(node)) as got:
             await got.read()
+
+
+async def gossamer(node: NodeProcess, *words: str, cwd: Path) -> tuple[int, bytes]:
+    """Run one command line against a node, as its owner would."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", "--home", str(node.home), *words,
+        cwd=cwd, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return process.returncode or 0, out
+
+
+async def test_the_command_line_sends_a_file_and_fetches_it_at_the_other_node(tmp_path: Path) -> None:
+    ann = NodeProcess(tmp_path / "ann", "ann")
+    await ann.start()
+    bob = NodeProcess(tmp_path / "bob", "bob", "--peer", ann.address)
+    async with running():
+        try:
+            await bob.start()
+            await befriend(ann, bob)
+            await make_room(ann, bob)
+            data = os.urandom(70_000)
+            (tmp_path / "tea.png").write_bytes(data)
+            async with bob.frontend({}) as b:
+                code, out = await gossamer(ann, "send", "club", "look", "--file", "tea.png", cwd=tmp_path)
+                assert code == 0
+                shown = await b.event("user_message", id=out.decode().strip())
+                ident = shown["attachment"]["id"]
+                await ready(b, ident)
+            (tmp_path / "here").mkdir()
+            code, out = await gossamer(bob, "attachment", "get", ident, cwd=tmp_path / "here")
+            assert (code, out.decode().strip()) == (0, str(tmp_path / "here" / "tea.png"))
+            assert (tmp_path / "here" / "tea.png").read_bytes() == data
+            code, out = await gossamer(
+                bob, "attachment", "get", ident, "--output", "-", cwd=tmp_path / "here"
+            )
+            assert (code, out) == (0, data)
+            assert (await gossamer(bob, "attachment", "get", ident, cwd=tmp_path / "here"))[0] == 7
+            code, out = await gossamer(bob, "history", "club", cwd=tmp_path)
+            assert b"[tea.png, 68.4 KiB, image/png, ready]" in out and ident.encode() in out
+            assert (await gossamer(bob, "attachment", "get", ident[:-1] + "0", cwd=tmp_path))[0] in {0, 6}
+        finally:
+            await bob.kill()
+            await ann.kill()
+
+
+async def test_an_upload_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    ann = NodeProcess(tmp_path / "ann", "ann")
+    async with running(ann), ClientSession() as http:
+
+        async def body() -> AsyncIterator[bytes]:
+            yield os.urandom(200_000)
+            raise ValueError("the frontend falls over")
+
+        for _ in range(6):  # more than may go on at a time
+            with pytest.raises((ClientError, ValueError)):
+                async with http.post(at(ann, UP), data=body(), headers=owner(ann)) as got:
+                    await got.read()
+        async with asyncio.timeout(10):
+            while stored(ann):
+                await asyncio.sleep(0.05)
+        await put(http, ann, b"x")
+
+
+async def test_a_locked_node_takes_and_gives_nothing_and_goes_on_when_it_is_opened(tmp_path: Path) -> None:
+    ann = NodeProcess(tmp_path / "ann", "ann")
+    async with running(ann), ClientSession() as http, ann.frontend({}) as a:
+        ident = (await put(http, ann, b"x" * 10))["attachment"]
+        await a.call("vault_passphrase", passphrase="open sesame")
+        await a.call("vault_lock")
+        async with http.post(at(ann, UP), data=b"x", headers=owner(ann)) as got:
+            assert (got.status, (await got.json())["error"]["code"]) == (503, "locked")
+        async with http.get(at(ann, f"{UP}/{ident}"), headers=owner(ann)) as got:
+            assert got.status == 503
+        await a.call("vault_unlock", passphrase="open sesame")
+        async with http.get(at(ann, f"{UP}/{ident}"), headers=owner(ann)) as got:
+            assert await got.read() == b"x" * 10
