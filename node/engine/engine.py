@@ -417,13 +417,13 @@ class Engine:
             turn.tell(events.Connectivity(state=now_state))
 
     def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
-        route = self.state.channels.find(sealed.rk)
-        if route is None or route.channel.kind in COMMON:  # everybody's, like a stranger's
+        routes = self.state.channels.find_all(sealed.rk)
+        if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
             if sealed.kind == KEPT:
                 after.append(Hold(_held(sealed, own=False)))
         elif sealed.kind == KEPT:
             writes.append(_held(sealed, own=True))
-        if route is not None:
+        if routes:
             self._open(turn, sealed)
 
     def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:

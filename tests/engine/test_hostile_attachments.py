@@ -300,3 +300,23 @@ def test_a_message_that_was_taken_back_before_it_came_brings_no_file_and_takes_n
     bob.start()
     world.run(30)
     assert here(bob, ident) and record_of(bob, ident).named == 1
+
+
+def test_an_attachment_that_names_a_room_s_own_channel_takes_nothing_from_the_room() -> None:
+    world, ann, bob, _, room = trio("stolen channel")
+    session = bob.attach()
+    ident = upload(ann, content(1_000))["attachment"]
+    assert ann.engine is not None
+    held = next(iter(ann.engine.state.rooms.find_group(room).epochs.held.values()))
+    false = replace(own(ann, ident), channel=held.row.channel_secret)
+    say(ann, room, false.encode())
+    world.run(3)
+    for number in range(3):
+        ann.call(c.UserMessage(room=room, message=f"m{number}"))
+    world.run(3)
+    assert [event.message for event in session.of(events.UserMessage)][-3:] == ["m0", "m1", "m2"]
+    assert bob.engine is not None and not bob.engine.late_faults
+    world.run(600)
+    ann.call(c.UserMessage(room=room, message="still here"))
+    world.run(3)
+    assert session.of(events.UserMessage)[-1].message == "still here"
