@@ -33,6 +33,8 @@ MAX_DOWNLOADS = 16
 PIECE = 64 * 1024
 IDLE_SECONDS = 30.0
 """An upload that brings nothing for so long is given up."""
+UPLOAD_SECONDS = 600.0
+"""One that takes longer in all is given up too: a few bytes now and then keep nobody's place."""
 _STATUS: Final = {
     "attachment_too_large": 413,
     "storage_full": 507,
@@ -118,6 +120,8 @@ class Attachments:
             return refusal(fault)
         except StoreFull as fault:
             return refusal(Refused("storage_full", str(fault), retryable=True))
+        except TimeoutError:
+            return refusal(Refused("timeout", "the upload took too long"))
         finally:
             self._uploads -= 1
         return web.Response(status=201, body=msgspec.json.encode(told), content_type="application/json")
@@ -128,10 +132,11 @@ class Attachments:
             raise too_large()
         upload = self._shelf.upload()
         try:
-            async for piece in _pieces(request):
-                if upload.size + len(piece) > MAX_GOSSIPED:
-                    raise too_large()
-                await asyncio.to_thread(upload.add, piece)
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                async for piece in _pieces(request):
+                    if upload.size + len(piece) > MAX_GOSSIPED:
+                        raise too_large()
+                    await asyncio.to_thread(upload.add, piece)
             manifest = await asyncio.to_thread(upload.finish, name, kind)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_abandon, upload))

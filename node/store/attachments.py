@@ -82,20 +82,21 @@ class AttachmentFiles:
         self._folder, self._entropy, self.quota = folder, entropy, quota
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}
+        self._used = 0
         self._fresh: set[str] = set()
 
     def open(self) -> None:
         """Count what is there, and erase what a crash left of uploads; raises StoreFull."""
         with _disk():
             self._sizes = self._folder.sizes()
+            self._used = sum(self._sizes.values())
             for name in [name for name in self._sizes if name.endswith(NEW)]:
                 self.remove(name)
 
     @property
     def used(self) -> int:
         """Bytes of all attachments, whole and partial."""
-        with self._lock:
-            return sum(self._sizes.values())
+        return self._used
 
     def is_whole(self, name: bytes) -> bool:
         """Say whether an attachment is here."""
@@ -118,23 +119,26 @@ class AttachmentFiles:
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Write at a place; raises StoreFull where the quota or the disk is."""
+        grown = max(0, offset + len(data) - self._sizes.get(name, 0))
         with self._lock:
-            before = self._sizes.get(name, 0)
-            size = max(before, offset + len(data))
-            if sum(self._sizes.values()) - before + size > self.quota:
+            if grown and self._used + grown > self.quota:
                 raise StoreFull("the attachments take all the room that they may")
-            self._sizes[name] = size
+            self._sizes[name] = self._sizes.get(name, 0) + grown
+            self._used += grown
         try:
             with _disk():
                 self._folder.write(name, offset, data)
         except StoreFull:
-            self._sizes[name] = before
+            with self._lock:
+                self._sizes[name] -= grown
+                self._used -= grown
             raise
 
     def _publish(self, name: str, final: str) -> None:
         with _disk():
             self._folder.publish(name, final)
         with self._lock:
+            self._used -= self._sizes.get(final, 0)
             self._sizes[final] = self._sizes.pop(name)
 
     def remove(self, name: str) -> None:
@@ -142,7 +146,7 @@ class AttachmentFiles:
         with _disk():
             self._folder.remove(name)
         with self._lock:
-            self._sizes.pop(name, None)
+            self._used -= self._sizes.pop(name, 0)
 
     # -- out --------------------------------------------------------------------------------------
 
