@@ -405,8 +405,8 @@ export interface RoomCreateCommand {
   invite?: string | null;
 }
 
-/** A room as it is; `history_note` and `notice` are sentences for people. `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite. */
-export interface RoomFacts {
+/** A room that is new here; `notice`, where it is open, is a sentence for people. */
+export interface RoomMade {
   room: string;
   name: string;
   topic: string;
@@ -461,6 +461,19 @@ export interface RoomGetCommand {
   req?: string | number | null;
   nonce?: string | null;
   room: string;
+}
+
+/** A room as it is; `history_note` is a sentence for people. `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite. */
+export interface RoomFacts {
+  room: string;
+  name: string;
+  topic: string;
+  visibility: "direct" | "open" | "private";
+  history: string;
+  history_note: string;
+  invite: string | null;
+  deleted: boolean;
+  members: MemberRow[];
 }
 
 /** Mark a room as read, up to message `id` or whole. */
@@ -1266,7 +1279,7 @@ export interface VaultUnlockCommand {
 export interface Commands {
   hello: { command: HelloCommand; answer: HelloEvent; scope: "read" };
   ack: { command: AckCommand; answer: Acked; scope: "read" };
-  room_create: { command: RoomCreateCommand; answer: RoomFacts; scope: "chat" };
+  room_create: { command: RoomCreateCommand; answer: RoomMade; scope: "chat" };
   room_list: { command: RoomListCommand; answer: RoomRows; scope: "read" };
   room_get: { command: RoomGetCommand; answer: RoomFacts; scope: "read" };
   room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };

@@ -82,8 +82,10 @@ class AuditFile:
         files.private_file(self._path)
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
         self._size = os.fstat(self._file).st_size
-        if self._size and os.pread(self._file, 1, self._size - 1) != b"\n":
-            self._size += os.write(self._file, b"\n")  # a crash cut the last line off
+        if self._size:
+            os.lseek(self._file, -1, os.SEEK_END)
+            if os.read(self._file, 1) != b"\n":
+                self._size += os.write(self._file, b"\n")  # a crash cut the last line off
 
     def _paths(self) -> list[Path]:
         """Return the files, newest first."""

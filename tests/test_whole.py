@@ -9,12 +9,15 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 
 from node.bridge import guard
 from node.bridge.schema import render
 from node.chat import answers, commands, events
+from tests.e2e.test_contract import SOMETIMES, promised
 from tests.transcripts.test_native import NOT_SENT_YET, frames
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +94,16 @@ def test_an_event_has_everything(name: str) -> None:
         }
     )
     assert missing == []
+
+
+@pytest.mark.parametrize("name", answers.BY_COMMAND)
+def test_an_answer_has_the_keys_that_the_table_promises(name: str) -> None:
+    wanted, rows = promised(name)
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(answers.BY_COMMAND[name])}
+    some = SOMETIMES.get(name, set())
+    assert fields.keys() - some == wanted - some
+    for key, keys in rows.items():
+        assert {field.encode_name for field in msgspec.structs.fields(get_args(fields[key])[0])} == keys
 
 
 def test_what_has_no_word_of_its_own_is_still_without_one() -> None:

@@ -216,6 +216,7 @@ def _preflight() -> web.Response:
         "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
         "Access-Control-Allow-Headers": "authorization, content-type",
         "Access-Control-Max-Age": "600",
+        "Access-Control-Allow-Private-Network": "true",  # a page of the list may be public, the node is not
     }
     return web.Response(status=204, headers=allowed)
 

@@ -21,10 +21,10 @@ from node.store.lock import HomeLock
 KEYS = ("identity.key", "ratchets.key", "token")
 """Without the first nothing in the home opens; they are overwritten before they are removed."""
 FILES = (
-    "gossamer.db", "gossamer.db-wal", "gossamer.db-shm", "gossamer.log", "runtime.json", "config.toml",
-    "gossamer.sock",
+    "gossamer.db", "gossamer.db-wal", "gossamer.db-shm", "gossamer.log", "audit.log", "runtime.json",
+    "config.toml", "gossamer.sock",
 )  # fmt: skip
-PATTERNS = ("gossamer.log.*", "gossamer.db.*", "*.new", "gossamer-*.sock")
+PATTERNS = ("gossamer.log.*", "audit.log.*", "gossamer.db.*", "*.new", "gossamer-*.sock")
 FOLDERS = ("attachments",)
 
 

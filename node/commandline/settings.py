@@ -19,7 +19,7 @@ from node.config import CONFIG_FILE, ENV_PREFIX, KEYS, Endpoint, Settings, load,
 from node.errors import Refused
 from node.store import files
 
-_LISTS = frozenset({"peers"})
+_LISTS = frozenset({"peers", "bridge_hosts"})
 _SWITCHES = frozenset({"relay", "open"})
 LIVE = frozenset({"peers", "log_level"})
 """What a running node takes up at SIGHUP; the rest counts from its next start."""

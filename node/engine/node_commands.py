@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from typing import Any, Final
 
 from node import __version__
-from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
+from node.bridge.ports import ADMIN, CredentialsChanged, TokenRecord, hash_token
 from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import sessions
@@ -103,6 +103,8 @@ def peer_remove(desk: Desk, turn: Turn, _session: int, command: c.PeerRemove) ->
 def token_create(desk: Desk, turn: Turn, _session: int, command: c.TokenCreate) -> Answer:
     """Make a child token; it is shown this once."""
     tokens = desk.state.tokens
+    if command.name == ADMIN:
+        raise Refused("name_taken", f"{ADMIN} is what the admin token is called", field="name")
     standing = tokens.get(command.name)
     if standing is not None and not _is_over(standing, turn.now.wall_ms):
         raise Refused("name_taken", f"a token is called {command.name} already", field="name")

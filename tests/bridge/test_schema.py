@@ -51,6 +51,11 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
+def test_patterns_are_those_that_every_language_has() -> None:
+    found = re.findall(r'"pattern": "(.*)"', render("json-schema"))
+    assert found and not any(mark in one for one in found for mark in ("\\Z", "\\A", "(?", "++", "*+"))
+
+
 @pytest.mark.parametrize("form", ["json-schema", "asyncapi"])
 def test_every_reference_leads_somewhere(form: str) -> None:
     document = json.loads(render(form))

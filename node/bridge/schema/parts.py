@@ -101,6 +101,8 @@ def _walked(value: Any, refs: dict[str, str]) -> Any:
         kept = {key: item for key, item in value.items() if (key, item) != ("additionalProperties", False)}
         if isinstance(kept.get("$ref"), str):
             kept["$ref"] = refs.get(kept["$ref"], kept["$ref"])
+        if isinstance(kept.get("pattern"), str):
+            kept["pattern"] = kept["pattern"].replace(r"\Z", "$")  # as the schema's expressions have it
         if isinstance(kept.get("description"), str):
             kept["description"] = " ".join(kept["description"].split())
         return {key: _walked(item, refs) for key, item in kept.items()}

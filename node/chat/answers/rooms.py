@@ -18,8 +18,8 @@ class MemberRow(Row):
     presence: str
 
 
-class RoomFacts(Answer, kw_only=True):
-    """A room as it is; `history_note` and `notice` are sentences for people.
+class RoomFacts(Answer):
+    """A room as it is; `history_note` is a sentence for people.
 
     `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite.
     """
@@ -33,10 +33,15 @@ class RoomFacts(Answer, kw_only=True):
     invite: str | None
     deleted: bool
     members: list[MemberRow]
+
+
+class RoomMade(RoomFacts, kw_only=True):
+    """A room that is new here; `notice`, where it is open, is a sentence for people."""
+
     notice: str | UnsetType = UNSET
 
 
-class RoomJoined(RoomFacts, kw_only=True):
+class RoomJoined(RoomMade, kw_only=True):
     """A room that we are in, or are about to come into by the `invite` that was accepted."""
 
     state: Literal["joined", "joining"]
@@ -135,7 +140,7 @@ class RoomRekeyed(Answer):
 
 
 ANSWERS: Final[dict[str, type[Answer]]] = {
-    "room_create": RoomFacts,
+    "room_create": RoomMade,
     "room_get": RoomFacts,
     "dm_open": RoomFacts,
     "user_join": RoomJoined,
