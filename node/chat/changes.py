@@ -75,6 +75,11 @@ class Change:
     emoji: str = ""
     on: bool = False
 
+    @property
+    def name(self) -> bytes:
+        """What names a change for everybody: its id and who made it; who copies the id hides nothing."""
+        return self.stamp[2] + self.by
+
     @classmethod
     def of(cls, by: bytes, payload: Payload) -> Change:
         """Return the change that somebody's payload asks for."""

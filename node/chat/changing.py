@@ -17,7 +17,7 @@ from node import ids
 from node.chat import changes, events
 from node.chat.changes import Change, Message
 from node.chat.expiring import Expiring
-from node.chat.messages import UNREADABLE
+from node.chat.messages import UNREADABLE, healed_event
 from node.chat.people import People
 from node.chat.rooms import Rooms
 from node.chat.timeline import copy_of
@@ -34,7 +34,7 @@ READ_AT_ONCE = 256
 KEEP_MS = HORIZON_DAYS * DAY_MS
 """After the horizon what a change waits for does not come any more."""
 ROW = b"m"
-"""Rows begin so: then the room's id and the change's."""
+"""Rows begin so: then the room's id and the change's name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class _Room:
-    """What waits in one conversation, by the changes' ids in the order they came, and by message."""
+    """What waits in one conversation, by the changes' names in the order they came, and by message."""
 
     changes: OrderedDict[bytes, Change] = field(default_factory=OrderedDict)
     since: dict[bytes, int] = field(default_factory=dict)
@@ -85,11 +85,11 @@ class Changing:
             self._look(turn, room_id, waiting.of)
 
     def _add(self, room_id: bytes, change: Change, since_ms: int) -> None:
-        waiting, mid = self._rooms.setdefault(room_id, _Room()), change.stamp[2]
-        waiting.changes[mid] = change
-        waiting.since[mid] = since_ms
+        waiting, name = self._rooms.setdefault(room_id, _Room()), change.name
+        waiting.changes[name] = change
+        waiting.since[name] = since_ms
         for place in _places(change):
-            waiting.of.setdefault(place, {})[mid] = None
+            waiting.of.setdefault(place, {})[name] = None
 
     def take(self, turn: Turn, room_id: bytes, account: bytes, payload: Payload) -> None:
         """Take a change that its author had a right to, and look for what it changes."""
@@ -103,16 +103,16 @@ class Changing:
         for account, payload in given:
             change = self._keep(turn, room_id, account, payload)
             if change is not None:
-                self._given[room_id, payload.mid] = None
+                self._given[room_id, change.name] = None
 
     def _keep(self, turn: Turn, room_id: bytes, account: bytes, payload: Payload) -> Change | None:
         change, waiting = Change.of(account, payload), self._rooms.get(room_id)
-        if waiting is not None and payload.mid in waiting.changes:
+        if waiting is not None and change.name in waiting.changes:
             return None
         self._add(room_id, change, turn.now.wall_ms)
         bare = Payload(payload.mid, payload.ts_ms, payload.lamport, payload.type, payload.body)
         row = Waiting(room_id, account, bare.encode(), turn.now.wall_ms)
-        turn.put(Table.PENDING, ROW + room_id + payload.mid, row)
+        turn.put(Table.PENDING, ROW + room_id + change.name, row)
         return change
 
     def want(self, turn: Turn, room_id: bytes, mids: Iterable[bytes]) -> None:
@@ -141,18 +141,18 @@ class Changing:
             self._busy.add(room_id)
             turn.reads.append((room_id, some))
 
-    def _forget(self, turn: Turn, room_id: bytes, mid: bytes) -> None:
+    def _forget(self, turn: Turn, room_id: bytes, name: bytes) -> None:
         waiting = self._rooms[room_id]
-        change = waiting.changes.pop(mid)
-        del waiting.since[mid]
+        change = waiting.changes.pop(name)
+        del waiting.since[name]
         for place in _places(change):
-            waiting.of[place].pop(mid)
+            waiting.of[place].pop(name)
             if not waiting.of[place]:
                 del waiting.of[place]
                 self._fresh.get(room_id, {}).pop(place, None)
         if not waiting.changes:
             del self._rooms[room_id]
-        turn.delete(Table.PENDING, ROW + room_id + mid)
+        turn.delete(Table.PENDING, ROW + room_id + name)
 
     def _bound(self, turn: Turn, room_id: bytes) -> None:
         waiting = self._rooms.get(room_id)
@@ -165,8 +165,8 @@ class Changing:
         """Forget what has waited for a horizon."""
         limit = turn.now.wall_ms - KEEP_MS
         for room_id, waiting in list(self._rooms.items()):
-            for mid in [mid for mid, since_ms in waiting.since.items() if since_ms < limit]:
-                self._forget(turn, room_id, mid)
+            for name in [name for name, since_ms in waiting.since.items() if since_ms < limit]:
+                self._forget(turn, room_id, name)
 
     # -- messages that are shown now --------------------------------------------------------------
 
@@ -175,44 +175,49 @@ class Changing:
         for room_id, account, payload in turn.changed:
             self.take(turn, room_id, account, payload)
         for at, out in enumerate(turn.out):
-            if isinstance(out, Logged) and out.message is not None:
-                turn.out[at] = self._first(turn, out, out.message)
-        for placed in turn.placed:
+            if isinstance(out, Logged) and out.message and isinstance(out.event, events.UserMessage):
+                now = self._first(turn, *out.message, out.event)
+                turn.out[at] = replace(out, event=now.event, line=changes.line(now))
+        for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
-                self._timed(turn, placed.room, placed.mid, placed.event)
-                if self._of(placed.room, placed.mid):
-                    self._look(turn, placed.room, (placed.mid,))
-        for room_id, mid in self._given:
-            change = self._rooms[room_id].changes.get(mid) if room_id in self._rooms else None
+                now = self._first(turn, placed.room, placed.mid, placed.event)
+                turn.placed[at] = replace(placed, event=now.event, line=changes.line(now))
+                self._healed(turn, placed.room, placed.mid, now.event)
+        for room_id, name in self._given:
+            change = self._rooms[room_id].changes.get(name) if room_id in self._rooms else None
             if change is not None:
                 self._look(turn, room_id, _places(change))
                 self._bound(turn, room_id)
         self._given.clear()
 
-    def _first(self, turn: Turn, out: Logged, place: tuple[bytes, bytes]) -> Logged:
-        room_id, mid = place
-        if not isinstance(out.event, events.UserMessage):
-            return out
-        before = message = Message(out.event)
+    def _healed(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
+        """Have the event that tells of a message's coming late say what the message says by now."""
+        for at, out in enumerate(turn.out):
+            told = out.event
+            if (
+                isinstance(out, Logged)
+                and out.about == (room_id, mid)
+                and isinstance(told, events.MessageHealed)
+            ):
+                turn.out[at] = replace(out, event=healed_event(told, event))
+
+    def _first(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> Message:
+        before = message = Message(event)
         for change in self._of(room_id, mid):
-            if out.event.user_id == self.people.user_id(change.author):
+            if event.user_id == self.people.user_id(change.author):
                 message = changes.applied(self.people, message, change)
-                self._forget(turn, room_id, change.stamp[2])
+                self._forget(turn, room_id, change.name)
         if _is_over(message.event, turn.mesh_ms):
             message = changes.applied(self.people, message, _expiry(mid))
         if message is not before:
             self._after(turn, room_id, mid, before.event, message.event)
-            out = replace(out, event=message.event, line=changes.line(message))
-        self._timed(turn, room_id, mid, message.event)
-        return out
+        if isinstance(message.event.expires_ms, int):
+            self.expiring.note(turn, room_id, mid, message.event.expires_ms)
+        return message
 
     def _of(self, room_id: bytes, mid: bytes) -> list[Change]:
         waiting = self._rooms.get(room_id)
         return [] if waiting is None else [waiting.changes[one] for one in waiting.of.get(mid, ())]
-
-    def _timed(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
-        if isinstance(event.expires_ms, int):
-            self.expiring.note(turn, room_id, mid, event.expires_ms)
 
     def due(self, turn: Turn) -> None:
         """Have those messages read whose time to live is over."""
@@ -239,7 +244,7 @@ class Changing:
     def _apply_waiting(self, turn: Turn, room_id: bytes, mid: bytes, change: Change) -> None:
         message = self._read.get((room_id, mid))
         if message is not None and message.event.user_id == self.people.user_id(change.author):
-            self._forget(turn, room_id, change.stamp[2])
+            self._forget(turn, room_id, change.name)
             self.apply(turn, room_id, mid, change)
 
     def message(self, room_id: bytes, mid: bytes) -> Message | None:

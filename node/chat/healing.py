@@ -478,7 +478,7 @@ class Healing:
         freed = room.timeline.healed(item)
         plain = message_event(room.people, room.room_id, item, mine=False)
         healed = healed_event(self._event(late), plain)
-        turn.log(healed)
+        turn.log(healed, about=(room.room_id, item.mid))
         kept = msgspec.structs.replace(plain, seq=turn.seq)
         turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
         self._redraw(turn, late)

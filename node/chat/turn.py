@@ -75,13 +75,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A message of the history beside the log: put, or changed (`edit`), at `seq`; gone without `event`."""
+    """A message of the history beside the log: put, or changed (`edit`), at `seq`; gone without `event`.
+
+    `line` is what is stored after it.
+    """
 
     room: bytes
     mid: bytes
     seq: int
     event: events.Event | None
     edit: bool = False
+    line: bytes = b""
 
 
 Out = Logged | Told | Reply

@@ -462,7 +462,7 @@ def _rows(turn: Turn) -> list[Write]:
 def _placed(placed: Placed) -> Write:
     if placed.event is None:
         return DropMessage(placed.room, placed.mid)
-    body = events.encode_json(placed.event)
+    body = events.encode_json(placed.event) + placed.line
     return PutMessage(placed.room, placed.mid, placed.seq, body, placed.edit)
 
 

@@ -163,6 +163,8 @@ class Newcomers:
         fresh = [one for one in told if one.name not in want.shown]
         fresh = [one for one in fresh if line.author_of(one.payload.mid) != one.author.account]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
+        for one in changed:
+            room.people.meet(turn, one.author.account, one.author.name)
         self.state.changing.given(
             turn, room_id, [(one.author.account, one.payload) for one in changed[-limit:]]
         )

@@ -295,9 +295,11 @@ def days_needed(payload: Payload) -> int:
 
 def without_words(payload: Payload, mid: bytes) -> Payload | None:
     """Return a payload that says the message `mid`, or edits it, with no words in it; None for any other."""
-    if payload.type is Type.TEXT and payload.mid == mid and payload.body[0]:
-        words = Words.of(payload.body)
-        return replace(payload, body=replace(words, text="", mentions=(), attachment=None).body())
-    if payload.type is Type.EDIT and payload.body[0] == mid and payload.body[1]:
-        return replace(payload, body=[mid, "", [], payload.body[3]])
-    return None
+    body: list[Any]
+    if payload.type is Type.TEXT and payload.mid == mid:
+        body = replace(Words.of(payload.body), text="", mentions=(), attachment=None).body()
+    elif payload.type is Type.EDIT and payload.body[0] == mid:
+        body = [mid, "", [], payload.body[3]]
+    else:
+        return None
+    return None if body == payload.body else replace(payload, body=body)

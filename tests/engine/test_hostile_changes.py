@@ -133,6 +133,20 @@ def test_an_edit_in_another_room_does_not_reach_the_message() -> None:
     assert waiting(ann) == 2
 
 
+def test_between_two_people_nobody_deletes_or_edits_what_the_other_said() -> None:
+    world, ann, bob, cat, _ = trio("hostile direct")
+    room = ann.call(c.DmOpen(username="bob"))["room"]
+    mid = ids.parse(say(ann, room, "ann's"))
+    world.run(2)
+    direct(bob, ann, Type.DELETE, [mid, account(ann)])
+    direct(bob, ann, Type.DELETE, [mid, account(bob)])
+    direct(bob, ann, Type.EDIT, [mid, "bob's", [], None])
+    direct(bob, ann, Type.REACTION, [mid, account(cat), LIKE, 1])
+    world.run(2)
+    (kept,) = history(ann, room)
+    assert kept.message == "ann's" and kept.deleted is not True and not kept.reactions
+
+
 def test_ten_thousand_changes_of_nothing_stay_bounded_and_push_out_nobody_elses() -> None:
     world, ann, bob, cat, room = trio("nothing to change")
     befriend(world, ann, cat)
@@ -147,11 +161,26 @@ def test_ten_thousand_changes_of_nothing_stay_bounded_and_push_out_nobody_elses(
         changing.take(turn, room_id, account(bob), change(bob, Type.EDIT, body))
     assert len(turn.reads) == 1 and len(turn.reads[0][1]) == 2
     assert waiting(ann) == MAX_WAITING
-    assert honest.mid in changing._rooms[room_id].changes
+    assert honest.mid + account(cat) in changing._rooms[room_id].changes
     rows = [key for (_, key), value in turn.rows.items() if key[:1] == b"m" and value is not None]
     assert len(rows) == MAX_WAITING
     assert len(changing._rooms[room_id].of) <= 2 * MAX_WAITING
     assert len(changing._fresh[room_id]) <= 2 * MAX_WAITING
+
+
+def test_who_copies_the_id_of_a_change_that_waits_does_not_hide_it() -> None:
+    world, ann, bob, cat, room = trio("copied id of a change")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(5)
+    late = change(cat, Type.TEXT, ["late", "text", None])
+    theirs = change(cat, Type.EDIT, [late.mid, "mended", [], None])
+    send(bob, change(bob, Type.EDIT, [b"n" * 16, "junk", [], None], mid=theirs.mid))
+    world.run(3)
+    send(cat, theirs)
+    send(cat, late)
+    world.run(3)
+    assert [m.message for m in history(ann, room)] == ["mended"]
 
 
 def test_changes_of_nothing_wait_through_a_restart_and_one_a_day_too_late_is_forgotten() -> None:
@@ -212,6 +241,24 @@ def test_malformed_changes_change_nothing_and_the_room_goes_on(kind: Type, body:
     world.run(2)
     assert waiting(ann) == 0 and inbox_of(ann).parked == {}
     still_talk(world, ann, bob, room)
+
+
+def test_a_deletion_without_right_is_not_taken_when_it_is_given_again_either() -> None:
+    world, ann, bob, _, room = trio("given again without right")
+    mid = say(ann, room, "ann's")
+    world.run(2)
+    held = sending(bob)
+    room_inner(bob, change(bob, Type.DELETE, [ids.parse(mid), account(bob)]))
+    assert held.send is not None
+    place, body = [held.epoch16, held.send.index - 1], [ids.parse(mid), account(ann)]
+    send(bob, change(bob, Type.TEXT, ["after a hole", "text", None]))
+    send(bob, change(bob, Type.RESENT, [*place, int(Type.DELETE), body]))
+    world.run(3)
+    assert [m.message for m in history(ann, room)] == ["ann's", "after a hole"]
+    send(bob, change(bob, Type.RESENT, [*place, int(Type.EDIT), [ids.parse(mid), "bob's", [], None]]))
+    world.run(3)
+    assert [m.message for m in history(ann, room)] == ["ann's", "after a hole"]
+    no_late_faults(ann)
 
 
 def test_a_change_given_again_where_nothing_was_missing_is_not_taken() -> None:
