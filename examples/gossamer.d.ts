@@ -692,11 +692,24 @@ export interface MessageEditCommand {
   mentions?: string[] | null;
 }
 
+/** The message, and when its words were changed last, in UNIX milliseconds. */
+export interface MessageChanged {
+  room: string;
+  id: string;
+  edited_ms: number;
+}
+
 /** Erase the words of a message: an own one, or, for admins, anybody's. */
 export interface MessageDeleteCommand {
   event: "message_delete";
   req?: string | number | null;
   nonce?: string | null;
+  room: string;
+  id: string;
+}
+
+/** The message. */
+export interface MessageGone {
   room: string;
   id: string;
 }
@@ -710,6 +723,14 @@ export interface ReactionSetCommand {
   id: string;
   emoji: string;
   on?: boolean;
+}
+
+/** The reaction as it is now. */
+export interface ReactionTold {
+  room: string;
+  id: string;
+  emoji: string;
+  on: boolean;
 }
 
 /** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. */
@@ -1295,9 +1316,9 @@ export interface Commands {
   room_rekey: { command: RoomRekeyCommand; answer: RoomRekeyed; scope: "chat" };
   dm_open: { command: DmOpenCommand; answer: RoomFacts; scope: "chat" };
   user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
-  message_edit: { command: MessageEditCommand; answer: OkEvent; scope: "chat" };
-  message_delete: { command: MessageDeleteCommand; answer: OkEvent; scope: "chat" };
-  reaction_set: { command: ReactionSetCommand; answer: OkEvent; scope: "chat" };
+  message_edit: { command: MessageEditCommand; answer: MessageChanged; scope: "chat" };
+  message_delete: { command: MessageDeleteCommand; answer: MessageGone; scope: "chat" };
+  reaction_set: { command: ReactionSetCommand; answer: ReactionTold; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };

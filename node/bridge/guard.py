@@ -65,6 +65,7 @@ SCOPES: Final[dict[str, Scope]] = {
 SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
     ("hello", "ok", "error", "warning", "caught_up", "lagged",
      "user_join", "user_leave", "user_message", "attachment", "message_healed", "message_status", "typing",
+     "message_edited", "message_deleted", "reaction",
      "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
      "contact_added", "contact_requested", "contact_updated", "key_changed", "profile", "presence",
      "peer_up", "peer_down", "connectivity"),
