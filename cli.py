@@ -24,6 +24,7 @@ COMMANDS = {
     "search": f"{_HERE}.searching:search",
     "chat": f"{_HERE}.chat:chat",
     "tail": f"{_HERE}.chat:tail",
+    "attachment": f"{_HERE}.attachments:attachment",
     "profile": f"{_HERE}.profile:profile",
     "presence": f"{_HERE}.profile:presence",
     "user": f"{_HERE}.profile:user",

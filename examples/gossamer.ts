@@ -317,7 +317,7 @@ export interface RoomDeletedEvent {
   seq?: number;
 }
 
-/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. */
+/** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`. `remote`: it is the address of a picture. `deleted`: its words were erased, by whomever. */
 export interface UserMessageEvent {
   event: "user_message";
   username: string;
@@ -336,7 +336,30 @@ export interface UserMessageEvent {
   history?: boolean;
   why?: string;
   missing?: number;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  ttl?: number;
+  expires_ms?: number;
+  remote?: boolean;
+  edited?: boolean;
+  edited_ms?: number;
+  deleted?: boolean;
+  reactions?: Reacted[];
   seq?: number;
+}
+
+/** Somebody whom a message mentions; without `username` nobody whom this node knows. */
+export interface Mention {
+  user_id: string;
+  username?: string;
+}
+
+/** How many react to a message with an emoji; `users` are the first of them, `self`: the owner does. */
+export interface Reacted {
+  emoji: string;
+  count: number;
+  users?: Mention[];
+  self?: boolean;
 }
 
 /** What `placeholder` stood for came after all; `missing` says for how many it still stands, 0: it goes. The other keys are those of the `user_message` that belongs there; without `id` none does. */
@@ -357,6 +380,56 @@ export interface MessageHealedEvent {
   self?: boolean;
   ts_ms?: number;
   gap?: boolean;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  ttl?: number;
+  expires_ms?: number;
+  remote?: boolean;
+  edited?: boolean;
+  edited_ms?: number;
+  deleted?: boolean;
+  reactions?: Reacted[];
+  seq?: number;
+}
+
+/** The words of a message are others now; only its author changes them. */
+export interface MessageEditedEvent {
+  event: "message_edited";
+  room: string;
+  id: string;
+  username: string;
+  user_id: string;
+  message: string;
+  edited_ms: number;
+  mentions?: Mention[];
+  mentioned?: boolean;
+  self?: boolean;
+  seq?: number;
+}
+
+/** The words of a message are gone: `deleted` by its author, `moderated` by an admin, or `expired`. `username` and `user_id` are whose deed it was, `self` the owner's; nobody's where it has expired. */
+export interface MessageDeletedEvent {
+  event: "message_deleted";
+  room: string;
+  id: string;
+  reason: "deleted" | "expired" | "moderated";
+  username?: string;
+  user_id?: string;
+  self?: boolean;
+  seq?: number;
+}
+
+/** Somebody reacts to a message with an emoji (`on`), or does no more. */
+export interface ReactionEvent {
+  event: "reaction";
+  room: string;
+  id: string;
+  username: string;
+  user_id: string;
+  emoji: string;
+  on: boolean;
+  ts_ms: number;
+  self?: boolean;
   seq?: number;
 }
 
@@ -377,6 +450,19 @@ export interface TypingEvent {
   room: string;
   user_id: string;
   typing: boolean;
+}
+
+/** An attachment is on its way, here, or will not come; `received` of `size` bytes. Not logged. */
+export interface AttachmentEvent {
+  event: "attachment";
+  id: string;
+  room: string;
+  name: string;
+  state: "failed" | "pending" | "progress" | "ready";
+  received: number;
+  size: number;
+  why?: string;
+  url?: string | null;
 }
 
 /** Somebody invites us; `expires_at` is the end of the 120 seconds. */
@@ -818,12 +904,65 @@ export interface UserMessageCommand {
   attachment?: unknown;
   reply_to?: string | null;
   ttl?: number | null;
+  mentions?: string[] | null;
 }
 
 /** The message's id and its time, in UNIX milliseconds. */
 export interface MessageSent {
   id: string;
   ts_ms: number;
+}
+
+/** Say something else in an own message. */
+export interface MessageEditCommand {
+  event: "message_edit";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+  message: string;
+  mentions?: string[] | null;
+}
+
+/** The message, and when its words were changed last, in UNIX milliseconds. */
+export interface MessageChanged {
+  room: string;
+  id: string;
+  edited_ms: number;
+}
+
+/** Erase the words of a message: an own one, or, for admins, anybody's. */
+export interface MessageDeleteCommand {
+  event: "message_delete";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+}
+
+/** The message. */
+export interface MessageGone {
+  room: string;
+  id: string;
+}
+
+/** React to a message with an emoji, or do so no more. */
+export interface ReactionSetCommand {
+  event: "reaction_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+  emoji: string;
+  on?: boolean;
+}
+
+/** The reaction as it is now. */
+export interface ReactionTold {
+  room: string;
+  id: string;
+  emoji: string;
+  on: boolean;
 }
 
 /** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. */
@@ -867,6 +1006,45 @@ export interface TypingSetCommand {
 export interface TypingTold {
   room: string;
   told: boolean;
+}
+
+/** Store a small file, `data` in base64, to be named in a message. */
+export interface AttachmentPutCommand {
+  event: "attachment_put";
+  req?: string | number | null;
+  nonce?: string | null;
+  data: string;
+  name: string;
+  type?: string | null;
+}
+
+/** The id that `user_message` takes, and what is told of the content; `hash` in hexadecimal digits. */
+export interface AttachmentStored {
+  attachment: string;
+  name: string;
+  type: string;
+  size: number;
+  hash: string;
+}
+
+/** Describe an attachment; a small one comes along. */
+export interface AttachmentGetCommand {
+  event: "attachment_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  id: string;
+}
+
+/** What is known of an attachment; `data` is its content in base64, if it is here and small. */
+export interface AttachmentFacts {
+  id: string;
+  name: string;
+  type: string;
+  size: number;
+  state: "failed" | "pending" | "ready";
+  hash: string;
+  url?: string | null;
+  data?: string;
 }
 
 /** Invite a contact or co-member to a room. */
@@ -1384,9 +1562,14 @@ export interface Commands {
   room_rekey: { command: RoomRekeyCommand; answer: RoomRekeyed; scope: "chat" };
   dm_open: { command: DmOpenCommand; answer: RoomFacts; scope: "chat" };
   user_message: { command: UserMessageCommand; answer: MessageSent; scope: "chat" };
+  message_edit: { command: MessageEditCommand; answer: MessageChanged; scope: "chat" };
+  message_delete: { command: MessageDeleteCommand; answer: MessageGone; scope: "chat" };
+  reaction_set: { command: ReactionSetCommand; answer: ReactionTold; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
   search: { command: SearchCommand; answer: OkEvent; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
+  attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };
+  attachment_get: { command: AttachmentGetCommand; answer: AttachmentFacts; scope: "read" };
   user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
   user_invite_response: { command: UserInviteResponseCommand; answer: InviteAnswered; scope: "chat" };
   invite_cancel: { command: InviteCancelCommand; answer: InviteNamed; scope: "chat" };
@@ -1443,9 +1626,14 @@ export type GossamerCommand =
   | RoomRekeyCommand
   | DmOpenCommand
   | UserMessageCommand
+  | MessageEditCommand
+  | MessageDeleteCommand
+  | ReactionSetCommand
   | HistoryGetCommand
   | SearchCommand
   | TypingSetCommand
+  | AttachmentPutCommand
+  | AttachmentGetCommand
   | UserInviteCommand
   | UserInviteResponseCommand
   | InviteCancelCommand
@@ -1493,8 +1681,12 @@ export type GossamerEvent =
   | RoomDeletedEvent
   | UserMessageEvent
   | MessageHealedEvent
+  | MessageEditedEvent
+  | MessageDeletedEvent
+  | ReactionEvent
   | MessageStatusEvent
   | TypingEvent
+  | AttachmentEvent
   | UserInviteEvent
   | InviteResultEvent
   | ContactAddedEvent

@@ -176,6 +176,7 @@ class Daemon:
             clock=clock,
             backlog=self._gate.backlog,
             locked=lambda: self._gate.is_locked,
+            shelf=self._gate,
             extra_hosts=self.settings.bridge_hosts,
             audit_store=AuditFile(self.settings.home),
             state=lambda: self._gate.state,

@@ -7,7 +7,7 @@ send waits here; a replay waits until the store is open again, a page of history
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from node.bridge.metrics import Shown
 from node.bridge.ports import BridgeInput, SessionStarted
@@ -17,7 +17,9 @@ from node.engine.effects import OpenVault, StopNode
 from node.engine.locked import LOCKED, Effect, Locked
 from node.errors import Refused
 from node.loop import EngineLoop
+from node.store.attachments import AttachmentFiles, Upload
 from node.store.sqlite import SqliteStore
+from node.wire.manifest import Manifest
 
 
 class Gate:
@@ -92,6 +94,28 @@ class Gate:
         if self._store is None:
             raise Refused(LOCKED, "the vault was locked meanwhile", retryable=True)
         return await self._store.search(text, room, before, limit)
+
+    # -- attachments (bridge.http_attachments.Shelf) --------------------------------------------
+
+    def attachment(self, ident: bytes) -> tuple[Manifest, str] | None:
+        """Return the manifest of an attachment, and how it stands; raises Refused `locked`."""
+        if self._loop is None:
+            raise Refused(LOCKED, "the vault is locked", retryable=True)
+        record = self._loop.engine.state.attachments.records.get(ident)
+        return None if record is None else (record.parsed, record.state)
+
+    def upload(self) -> Upload:
+        """Begin to take a content in; raises Refused `locked`."""
+        return self._attachments().upload()
+
+    def content(self, manifest: Manifest) -> Iterator[bytes]:
+        """Give out a whole attachment, blocking; raises PeerFault, StoreFull, Refused `locked`."""
+        return self._attachments().content(manifest)
+
+    def _attachments(self) -> AttachmentFiles:
+        if self._loop is None or self._loop.files is None:
+            raise Refused(LOCKED, "the vault is locked", retryable=True)
+        return self._loop.files
 
     # -- who is behind ----------------------------------------------------------------------------
 

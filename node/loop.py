@@ -30,6 +30,7 @@ from node.bridge.ports import (
     StartReplay,
 )
 from node.chat import events
+from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.engine import figures, outage
 from node.engine.effects import (
@@ -55,6 +56,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
+from node.store.attachments import AttachmentFiles
 from node.store.records import Loaded, PutEnvelope, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
@@ -130,6 +132,9 @@ class EngineLoop:
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_SECONDS
         self.shred: Callable[[], Awaitable[bool]] | None = None
+        self.files: AttachmentFiles | None = None
+        self._orders: asyncio.Queue[tuple[int, FileOrder]] = asyncio.Queue()
+        self._filing: asyncio.Task[None] | None = None
         self._fault: BaseException | None = None
         self._commits = Histogram("commit_seconds", "One commit of the store, with its fsync.")
         self._full: StoreFull | None = None
@@ -223,6 +228,9 @@ class EngineLoop:
             await self._write_held()
         except StoreFull as full:
             log.warning("what came last was not stored, and nobody was told that it was: %s", full)
+        if self._filing is not None:
+            self._filing.cancel()
+            await asyncio.gather(self._filing, return_exceptions=True)
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
@@ -324,6 +332,11 @@ class EngineLoop:
             case LockVault() | SealVault() | WriteBackup() | KeepToken():
                 assert self.vault is not None
                 self.vault.perform(effect)
+            case _ if isinstance(effect, FileOrder):
+                self._orders.put_nowait((self._generation, effect))
+                if self._filing is None:
+                    self._filing = asyncio.create_task(self._file(), name="attachments")
+                    self._filing.add_done_callback(self._read_done)
             case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
@@ -372,6 +385,15 @@ class EngineLoop:
                     self._bring(asked, ReadAnswered(nonced, whole))
                 else:
                     self.bridge.perform(Deliver(session, events.Ok(req=req, fields=whole)))
+
+    async def _file(self) -> None:
+        """Carry out the orders about attachments, one after the other, on a thread."""
+        while True:
+            asked, order = await self._orders.get()
+            assert self.files is not None
+            answer = await asyncio.to_thread(self.files.carry_out, order)
+            if answer is not None:
+                self._bring(asked, answer)
 
     async def _read_channel(self, order: ReadChannel, asked: int) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None

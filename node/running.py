@@ -27,6 +27,8 @@ from node.engine.node_commands import credentials
 from node.errors import Fatal
 from node.loop import EngineLoop, Outlet
 from node.mesh.transport import Transport
+from node.store.attachments import AttachmentFiles
+from node.store.folders import DiskFolder
 from node.store.records import Loaded
 from node.store.shredding import ShredFile, shred_round
 from node.vault import Opened
@@ -59,6 +61,7 @@ class Running:
     def __init__(self, settings: Settings, opened: Opened, stopping: asyncio.Event) -> None:
         self.settings = settings
         self.store = opened.store
+        self.folder = DiskFolder(settings.home / "attachments")
         self.loop = EngineLoop(opened.store, clock, stopping)
         self.loop.shred = partial(shred_round, opened.store, ShredFile(settings.home))
         self.transport: Transport | None = None
@@ -70,7 +73,18 @@ class Running:
     async def listen(self, port: int | None = None) -> Loaded:
         """Open the mesh listener, at `port` if it is free, and read the store for `prepare`."""
         self.transport, self.mesh_at = await self._listen(port)
+        self.loop.files = await asyncio.to_thread(self._open_folder)
         return await self.store.load()
+
+    def _open_folder(self) -> AttachmentFiles:
+        """Open the folder of attachments; raises Fatal if it cannot be one."""
+        try:
+            self.folder.prepare()
+        except OSError as exc:
+            raise Fatal(f"{self.folder.path} cannot be used: {exc.strerror}", code="home_unusable") from exc
+        files = AttachmentFiles(self.folder, os.urandom)
+        files.open()
+        return files
 
     def prepare(self, loaded: Loaded, sessions: tuple[SessionStarted, ...] = ()) -> CredentialsChanged:
         """Make the engine, with these frontends attached; returns the credentials that the bridge needs."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     Deliver,
+    GiveAttachment,
     ReadAnswered,
     ReadHistory,
     ReadSearch,
@@ -25,6 +27,7 @@ from node.bridge.ports import (
     StartReplay,
 )
 from node.chat import backup, commands, events
+from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
@@ -63,7 +66,7 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
-from node.sim_session import CallError, SimSession, stream
+from node.sim_session import CallError, SimFiles, SimSession, stream
 from node.sim_shell import answered, backup_of, held, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
@@ -89,6 +92,7 @@ class SimNode:
     def __init__(self, world: Simulation, name: str, setup: Setup) -> None:
         self.world, self.name, self.setup = world, name, setup
         self.store = MemoryStore()
+        self.files = SimFiles(name)
         self.engine: Engine | None = None
         self.locked: Locked | None = None
         self.sessions: dict[int, SimSession] = {}
@@ -114,6 +118,7 @@ class SimNode:
 
     def start(self) -> None:
         """Start, or start again from what was committed."""
+        self.files.start()
         locked, self.locked, self._woken_for = self.locked, None, None
         setup = self.setup if locked is None else replace(self.setup, sessions=locked.kept)
         self.engine = Engine(setup, self.store.load(), self.now())
@@ -254,6 +259,8 @@ class SimNode:
                     self.feed(MessagesFetched(room, bodies, to_change))
                 else:
                     self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+            case GiveAttachment(session, req):
+                self._one(Deliver(session, events.Ok(req=req, fields=self.files.give(effect))))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
@@ -272,8 +279,8 @@ class SimNode:
                     self.feed(came)
                 else:
                     self._one(Deliver(effect.session, came))
-            case _:
-                pass
+            case _ if isinstance(effect, FileOrder):
+                self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""

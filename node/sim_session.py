@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+from node.bridge.ports import GiveAttachment
 from node.chat import events
+from node.chat.filing import FileOrder, FileSealed
+from node.mesh.ports import ByIds, ByTime, HeldRead
+from node.store.attachments import QUOTA, AttachmentFiles
+from node.store.folders import MemoryFolder
+from node.store.memory import MemoryStore
+from node.wire.manifest import Manifest
 
 
 def stream(seed: str) -> Callable[[int], bytes]:
@@ -36,6 +44,51 @@ class SimSession:
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the events of one kind."""
         return [event for event in self.seen if isinstance(event, kind)]
+
+
+def held_read(store: MemoryStore, ticket: int, spec: ByIds | ByTime) -> HeldRead:
+    """Return what a reading of held envelopes finds."""
+    if isinstance(spec, ByIds):
+        return HeldRead(ticket, tuple(store.envelopes_by_id(list(spec.ids16))))
+    found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
+    return HeldRead(ticket, tuple(found), more)
+
+
+class SimFiles:
+    """The attachments of a simulated node: the folder survives a crash."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = MemoryFolder()
+        self.quota = QUOTA
+        self._entropy = stream(f"{name} files")
+        self.start()
+
+    def start(self) -> None:
+        """Open the folder, as a start does."""
+        self._files = AttachmentFiles(self.folder, self._entropy, self.quota)
+        self._files.open()
+
+    def carry_out(self, order: FileOrder, now: Callable[[Any], None], later: Callable[[Any], None]) -> None:
+        """Do what the engine asked of the folder; what a command waits for is answered at once."""
+        answer = self._files.carry_out(order)
+        if answer is not None:
+            (now if isinstance(answer, FileSealed) else later)(answer)
+
+    def seal(self, name: str, kind: str, data: bytes) -> Manifest:
+        """Take a content in, as an upload does."""
+        upload = self._files.upload()
+        upload.add(data)
+        return upload.finish(name, kind)
+
+    def content(self, manifest: Manifest) -> bytes:
+        """Return a whole attachment."""
+        return b"".join(self._files.content(manifest))
+
+    def give(self, order: GiveAttachment) -> dict[str, Any]:
+        """Return what answers `attachment_get`, with the content whatever its size: there is no URL here."""
+        if order.manifest is None:
+            return order.fields
+        return {**order.fields, "data": base64.b64encode(self.content(order.manifest)).decode()}
 
 
 class CallError(Exception):

@@ -34,6 +34,7 @@ class Table:
     HISTORY: Final = "history"
     OBJECT_KEYS: Final = "objectkeys"
     NOTICES: Final = "notices"
+    ATTACHMENTS: Final = "attachments"
 
 
 ALL: Final[frozenset[str]] = frozenset(

@@ -55,6 +55,8 @@ SHELLS = (
     "node.store.creation",
     "node.store.copying",
     "node.store.shredding",
+    "node.store.attachments",
+    "node.store.folders",
     "node.store.identity",
     "node.store.files",
     "node.store.lock",

@@ -22,6 +22,8 @@ ROUTES: Final[dict[tuple[str, str], Scope | None]] = {
     ("GET", "/api/v1/health"): None,
     ("GET", "/api/v1/login"): None,
     ("GET", "/api/v1/metrics"): "read",
+    ("POST", "/api/v1/attachments"): "chat",
+    ("GET", "/api/v1/attachments/{id}"): "read",
     ("GET", "/api/v1/schema"): "read",
 }
 """The least scope of every route; None: it needs no credential. `{name}` in a path stands for one part of it.
@@ -31,7 +33,7 @@ Public are the page itself, health, and the login link, whose code is a credenti
 PUBLIC: Final = frozenset(route for route, scope in ROUTES.items() if scope is None)
 MAX_BODY: Final = 1024 * 1024
 """Bytes of an HTTP body; what takes more has an entry in BODIES."""
-BODIES: Final[dict[tuple[str, str], int]] = {}
+BODIES: Final[dict[tuple[str, str], int]] = {("POST", "/api/v1/attachments"): 64 * 1024 * 1024}
 """Routes with a limit of their own, by method and path as in ROUTES."""
 PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 """Subprotocols of the native dialect; any other entry of Sec-WebSocket-Protocol is taken for a token."""
@@ -39,7 +41,7 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "search", "batch", "consumer_list", "user_search",
+         "search", "batch", "consumer_list", "user_search", "attachment_get",
          "node_status", "peer_list", "token_list", "origin_list"),
         "read",
     ),
@@ -51,7 +53,7 @@ SCOPES: Final[dict[str, Scope]] = {
          "contact_request", "contact_accept", "contact_reject", "contact_cancel", "contact_remove",
          "contact_block", "contact_unblock",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
-         "dm_open", "profile_set", "presence_set",
+         "dm_open", "profile_set", "presence_set", "attachment_put",
          "room_link_create", "room_link_use", "room_link_revoke"),
         "chat",
     ),
@@ -67,7 +69,8 @@ SCOPES: Final[dict[str, Scope]] = {
 """The least scope that may use a command; a command without an entry is nobody's."""
 SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
     ("hello", "ok", "error", "warning", "caught_up", "lagged",
-     "user_join", "user_leave", "user_message", "message_healed", "message_status", "typing",
+     "user_join", "user_leave", "user_message", "attachment", "message_healed", "message_status", "typing",
+     "message_edited", "message_deleted", "reaction",
      "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
      "contact_added", "contact_requested", "contact_updated", "key_changed", "profile", "presence",
      "peer_up", "peer_down", "connectivity"),
@@ -319,7 +322,12 @@ def _write_rules(request: Request, grant: Grant | None, cors: str | None, *, by_
         return Admit(grant, cors)
     if by_cookie and request.fetch_site not in {"same-origin", "none"}:
         return Deny(403, "cross_site", "a login may write only from the node's own page")
-    if request.has_body and request.content_type.split(";")[0].strip().lower() != "application/json":
+    uploads = route_of(request.method, request.path) in BODIES  # any kind of content, and no form: no cookie
+    if (
+        request.has_body
+        and not uploads
+        and request.content_type.split(";")[0].strip().lower() != "application/json"
+    ):
         return Deny(415, "unsupported_media_type", "a body has to be application/json")
     return Admit(grant, cors)
 

@@ -23,6 +23,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import schema
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
+from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
 
 ADMIT: Final = web.RequestKey("admit", Admit)
@@ -58,6 +59,11 @@ class Door(Protocol):
 
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
+        ...
+
+    @property
+    def attachments(self) -> Attachments:
+        """Attachments, in and out."""
         ...
 
     async def serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
@@ -103,11 +109,24 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
+    _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
     app.router.add_get("/api/v1/schema", _schema)
     return app
+
+
+def _add_attachments(app: web.Application, door: Door) -> None:
+    async def download(request: web.Request) -> web.StreamResponse:
+        cors = request[ADMIT].cors_origin
+        return await door.attachments.give(request, lambda response: _dressed(response, cors))
+
+    async def upload(request: web.Request) -> web.StreamResponse:
+        return await door.attachments.take(request)
+
+    app.router.add_post(UPLOADS, upload)
+    app.router.add_get(DOWNLOADS, download)
 
 
 class _Protocol(RequestHandler):

@@ -6,6 +6,7 @@ What may be said is the session's decision, what is sent and in which order the 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -15,16 +16,18 @@ from typing import Any, Protocol, assert_never
 import msgspec
 from aiohttp import WSMsgType, web
 
-from node.bridge import intervals, session as machine
+from node.bridge import intervals, media, session as machine
 from node.bridge.audit import OK, UNANSWERED, Who
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
+from node.bridge.media import Dresser
 from node.bridge.metrics import Meter
 from node.bridge.outbox import Item, Outbox, Replay
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
     EventsWritten,
+    GiveAttachment,
     ReadAnswered,
     ReadHistory,
     ReadSearch,
@@ -35,7 +38,8 @@ from node.bridge.ports import (
 from node.bridge.session import Session
 from node.chat import commands, events
 from node.clock import Instant
-from node.errors import Refused
+from node.errors import NodeError, Refused
+from node.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +93,9 @@ class Surroundings:
     record: Callable[[Who, str, str], None]
     meter: Meter
     locked: Callable[[], bool] = lambda: False
+    dress: Callable[[Grant], Dresser] | None = None
+    content: Callable[[Manifest], bytes] | None = None
+    """Reads a small attachment; blocks."""
     last: tuple[events.Event, dict[bool, bytes]] | None = field(default=None, repr=False)
 
     def encode(self, dialect: Dialect, event: events.Event) -> bytes:
@@ -136,6 +143,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._abort: asyncio.TimerHandle | None = None
         self._reads: set[asyncio.Task[None]] = set()
+        self._dresser: Dresser | None = None
         self._asked: deque[tuple[str | int | None, str, float]] = deque()
         self._client: str | None = None
 
@@ -198,9 +206,49 @@ class Connection:
         if not self.session.wants_event(event):
             box.passed(seq)
         elif box.takes(seq):
-            item = Item(self.around.encode(self.session.dialect, event), seq, _coalescing(event))
+            item = Item(self._encoded(event), seq, _coalescing(event))
             box.push(item, answer=name in events.ANSWERS)
             self._woken()
+
+    def _encoded(self, event: events.Event) -> bytes:
+        """Encode an event; one with an attachment for this session alone, for its URL is nobody else's."""
+        dresser = self.dresser if isinstance(event, media.DRESSED) else None
+        dressed = event if dresser is None else dresser.event(event)
+        if dressed is not event:
+            return self.session.dialect.encode(dressed)
+        return self.around.encode(self.session.dialect, event)
+
+    @property
+    def dresser(self) -> Dresser | None:
+        """What dresses attachments for this session, once it has a credential."""
+        if self._dresser is None and self.around.dress is not None and self.session.grant is not None:
+            self._dresser = self.around.dress(self.session.grant)
+        return self._dresser
+
+    def _as_shown(self, body: bytes) -> bytes:
+        """Return a logged event as this session is shown it."""
+        return body if self.dresser is None else self.dresser.stored(body)
+
+    def give_attachment(self, effect: GiveAttachment) -> None:
+        """Answer with an attachment's facts, its URL, and its content if that is small."""
+        task = asyncio.create_task(self._attachment(effect))
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def _attachment(self, effect: GiveAttachment) -> None:
+        fields, read = dict(effect.fields), self.around.content
+        shown = None if self.dresser is None else self.dresser.value(fields)
+        fields["url"] = None if shown is None else shown["url"]
+        if effect.manifest is not None and effect.manifest.size <= media.INLINE_BYTES and read is not None:
+            try:
+                data = await asyncio.to_thread(read, effect.manifest)
+            except NodeError:
+                log.exception("a stored attachment cannot be read")
+                fault = Refused("attachment_damaged", "the stored file is damaged", field="id")
+                self.deliver(events.error_of(fault, effect.req))
+                return
+            fields["data"] = base64.b64encode(data).decode()
+        self.deliver(events.Ok(req=effect.req, fields=fields))
 
     def start_replay(self, effect: StartReplay) -> None:
         """Send the log after a position before anything live."""
@@ -386,7 +434,9 @@ class Connection:
             if self.outbox.replay is not replay:
                 return
             if self._shown(body):
-                await self.ws.send_frame(self.session.dialect.encode_stored(body), self._opcode)
+                await self.ws.send_frame(
+                    self.session.dialect.encode_stored(self._as_shown(body)), self._opcode
+                )
                 self.outbox.written(Item(b"", seq))
             replay.cursor = seq
         if self.outbox.replay is not replay:
@@ -413,7 +463,7 @@ class Connection:
         for seq, body in found:
             if self.outbox.replay is not replay:
                 return
-            await self.ws.send_frame(self.session.dialect.encode_stored(body), self._opcode)
+            await self.ws.send_frame(self.session.dialect.encode_stored(self._as_shown(body)), self._opcode)
             self.outbox.written(Item(b"", seq))
         if self.outbox.replay is replay:
             self.outbox.end_replay(until)
@@ -441,7 +491,7 @@ class Connection:
             whole = {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
             self.around.submit(ReadAnswered(effect.nonced, whole))
             return
-        messages = [self.session.dialect.stored_value(body) for body in bodies]
+        messages = [self.session.dialect.stored_value(self._as_shown(body)) for body in bodies]
         self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
 
     async def _found(self, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], bool]:
@@ -462,5 +512,7 @@ def _coalescing(event: events.Event) -> str | None:
             return f"presence {event.user_id}"
         case events.Typing():
             return f"typing {event.room} {event.user_id}"
+        case events.Attachment():
+            return f"attachment {event.id} {event.room}"
         case _:
             return None

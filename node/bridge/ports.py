@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 from node.bridge.intervals import Intervals
 from node.chat import commands, events
 from node.crypto.primitives import plain_digest
+from node.errors import Refused
+from node.wire.manifest import Manifest
 
 Scope: TypeAlias = Literal["read", "chat", "owner"]
 Via: TypeAlias = Literal["token", "unix", "login"]
@@ -103,7 +105,17 @@ class ReadAnswered:
     fields: dict[str, Any] = field(repr=False)
 
 
-BridgeInput: TypeAlias = SessionStarted | CommandReceived | SessionEnded | EventsWritten | ReadAnswered
+@dataclass(frozen=True, slots=True)
+class FileUploaded:
+    """A content that came over HTTP is sealed and durable; answered by UploadKept with its ticket."""
+
+    ticket: int
+    manifest: Manifest
+
+
+BridgeInput: TypeAlias = (
+    SessionStarted | CommandReceived | SessionEnded | EventsWritten | ReadAnswered | FileUploaded
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,25 @@ class ReadSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveAttachment:
+    """Answer `attachment_get` with these fields, a URL and, of a small one that is here, its content."""
+
+    session: int
+    req: str | int | None
+    manifest: Manifest | None
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadKept:
+    """An upload is committed, with what is told of it; or refused."""
+
+    ticket: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    fault: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EndSession:
     """Close a session's socket with a websocket close code."""
 
@@ -191,7 +222,16 @@ class CredentialsChanged:
     admin_token: str | None = field(default=None, repr=False)
 
 
-BridgeEffect: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
+BridgeEffect: TypeAlias = (
+    Deliver
+    | StartReplay
+    | ReadHistory
+    | ReadSearch
+    | GiveAttachment
+    | UploadKept
+    | EndSession
+    | CredentialsChanged
+)
 
 
 def hash_token(token: str) -> bytes:

@@ -19,14 +19,17 @@ from typing import Any, Final, assert_never
 import msgspec
 from aiohttp import web
 
-from node.bridge import audit, guard
+from node import ids
+from node.bridge import audit, capabilities, guard
 from node.bridge.audit import Audit
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
+from node.bridge.http_attachments import Attachments, Nowhere, Shelf
 from node.bridge.http_routes import VIEW, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection, Reader, Surroundings
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
+from node.bridge.media import Dresser
 from node.bridge.metrics import Meter, Shown, counters, gauge, render
 from node.bridge.ports import (
     ADMIN,
@@ -35,16 +38,19 @@ from node.bridge.ports import (
     CredentialsChanged,
     Deliver,
     EndSession,
+    GiveAttachment,
     ReadHistory,
     ReadSearch,
     StartReplay,
     TokenRecord,
+    UploadKept,
     hash_token,
 )
 from node.bridge.session import Phase, Session
 from node.chat import commands
 from node.clock import Instant
 from node.crypto.primitives import Entropy
+from node.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +89,7 @@ class BridgeServer:
         audit_store: audit.Store | None = None,
         state: Callable[[], str] = lambda: "ok",
         figures: Callable[[], Awaitable[list[Shown]]] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._socket_path = socket_path
@@ -101,6 +108,10 @@ class BridgeServer:
         self._around = Surroundings(
             submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
+        self._shelf: Shelf = Nowhere() if shelf is None else shelf
+        self.attachments = Attachments(self._shelf, submit)
+        self._around.dress = self._dress
+        self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
         self._connections: dict[int, Connection] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -159,6 +170,9 @@ class BridgeServer:
         if isinstance(effect, CredentialsChanged):
             self._on_credentials(effect)
             return
+        if isinstance(effect, UploadKept):
+            self.attachments.kept(effect)
+            return
         connection = self._connections.get(effect.session)
         if connection is None:
             return
@@ -169,6 +183,8 @@ class BridgeServer:
                 connection.start_replay(effect)
             case ReadHistory() | ReadSearch():
                 connection.read(effect)
+            case GiveAttachment():
+                connection.give_attachment(effect)
             case EndSession():
                 connection.close(effect.code, effect.reason)
             case _:
@@ -323,6 +339,21 @@ class BridgeServer:
         at = f"{_bracketed('::1' if host == '::' else host)}:{self._port}"
         return f"http://{at}/api/v1/login?code={self._logins.create(now_ms)}", (now_ms + LINK_MS) // 1000
 
+    def _dress(self, grant: guard.Grant) -> Dresser:
+        """Return what dresses events for a session with this grant."""
+
+        def state(ident: str) -> str | None:
+            try:
+                found = self._shelf.attachment(ids.parse(ident))
+            except (ValueError, Refused):
+                return None
+            return None if found is None else found[1]
+
+        return Dresser(
+            state,
+            lambda ident: capabilities.url(ident, grant, self._credentials, self._clock().wall_ms),
+        )
+
     def _nameless(self) -> int:
         return sum(c.session.phase is Phase.NAMELESS for c in self._connections.values())
 
@@ -333,6 +364,7 @@ class BridgeServer:
             origins=self._origins,
             credentials=self._credentials,
             cookie_valid=self._logins.valid,
+            capability=lambda path, cap, now_ms: capabilities.opened(path, cap, self._credentials, now_ms),
             own_uid=os.getuid() if hasattr(os, "getuid") else -1,
         )
 

@@ -15,6 +15,7 @@ import msgspec
 from node import ids
 from node.chat import events
 from node.chat.channels import Route
+from node.chat.filing import FileOrder
 from node.clock import HORIZON_DAYS, Instant
 from node.crypto.channel import Channel
 from node.crypto.primitives import Entropy
@@ -116,6 +117,7 @@ class Turn:
     changed: list[tuple[bytes, bytes, Payload]] = field(default_factory=list)
     reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
+    files: list[FileOrder] = field(default_factory=list)
     rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
+from node.commandline import attachments
 from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
@@ -33,23 +34,32 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 
 @click.command(cls=Command)
 @click.argument("room", metavar="ROOM")
-@click.argument("text", metavar="TEXT|-")
+@click.argument("text", metavar="TEXT|-", required=False)
+@click.option("--file", "path", metavar="PATH", type=click.Path(path_type=Path), help="A file to go with it.")
 @click.option("--reply-to", metavar="ID", help="The message that this answers.")
 @click.option("--ttl", metavar="DURATION", help="Gone everywhere so long after it was sent.")
 @click.option("--kind", help="text, image, audio, gif or file.")
 @with_node
-async def send(node: Node, /, room: str, text: str, **more: str | None) -> None:
-    """Send TEXT to ROOM and print the message's id.
+async def send(node: Node, /, room: str, text: str | None, path: Path | None, **more: str | None) -> None:
+    """Send TEXT, a file or both to ROOM and print the message's id.
 
     `-` reads the text from standard input.
     """
+    if text is None and path is None:
+        raise Refused("invalid", "there is nothing to send: give TEXT or --file")
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     found = await node.room(room)
     reply_to, ttl = more["reply_to"], more["ttl"]
     answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
-    keys = {"reply_to": answered, "ttl": duration(ttl) if ttl else None, "kind": more["kind"]}
-    sent = await node.call("user_message", room=found["room"], message=text, **keys)
+    file = None if path is None else await attachments.put(node, path)
+    keys = {
+        "attachment": file,
+        "reply_to": answered,
+        "ttl": duration(ttl) if ttl else None,
+        "kind": more["kind"],
+    }
+    sent = await node.call("user_message", room=found["room"], message=text or "", **keys)
     node.app.emit(sent, [str(sent["id"])])
 
 
@@ -85,7 +95,7 @@ def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
         return [f"{when}  ({_unreadable(event, who)})"]
     first, *rest = said(event)
     gap = ["(something before this is missing)"] if event.get("gap") else []
-    return [*gap, f"{when}  {who}: {first}", *rest]
+    return [*gap, f"{when}  {who}: {first}", *rest, *attachments.file_lines(event)]
 
 
 def _unreadable(event: Row, who: str) -> str:
@@ -107,6 +117,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return message_lines(event, zone)
         case "message_healed":
             return [f"* came late: {line}" for line in message_lines(event, zone)] if "id" in event else []
+        case "attachment":
+            return attachments.news(event)
         case "user_join":
             return [f"* {who} {'is back' if event.get('reason') == 'reconnect' else f'joined {where}'}"]
         case "user_leave":

@@ -45,6 +45,7 @@ class ChannelKind(IntEnum):
     JOIN = 4
     PRESENCE = 5
     DIRECTORY = 6
+    ATTACHMENT = 7
 
 
 class Inner(IntEnum):
@@ -72,6 +73,7 @@ INNER_TYPES: Final[dict[ChannelKind, frozenset[int]]] = {
     ChannelKind.JOIN: frozenset({6, 7, 8}),
     ChannelKind.PRESENCE: frozenset({10}),
     ChannelKind.DIRECTORY: frozenset({9, 7, 13}),
+    ChannelKind.ATTACHMENT: frozenset({7}),
 }
 """What each kind of channel carries: bytes made for one reader never reach another."""
 

@@ -45,6 +45,9 @@ class _Count:
         self.size += len(piece)
         self._hash.add(piece)
 
+    def value(self) -> bytes:
+        return self._hash.value()
+
     def trailer(self) -> bytes:
         return codec.pack([1, self.chunks, self.size, self._hash.value()])
 
@@ -61,6 +64,21 @@ class Sealer:
         self.head = header + commitment
         self._push = primitives.StreamSeal(stream_key, header)
         self._count = _Count()
+
+    @property
+    def size(self) -> int:
+        """Bytes of content so far."""
+        return self._count.size
+
+    @property
+    def chunks(self) -> int:
+        """Pieces so far."""
+        return self._count.chunks
+
+    @property
+    def hash(self) -> bytes:
+        """The hash of the content so far."""
+        return self._count.value()
 
     def add(self, piece: bytes) -> bytes:
         """Seal the next piece of the content, 1 to CHUNK_BYTES."""
@@ -97,6 +115,16 @@ class Opener:
     def size(self) -> int:
         """Bytes of content given out so far."""
         return self._count.size
+
+    @property
+    def chunks(self) -> int:
+        """Pieces given out so far."""
+        return self._count.chunks
+
+    @property
+    def hash(self) -> bytes:
+        """The hash of the content given out so far."""
+        return self._count.value()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give out the pieces that are whole now; raises PeerFault, and then nothing of it is to be used."""

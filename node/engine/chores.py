@@ -50,6 +50,7 @@ class Chores:
             state.changing.expiring.deadline,
             state.mending.deadline,
             state.returning.deadline,
+            state.attachments.deadline,
             self._housekeeping,
             self._conversing.deadline,
             *state.introductions.values(),
@@ -71,6 +72,7 @@ class Chores:
         state.mending.ask(turn)
         state.changing.due(turn)
         inbox.signals.typing.expire(turn)
+        state.attachments.due(turn)
         comebacks.due(self.desk, turn)
         inbox.beats.due(turn)
         self._conversations(turn)
@@ -104,6 +106,7 @@ class Chores:
         state.contacts.expire(turn)
         state.dms.large.expire(turn)
         state.dms.expire(turn)
+        state.attachments.expire(turn)
         self.desk.inviting.forget(turn)
         state.notices.expire(turn)
         state.announcements.expire(turn)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from node.chat.backup import RESTORED
 from node.chat.room import SMALL, Room
 from node.chat.turn import Turn, unpack_row
-from node.engine.desk import Desk
 from node.engine.state import State
 from node.tables import Table
+
+if TYPE_CHECKING:
+    from node.engine.desk import Desk
 
 
 def start(state: State, turn: Turn, restored: bytes | None) -> None:

@@ -15,6 +15,7 @@ from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events
 from node.chat.turn import Turn
 from node.engine import (
+    attaching,
     batch,
     contact_commands,
     link_commands,
@@ -55,6 +56,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.MessageDelete: message_commands.message_delete,
     c.ReactionSet: message_commands.reaction_set,
     c.HistoryGet: room_commands.history_get,
+    c.AttachmentGet: attaching.attachment_get,
     c.TypingSet: room_commands.typing_set,
     c.UserInvite: room_commands.user_invite,
     c.UserInviteResponse: room_commands.user_invite_response,
@@ -143,6 +145,9 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
         raise Refused("device_revoked", "this account goes on at another device: this one sends nothing more")
     if isinstance(command, c.Batch):
         answer = batch.perform(desk, turn, session, command, _do)
+    elif isinstance(command, c.AttachmentPut):
+        attaching.seal(desk, turn, received)
+        return LATER
     else:
         handler = HANDLERS.get(type(command))
         if handler is None:

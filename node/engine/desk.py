@@ -60,6 +60,8 @@ class Desk:
         | ReadChannel
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
+    sealing: dict[int, CommandReceived] = field(default_factory=dict)
+    """Contents that the folder is sealing, by ticket."""
     asked: Asked = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
+from node.chat.filing import FileOrder, FileResult
 from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
 from node.store.records import PutEnvelope, Write
 
@@ -188,6 +189,7 @@ Input: TypeAlias = (
     | MessagesFetched
     | VaultSealed
     | BackupWritten
+    | FileResult
     | TokenKept
     | Woke
     | Stopping
@@ -209,5 +211,6 @@ Effect: TypeAlias = (
     | CloseLink
     | Dial
     | ReadHeld
+    | FileOrder
     | BridgeEffect
 )

@@ -13,6 +13,7 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    FileUploaded,
     ReadAnswered,
     SessionEnded,
     SessionStarted,
@@ -20,6 +21,7 @@ from node.bridge.ports import (
 from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
+from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
 from node.chat.me import Me
 from node.chat.turn import Logged, Placed, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
@@ -27,7 +29,7 @@ from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import comebacks, commands, node_commands, outage, sessions, token_commands
+from node.engine import attaching, comebacks, commands, node_commands, outage, sessions, token_commands
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -82,6 +84,9 @@ from node.store.records import (
 from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
+
+COMMON = frozenset({ChannelKind.DIRECTORY, ChannelKind.ATTACHMENT})
+"""Channels whose envelopes have no shelf of their own: what of them counts is kept elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class Engine:
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
+        self.state.changing.gone.append(attaching.erased(self.state.attachments))
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
         today = day_of(now.wall_ms)
@@ -176,6 +182,7 @@ class Engine:
         lookups = hidden.also(self.state.people, self.state.lookups)
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
+        self.state.attachments.starting(turn)
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -223,9 +230,10 @@ class Engine:
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
                 commands.finish(self.desk, turn, event.received, event.fields)
+            case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
+                self._filed(turn, event)
             case TokenKept():
-                answer = token_commands.kept(self.desk, event)
-                commands.finish(self.desk, turn, event.kept.received, answer)
+                commands.finish(self.desk, turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -236,6 +244,14 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
+
+    def _filed(self, turn: Turn, event: FileResult | FileUploaded) -> None:
+        if isinstance(event, FileUploaded):
+            attaching.uploaded(self.desk, turn, event)
+            return
+        done = attaching.take(self.desk, turn, event)
+        if done is not None:
+            commands.finish(self.desk, turn, *done)
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now
@@ -332,11 +348,12 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
-        after += self.replay.watch(turn)
         self.desk.inbox.noticing.look(turn)
         if self.state.me.replaced:
             turn.posts.clear()
+        attaching.shown(self.desk, turn)  # before what takes a message back that is shown now
         self.state.changing.shown(turn)
+        after += self.replay.watch(turn)
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
@@ -357,7 +374,7 @@ class Engine:
             self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []
-        return [*first, *after, *delivered, *answers]
+        return [*first, *after, *delivered, *answers, *turn.files]
 
     def _down(self, turn: Turn, order: MeshInput) -> list[Effect]:
         """Give the mesh an order; none of these brings an envelope back."""
@@ -413,13 +430,13 @@ class Engine:
             turn.tell(events.Connectivity(state=now_state))
 
     def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
-        route = self.state.channels.find(sealed.rk)
-        if route is None or route.channel.kind is ChannelKind.DIRECTORY:  # everybody's, like a stranger's
+        routes = self.state.channels.find_all(sealed.rk)
+        if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
             if sealed.kind == KEPT:
                 after.append(Hold(_held(sealed, own=False)))
         elif sealed.kind == KEPT:
             writes.append(_held(sealed, own=True))
-        if route is not None:
+        if routes:
             self._open(turn, sealed)
 
     def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:

@@ -93,6 +93,8 @@ class Inbox:
                 return self.beats.take(turn, route, inner)
             case ChannelKind.DIRECTORY:
                 self.listings.take(turn, envelope, inner)
+            case ChannelKind.ATTACHMENT:
+                self.state.attachments.take(turn, route.owner, inner)
             case _:
                 assert_never(route.channel.kind)
         return None

@@ -16,9 +16,11 @@ from node.bridge.ports import (
     CommandReceived,
     Deliver,
     EventsWritten,
+    FileUploaded,
     ReadAnswered,
     SessionEnded,
     SessionStarted,
+    UploadKept,
 )
 from node.chat import commands, events
 from node.clock import Instant
@@ -26,7 +28,7 @@ from node.engine.effects import OpenVault, StopNode
 from node.engine.sessions import FEATURES, PROTOCOL
 from node.errors import Refused
 
-Effect: TypeAlias = Deliver | OpenVault | StopNode
+Effect: TypeAlias = Deliver | OpenVault | StopNode | UploadKept
 LOCKED = "locked"
 """The connectivity of a node whose vault is locked, and the code of what it cannot do."""
 
@@ -70,6 +72,8 @@ class Locked:
                 return self._command(event.session, event.command, now)
             case ReadAnswered(received):
                 return self._command(received.session, received.command, now)
+            case FileUploaded(ticket):
+                return [UploadKept(ticket, fault=Refused(LOCKED, "the vault was locked", retryable=True))]
             case _:
                 assert_never(event)
 

@@ -16,6 +16,7 @@ from node.chat.direct import Direct
 from node.chat.mentions import mentioned
 from node.chat.room import Room
 from node.chat.turn import Turn, check_body
+from node.engine import attaching
 from node.engine.desk import LATER, Answer, Desk
 from node.errors import Refused
 from node.wire.payload import MAX_TTL_S, Payload, Type, Words, is_emoji
@@ -28,8 +29,6 @@ ALIASES: Final = {"like": LIKE}
 
 def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -> Answer:
     """Send a message: sealed, stored, and on its way when `ok` says so."""
-    if command.attachment is not None:
-        raise Refused("not_supported", "attachment is not there yet: send text", field="attachment")
     room = desk.state.rooms.find(command.room)
     check_heard(desk, room)
     reply_to = None if command.reply_to is None else _id(command.reply_to, "reply_to")
@@ -40,7 +39,8 @@ def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -
         if found is None:
             raise _unknown("reply_to")
     mentions = mentioned(desk.state.people, command.message, command.mentions or (), _here(room))
-    words = Words(command.message, command.kind or "text", reply_to, _ttl(command.ttl), mentions)
+    file = attaching.manifest_for(desk, command.attachment)
+    words = Words(command.message, command.kind or "text", reply_to, _ttl(command.ttl), mentions, file)
     item = room.say(turn, words)
     room.show(turn, [item], nonce=command.nonce)
     _reach(desk, turn, room)

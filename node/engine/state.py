@@ -12,6 +12,7 @@ from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
 from node.chat import expiring, sent_changes
 from node.chat.announcements import Announcements
+from node.chat.attachments import Attachments, Record
 from node.chat.attendance import Attendance
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
@@ -101,6 +102,7 @@ class State:
         self.channels = Channels()
         self.behind = Behind()
         self.returning = Returning(me)
+        self.attachments = Attachments()
         self.sessions: dict[int, SessionStarted] = {}
         self.nonces = Nonces()
         self.tokens: dict[str, TokenRecord] = {}
@@ -381,6 +383,10 @@ class Restorer:
                 state.listed.restore(unpack_row(data, ListedPerson))
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
+            elif key[:1] == b"A":
+                state.attachments.posting[key[1:]] = unpack_row(data, int)
+        for key, data in self.rows[Table.ATTACHMENTS].items():
+            state.attachments.restore(key, unpack_row(data, Record))
         for room_id, rows in changed.items():
             state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()

@@ -216,6 +216,8 @@ def test_every_route_is_one_that_the_guard_was_asked_about() -> None:
         ("GET", "/api/v1/health"): "public", ("HEAD", "/api/v1/health"): "public",
         ("GET", "/api/v1/login"): "public",
         ("GET", "/api/v1/metrics"): "token", ("HEAD", "/api/v1/metrics"): "token",
+        ("POST", "/api/v1/attachments"): "token",
+        ("GET", "/api/v1/attachments/{id}"): "token", ("HEAD", "/api/v1/attachments/{id}"): "token",
         ("GET", "/api/v1/schema"): "token", ("HEAD", "/api/v1/schema"): "token",
     }  # fmt: skip
     found = routes(make_app(None))  # type: ignore[arg-type] - no request is made

@@ -230,5 +230,6 @@ def test_the_contracts_logged_and_unlogged_events() -> None:
         "connectivity",
         "peer_up",
         "peer_down",
+        "attachment",
     }
     assert events.BY_NAME.keys() - never == events.LOGGED

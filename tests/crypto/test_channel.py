@@ -158,7 +158,7 @@ def test_constructors_of_different_channels_never_share_a_secret() -> None:
         channel.presence_channel(x),
         channel.directory_channel(x),
     ]
-    assert {ch.kind for ch in made} == set(ChannelKind)
+    assert {ch.kind for ch in made} == set(ChannelKind) - {ChannelKind.ATTACHMENT}  # its secret is random
     assert len({ch.secret for ch in made}) == len({ch.rk(1) for ch in made}) == 6
 
 

@@ -11,9 +11,11 @@ import pytest
 from node.chat import backup as backups
 from node.chat.op_exchange import _WANT
 from node.crypto import backup, roomitem, roommsg, stream, welcome
+from node.crypto.attachment import AttachmentSealer, block_names
 from node.crypto.channel import Inner
 from node.crypto.labels import REGISTRY
 from node.crypto.primitives import seal_open
+from node.wire import manifest as manifests
 from node.wire.codec import decode, pack, unpack
 from node.wire.payload import Payload, Type, decode as read_payload
 from tests.crypto import artefacts as a
@@ -41,6 +43,15 @@ def trailer() -> bytes:
     count = stream._Count()
     count.add(b"piece")
     return decode_as(stream._TRAILER, count.trailer())
+
+
+def manifest() -> bytes:
+    """Return the manifest of an attachment that a reader takes."""
+    sealer = AttachmentSealer(a.entropy())
+    raw = sealer.add(b"content") + sealer.finish()
+    made = sealer.manifest("tea.png", "image/png", block_names(len(raw), iter([raw]))).encode()
+    assert manifests.parse(made).encode() == made
+    return made
 
 
 def decode_as(shape: Any, raw: bytes) -> bytes:
@@ -105,6 +116,7 @@ STRUCTURES = {
     "Object of a shelf": decode_as(welcome._OBJECT, welcome.shelved([a.OP.raw])),
     "Listing": unpack(a.make_listing())[1][:-64],
     "Profile listing": unpack(a.make_profile())[1][:-64],
+    "Attachment": manifest(),
     "Last chunk": trailer(),
     "Backup record: head": record(backups.Head(1, "0.1", KEY, "ada", sealed=True, seq=1)),
     "Backup record: owner": record(backups.Owner(KEY)),

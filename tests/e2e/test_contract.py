@@ -150,6 +150,11 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await ann.call("user_leave", room=room)
 
 
+async def files(ann: Checked) -> None:
+    stored = await ann.call("attachment_put", data="aGVsbG8=", name="hello.txt", type="text/plain")
+    assert (await ann.call("attachment_get", id=stored["attachment"]))["data"] == "aGVsbG8="
+
+
 async def open_room(ann: Checked, bob: Checked) -> None:
     """Bob finds Ann's open room in the directory, and comes in."""
     made = await ann.call("room_create", name="square", visibility="open")
@@ -201,6 +206,7 @@ async def test_every_ok_has_the_keys_that_the_table_promises(tmp_path: Path) -> 
             await people(one, other)
             await contacts(one, other)
             await rooms(one, other)
+            await files(one)
             await owner(one)
         assert one.done | other.done == commands.BY_NAME.keys() - {"hello"}
         assert ann.process is not None

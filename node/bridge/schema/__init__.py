@@ -23,7 +23,16 @@ def render(form: str) -> str:
 
 
 def _json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
+    return _laid_out(value, 3, "") + "\n"
+
+
+def _laid_out(value: object, levels: int, margin: str) -> str:
+    """Return JSON with a line for each thing that is named, so that a change of one is a change of a line."""
+    if not levels or not isinstance(value, dict) or not value:
+        return msgspec.json.encode(value).decode()
+    inner = margin + " "
+    rows = (f'{inner}"{key}": {_laid_out(item, levels - 1, inner)}' for key, item in value.items())
+    return "{\n" + ",\n".join(rows) + "\n" + margin + "}"
 
 
 _RENDERERS: Final[dict[str, Callable[[], str]]] = {

@@ -22,6 +22,30 @@ class MessagePage(Answer):
     more: bool
 
 
+class MessageChanged(Answer):
+    """The message, and when its words were changed last, in UNIX milliseconds."""
+
+    room: str
+    id: str
+    edited_ms: int
+
+
+class MessageGone(Answer):
+    """The message."""
+
+    room: str
+    id: str
+
+
+class ReactionTold(Answer):
+    """The reaction as it is now."""
+
+    room: str
+    id: str
+    emoji: str
+    on: bool
+
+
 class TypingTold(Answer):
     """Whether anything was sent."""
 
@@ -32,5 +56,8 @@ class TypingTold(Answer):
 ANSWERS: Final[dict[str, type[Answer]]] = {
     "user_message": MessageSent,
     "history_get": MessagePage,
+    "message_edit": MessageChanged,
+    "message_delete": MessageGone,
+    "reaction_set": ReactionTold,
     "typing_set": TypingTold,
 }

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
+from node.chat.commands.attachments import (
+    MAX_INLINE_BYTES as MAX_INLINE_BYTES,
+    AttachmentCommand as AttachmentCommand,
+    AttachmentGet as AttachmentGet,
+    AttachmentPut as AttachmentPut,
+)
 from node.chat.commands.base import (
     MAX_HISTORY as MAX_HISTORY,
     MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES,
@@ -116,6 +122,7 @@ Command: TypeAlias = (
     LogCommand
     | RoomCommand
     | MessageCommand
+    | AttachmentCommand
     | InviteCommand
     | PeopleCommand
     | PresenceCommand

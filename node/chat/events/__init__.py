@@ -13,6 +13,10 @@ import msgspec
 from msgspec import UNSET
 
 from node.chat.commands import snake
+from node.chat.events.attachments import (
+    Attachment as Attachment,
+    AttachmentEvent as AttachmentEvent,
+)
 from node.chat.events.base import (
     Req as Req,
 )
@@ -77,7 +81,14 @@ from node.chat.events.session import (
 from node.errors import Refused
 
 Event: TypeAlias = (
-    SessionEvent | RoomEvent | MessageEvent | InviteEvent | PeopleEvent | NoticeEvent | NodeEvent
+    SessionEvent
+    | RoomEvent
+    | MessageEvent
+    | AttachmentEvent
+    | InviteEvent
+    | PeopleEvent
+    | NoticeEvent
+    | NodeEvent
 )
 
 BY_NAME: Final[dict[str, type[Event]]] = {snake(kind.__name__): kind for kind in get_args(Event)}

@@ -1,0 +1,94 @@
+"""`gossamer attachment get`, and how attachments look in `send`, `history`, `chat` and `tail`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from node.commandline import transfers
+from node.commandline.app import App, Command, Group
+from node.commandline.asking import Node, with_node
+from node.commandline.output import harmless, size
+from node.commandline.resolve import Row
+from node.commandline.safe_names import safe_name
+from node.commandline.transfers import Step
+
+
+@click.group(cls=Group)
+def attachment() -> None:
+    """Files that messages carry."""
+
+
+@attachment.command(cls=Command)
+@click.argument("ident", metavar="ID")
+@click.option("--output", metavar="PATH", help="Where to; a folder, a file, or - for standard output.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@with_node
+async def get(node: Node, ident: str, output: str | None, force: bool) -> None:
+    """Write the attachment ID into this folder, under its own name made safe.
+
+    A file that is there is never written over unless --force says so.
+    """
+    facts = await node.call("attachment_get", id=ident)
+    length = int(facts["size"])
+    if output == "-":
+        with progress(node.app, "getting", length) as step:
+            await transfers.get(node.app, facts, transfers.binary_stdout(), step)
+        return
+    path = _target(output, facts)
+    with progress(node.app, "getting", length) as step, transfers.fresh(path, replace=force) as file:
+        await transfers.get(node.app, facts, file, step)
+    told = {key: facts[key] for key in ("id", "name", "type", "size", "hash")}
+    node.app.emit({**told, "path": str(path)}, [harmless(str(path))])
+
+
+def _target(output: str | None, facts: Row) -> Path:
+    name = safe_name(str(facts["name"]), str(facts["id"]))
+    if output is None:
+        return Path.cwd() / name
+    path = Path(output)
+    return path / name if path.is_dir() else path
+
+
+async def put(node: Node, path: Path) -> str:
+    """Store a file at the node, with a progress bar on a terminal; returns the attachment's id."""
+    with progress(node.app, "storing", transfers.check(path)) as step:
+        told = await transfers.put(node.app, path, step)
+    return str(told["attachment"])
+
+
+@contextlib.contextmanager
+def progress(app: App, what: str, length: int) -> Iterator[Step]:
+    """Show a bar on standard error while something long goes on; none when piped or quiet."""
+    if app.quiet or app.json or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    with click.progressbar(length=max(1, length), label=what, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def file_lines(event: Row) -> list[str]:
+    """Return the line of a message's attachment, indented as its further lines are; none if it has none."""
+    told = event.get("attachment")
+    if not isinstance(told, dict):
+        return []
+    name, kind = harmless(str(told.get("name", "?"))), harmless(str(told.get("type", "?")))
+    length, state = told.get("size"), harmless(str(told.get("state", "?")))
+    how = size(length) if isinstance(length, int) else "?"
+    return [f"{' ' * 7}[{name}, {how}, {kind}, {state}]  {harmless(str(told.get('id', '?')))}"]
+
+
+def news(event: Row) -> list[str]:
+    """Return the line of what became of an attachment; progress says nothing to a person."""
+    name, ident = harmless(str(event.get("name", "?"))), harmless(str(event.get("id", "?")))
+    match event.get("state"):
+        case "ready":
+            return [f"* {name} is here:  gossamer attachment get {ident}"]
+        case "failed":
+            return [f"* {name} will not come: {harmless(str(event.get('why', 'it failed')))}"]
+        case _:
+            return []
