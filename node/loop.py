@@ -29,9 +29,11 @@ from node.bridge.ports import (
 from node.chat import events
 from node.clock import Instant
 from node.engine.effects import (
+    AfterFetched,
     AnswerStatus,
     ChannelRead,
     Effect,
+    FetchAfter,
     FetchMessages,
     FindMessages,
     Hold,
@@ -243,7 +245,9 @@ class EngineLoop:
             case LockVault() | SealVault() | WriteBackup():
                 assert self.vault is not None
                 self.vault.perform(effect)
-            case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
+            case (
+                ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | FetchAfter() | AnswerStatus()
+            ):
                 task = asyncio.create_task(self._read(effect))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
@@ -260,7 +264,8 @@ class EngineLoop:
         self._wake.set()
 
     async def _read(
-        self, effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | AnswerStatus
+        self,
+        effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus,
     ) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
@@ -279,6 +284,11 @@ class EngineLoop:
             case FetchMessages(room, mids):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
                 self.submit(MessagesFetched(room, tuple(bodies)))
+            case FetchAfter(room, mid, limit):
+                body, page, more = await self.store.message(room, mid), list[bytes](), False
+                if body is not None:
+                    page, more = await self.store.history(room, None, mid, limit)
+                self.submit(AfterFetched(room, mid, body, tuple(page), more))
             case AnswerStatus(session, req, fields):
                 stats = await self.store.stats()
                 assert self.bridge is not None

@@ -25,10 +25,12 @@ from node.chat import backup, commands, events
 from node.clock import Instant
 from node.crypto.keys import Identity
 from node.engine.effects import (
+    AfterFetched,
     AnswerStatus,
     BackupWritten,
     ChannelRead,
     Effect,
+    FetchAfter,
     FetchMessages,
     FindMessages,
     Hold,
@@ -232,6 +234,11 @@ class SimNode:
             case FetchMessages(room, mids):
                 bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
                 self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+            case FetchAfter(room, mid, limit):
+                body, page, more = self.store.message(room, mid), list[bytes](), False
+                if body is not None:
+                    page, more = self.store.history(room, None, mid, limit)
+                self.world.later(self.name, 0.0, AfterFetched(room, mid, body, tuple(page), more))
             case Deliver(session, event):
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)

@@ -33,6 +33,7 @@ class Table:
     JOINS: Final = "joins"
     HISTORY: Final = "history"
     OBJECT_KEYS: Final = "objectkeys"
+    LEDGER: Final = "ledger"
 
 
 ALL: Final[frozenset[str]] = frozenset(

@@ -24,11 +24,12 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "node_status", "peer_list", "token_list", "origin_list"),
+         "node_status", "peer_list", "token_list", "origin_list", "message_why", "receipts_get"),
         "read",
     ),
     **dict.fromkeys(
-        ("room_create", "room_read", "user_join", "user_leave", "member_remove", "member_role",
+        ("room_create", "room_read", "room_mute", "message_read",
+         "user_join", "user_leave", "member_remove", "member_role",
          "room_update", "room_delete", "room_rekey", "user_message", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
@@ -39,7 +40,7 @@ SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "origin_allow",
          "origin_remove", "login_link_create", "backup_create",
-         "vault_passphrase", "vault_lock", "vault_unlock"),
+         "vault_passphrase", "vault_lock", "vault_unlock", "receipts_set"),
         "owner",
     ),
 }  # fmt: skip

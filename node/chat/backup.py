@@ -227,6 +227,7 @@ KEPT: Final[dict[str, Rule]] = {
     Table.REQUESTS: _requests,
     Table.PENDING: _pending,
     Table.OBJECTS: _objects,
+    Table.LEDGER: _as_it_is,
 }
 """The tables that go in, and what of each of their rows."""
 LEFT_OUT: Final = frozenset(

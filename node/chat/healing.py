@@ -483,6 +483,7 @@ class Healing:
         turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
         self._redraw(turn, late)
         room.unread += 1
+        room.marks.came_late(turn, item)
         self._show(turn, freed)
         room.save(turn)
         return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from node import ids
 from node.chat import events, names, trust
+from node.chat.receipting import Receipting
 from node.chat.trust import UNVERIFIED, WARN, Standing, Trust, TrustPolicy
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -66,6 +67,7 @@ class People:
         self._names: dict[str, bytes] = {own_name: own_account}
         self._by_uuid: dict[bytes, bytes] = {keys.user_uuid(own_account): own_account}
         self.strict: set[bytes] = set()
+        self.receipting = Receipting()
         self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
     def restore(self, person: Person) -> None:
@@ -102,6 +104,10 @@ class People:
         if known is None:
             known = self._user_ids[account] = ids.text(keys.user_uuid(account))
         return known
+
+    def account_of(self, user_id: str) -> bytes | None:
+        """Return the account of a user id, None if it is nobody's here."""
+        return self._by_uuid.get(ids.parse(user_id))
 
     def meet(self, turn: Turn, account: bytes, name: str) -> Person:
         """Return the person, made and named when first seen; a first real name replaces `new~xxxx`."""

@@ -7,7 +7,7 @@ is not the current one (docs/crypto.md 3.6 to 3.8).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node import ids
 from node.chat import returning
@@ -18,6 +18,7 @@ from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
 from node.chat.objects import inners
 from node.chat.people import People
+from node.chat.reading import Mark, Marks
 from node.chat.renewal import Renewal
 from node.chat.sent import NOTHING, Sent
 from node.chat.timeline import Item, Timeline
@@ -51,6 +52,7 @@ class RoomRow:
     unread: int
     last_message: str | None
     ops_applied: int
+    marks: dict[bytes, Mark] = field(default_factory=dict)
 
 
 class Room:
@@ -65,6 +67,7 @@ class Room:
         self.timeline = Timeline()
         self.kept = Keeper(room_id)
         self.sent = Sent()
+        self.marks = Marks(room_id, people)
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -125,6 +128,7 @@ class Room:
             self.unread,
             self.last_message,
             len(self.applied),
+            self.marks.of,
         )
 
     def save(self, turn: Turn) -> None:
@@ -138,6 +142,7 @@ class Room:
         line.known.update((mid, b"") for mid, _ in row.frontier)
         line.own_last, line.lamport = row.own_last, row.lamport
         self.state, self.unread, self.last_message = row.state, row.unread, row.last_message
+        self.marks.of = row.marks
 
     # -- our own acts -----------------------------------------------------------------------------
 
@@ -402,7 +407,9 @@ class Room:
         self.epochs.count(turn, under, len(inner))
         if payload.type is Type.TEXT:
             self.kept.keep(turn, self.history, before, inner)
-        turn.post(under.channel, inner)
+        sealed = turn.post(under.channel, inner)
+        if payload.type is Type.TEXT:
+            turn.carried[payload.mid] = (self.room_id, sealed.eid)
 
     # -- epochs -----------------------------------------------------------------------------------
 
@@ -465,6 +472,7 @@ class Room:
             mine = item.account == self.me.account
             if not mine:
                 self.unread += 1
+                self.marks.shown(turn, item, members=len(self.log.roster.members))
             self.last_message = item.text[:200]
             turn.log(
                 message_event(self.people, self.room_id, item, mine=mine, nonce=nonce),

@@ -88,7 +88,9 @@ class Turn:
     """The ledger of one input. `seq` is the event log's last number and grows with every logged event.
 
     `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
-    that is being opened was posted.
+    that is being opened was posted. `carried`: what texts of ours went out in, by message id: the
+    room, or for whom, and the envelope's id; `freed`: those that had waited for a session. `owed`: (room,
+    author) of what was shown here and that author may be told of.
     """
 
     now: Instant
@@ -106,6 +108,9 @@ class Turn:
     placed: list[Placed] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
+    carried: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
+    freed: set[bytes] = field(default_factory=set)
+    owed: set[tuple[bytes, bytes]] = field(default_factory=set)
     sync_wanted: bool = False
     patient: bool = True
     again: bool = False

@@ -47,6 +47,8 @@ class Chores:
             inbox.newcomers.deadline,
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
+            inbox.receipts.deadline,
+            state.readings.deadline,
             inbox.listings.deadline,
             state.presence.deadline,
             state.behind.deadline,
@@ -71,6 +73,10 @@ class Chores:
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
         inbox.signals.typing.expire(turn)
+        inbox.receipts.due(turn)
+        inbox.reading.due(turn)
+        if inbox.receipts.compare_due(now):
+            self.desk.mesh.compare(turn.now)
         comebacks.due(self.desk, turn)
         for account in state.presence.expire(now):
             inbox.tell_presence(turn, account, "disconnect")
@@ -108,6 +114,7 @@ class Chores:
         state.dms.large.expire(turn)
         state.dms.expire(turn)
         self.desk.inviting.forget(turn)
+        inbox.receipts.expire(turn)
         inbox.listings.look(turn)
         commands.expire_nonces(self.desk, turn)
         for one in state.rooms.inboxes.values():

@@ -11,6 +11,8 @@ from node.chat import events
 from node.chat.turn import Turn
 from node.engine.effects import (
     AnswerStatus,
+    FetchAfter,
+    FetchMessages,
     LockVault,
     ReadChannel,
     SealVault,
@@ -44,7 +46,16 @@ class Desk:
     addresses: Callable[[], tuple[str, ...]]
     node_record: Callable[[], bytes]
     after: list[
-        BridgeEffect | AnswerStatus | StopNode | LockVault | SealVault | WriteBackup | ShredSoon | ReadChannel
+        BridgeEffect
+        | AnswerStatus
+        | StopNode
+        | LockVault
+        | SealVault
+        | WriteBackup
+        | ShredSoon
+        | ReadChannel
+        | FetchAfter
+        | FetchMessages
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
 

@@ -31,6 +31,7 @@ from node.engine import comebacks, commands, node_commands, sessions
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
+    AfterFetched,
     BackupWritten,
     ChannelRead,
     Effect,
@@ -59,12 +60,14 @@ from node.mesh.ports import (
     Arrived,
     ClockSkew,
     DeadlineReached,
+    InStep,
     MeshEffect,
     MeshInput,
     PeerDown,
     PeerUp,
     Publish,
     SyncFinished,
+    Taken,
 )
 from node.store.records import (
     AppendEvent,
@@ -133,6 +136,7 @@ class Engine:
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
+        self.desk.inbox.receipts.linked = lambda: self.mesh.connectivity in {"meshed", "synced"}
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
         today = day_of(now.wall_ms)
@@ -165,6 +169,8 @@ class Engine:
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
+        unsure = self.desk.inbox.receipts.resume(now.mono)
+        effects += [FetchMessages(room, (mid,)) for room, mid in unsure]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -197,10 +203,13 @@ class Engine:
             case MessagesFound():
                 self._found(turn, event)
             case MessagesFetched(room, found):
+                self.desk.inbox.receipts.fetched(turn, room, found)
                 if room in self.state.rooms.inboxes:
                     self.state.rooms.inboxes[room].healing.fetched(turn, found)
                 elif room in self.state.rooms.direct:
                     self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
+            case AfterFetched():
+                self.desk.inbox.reading.fetched(turn, event)
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten():
@@ -313,6 +322,8 @@ class Engine:
         after += self.replay.watch(turn)
         if self.state.me.replaced:
             turn.posts.clear()
+        self.desk.inbox.receipts.look(turn)
+        watched = {eid for _, eid in turn.carried.values()}
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         delivered = self._outputs(turn, writes)
@@ -322,7 +333,7 @@ class Engine:
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes.append(_held(sealed, own=True))
-            after += self._down(turn, Publish(sealed))
+            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         self.state.seq = turn.seq
@@ -348,6 +359,7 @@ class Engine:
                 self.chores.touched(None)
                 for room in self._timelines():
                     room.link_up(turn.now.mono)
+                self.desk.inbox.receipts.link_up(turn.now.mono)
                 way: Literal["in", "out"] = "out" if effect.outbound else "in"
                 peer = effect.node_key.hex()
                 turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
@@ -363,6 +375,8 @@ class Engine:
                 for room in self._timelines():
                     room.peer_finished(link, linked=linked, now=turn.now.mono)
                 self._tell_connectivity(turn)
+            case Taken() | InStep():
+                self.desk.inbox.receipts.peer_has(turn, effect)
             case ClockSkew(offset_s):
                 text = f"this machine's clock is {offset_s:+.0f} s off the others'"
                 turn.tell(events.Warning(code="clock_skew", message=text))

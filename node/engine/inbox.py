@@ -31,6 +31,8 @@ from node.engine.greeting import Greeting
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.newcomers import Newcomers
+from node.engine.reading import ReadingDesk
+from node.engine.receipts import Receipts
 from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
 from node.engine.state import State
@@ -60,6 +62,8 @@ class Inbox:
         self.newcomers = Newcomers(state)
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
+        self.receipts = Receipts(state)
+        self.reading = ReadingDesk(state)
         self.upkeep = Upkeep(state)
         self.listings = listings
         self.greeting.changed = listings.look_at
@@ -225,6 +229,8 @@ class Inbox:
                 self.upkeep.sharing.wanted(turn, account, payload)
             case Type.EPOCH_SHARE:
                 self.upkeep.sharing.given(turn, account, payload)
+            case Type.RECEIPT:
+                self.receipts.take(turn, account, payload)
             case Type.HISTORY_WANT:
                 self.newcomers.wanted(turn, account, payload)
             case Type.NACK:

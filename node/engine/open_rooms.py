@@ -70,6 +70,8 @@ def _row(listed: Listed) -> dict[str, Any]:
         "members": listed.count,
         "history": history_text(listed.history),
         "unread": 0,
+        "muted": False,
+        "muted_until": None,
         "last_message": None,
         "direct": False,
         "deleted": False,

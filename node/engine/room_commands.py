@@ -51,14 +51,6 @@ def room_get(desk: Desk, _turn: Turn, _session: int, command: c.RoomGet) -> Answ
     return desk.state.rooms.describe(desk.state.rooms.find(command.room))
 
 
-def room_read(desk: Desk, turn: Turn, _session: int, command: c.RoomRead) -> Answer:
-    """Mark a conversation as read."""
-    room = desk.state.rooms.find(command.room)
-    room.unread = 0
-    room.save(turn)
-    return {"room": command.room, "unread": 0}
-
-
 def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Answer:
     """Accept the open invite to a room, or join an open one; being in already is fine."""
     try:
@@ -141,7 +133,8 @@ def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) 
     room.show(turn, [item], nonce=command.nonce)
     if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
         desk.state.reach(turn, room.peer)
-    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
+    status = desk.inbox.receipts.sent(turn, room.room_id, item.mid)
+    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms, "status": status}
 
 
 def _check_trust(desk: Desk, room: Room | Direct) -> None:

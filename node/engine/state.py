@@ -24,12 +24,15 @@ from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
+from node.chat.ledger import HeldRow, Ledger, Reached
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, People, Person
 from node.chat.presence import Presence
+from node.chat.reading import Reading, Readings
+from node.chat.receipting import Receipting
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
@@ -68,7 +71,9 @@ class State:
         self.presence = Presence()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
-        self.rooms = Rooms(me, self.people, self.shown_presence)
+        self.readings = Readings()
+        self.rooms = Rooms(me, self.people, self.readings, self.shown_presence)
+        self.ledger = Ledger(self.people, self.rooms.direct.keys())
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
         self.directory = Directory(self.to_do_with)
@@ -298,6 +303,13 @@ class Restorer:
                 state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
+        for key, data in self.rows[Table.LEDGER].items():
+            if key[:1] == b"i":
+                state.readings.restore(unpack_row(data, Reading), self.now)
+            else:
+                state.ledger.restore(
+                    unpack_row(data, Reached) if key[:1] == b"o" else unpack_row(data, HeldRow)
+                )
         state.dms.outbox.sort()
         state.mending.heard.sort()
 
@@ -362,6 +374,8 @@ class Restorer:
             self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
         elif key.startswith(b"heard"):
             self.state.heard[key[5:]] = unpack_row(data, int)
+        elif key == b"receipts":
+            self.state.people.receipting = unpack_row(data, Receipting)
         elif key == b"shown":
             self.state.had = unpack_row(data, Intervals)
 

@@ -64,6 +64,15 @@ from node.chat.commands.people import (
     ProfileGet as ProfileGet,
     ProfileSet as ProfileSet,
 )
+from node.chat.commands.reading import (
+    MessageRead as MessageRead,
+    MessageWhy as MessageWhy,
+    ReadingCommand as ReadingCommand,
+    ReceiptsGet as ReceiptsGet,
+    ReceiptsSet as ReceiptsSet,
+    RoomMute as RoomMute,
+    RoomRead as RoomRead,
+)
 from node.chat.commands.rooms import (
     DmOpen as DmOpen,
     MemberRemove as MemberRemove,
@@ -76,14 +85,15 @@ from node.chat.commands.rooms import (
     RoomLinkRevoke as RoomLinkRevoke,
     RoomLinkUse as RoomLinkUse,
     RoomList as RoomList,
-    RoomRead as RoomRead,
     RoomRekey as RoomRekey,
     RoomUpdate as RoomUpdate,
     UserJoin as UserJoin,
     UserLeave as UserLeave,
 )
 
-Command: TypeAlias = LogCommand | RoomCommand | MessageCommand | InviteCommand | PeopleCommand | OwnerCommand
+Command: TypeAlias = (
+    LogCommand | RoomCommand | MessageCommand | ReadingCommand | InviteCommand | PeopleCommand | OwnerCommand
+)
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}
 """Every command by the name that frontends write."""
