@@ -58,6 +58,25 @@ class HeldRow:
     ms: int = 0
 
 
+@dataclass(frozen=True)
+class Named:
+    """What somebody's receipt names in one room, until the store has said which messages of ours those are.
+
+    `later`: what newer receipts have named meanwhile.
+    """
+
+    room_id: bytes
+    account: bytes
+    delivered: bytes | None
+    read: bytes | None
+    later: tuple[bytes | None, bytes | None] | None = None
+
+    @property
+    def key(self) -> tuple[bytes, bytes]:
+        """The room and whose it is."""
+        return self.room_id, self.account
+
+
 @dataclass
 class _Open:
     """One own message that no peer is known to have; no `eid`: it stands for all before it too."""
@@ -91,6 +110,14 @@ def _moved(steps: Steps, seq: int, now_ms: int) -> Steps:
     return (*steps, (seq, now_ms))[-STEPS:] if seq > at(steps) else steps
 
 
+ROWS: Final[dict[bytes, type[Reached] | type[HeldRow] | type[Named]]] = {
+    b"o": Reached,
+    b"h": HeldRow,
+    b"n": Named,
+}
+"""The kinds of its rows, by the first byte of their keys; after it come the room, and the account if any."""
+
+
 class Ledger:
     """Positions by conversation. `direct` says whether one is a conversation of two."""
 
@@ -98,14 +125,18 @@ class Ledger:
         self._people, self._direct = people, direct
         self.reached: dict[tuple[bytes, bytes], Reached] = {}
         self.held: dict[bytes, HeldRow] = {}
+        self.named: list[Named] = []
+        """What was being looked up when we stopped."""
         self._recent: dict[bytes, deque[tuple[int, bytes]]] = {}
         self._open: dict[bytes, OrderedDict[bytes, _Open]] = {}
         self._carriers: dict[bytes, tuple[bytes, bytes]] = {}
 
-    def restore(self, row: Reached | HeldRow) -> None:
+    def restore(self, row: Reached | HeldRow | Named) -> None:
         """Take a stored row back."""
         if isinstance(row, Reached):
             self.reached[row.room_id, row.account] = row
+        elif isinstance(row, Named):
+            self.named.append(row)
         else:
             self.held[row.room_id] = row
 

@@ -8,13 +8,13 @@ cumulative, so what waits is a position and never a queue (docs/crypto.md 3.14).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeAlias
 
 from node import ids
 from node.chat.direct import Direct, direct_id
 from node.chat.events import UserLeave, UserMessage
-from node.chat.ledger import LIFE_MS, Ledger
+from node.chat.ledger import LIFE_MS, Ledger, Named
 from node.chat.messages import stored_message
 from node.chat.reading import MAX_MEMBERS, Mark, may_know
 from node.chat.room import Room
@@ -22,6 +22,7 @@ from node.chat.turn import Logged, Turn
 from node.clock import earliest
 from node.engine.state import State
 from node.mesh.ports import InStep, Taken
+from node.tables import Table
 from node.wire.payload import MAX_RECEIPTS, Payload, Type, decode
 
 SOON = 0.5
@@ -41,13 +42,8 @@ Found: TypeAlias = Callable[[Turn, UserMessage | None], None]
 """What to do with an own message that the store was asked for; None: it has none of ours under this id."""
 
 
-@dataclass
-class _Named:
-    """What somebody's newest receipt names in one room, while the store is asked for its numbers."""
-
-    delivered: bytes | None
-    read: bytes | None
-    next: tuple[bytes | None, bytes | None] | None = None
+Key: TypeAlias = tuple[bytes, bytes]
+"""(room, account)."""
 
 
 class Receipts:
@@ -60,7 +56,8 @@ class Receipts:
         self._owing: dict[bytes, set[bytes]] = {}
         self._due: dict[bytes, float] = {}
         self._last: dict[bytes, float] = {}
-        self._named: dict[tuple[bytes, bytes], _Named] = {}
+        self._named: dict[Key, Named] = {}
+        self._numbers: dict[Key, dict[bytes, int | None]] = {}
         self._asked: dict[tuple[bytes, bytes], list[Found]] = {}
         self._compare_at: float | None = None
         self._compared = 0
@@ -93,8 +90,14 @@ class Receipts:
             if row is None or last is None or last == row.mid or self.waits(room, last):
                 continue
             self.ledger.follow(room.room_id, last, None, 0)
-            self._asked[room.room_id, last] = [self._followed(room.room_id, last)]
+            self.wait_for(room.room_id, last, self._followed(room.room_id, last))
             lookups.append((room.room_id, last))
+        self._named = {named.key: named for named in self.ledger.named}
+        for key, named in self._named.items():
+            mids = {mid for mid in (named.delivered, named.read) if mid is not None}
+            for mid in mids:
+                if self.wait_for(key[0], mid, self._answered(key, mid, len(mids))):
+                    lookups.append((key[0], mid))
         return lookups
 
     def _conversations(self) -> list[Room | Direct]:
@@ -178,42 +181,48 @@ class Receipts:
     def _is_in(self, room: Room | Direct, account: bytes) -> bool:
         return room.peer == account if isinstance(room, Direct) else room.is_member(account)
 
-    def _name(
-        self, turn: Turn, key: tuple[bytes, bytes], delivered: bytes | None, read: bytes | None
-    ) -> None:
-        """Find which messages of ours are meant; one question to the store at a time for each recipient."""
-        under_way = self._named.get(key)
-        if under_way is not None:
-            under_way.next = (delivered, read)
+    def _name(self, turn: Turn, key: Key, delivered: bytes | None, read: bytes | None) -> None:
+        """Find which messages of ours are meant: one question to the store at a time for each recipient.
+
+        It is stored until it is answered, for the receipt itself does not come again.
+        """
+        known = self._named.get(key)
+        if known is not None:
+            later = known.later or (None, None)
+            self._keep(turn, replace(known, later=(delivered or later[0], read or later[1])))
             return
-        unknown = [m for m in {delivered, read} - {None} if m and self.ledger.number(key[0], m) is None]
+        unknown = [m for m in {delivered, read} if m is not None and self.ledger.number(key[0], m) is None]
         if not unknown:
             self._count(turn, key, delivered, read, {})
             return
-        self._named[key] = _Named(delivered, read)
-        numbers: dict[bytes, int | None] = {}
-
-        def answered(mid: bytes) -> Found:
-            def found(turn: Turn, event: UserMessage | None) -> None:
-                numbers[mid] = None if event is None else number_of(event)
-                if len(numbers) == len(unknown):
-                    self._numbered(turn, key, numbers)
-
-            return found
-
+        self._keep(turn, Named(*key, delivered, read))
         for mid in unknown:
-            self.ask(turn, key[0], mid, answered(mid))
+            self.ask(turn, key[0], mid, self._answered(key, mid, len(unknown)))
 
-    def _numbered(self, turn: Turn, key: tuple[bytes, bytes], numbers: dict[bytes, int | None]) -> None:
-        named = self._named.pop(key)
+    def _keep(self, turn: Turn, named: Named) -> None:
+        self._named[named.key] = named
+        turn.put(Table.LEDGER, b"n" + named.room_id + named.account, named)
+
+    def _answered(self, key: Key, mid: bytes, asked: int) -> Found:
+        def found(turn: Turn, event: UserMessage | None) -> None:
+            numbers = self._numbers.setdefault(key, {})
+            numbers[mid] = None if event is None else number_of(event)
+            if len(numbers) == asked:
+                self._numbered(turn, key)
+
+        return found
+
+    def _numbered(self, turn: Turn, key: Key) -> None:
+        named, numbers = self._named.pop(key), self._numbers.pop(key)
+        turn.delete(Table.LEDGER, b"n" + named.room_id + named.account)
         self._count(turn, key, named.delivered, named.read, numbers)
-        if named.next is not None:
-            self._name(turn, key, *named.next)
+        if named.later is not None:
+            self._name(turn, key, *named.later)
 
     def _count(
         self,
         turn: Turn,
-        key: tuple[bytes, bytes],
+        key: Key,
         delivered: bytes | None,
         read: bytes | None,
         numbers: dict[bytes, int | None],

@@ -24,7 +24,7 @@ from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
-from node.chat.ledger import HeldRow, Ledger, Reached
+from node.chat.ledger import ROWS as LEDGER_ROWS, Ledger
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
 from node.chat.outbox import Sent
@@ -307,9 +307,7 @@ class Restorer:
             if key[:1] == b"i":
                 state.readings.restore(unpack_row(data, Reading), self.now)
             else:
-                state.ledger.restore(
-                    unpack_row(data, Reached) if key[:1] == b"o" else unpack_row(data, HeldRow)
-                )
+                state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
         state.dms.outbox.sort()
         state.mending.heard.sort()
 
