@@ -28,6 +28,10 @@ COMMANDS = {
     "lock": f"{_HERE}.vault:lock",
     "unlock": f"{_HERE}.vault:unlock",
     "backup": f"{_HERE}.backups:backup",
+    "service": f"{_HERE}.service:service",
+    "config": f"{_HERE}.settings:config",
+    "doctor": f"{_HERE}.doctor:doctor",
+    "erase": f"{_HERE}.erase:erase",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",
 }

@@ -105,18 +105,31 @@ def load(
     Raises:
         Refused: `invalid_config` on an unknown key or a value that cannot be; says which and what may be.
     """
+    merged: dict[str, Any] = {}
+    for layer in _layers(home, flags, environ):
+        for key, value in layer.values.items():
+            merged[key] = _read(key, value, layer)
+    return Settings(home=home, **merged)
+
+
+def sources(home: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return where each key's value comes from: `default`, the file, or the environment; raises Refused."""
+    found = dict.fromkeys(KEYS, "default")
+    for layer in _layers(home, None, environ):
+        found |= dict.fromkeys(layer.values, layer.what)
+    return found
+
+
+def _layers(
+    home: Path, flags: Mapping[str, object] | None, environ: Mapping[str, str] | None
+) -> tuple[_Source, ...]:
     env = os.environ if environ is None else environ
     file = home / CONFIG_FILE
-    layers = (
+    return (
         _Source(str(file), _from_file(file), home),
         _Source("the environment", _from_environment(env)),
         _Source("the command line", {k: v for k, v in (flags or {}).items() if v is not None}),
     )
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.values.items():
-            merged[key] = _read(key, value, layer)
-    return Settings(home=home, **merged)
 
 
 def _from_file(path: Path) -> dict[str, object]:
@@ -126,6 +139,11 @@ def _from_file(path: Path) -> dict[str, object]:
         return {}
     except OSError as exc:
         raise _invalid(None, f"{path} cannot be read: {exc.strerror}") from exc
+    return parse(raw, path)
+
+
+def parse(raw: bytes, path: Path) -> dict[str, object]:
+    """Return the keys of a config.toml, values as they stand; raises Refused for what is none of ours."""
     if len(raw) > MAX_CONFIG_BYTES:
         raise _invalid(None, f"{path} is over {MAX_CONFIG_BYTES} bytes: it cannot be ours")
     try:

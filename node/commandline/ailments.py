@@ -1,0 +1,222 @@
+"""What `gossamer doctor` looks for: each check says how things are and, if not well, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.commandline.output import size, span
+from node.commandline.reach import ANYWHERE, reach
+from node.commandline.runtime import pid_of
+from node.config import Endpoint, Settings, load
+from node.errors import NodeError
+from node.store import identity
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+LITTLE_SPACE: Final = 1024**3
+NO_SPACE: Final = 64 * 1024**2
+"""Bytes free: below the first it is time to make room, below the second writes begin to fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; `do` is empty where nothing is to be done."""
+
+    check: str
+    state: str
+    text: str
+    do: str = ""
+
+
+def running(home: Path) -> int | None:
+    """Return the pid of the node that runs in a home, None if there is none or it has died."""
+    pid = pid_of(home)
+    if pid is None:
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return pid
+
+
+def of_home(home: Path) -> list[Finding]:
+    """Look at a home from outside."""
+    if not home.exists():
+        return [Finding("home", WARN, f"there is no {home} yet", "gossamer run")]
+    settings, config = _config(home)
+    found = [*_modes(home), config, _keys(home), _space(home), _database(home), _process(home)]
+    if settings is not None and running(home) is None:
+        found += _ports(settings)
+    return found
+
+
+def of_a_locked_node() -> list[Finding]:
+    """Say the one thing that a locked node needs."""
+    return [Finding("vault", WARN, "the node runs, but its vault is locked", "gossamer unlock")]
+
+
+def of_a_node(status: dict[str, Any], peers: list[dict[str, Any]], addresses: Sequence[str]) -> list[Finding]:
+    """Judge what a running node says of itself, its peers and its addresses."""
+    up = span(status["uptime_s"])
+    return [
+        Finding("node", OK, f"version {status['version']}, up {up}"),
+        _mesh(status, peers),
+        *_addresses(addresses),
+        *_clock(status),
+    ]
+
+
+def _config(home: Path) -> tuple[Settings | None, Finding]:
+    try:
+        settings = load(home)
+        settings.network_key()
+        settings.passphrase()
+    except NodeError as fault:
+        return None, Finding(
+            "settings", FAIL, str(fault), "mend config.toml; `gossamer config check` says when it is right"
+        )
+    return settings, Finding("settings", OK, "valid")
+
+
+def _modes(home: Path) -> Iterator[Finding]:
+    """POSIX modes: nobody else may read a home."""
+    if sys.platform == "win32":
+        return
+    open_to = [path.name for path in [home, *home.glob("*")] if _shared(path)]
+    if open_to:
+        yield Finding(
+            "permissions", FAIL, f"other users of this machine can reach: {', '.join(sorted(open_to))}",
+            "chmod -R go= on the home; if they were open for long, set another passphrase",
+        )  # fmt: skip
+    else:
+        yield Finding("permissions", OK, "nobody else can read the home")
+
+
+def _shared(path: Path) -> bool:
+    found = path.lstat()
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & 0o077)
+
+
+def _keys(home: Path) -> Finding:
+    if not identity.exists(home):
+        return Finding("identity", WARN, "there is no identity yet", "gossamer run")
+    if identity.sealed(home):
+        return Finding("identity", OK, "sealed by a passphrase")
+    return Finding(
+        "identity", OK, "plain: whoever copies the home is you; `gossamer passphrase set` seals it"
+    )
+
+
+def _space(home: Path) -> Finding:
+    free = shutil.disk_usage(home).free
+    if free < NO_SPACE:
+        return Finding("disk", FAIL, f"only {size(free)} are free", "make room: nothing can be stored soon")
+    if free < LITTLE_SPACE:
+        return Finding("disk", WARN, f"{size(free)} are free", "make room")
+    return Finding("disk", OK, f"{size(free)} are free")
+
+
+def _database(home: Path) -> Finding:
+    """Check the database of a stopped node; a running one has it open and would have said."""
+    path = home / "gossamer.db"
+    if running(home) is not None or not path.exists():
+        return Finding("database", OK, "in use" if path.exists() else "none yet")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as conn:
+            verdict = str(conn.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.Error as fault:
+        verdict = str(fault)
+    if verdict == "ok":
+        return Finding("database", OK, f"whole, {size(path.stat().st_size)}")
+    return Finding(
+        "database", FAIL, f"damaged: {verdict}", "keep a copy of the home, then: gossamer backup restore FILE"
+    )
+
+
+def _process(home: Path) -> Finding:
+    pid = running(home)
+    if pid is not None:
+        return Finding("process", OK, f"a node runs (pid {pid})")
+    if pid_of(home) is not None:
+        return Finding("process", WARN, "the last node was killed; the next start takes over", "gossamer run")
+    return Finding("process", WARN, "no node runs", "gossamer run")
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for what, at in (("bridge", settings.bridge), ("mesh", settings.listen)):
+        if at is not None and at.port and _taken(at):
+            state = FAIL if at.given else WARN
+            then = "set another, or stop what has it" if at.given else "the node will take the next free one"
+            yield Finding(f"{what} port", state, f"{at} is taken by another program", then)
+
+
+def _taken(at: Endpoint) -> bool:
+    family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((at.host, at.port))
+    except OSError:
+        return family == socket.AF_INET or socket.has_ipv6
+    return False
+
+
+def _mesh(status: dict[str, Any], peers: list[dict[str, Any]]) -> Finding:
+    match status["connectivity"]:
+        case "synced" | "meshed" as state:
+            return Finding("mesh", OK, f"{state}, {_count(status['links'])} links")
+        case "connecting":
+            waiting = len([peer for peer in peers if peer.get("state") != "up"])
+            return Finding(
+                "mesh", WARN, f"none of {waiting} peers answers",
+                "see `gossamer peer list`; ask one of them if their node runs, and for a fresh contact link",
+            )  # fmt: skip
+        case _:
+            return Finding(
+                "mesh", WARN, "alone: there is nobody to dial",
+                "add a contact (`gossamer contact add -`) or a relay (`gossamer peer add ws://HOST:7118`)",
+            )  # fmt: skip
+
+
+def _count(value: object) -> object:
+    return len(value) if isinstance(value, list | dict) else value
+
+
+def _addresses(addresses: Sequence[str]) -> Iterator[Finding]:
+    if not addresses:
+        yield Finding(
+            "reach",
+            WARN,
+            "nobody can dial this node: it does not listen",
+            "gossamer run --listen '[::]:7118', or share a relay",
+        )
+    elif all(reach(address) != ANYWHERE for address in addresses):
+        yield Finding(
+            "reach", WARN, "only nodes on this network can dial this one",
+            "gossamer run --relay on any reachable machine, and --peer ws://it:7118 here",
+        )  # fmt: skip
+    else:
+        yield Finding("reach", OK, "nodes from anywhere can try to dial this one")
+
+
+def _clock(status: dict[str, Any]) -> Iterator[Finding]:
+    skew = status.get("clock_skew_s")
+    if skew:
+        yield Finding(
+            "clock",
+            WARN,
+            f"this machine's clock is {span(abs(skew))} off",
+            "set it: timedatectl set-ntp true",
+        )

@@ -1,0 +1,146 @@
+"""`gossamer doctor`: what is wrong with a node, and what to do about each.
+
+The checks look at the home from outside and, if a node runs in it, ask that node. Nothing is changed. The
+bundle is for sending to somebody: no name, id, address, path of the owner's or text of anybody is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node import __version__
+from node.commandline import ailments
+from node.commandline.ailments import FAIL, Finding
+from node.commandline.app import FAILED, Command, current_app
+from node.commandline.asking import connected
+from node.commandline.output import harmless
+from node.config import KEYS, load, sources
+from node.crypto.links import decode_contact
+from node.errors import NodeError, Refused
+
+LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring")
+LOG_LINES = 300
+_MARKS = {ailments.OK: "ok  ", ailments.WARN: "warn", FAIL: "FAIL"}
+_REDACTED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bwss?://\S+"), "<address>"),
+    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<address>"),
+    (re.compile(r"\[?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7}\]?(?::\d+)?"), "<address>"),
+    (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<id>"),
+    (re.compile(r"\b[0-9a-fA-F]{16,}\b"), "<hex>"),
+    (re.compile(r"[A-Za-z0-9_-]{32,}=*"), "<long>"),
+)
+
+
+@click.command(cls=Command)
+@click.option("--bundle", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Also write what somebody who helps you needs to know, redacted.")  # fmt: skip
+def doctor(bundle: Path | None) -> int:
+    """Say what is wrong and what to do."""
+    app = current_app()
+    home = app.home_dir
+    findings = ailments.of_home(home)
+    asked: dict[str, Any] = {}
+    if ailments.running(home) is not None:
+        findings += asyncio.run(_ask(asked))
+    if bundle is not None:
+        _write(bundle, _bundle(home, findings, asked))
+    rows = [{"check": f.check, "state": f.state, "message": f.text, "do": f.do} for f in findings]
+    app.emit({"findings": rows, "bundle": None if bundle is None else str(bundle)}, _lines(findings))
+    if bundle is not None:
+        app.say(f"wrote {bundle}: read it before you send it to anybody")
+    return FAILED if any(finding.state == FAIL for finding in findings) else 0
+
+
+def _lines(findings: list[Finding]) -> list[str]:
+    lines = []
+    for found in findings:
+        lines.append(f"{_MARKS[found.state]}  {found.check}: {harmless(found.text)}")
+        if found.do:
+            lines.append(f"      {harmless(found.do)}")
+    return lines
+
+
+async def _ask(asked: dict[str, Any]) -> list[Finding]:
+    """Ask the running node; `asked` keeps its answers."""
+    try:
+        async with connected(current_app(), subscribe={"events": []}) as node:
+            if node.client.hello["connectivity"] == "locked":
+                return ailments.of_a_locked_node()
+            asked["status"] = await node.call("node_status")
+            asked["peers"] = (await node.call("peer_list"))["peers"]
+            asked["addresses"] = decode_contact((await node.call("profile_get"))["link"]).addresses
+    except NodeError as fault:
+        return [Finding("bridge", FAIL, f"the node runs but does not answer: {fault}", "gossamer stop")]
+    return ailments.of_a_node(asked["status"], asked["peers"], asked["addresses"])
+
+
+def _bundle(home: Path, findings: list[Finding], asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        settings, origin = load(home), sources(home)
+        shown = {key: _kind(getattr(settings, key)) for key in KEYS if origin[key] != "default"}
+    except Refused as fault:
+        shown = {"error": _redacted(fault.message, home)}
+    return {
+        "gossamer": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "findings": [[f.check, f.state, _redacted(f.text, home)] for f in findings],
+        "settings": shown,
+        "node_status": asked.get("status", {}),
+        "peers": [
+            {k: v for k, v in peer.items() if k not in {"peer", "address"}} for peer in asked.get("peers", [])
+        ],
+        "files": {path.name: path.stat().st_size for path in sorted(home.glob("*")) if path.is_file()},
+        "log": [_redacted(line, home) for line in _log(home)],
+    }
+
+
+def _kind(value: object) -> object:
+    """Return what a setting is, without saying what only its owner should: names, addresses, paths."""
+    return value if isinstance(value, bool) else len(value) if isinstance(value, tuple) else "set"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _log(home: Path) -> list[str]:
+    try:
+        return (home / "gossamer.log").read_text(errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        return []
+
+
+def _redacted(text: str, home: Path) -> str:
+    """Return text without the paths, addresses, ids and other long strings that may be in it."""
+    for path, word in ((str(home), "<home>"), (str(Path.home()), "~")):
+        text = text.replace(path, word)
+    for pattern, word in _REDACTED:
+        text = pattern.sub(word, text)
+    return text
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Refused("file_exists", f"{path} is there already", field="bundle") from None
+    except OSError as fault:
+        raise Refused("invalid", f"{path} cannot be written: {fault.strerror}", field="bundle") from fault
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=1, default=str)
+        file.write("\n")

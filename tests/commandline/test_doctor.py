@@ -1,0 +1,153 @@
+"""`gossamer doctor`: each ailment is noticed and has a remedy; the bundle tells nobody's secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.commandline import ailments, doctor
+from node.commandline.ailments import FAIL, OK, WARN, Finding
+from node.crypto.links import ContactLink, encode_contact
+
+from .conftest import Scripted
+
+Exits = Callable[..., tuple[int, str, str]]
+STATUS = {"version": "0.1.0", "uptime_s": 5, "connectivity": "synced", "links": 2}
+
+
+def by_check(found: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in found}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("GOSSAMER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_new_home_is_well_but_for_what_a_first_run_brings(home: Path) -> None:
+    (home / "config.toml").write_text('bridge = "127.0.0.1:0"\nlisten = "off"\n')
+    (home / "config.toml").chmod(0o600)
+    found = by_check(ailments.of_home(home))
+    assert {name for name, f in found.items() if f.state != OK} == {"identity", "process"}
+    assert all(f.do for f in found.values() if f.state != OK)
+
+
+def test_files_that_others_can_read_are_named(home: Path) -> None:
+    (home / "gossamer.db").touch()
+    (home / "gossamer.db").chmod(0o644)
+    found = by_check(ailments.of_home(home))["permissions"]
+    assert found.state == FAIL and "gossamer.db" in found.text
+
+
+def test_settings_that_the_node_would_refuse_are_told(home: Path) -> None:
+    (home / "config.toml").write_text('passphrase_file = "nowhere"\n')
+    assert by_check(ailments.of_home(home))["settings"].state == FAIL
+
+
+def test_a_damaged_database_is_noticed(home: Path) -> None:
+    path = home / "gossamer.db"
+    with sqlite3.connect(path) as conn:
+        conn.execute("create table t (a)")
+        conn.executemany("insert into t values (?)", [(os.urandom(500),) for _ in range(50)])
+    conn.close()
+    assert by_check(ailments.of_home(home))["database"].state == OK
+    data = bytearray(path.read_bytes())
+    data[4096:4200] = bytes(104)
+    path.write_bytes(data)
+    assert by_check(ailments.of_home(home))["database"].state == FAIL
+
+
+def test_a_full_disk_is_noticed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, state in ((ailments.NO_SPACE - 1, FAIL), (ailments.LITTLE_SPACE - 1, WARN), (2**40, OK)):
+        monkeypatch.setattr(
+            ailments.shutil, "disk_usage", lambda _path, free=free: type("U", (), {"free": free})
+        )
+        assert by_check(ailments.of_home(home))["disk"].state == state
+
+
+def test_a_port_that_somebody_else_has_is_named(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (home / "config.toml").write_text(f'bridge = "127.0.0.1:{taken.getsockname()[1]}"\nlisten = "off"\n')
+        assert by_check(ailments.of_home(home))["bridge port"].state == FAIL
+
+
+def test_a_killed_node_is_told_from_one_that_never_ran(home: Path) -> None:
+    (home / "runtime.json").write_text('{"pid": 4194305}')
+    assert "killed" in by_check(ailments.of_home(home))["process"].text
+
+
+@pytest.mark.parametrize(
+    ("more", "peers", "addresses", "check", "state"),
+    [
+        ({}, [], ["ws://8.8.8.8:7118"], "mesh", OK),
+        ({"connectivity": "alone"}, [], [], "mesh", WARN),
+        ({"connectivity": "connecting"}, [{"state": "waiting"}], [], "mesh", WARN),
+        ({}, [], [], "reach", WARN),
+        ({}, [], ["ws://192.168.1.2:7118"], "reach", WARN),
+        ({}, [], ["ws://8.8.8.8:7118"], "reach", OK),
+        ({"clock_skew_s": -4000}, [], [], "clock", WARN),
+    ],
+)
+def test_what_a_running_node_says_is_judged(
+    more: dict[str, Any], peers: list[dict[str, Any]], addresses: list[str], check: str, state: str
+) -> None:
+    found = by_check(ailments.of_a_node({**STATUS, **more}, peers, addresses))[check]
+    assert found.state == state and bool(found.do) == (state != OK)
+
+
+def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
+    home: Path, node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = ContactLink(bytes(32), bytes(32), bytes(16), 20_000, ("ws://192.168.77.4:7118",))
+    node.answers |= {
+        "profile_get": {"link": encode_contact(link)},
+        "node_status": STATUS,
+        "peer_list": {
+            "peers": [{"peer": "ab" * 32, "address": "ws://carol.example:1", "state": "up", "rtt_ms": 3}]
+        },
+    }
+    node.hello["connectivity"] = "synced"
+    monkeypatch.setattr(doctor, "connected", doctor_connects(node))
+    monkeypatch.setattr(ailments, "running", lambda _home: 1)
+    (home / "config.toml").write_text('name = "alice"\npeers = ["ws://carol.example:1"]\nlisten = "off"\n')
+    (home / "config.toml").chmod(0o600)
+    (home / "gossamer.log").write_text(
+        f"dialled ws://carol.example:1 192.168.77.4:7118 [fe80::1:2:3]:7118 {home} room "
+        f"c1c1c1c1-0000-8000-8000-000000000003 key {'ab' * 32} {'Zm9vYmFy' * 6}\n"
+    )
+    (home / "gossamer.log").chmod(0o600)
+    code, _, err = gossamer_exits("doctor", "--bundle", str(home / "bundle.json"))
+    text = (home / "bundle.json").read_text()
+    assert code == 0 and "read it" in err and (home / "bundle.json").stat().st_mode & 0o777 == 0o600
+    for secret in ("alice", "carol", "192.168", "fe80", str(home), "c1c1c1c1", "abab", "Zm9v"):
+        assert secret not in text
+    assert json.loads(text)["peers"] == [{"state": "up", "rtt_ms": 3}] and "dialled" in text
+    assert gossamer_exits("doctor", "--bundle", str(home / "bundle.json"))[0] == 7
+
+
+def doctor_connects(node: Scripted) -> Callable[..., Any]:
+    from contextlib import asynccontextmanager
+
+    from node.commandline import asking
+
+    @asynccontextmanager
+    async def connected(app: Any, **_: Any) -> Any:
+        yield asking.Node(app, node)  # type: ignore[arg-type]  # it has the two methods that are used
+
+    return connected
+
+
+def test_any_failure_is_the_exit_code(home: Path, gossamer_exits: Exits) -> None:
+    (home / "config.toml").write_text("nmae = 1\n")
+    code, out, _ = gossamer_exits("--json", "doctor")
+    assert code == 1
+    assert {f["check"]: f["state"] for f in json.loads(out)["findings"]}["settings"] == FAIL
