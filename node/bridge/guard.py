@@ -24,7 +24,8 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "node_status", "peer_list", "token_list", "origin_list", "message_why", "receipts_get"),
+         "node_status", "peer_list", "token_list", "origin_list", "message_why", "receipts_get",
+         "ledger_get"),
         "read",
     ),
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""What was read of a conversation, and what of that its authors are still to be told (docs/crypto.md 3.14).
+"""What was read of a conversation, and what of that its authors are still to be told (docs/crypto.md 3.5).
 
 A mark is the newest message of one author that was shown here. A receipt names it and means everything of
 that author's up to it, so there is one mark an author, whatever came, and a receipt that was missed is made

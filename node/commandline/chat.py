@@ -18,6 +18,7 @@ from node.commandline.app import App, Command, current_app
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
 from node.commandline.output import as_json, clock, harmless
+from node.commandline.receipts import marks, status_lines
 from node.commandline.resolve import Row
 from node.commandline.runtime import read_runtime
 from node.errors import NodeError, Refused
@@ -52,11 +53,20 @@ async def history(node: Node, room: str, limit: int, before: str | None) -> None
     """Print the newest messages of ROOM, oldest first."""
     found = await node.room(room)
     got = await node.call("history_get", room=found["room"], limit=limit, before=before)
-    lines = [line for message in got["messages"] for line in message_lines(message)]
+    ledger = await node.call("ledger_get", room=found["room"])
+    became = marks(got["messages"], ledger)
+    lines = [line for message in got["messages"] for line in _with_mark(message, became)]
     node.app.emit(got, lines)
     if got.get("more") and got["messages"]:
         first = got["messages"][0]["id"]
         node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
+
+
+def _with_mark(message: Row, became: dict[str, str]) -> list[str]:
+    """Return a message's lines, the last with what became of it, if it is our own."""
+    *before, last = message_lines(message)
+    mark = became.get(str(message.get("id")))
+    return [*before, last if mark is None else f"{last}  ({mark})"]
 
 
 def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
@@ -104,6 +114,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return [f"* {who} is a contact now"]
         case "connectivity":
             return [f"* mesh: {harmless(str(event.get('state')))}"]
+        case "message_status":
+            return status_lines(event)
         case "warning" | "error":
             return [f"! {harmless(str(event.get('message')))}"]
         case _:
@@ -172,9 +184,14 @@ async def _choose(node: Node, text: str | None) -> Row:
 
 
 async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
+    told: list[str] = []
     async for event in node.client.events():
         if event.get("room") in (room, None) or event.get("event") in ("user_invite", "invite_result"):
-            _print(node.app, event, event_lines(event, names))
+            lines = event_lines(event, names)
+            if event.get("event") == "message_status" and lines == told and not node.app.json:
+                continue  # of the messages before, and said
+            told = lines
+            _print(node.app, event, lines)
 
 
 def _print(app: App, event: Row, lines: list[str]) -> None:

@@ -45,6 +45,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomMute: reading_commands.room_mute,
     c.MessageRead: reading_commands.message_read,
     c.MessageWhy: why.message_why,
+    c.LedgerGet: why.ledger_get,
     c.ReceiptsGet: reading_commands.receipts_get,
     c.ReceiptsSet: reading_commands.receipts_set,
     c.RoomLinkCreate: link_commands.room_link_create,

@@ -2,7 +2,7 @@
 
 A receipt goes to the author alone, in the direct session with them, for a room's messages too: nobody else
 in the room learns who reads what, and one who is offline finds the newest when they are back. It is
-cumulative, so what waits is a position and never a queue (docs/crypto.md 3.14).
+cumulative, so what waits is a position and never a queue (docs/crypto.md 3.5).
 """
 
 from __future__ import annotations

@@ -81,12 +81,36 @@ def _not_found() -> Refused:
     return Refused("message_not_found", "no message of yours has this id", field="id")
 
 
+def ledger_get(desk: Desk, _turn: Turn, _session: int, command: c.LedgerGet) -> Answer:
+    """Say up to which event of the log our messages have come to each recipient in a room."""
+    state, room = desk.state, desk.state.rooms.find(command.room)
+    held = state.ledger.held.get(room.room_id)
+    rows = []
+    for account in _accounts(desk, room):
+        known = state.ledger.reached.get((room.room_id, account), Reached(room.room_id, account))
+        rows.append(
+            {
+                "user_id": state.people.user_id(account),
+                "username": state.people.username(account),
+                "delivered": at(known.delivered),
+                "read": at(known.read),
+            }
+        )
+    return {"room": command.room, "held": 0 if held is None else held.seq, "recipients": rows}
+
+
+def _accounts(desk: Desk, room: Room | Direct) -> list[bytes]:
+    """Return those to whom what we say there goes, by name."""
+    me, people = desk.state.me.account, desk.state.people
+    those = [room.peer] if isinstance(room, Direct) else [a for a in room.log.roster.members if a != me]
+    return sorted(those, key=people.username)
+
+
 def recipients(desk: Desk, turn: Turn, room: Room | Direct, event: UserMessage) -> list[dict[str, Any]]:
     """Return a row for each recipient: those still in the room, by name."""
-    state, me = desk.state, desk.state.me.account
-    accounts = [room.peer] if isinstance(room, Direct) else [a for a in room.log.roster.members if a != me]
+    state = desk.state
     rows = []
-    for account in sorted(accounts, key=state.people.username):
+    for account in _accounts(desk, room):
         status, why, moment = _standing(desk, turn, room, event, account)
         rows.append(
             {

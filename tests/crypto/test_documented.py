@@ -92,6 +92,7 @@ STRUCTURES = {
     "History": body(Type.HISTORY, ID, [roomitem.make_item(roommsg.parse(MESSAGE), KEY)]),
     "History item": roomitem.make_item(roommsg.parse(MESSAGE), KEY),
     "History want": body(Type.HISTORY_WANT, ID),
+    "Receipt": pack(unpack(body(Type.RECEIPT, [ID, ID, ID]))[0]),
     "Resent": body(Type.RESENT, ID, 1, ["hello", "text", None]),
     "op_want": decode_as(_WANT, pack([11, [ID]])),
     "ops": a.INNERS["ops"].raw,

@@ -65,6 +65,7 @@ from node.chat.commands.people import (
     ProfileSet as ProfileSet,
 )
 from node.chat.commands.reading import (
+    LedgerGet as LedgerGet,
     MessageRead as MessageRead,
     MessageWhy as MessageWhy,
     ReadingCommand as ReadingCommand,

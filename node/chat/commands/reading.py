@@ -28,6 +28,12 @@ class MessageWhy(Base, frozen=True, kw_only=True):
     room: Id | None = None
 
 
+class LedgerGet(Base, frozen=True, kw_only=True):
+    """Say how far own messages have come in a room, with everybody, as positions in the event log."""
+
+    room: Id
+
+
 class RoomMute(Base, frozen=True, kw_only=True):
     """Mute a room, for good or `until` then (UNIX seconds), or with `muted` false no longer."""
 
@@ -47,4 +53,6 @@ class ReceiptsSet(Base, frozen=True, kw_only=True):
     strangers: bool | None = None
 
 
-ReadingCommand: TypeAlias = RoomRead | MessageRead | MessageWhy | RoomMute | ReceiptsGet | ReceiptsSet
+ReadingCommand: TypeAlias = (
+    RoomRead | MessageRead | MessageWhy | LedgerGet | RoomMute | ReceiptsGet | ReceiptsSet
+)
