@@ -365,6 +365,7 @@ class Engine:
                 turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
                 self._tell_connectivity(turn)
             case PeerDown():
+                self.chores.touched(b"")
                 turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
                 self._tell_connectivity(turn)
             case SyncFinished(link, _):

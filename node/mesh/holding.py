@@ -54,7 +54,7 @@ class Holding:
         return [link for link, line in self._lines.items() if line.at is not None and now >= line.at]
 
     def asked(self, link: int, *, now: float) -> None:
-        """A PING goes out on a link, behind everything pushed on it so far; `unsent` says if not all left."""
+        """A PING goes out on a link, behind everything pushed on it so far."""
         line = self._lines.get(link)
         if line is not None:
             line.asked, line.pushed, line.at, line.asked_at = line.pushed, [], None, now
@@ -69,7 +69,7 @@ class Holding:
         if line is None:
             return []
         taken, line.asked = line.asked, []
-        if line.pushed:
+        if line.pushed and line.at is None:
             line.at = max(now + ASK_AFTER, line.asked_at + ASK_EVERY)
         return taken
 
