@@ -371,6 +371,7 @@ class Engine:
             case SyncFinished(link, _):
                 self.chores.touched(None)
                 linked = len(self.mesh.peers(turn.now))
+                self.desk.inbox.receipts.synced(turn.now.mono)
                 finished = self.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
                 self.desk.after += self.replay.orders(finished)
                 for room in self._timelines():

@@ -203,6 +203,8 @@ class Inbox:
             dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
         else:
             self.on_dm(turn, session.account, payload)
+        if payload.type is Type.RECEIPT:
+            return b""
         return direct_id(self.state.me.account, session.account) if payload.type is Type.TEXT else None
 
     def _direct_signal(self, turn: Turn, route: Route, inner: bytes) -> None:

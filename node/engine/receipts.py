@@ -336,6 +336,13 @@ class Receipts:
         self._compared = 0
         self._compare_at = now + COMPARE_EVERY if self.ledger.following else None
 
+    def synced(self, now: float) -> None:
+        """A sync ended, of a link that may have taken another's place: compare once more what is left."""
+        if not self.ledger.following:
+            self._compared = 0
+        elif self._compare_at is None and self._compared < MAX_COMPARED:
+            self._compare_at = now + COMPARE_EVERY
+
     def compare_due(self, now: float) -> bool:
         """Say whether it is time to compare, and set the next time."""
         if self._compare_at is None or now < self._compare_at:

@@ -213,6 +213,7 @@ def test_a_peer_that_keeps_nothing_for_others_holds_nothing() -> None:
     bob = world.add("bob", peers=["ann"])
     world.run(2)
     befriend(world, ann, bob)
+    world.run(5)
     direct = ann.call(c.DmOpen(username="bob"))["room"]
     session = ann.attach()
     mid = say(ann, direct)

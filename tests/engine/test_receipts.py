@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from node import ids
 from node.chat import commands as c, events
+from node.engine import receipts
 from node.sim import CallError, SimNode, SimSession, Simulation
 from node.wire.payload import Payload, Type
 from tests.engine.worlds import befriend, invite, trio
@@ -296,6 +298,8 @@ def test_receipts_survive_a_crash_at_every_effect(crashing: str) -> None:
 
             if not reading:
                 node.effects_left = place
+            else:
+                world.run(3)
             try:
                 say(ann, direct)
             except CallError:  # it crashed before it could answer, and had committed or not
@@ -304,6 +308,10 @@ def test_receipts_survive_a_crash_at_every_effect(crashing: str) -> None:
             up()
             mid = said(ann) or say(ann, direct)
             world.run(12)
+            if reading:  # nothing but the store knows which message is meant
+                ann.crash()
+                ann.start()
+                world.run(8)
             node.effects_left = place if reading else None
             try:
                 bob.call(c.RoomRead(room=direct))
@@ -317,6 +325,45 @@ def test_receipts_survive_a_crash_at_every_effect(crashing: str) -> None:
             told = [e.status for e in logged if isinstance(e, events.MessageStatus) and e.id == mid]
             order = ["queued", "sent", "held", "delivered", "read"]
             assert told == sorted(set(told), key=order.index), (place, reading, told)
+
+
+def test_what_is_owed_for_a_room_survives_a_crash_before_it_was_sent() -> None:
+    world, ann, bob, _cat, room = trio("owed")
+    session = ann.attach()
+    mid = say(ann, room)
+    world.run(0.2)
+    bob.crash()
+    assert [(row.mid, row.body) for row in bob.store.messages() if row.mid == ids.parse(mid)]
+    world.run(30)
+    assert ("delivered", "bob") not in statuses(session, mid)
+    bob.start()
+    assert world.run_until(lambda: ("delivered", "bob") in statuses(session, mid), 30)
+
+
+def test_who_is_no_contact_any_more_is_told_nothing_of_what_came_before() -> None:
+    world, ann, bob, _cat, room = trio("no more")
+    assert bob.engine is not None and ann.engine is not None
+    sealed = count_receipts(bob)
+    say(ann, room)
+    world.run(0.2)
+    people = bob.engine.state.people
+    turn = bob.engine._turn(bob.now())
+    people.save(turn, replace(people.by_account[ann.engine.state.me.account], state="known"))
+    world.run(10)
+    assert sealed == []
+    inbox = bob.engine.state.rooms.inboxes[ids.parse(room)]
+    assert inbox.room.marks.of == {}
+
+
+def test_an_older_reading_takes_nothing_back_that_is_still_to_be_told() -> None:
+    world, ann, bob, direct = pair()
+    session = ann.attach()
+    mids = [say(ann, direct, f"m{n}") for n in range(3)]
+    world.run(7)
+    ask(world, bob, c.MessageRead(room=direct, id=mids[1]))
+    ask(world, bob, c.MessageRead(room=direct, id=mids[0]))
+    world.run(7)
+    assert ("read", "bob") in statuses(session, mids[1])
 
 
 def test_an_author_who_was_away_finds_one_receipt_for_all() -> None:
@@ -336,7 +383,7 @@ def test_an_author_who_was_away_finds_one_receipt_for_all() -> None:
 
 
 def test_nobody_can_say_for_others_or_of_what_was_never_sent_that_it_came() -> None:
-    world, ann, bob, _cat, room = trio("forged")
+    world, ann, bob, cat, room = trio("forged")
     session = ann.attach()
     assert ann.engine is not None and bob.engine is not None
     direct = ann.call(c.DmOpen(username="bob"))["room"]
@@ -358,33 +405,33 @@ def test_nobody_can_say_for_others_or_of_what_was_never_sent_that_it_came() -> N
     world.run(8)
     assert session.of(events.MessageStatus) == []
     assert ann.engine.state.ledger.reached == {}
+    befriend(world, ann, cat)
+    mine = ids.parse(say(ann, room))  # cat is not in the room, whatever it has heard of
+    world.run(8)
+    before = len(ann.engine.state.ledger.reached)
+    assert cat.engine is not None
+    turn = cat.engine._turn(cat.now())
+    payload = Payload(turn.new_id(), turn.mesh_ms, 0, Type.RECEIPT, [[place, mine, mine]])
+    cat.engine.state.dms.send(turn, account, payload)
+    cat.perform(cat.engine._release(turn, []))
+    world.run(8)
+    assert len(ann.engine.state.ledger.reached) == before == 1
     assert ann.engine.late_faults == 0
 
 
-def test_a_room_of_thirty_three_has_no_receipts() -> None:
-    world = Simulation("large")
-    ann = world.add("ann")
-    bob = world.add("bob", peers=["ann"])
-    world.run(2)
-    befriend(world, ann, bob)
-    room = ann.call(c.RoomCreate(name="club"))["room"]
-    invite(world, ann, bob, room)
-    world.run(5)
+def test_no_receipt_is_taken_of_a_room_that_is_too_large_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ann, bob, _cat, room = trio("large")
     session = ann.attach()
-    from node.chat import reading
-    from node.engine import receipts, why as whys
-
-    assert reading.MAX_MEMBERS == 32
-    for module in (reading, receipts, whys):
-        module.MAX_MEMBERS = 1  # type: ignore[attr-defined]
-    try:
-        mid = say(ann, room)
-        world.run(20)
-        assert statuses(session, mid) == [("held", None)]
-        assert "sends no receipts" in why(world, ann, mid)["bob"][1]
-    finally:
-        for module in (reading, receipts, whys):
-            module.MAX_MEMBERS = 32  # type: ignore[attr-defined]
+    monkeypatch.setattr(receipts, "MAX_MEMBERS", 1)
+    mid = say(ann, room)
+    assert bob.engine is not None and ann.engine is not None
+    turn = bob.engine._turn(bob.now())
+    body = [[ids.parse(room), ids.parse(mid), None]]
+    payload = Payload(turn.new_id(), turn.mesh_ms, 0, Type.RECEIPT, body)
+    bob.engine.state.dms.send(turn, ann.engine.state.me.account, payload)
+    bob.perform(bob.engine._release(turn, []))
+    world.run(20)
+    assert statuses(session, mid) == [("held", None)]
 
 
 def test_a_room_is_muted_for_good_or_for_a_time_and_says_so_everywhere() -> None:
