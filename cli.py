@@ -17,7 +17,7 @@ COMMANDS = {
     "room": f"{_HERE}.rooms:room",
     "invite": f"{_HERE}.invites:invite",
     "send": f"{_HERE}.chat:send",
-    "message": f"{_HERE}.receipts:message",
+    "message": f"{_HERE}.messages:message",
     "why": f"{_HERE}.receipts:why",
     "receipts": f"{_HERE}.receipts:receipts",
     "history": f"{_HERE}.chat:history",

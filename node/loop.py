@@ -281,9 +281,9 @@ class EngineLoop:
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
                 self.submit(MessagesFound(room, tuple(known)))
-            case FetchMessages(room, mids):
+            case FetchMessages(room, mids, to_change):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
-                self.submit(MessagesFetched(room, tuple(bodies)))
+                self.submit(MessagesFetched(room, tuple(bodies), to_change))
             case FetchAfter(room, mid, limit):
                 body, page, more = await self.store.message(room, mid), list[bytes](), False
                 if body is not None:

@@ -231,9 +231,12 @@ class SimNode:
                 known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
                 if known:
                     self.world.later(self.name, 0.0, MessagesFound(room, known))
-            case FetchMessages(room, mids):
+            case FetchMessages(room, mids, to_change):
                 bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
-                self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+                if to_change:
+                    self.feed(MessagesFetched(room, bodies, to_change))
+                else:
+                    self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
             case FetchAfter(room, mid, limit):
                 body, page, more = self.store.message(room, mid), list[bytes](), False
                 if body is not None:

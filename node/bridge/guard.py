@@ -31,7 +31,8 @@ SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("room_create", "room_read", "room_mute", "message_read",
          "user_join", "user_leave", "member_remove", "member_role",
-         "room_update", "room_delete", "room_rekey", "user_message", "typing_set",
+         "room_update", "room_delete", "room_rekey", "user_message", "message_edit",
+         "message_delete", "reaction_set", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
          "dm_open", "profile_set",

@@ -92,6 +92,7 @@ class Surroundings:
 class _Stored(msgspec.Struct):
     event: str
     room: str | None = None
+    deleted: bool = False
 
 
 _stored = msgspec.json.Decoder(_Stored)
@@ -352,7 +353,9 @@ class Connection:
         if only is None and self.session.subscribe is None and self.session.phase is machine.Phase.OPEN:
             return True
         head = _stored.decode(body)
-        return only in {None, head.event} and self.session.wants(head.event, head.room)
+        if only is not None and (head.event != only or head.deleted):  # what is gone is no news
+            return False
+        return self.session.wants(head.event, head.room)
 
     async def _history(self, effect: ReadHistory) -> None:
         try:

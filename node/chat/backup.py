@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from node import ids
-from node.chat import events
+from node.chat import events, expiring
 from node.chat.contacts import Asked
 from node.chat.epochs import EpochRow
 from node.chat.me import CERT_DAYS, SelfRow
@@ -206,8 +206,8 @@ def _requests(key: bytes, value: bytes) -> bytes | None:
 
 
 def _pending(key: bytes, value: bytes) -> bytes | None:
-    """Keep messages that wait to be shown or sent; what waits to be opened never can be."""
-    return value if key[:1] in {b"t", b"d"} else None
+    """Keep messages that wait to be shown, sent, changed or erased; what waits to be opened never can be."""
+    return value if key[:1] in {b"t", b"d", b"m"} or key[:2] == expiring.ROW else None
 
 
 def _objects(key: bytes, value: bytes) -> bytes | None:
@@ -263,7 +263,7 @@ class _Place(msgspec.Struct):
 def message_of(seq: int, body: bytes) -> Message:
     """Return the record of a stored message, whose event says where it belongs; raises DecodeError."""
     try:
-        place = msgspec.json.decode(body, type=_Place)
+        place = msgspec.json.decode(body.partition(b"\n")[0], type=_Place)
         return Message(ids.parse(place.room), ids.parse(place.id), seq, body)
     except (msgspec.MsgspecError, ValueError) as exc:
         raise DecodeError("a stored message that is none") from exc

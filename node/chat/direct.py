@@ -7,6 +7,7 @@ ratchet, its order is the same causal one as a room's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from node import ids
 from node.chat.direct_gaps import Gap, Gaps
@@ -21,7 +22,7 @@ from node.clock import earliest
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import Payload, Type, Words
 
 NO_EPOCH = bytes(16)
 
@@ -94,22 +95,33 @@ class Direct:
         self.unread, self.last_message = row.unread, row.last_message
         self.marks.of = row.marks
 
-    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+    def say(self, turn: Turn, words: Words) -> Item:
         """Send one message to the other, or queue it until there is a session."""
-        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
+        body = words.body()
+        check_body(Type.TEXT, body, field_name="kind")
         self.dms.check_room(self.peer)
         refs, _, lamport = self.timeline.compose(NO_EPOCH)
-        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, [text, kind, reply_to], refs)
+        payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs)
         self.dms.send(turn, self.peer, payload)
         item = self._item(self.me.account, payload)
         self.timeline.sent(item)
         return item
 
+    def change(self, turn: Turn, kind: Type, body: list[Any]) -> Payload:
+        """Send a change of a message to the other, or queue it."""
+        self.dms.check_room(self.peer)
+        self.timeline.lamport += 1
+        payload = Payload(turn.new_id(), turn.mesh_ms, self.timeline.lamport, kind, body)
+        self.dms.send(turn, self.peer, payload)
+        self.save(turn)
+        return payload
+
+    def unsay(self, turn: Turn, mid: bytes, _user_id: str) -> None:
+        """A message is gone: nothing that waits or is kept to be sent again has its words."""
+        self.dms.unsay(turn, self.peer, mid)
+
     def _item(self, account: bytes, payload: Payload) -> Item:
-        text, kind, reply_to = payload.body
-        return Item(
-            payload.mid, NO_EPOCH, account, payload.ts_ms, payload.lamport, text, kind, reply_to, payload.refs
-        )
+        return Item.of(payload.mid, NO_EPOCH, account, payload, payload.refs)
 
     def receive(self, turn: Turn, payload: Payload) -> None:
         """Take a text of the other one: show it, or hold it back until what it refers to is here."""

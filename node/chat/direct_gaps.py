@@ -14,8 +14,8 @@ import msgspec
 
 from node import ids
 from node.chat import events
+from node.chat.asking import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.dms import Dms
-from node.chat.healing import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.holes import NAMED
 from node.chat.messages import placeholder_event
 from node.chat.timeline import Item, Timeline
@@ -126,7 +126,7 @@ class Gaps:
         if plain is not None:
             of_both = set(event.__struct_fields__) & set(plain.__struct_fields__) - {"seq", "missing"}
             event = msgspec.structs.replace(event, **{name: getattr(plain, name) for name in of_both})
-        turn.log(event)
+        turn.log(event, about=None if plain is None else (self.room_id, mid))
         if plain is not None:
             kept = msgspec.structs.replace(plain, seq=turn.seq)
             turn.placed.append(Placed(self.room_id, mid, gap.seq, kept))

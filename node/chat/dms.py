@@ -20,7 +20,7 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.ratchet import Ratchet
 from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, Type, decode
+from node.wire.payload import Payload, Type, days_needed, decode, without_words
 
 MAX_SESSIONS = 5
 """Sessions kept a peer: the live one, and those a reset or a crossed first contact left behind."""
@@ -209,7 +209,7 @@ class Dms:
             self._enqueue(turn, account, payload)
             return False
         inner = self.seal(turn, session, payload)
-        sealed = turn.post(self._channels[session.session_id], inner)
+        sealed = turn.post(self._channels[session.session_id], inner, ttl_days=days_needed(payload))
         if payload.type is Type.TEXT:
             turn.carried[payload.mid] = (account, sealed.eid)
         return True
@@ -243,6 +243,16 @@ class Dms:
         queued = Queued(account, self._number, payload.encode())
         waiting.append(queued)
         turn.put(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"), queued)
+
+    def unsay(self, turn: Turn, account: bytes, mid: bytes) -> None:
+        """Take the words of a message, and of its edits, out of what waits for somebody or was sent."""
+        waiting = self.queue.get(account, [])
+        for at, queued in enumerate(waiting):
+            wordless = without_words(decode(queued.payload), mid)
+            if wordless is not None:
+                waiting[at] = replace(queued, payload=wordless.encode())
+                turn.put(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"), waiting[at])
+        self.outbox.unsay(turn, account, mid)
 
     def flush(self, turn: Turn, account: bytes) -> None:
         """Send what waited for the first session with an account."""

@@ -18,6 +18,7 @@ import msgspec
 
 from node import ids
 from node.chat import events
+from node.chat.asking import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
 from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
@@ -31,7 +32,7 @@ from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto import chain as chains
 from node.errors import CryptoFault
 from node.tables import Table
-from node.wire.payload import MAX_NAMES, Payload, Type
+from node.wire.payload import MAX_NAMES, Payload, Type, Words
 
 TYPES: Final = frozenset({Type.NACK, Type.RESENT})
 """The payloads that are this module's."""
@@ -43,15 +44,8 @@ ASKS_AT_ONCE = 8
 BETWEEN = 1.0
 JITTER, JITTER_EACH = 2.0, 0.06
 """Seconds over which members spread their first question, and more for each of them: mostly a few ask."""
-ASK_AGAIN = 60.0
-MAX_WAIT = 24 * 3600.0
-"""The wait doubles up to a day: some 45 questions in the 35 days."""
 QUIET_TRIES = 4
 """Questions for what may be from before our time; who is to have it finds the first, whenever they come."""
-ASK_LATER = 3600.0
-"""Seconds after which we look again where nobody could be asked: the author, or the room, is gone."""
-START_AFTER = 10.0
-"""Seconds after a start before anything is asked again: a sync may have brought it by then."""
 MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
 MAX_EXPLAINED = 256
@@ -246,7 +240,6 @@ class Healing:
         """
         if not item.gap or not self.room.is_member(item.account):
             return
-
         line = self.room.timeline
         joined = any(held.row.first for held in self.room.epochs.held.values())
         sure = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
@@ -378,9 +371,9 @@ class Healing:
     def take(self, turn: Turn, author: Member, payload: Payload) -> None:
         """Take a `nack` or an answer to one."""
         self.overheard.append((author, payload))
-        if payload.type is Type.RESENT:
+        if payload.type is Type.RESENT and len(payload.body) == 3:
             self._resent(turn, author, payload)
-        elif len(payload.body) != 3:  # that would be one of a direct session
+        elif payload.type is Type.NACK and len(payload.body) != 3:  # that would be one of a direct session
             self.resending.asked(turn, author, payload.body)
             self._heard(turn, author, payload.body)
 
@@ -431,26 +424,33 @@ class Healing:
     def _had(self, turn: Turn, coming: _Coming) -> None:
         """The message is here under another index or by another way: nothing is missing there."""
         epoch16, index, _ = coming.payload.body
-        hole = self.holes.at(epoch16, coming.author.device_id, index)
-        self.closed(turn, None if hole is None else self._filled(turn, hole, index))
+        self.came(turn, coming.author, epoch16, index)
         self.closed(turn, self.awaited(turn, coming.payload.mid))
-        self._consume(turn, coming.author, epoch16, index)
+
+    def came(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> bool:
+        """What stands at an index has come otherwise; says whether it was missing."""
+        if not self._allowed(author, epoch16, index):
+            return False
+        hole = self.holes.at(epoch16, author.device_id, index)
+        self.closed(turn, None if hole is None else self._filled(turn, hole, index))
+        self._consume(turn, author, epoch16, index)
+        return hole is not None
 
     def _take_back(self, turn: Turn, coming: _Coming, mid: bytes) -> None:
         author, payload = coming.author, coming.payload
-        epoch16, index, (text, kind, reply_to) = payload.body
+        epoch16, index, words = payload.body
         hole = self.holes.at(epoch16, author.device_id, index)
         if not self._allowed(author, epoch16, index) or not (hole or self.holes.named(mid)):
             return
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        item = Item(mid, epoch16, author.account, ts_ms, payload.lamport, text, kind, reply_to, payload.refs)
+        item = Item.of(mid, epoch16, author.account, payload, (), words=Words.of(words), ts_ms=ts_ms)
         late = None if hole is None else self._filled(turn, hole, index)
         if hole is None:
             self._ended(turn, author, epoch16, index)
         self._consume(turn, author, epoch16, index)
         self.room.people.meet(turn, author.account, author.name)
-        if not self.said(turn, late, replace(item, refs=())):
-            self._offer(turn, replace(item, refs=()))
+        if not self.said(turn, late, item):
+            self._offer(turn, item)
 
     def _consume(self, turn: Turn, author: Member, epoch16: bytes, index: int) -> None:
         """The message itself may still come: it has been given, unless its chain has far to go to it."""
@@ -478,7 +478,7 @@ class Healing:
         freed = room.timeline.healed(item)
         plain = message_event(room.people, room.room_id, item, mine=False)
         healed = healed_event(self._event(late), plain)
-        turn.log(healed)
+        turn.log(healed, about=(room.room_id, item.mid))
         kept = msgspec.structs.replace(plain, seq=turn.seq)
         turn.placed.append(Placed(room.room_id, item.mid, late.seq, kept))
         self._redraw(turn, late)

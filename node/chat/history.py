@@ -142,7 +142,8 @@ def export(room: Room, account: bytes) -> list[bytes]:
         return []
     past = Past(room.log)
     items = [item for item in room.kept.items() if not _knew(past, item, add.op_id)]
-    return items[-limit:]
+    changes = [item for item in room.kept.changes() if not _knew(past, item, add.op_id)]
+    return items[-limit:] + changes[-limit:]
 
 
 def _knew(past: Past, item: bytes, op_id: bytes) -> bool:
@@ -204,8 +205,8 @@ class Judge:
 
 def _opened(item: RoomItem, author: Member) -> Payload:
     payload = decode(open_item(item, author.dsk))
-    if payload.type is not Type.TEXT:
-        raise CryptoFault("an item that is no message")
+    if payload.type not in {Type.TEXT, Type.EDIT, Type.REACTION}:
+        raise CryptoFault("an item that is no message, nor a change of one")
     return payload
 
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import msgspec
-
 from node.chat import events
 from node.chat.contacts import RESET_EVERY_MS, Contacts
 from node.chat.direct import direct_id
 from node.chat.dms import Dms, DmSession
+from node.chat.messages import stored_message
 from node.chat.outbox import Heard, Sent
 from node.chat.people import People, Person
 from node.chat.turn import Turn
@@ -234,7 +233,8 @@ class Mending:
             if body is None:
                 self.dms.outbox.drop(turn, sent)
                 continue
-            words = msgspec.json.decode(body, type=dict[str, Any])["message"]
+            event = stored_message(body)
+            words = "" if event is None else event.message
             self.dms.send(turn, account, replace(payload, body=[words, *payload.body[1:]]))
 
     def _can_send(self, account: bytes) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+import base64
+import binascii
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from node import ids
-from node.chat import events
+from node.chat import changes, events
 from node.chat.people import People
 from node.chat.timeline import Item
+from node.errors import Refused
+from node.wire.payload import Words
 
 UNREADABLE: Final = "unreadable"
 """The kind of a placeholder: ours to give, so that nobody's words pass for something that is missing."""
@@ -17,11 +22,8 @@ UNREADABLE: Final = "unreadable"
 
 def stored_message(body: bytes | None) -> events.UserMessage | None:
     """Return a message as a room's history has it, None if it is none."""
-    try:
-        event = None if body is None else events.decode_json(body)
-    except msgspec.DecodeError:
-        return None
-    return event if isinstance(event, events.UserMessage) else None
+    message = changes.read(body)
+    return None if message is None else message.event
 
 
 def message_event(
@@ -36,12 +38,56 @@ def message_event(
         id=ids.text(item.mid),
         user_id=people.user_id(item.account),
         kind="text" if item.kind == UNREADABLE else item.kind,
+        attachment=None if item.attachment is None else attachment_shown(item.attachment),
         reply_to=None if item.reply_to is None else ids.text(item.reply_to),
         nonce=nonce,
         mine=mine,
         ts_ms=item.ts_ms,
         gap=item.gap,
-        history=True if history else msgspec.UNSET,
+        history=True if history else UNSET,
+        mentions=changes.shown_mentions(people, item.mentions),
+        mentioned=True if people.own in item.mentions else UNSET,
+        ttl=UNSET if item.ttl_s is None else item.ttl_s,
+        remote=True if _is_remote(item) else UNSET,
+        expires_ms=UNSET if item.ttl_s is None else item.ts_ms + item.ttl_s * 1000,
+    )
+
+
+def _is_remote(item: Item) -> bool:
+    """Say whether a picture is somewhere else: its address is text, and nobody's node fetches it."""
+    return item.kind == "gif" and item.attachment is None and item.text.startswith(("https://", "http://"))
+
+
+def attachment_shown(packed: bytes) -> Any:
+    """Return what a frontend, and the store, have of an attachment; `attachment_packed` undoes it."""
+    return {"manifest": base64.b64encode(packed).decode()}
+
+
+def attachment_packed(shown: Any) -> bytes | None:
+    """Return the manifest of an attachment as it was shown, None if there is none."""
+    if not isinstance(shown, dict):
+        return None
+    try:
+        return base64.b64decode(shown["manifest"], validate=True)
+    except (KeyError, TypeError, binascii.Error):
+        return None
+
+
+def words_of(people: People, event: events.UserMessage) -> Words:
+    """Return what a message of the history says, as it is sent again."""
+    accounts = []
+    for mention in event.mentions or ():
+        try:
+            accounts.append(people.find(mention.user_id))
+        except Refused:
+            continue
+    return Words(
+        event.message,
+        event.kind,
+        None if event.reply_to is None else ids.parse(event.reply_to),
+        event.ttl or None,
+        tuple(accounts),
+        attachment_packed(event.attachment),
     )
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS
 from node.tables import Table
-from node.wire.payload import Payload, Type, decode
+from node.wire.payload import CHANGES, Payload, Type, decode, without_words
 
-KEPT = frozenset({Type.TEXT, Type.INVITE, Type.INVITE_RESULT})
+KEPT = frozenset({Type.TEXT, Type.INVITE, Type.INVITE_RESULT}) | CHANGES
 """Types kept: a profile is told anew at every beginning, and what answers a question is asked for again."""
 MAX_KEPT = 200
 """Payloads kept a person, the newest: as many as may wait for a first answer."""
@@ -100,6 +100,13 @@ class Outbox:
         """Forget one payload."""
         del self._sent[sent.account][sent.mid]
         turn.delete(Table.PENDING, sent.key)
+
+    def unsay(self, turn: Turn, account: bytes, mid: bytes) -> None:
+        """Forget what edits of a message said."""
+        for sent in self.of(account):
+            wordless = without_words(decode(sent.payload), mid)
+            if wordless is not None:
+                self._save(turn, replace(sent, payload=wordless.encode()))
 
     def expire(self, turn: Turn) -> None:
         """Forget what was sent a horizon ago."""

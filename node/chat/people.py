@@ -70,6 +70,11 @@ class People:
         self.receipting = Receipting()
         self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
+    @property
+    def own(self) -> bytes:
+        """Our own account."""
+        return self._own
+
     def restore(self, person: Person) -> None:
         """Take a stored person back."""
         self._index(person)
@@ -93,6 +98,10 @@ class People:
     def username(self, account: bytes) -> str:
         """Return the name an account has on this node; every account in a roster has one."""
         return self._own_name if account == self._own else self.by_account[account].username
+
+    def known_as(self, account: bytes) -> str | None:
+        """Return the name an account has on this node, if it has one."""
+        return self.username(account) if account == self._own or account in self.by_account else None
 
     def owner_of(self, name: str) -> bytes | None:
         """Return the account that has a username, our own included."""

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from node import ids
 from node.chat.epochs import Epoch
 from node.chat.membership import Member
-from node.chat.messages import stored_message
+from node.chat.messages import stored_message, words_of
+from node.chat.people import People
 from node.chat.room import Room
 from node.chat.sent import NOTHING
 from node.chat.turn import Turn
@@ -127,6 +127,10 @@ class Resending:
             self._seal(
                 turn, place, asker, Payload(turn.new_id(), turn.mesh_ms, 0, Type.RESENT, [*place, None])
             )
+        elif mid is not None and (change := self.room.sent_changes.find(mid)) is not None:
+            body = [*place, int(change.type), change.body]
+            again = Payload(mid, change.ts_ms, change.lamport, Type.RESENT, body)
+            self._seal(turn, place, asker, again)
         elif mid is not None:
             self._owed[mid] = place, asker
             turn.fetches.append((self.room.room_id, (mid,)))
@@ -142,7 +146,7 @@ class Resending:
         owed = self._owed.pop(mid, None)
         if owed is not None:
             place, asker = owed
-            self._seal(turn, place, asker, _again(turn, mid, place, body))
+            self._seal(turn, place, asker, _again(turn, self.room.people, mid, place, body))
 
     def _seal(self, turn: Turn, place: Place, asker: bytes, payload: Payload) -> None:
         under = self._under(turn, place[0], asker)
@@ -170,10 +174,9 @@ class Resending:
         return max(fitting, key=lambda held: held.announce.gen, default=None)
 
 
-def _again(turn: Turn, mid: bytes, place: Place, body: bytes | None) -> Payload:
+def _again(turn: Turn, people: People, mid: bytes, place: Place, body: bytes | None) -> Payload:
     """Return the payload of a message as the history has it; what is not there any more was no message."""
     event = stored_message(body)
     if event is None or not event.mine:
         return Payload(turn.new_id(), turn.mesh_ms, 0, Type.RESENT, [*place, None])
-    reply_to = None if event.reply_to is None else ids.parse(event.reply_to)
-    return Payload(mid, event.ts_ms, 0, Type.RESENT, [*place, [event.message, event.kind, reply_to]])
+    return Payload(mid, event.ts_ms, 0, Type.RESENT, [*place, words_of(people, event).body()])

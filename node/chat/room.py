@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from node import ids
 from node.chat import returning
@@ -21,16 +22,17 @@ from node.chat.people import People
 from node.chat.reading import Mark, Marks
 from node.chat.renewal import Renewal
 from node.chat.sent import NOTHING, Sent
-from node.chat.timeline import Item, Timeline
+from node.chat.sent_changes import SentChanges
+from node.chat.timeline import Item, Timeline, copy_of
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
-from node.crypto.roommsg import Kind
+from node.crypto.roommsg import Core, Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
-from node.wire.payload import MAX_ITEMS, Payload, Type
+from node.wire.payload import CHANGES, MAX_ITEMS, Payload, Type, Words, days_needed
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
@@ -68,6 +70,7 @@ class Room:
         self.kept = Keeper(room_id)
         self.sent = Sent()
         self.marks = Marks(room_id, people)
+        self.sent_changes = SentChanges(room_id)
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
@@ -140,9 +143,8 @@ class Room:
         line = self.timeline
         line.frontier.update(row.frontier)
         line.known.update((mid, b"") for mid, _ in row.frontier)
-        line.own_last, line.lamport = row.own_last, row.lamport
+        line.own_last, line.lamport, self.marks.of = row.own_last, row.lamport, row.marks
         self.state, self.unread, self.last_message = row.state, row.unread, row.last_message
-        self.marks.of = row.marks
 
     # -- our own acts -----------------------------------------------------------------------------
 
@@ -247,28 +249,40 @@ class Room:
         self.retire_leaf(turn)
         self.save(turn)
 
-    def say(self, turn: Turn, text: str, *, kind: str, reply_to: bytes | None) -> Item:
+    def say(self, turn: Turn, words: Words) -> Item:
         """Seal and post one message; returns it as the timeline has it."""
-        check_body(Type.TEXT, [text, kind, reply_to], field_name="kind")
+        body = words.body()
+        check_body(Type.TEXT, body, field_name="kind")
         under = self.sending(turn)
         refs, before, lamport = self.timeline.compose(under.epoch16)
-        body = [text, kind, reply_to]
         leaf = self._fresh_leaf(turn)
         payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before, leaf)
         self._seal(turn, under, Kind.MESSAGE, payload)
-        item = Item(
-            payload.mid,
-            under.epoch16,
-            self.me.account,
-            payload.ts_ms,
-            lamport,
-            text,
-            kind,
-            reply_to,
-            refs + before,
-        )
+        item = Item.of(payload.mid, under.epoch16, self.me.account, payload, refs + before, words=words)
         self.timeline.sent(item)
         return item
+
+    def change(self, turn: Turn, kind: Type, body: list[Any]) -> Payload:
+        """Seal and post a change of a message; the caller has judged that we may."""
+        under, line = self.sending(turn), self.timeline
+        line.lamport += 1
+        payload = Payload(turn.new_id(), turn.mesh_ms, line.lamport, kind, body)
+        self._seal(turn, under, Kind.MESSAGE, payload)
+        self.sent_changes.note(turn, payload)
+        self.save(turn)
+        return payload
+
+    def unsay(self, turn: Turn, mid: bytes, user_id: str) -> None:
+        """The message that is shown as `mid`, by this person, is gone: give it to nobody any more."""
+        self.sent_changes.erase(turn, mid)
+
+        def is_it(name: bytes, core: Core) -> bool:
+            author = self.log.device(core.device16)
+            if author is None or self.people.user_id(author.account) != user_id:
+                return False
+            return mid in {name, copy_of(name, author.account)}
+
+        self.kept.erase(turn, mid, is_it)
 
     def whisper(self, turn: Turn, kind: Type, body: object) -> None:
         """Post a payload that is not shown, as a profile; nothing while the room's keys are lost."""
@@ -390,7 +404,7 @@ class Room:
     ) -> None:
         assert under.send is not None
         before = RecvChain(under.send.key, under.send.index)
-        mid = payload.mid if payload.type is Type.TEXT else NOTHING
+        mid = payload.mid if payload.type in {Type.TEXT, *CHANGES} else NOTHING
         sent = self.sent.note(turn, self.room_id, under.epoch16, under.send.index, mid)
         under.send, inner = roommsg.seal(
             under.send,
@@ -405,9 +419,8 @@ class Room:
         )
         self.epochs.save_send(turn, under, sent)
         self.epochs.count(turn, under, len(inner))
-        if payload.type is Type.TEXT:
-            self.kept.keep(turn, self.history, before, inner)
-        sealed = turn.post(under.channel, inner)
+        self.kept.keep(turn, self.history, before, inner, payload)
+        sealed = turn.post(under.channel, inner, ttl_days=days_needed(payload))
         if payload.type is Type.TEXT:
             turn.carried[payload.mid] = (self.room_id, sealed.eid)
 

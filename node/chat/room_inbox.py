@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from node.chat import events, put_back, returning
+from node.chat import events, put_back, returning, rights
 from node.chat.behind import PATIENCE
 from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import MAX_GENERATION, Epoch
@@ -38,7 +38,7 @@ from node.crypto.roommsg import Kind, RoomInner
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire import codec
-from node.wire.payload import Payload, Type, decode
+from node.wire.payload import CHANGES, SAYING, Payload, Type, decode
 
 MAX_PARKED = 1_000
 """Inners a room keeps that need something it has not got yet."""
@@ -165,6 +165,7 @@ class RoomInbox:
         after, plain = roommsg.open_message(chain, msg, day=day_of(turn.now.wall_ms))
         payload = decode(plain)
         op = self._carried_op(msg, payload)
+        rights.check(self.room, author.account, payload, msg.core.view16)
         if payload.leaf is not None:
             ops.check_leaf(ops.Leaf(*payload.leaf))
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
@@ -175,19 +176,31 @@ class RoomInbox:
         late = self.healing.moved(turn, held, author, chain.next_index, msg.core.index)
         if payload.leaf is not None:
             self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
+        if payload.type in SAYING and self.room.log.kept_at(msg.core.view16):
+            self.room.kept.keep(turn, self.room.history, chain, msg, payload)
         if payload.type is Type.TEXT:
-            if self.room.log.kept_at(msg.core.view16):
-                self.room.kept.keep(turn, self.room.history, chain, msg)
-            self._text(turn, held, author, payload, late)
+            self._known(turn, author)
+            self._said(turn, held, author, payload, late)
             return HERE
         self.healing.closed(turn, late)
         if op is not None:
             self._take_ops(turn, op)
         elif payload.type in TYPES:
             self.healing.take(turn, author, payload)
-        else:
+        elif payload.type not in CHANGES:
             self._profiles.append((author.account, payload))
+        self.changed(turn, author, payload)
         return HERE
+
+    def changed(self, turn: Turn, author: Member, payload: Payload) -> None:
+        """Take a change that its author may make; one that is given again, only where it was missing."""
+        change = rights.change_in(payload)
+        if change is None or (
+            change is not payload and not self.healing.came(turn, author, *payload.body[:2])
+        ):
+            return
+        self._known(turn, author)
+        turn.changed.append((self.room.room_id, author.account, change))
 
     def _own(self, turn: Turn, held: Epoch, msg: RoomInner) -> bytes:
         """Take a message of ours that is not known here any more: go on after it, and show it."""
@@ -199,6 +212,9 @@ class RoomInbox:
             self._take_ops(turn, op)
         elif payload.type is Type.TEXT and author is not None:
             self._said(turn, held, author, payload, None)
+        elif payload.type in CHANGES and author is not None:
+            self.room.timeline.lamport = max(self.room.timeline.lamport, payload.lamport)
+            turn.changed.append((self.room.room_id, author.account, payload))
         return HERE
 
     def _checked(self, turn: Turn, held: Epoch, msg: RoomInner) -> tuple[Member, RecvChain]:
@@ -273,30 +289,15 @@ class RoomInbox:
         if held is None or leaf.leaf_id > held.leaf_id:
             self.room.save_leaf(turn, device_id, leaf)
 
-    def _text(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
-        self._known(turn, author)
-        self._said(turn, held, author, payload, late)
-
     def _said(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
         room = self.room
         mid = room.timeline.rename(payload.mid, author.account)
         if mid is None:
             self.healing.closed(turn, late)
             return
-        text, kind, reply_to = payload.body
         refs = payload.refs if held.row.first else payload.refs + payload.refs_before
-        item = Item(
-            mid,
-            held.epoch16,
-            author.account,
-            shown_ms(payload.ts_ms, turn.mesh_ms),
-            payload.lamport,
-            text,
-            kind,
-            reply_to,
-            refs,
-            earlier=len(refs) - len(payload.refs),
-        )
+        ts_ms, earlier = shown_ms(payload.ts_ms, turn.mesh_ms), len(refs) - len(payload.refs)
+        item = Item.of(mid, held.epoch16, author.account, payload, refs, ts_ms=ts_ms, earlier=earlier)
         if not self.healing.said(turn, late, item):
             self.offer(turn, item)
 

@@ -48,6 +48,11 @@ class Rooms:
             raise Refused("room_not_found", "you are in no room with this id", field="room")
         return inbox.room
 
+    def by_id(self, room_id: bytes) -> Room | Direct | None:
+        """Return a conversation by its id, one that we have left too."""
+        inbox = self.inboxes.get(room_id)
+        return self.direct.get(room_id) if inbox is None else inbox.room
+
     def find_group(self, room: str) -> Room:
         """Return the room with this id, refusing a direct one."""
         found = self.find(room)

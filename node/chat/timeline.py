@@ -15,7 +15,7 @@ from node import ids
 from node.clock import earliest
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
-from node.wire.payload import MAX_REFS
+from node.wire.payload import MAX_REFS, Payload, Words
 
 MAX_KNOWN = 20_000
 """Message ids remembered a room; an older reference is looked up in the store."""
@@ -54,6 +54,45 @@ class Item:
     gap: bool = False
     earlier: int = 0
     """How many of the `refs`, the last ones, are of earlier epochs: a newcomer cannot have had them."""
+    ttl_s: int | None = None
+    mentions: tuple[bytes, ...] = ()
+    attachment: bytes | None = None
+
+    @classmethod
+    def of(
+        cls,
+        mid: bytes,
+        epoch16: bytes,
+        account: bytes,
+        payload: Payload,
+        refs: tuple[bytes, ...],
+        *,
+        words: Words | None = None,
+        ts_ms: int | None = None,
+        earlier: int = 0,
+    ) -> Item:
+        """Return what a payload says; `words` and `ts_ms` stand for its own where those do not count."""
+        said = Words.of(payload.body) if words is None else words
+        return cls(
+            mid,
+            epoch16,
+            account,
+            payload.ts_ms if ts_ms is None else ts_ms,
+            payload.lamport,
+            said.text,
+            said.kind,
+            said.reply_to,
+            refs,
+            earlier=earlier,
+            ttl_s=said.ttl_s,
+            mentions=said.mentions,
+            attachment=said.attachment,
+        )
+
+    @property
+    def words(self) -> Words:
+        """The body it came with."""
+        return Words(self.text, self.kind, self.reply_to, self.ttl_s, self.mentions, self.attachment)
 
 
 @dataclass(kw_only=True)

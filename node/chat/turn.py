@@ -21,7 +21,7 @@ from node.crypto.primitives import Entropy
 from node.errors import Refused
 from node.wire import envelope
 from node.wire.envelope import Envelope
-from node.wire.payload import BODIES, Type
+from node.wire.payload import BODIES, Payload, Type
 
 T = TypeVar("T")
 
@@ -46,12 +46,15 @@ def unpack_row(data: bytes, kind: type[T]) -> T:
 class Logged:
     """An event of the event log; `message` is (room, mid) when the event is a message.
 
-    `place` is where the message goes in its room's history if that is not where the event is.
+    `place` is where the message goes in its room's history if that is not where the event is; `line` is what
+    is stored after it. `about`: the message (room, mid) whose words the event tells, which stay with it.
     """
 
     event: events.Event
     message: tuple[bytes, bytes] | None = None
     place: int | None = None
+    line: bytes = b""
+    about: tuple[bytes, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A message of the history beside the log: put, or changed (`edit`), at `seq`; gone without `event`."""
+    """A message of the history beside the log: put, or changed (`edit`), at `seq`; gone without `event`.
+
+    `line` is what is stored after it.
+    """
 
     room: bytes
     mid: bytes
     seq: int
     event: events.Event | None
     edit: bool = False
+    line: bytes = b""
 
 
 Out = Logged | Told | Reply
@@ -86,6 +93,9 @@ Out = Logged | Told | Reply
 @dataclass(slots=True)
 class Turn:
     """The ledger of one input. `seq` is the event log's last number and grows with every logged event.
+
+    `changed` are changes of messages that came, by whom (room, account, payload); `reads` messages (room,
+    mids) to be brought for them, `rewrites` what became of such (room, mid, body).
 
     `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
     that is being opened was posted. `carried`: what texts of ours went out in, by message id: the
@@ -105,7 +115,10 @@ class Turn:
     addresses: list[tuple[str, Literal["contact", "room"]]] = field(default_factory=list)
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     fetches: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    changed: list[tuple[bytes, bytes, Payload]] = field(default_factory=list)
+    reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
+    rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
     carried: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -149,11 +162,12 @@ class Turn:
         *,
         message: tuple[bytes, bytes] | None = None,
         place: int | None = None,
+        about: tuple[bytes, bytes] | None = None,
     ) -> None:
         """Give a state-changing event its `seq` and put it into the log and before every session."""
         self.seq += 1
         numbered: Any = msgspec.structs.replace(event, seq=self.seq)
-        self.out.append(Logged(numbered, message, place))
+        self.out.append(Logged(numbered, message, place, about=about))
 
     def tell(self, event: events.Event) -> None:
         """Show an event that is not logged to every attached session."""

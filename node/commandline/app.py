@@ -49,6 +49,7 @@ _EXIT: Final[Mapping[str, int]] = {
     "conflict": CONFLICT,
     "direct_room": CONFLICT,
     "room_deleted": CONFLICT,
+    "message_deleted": CONFLICT,
     "invite_expired": CONFLICT,
     "invite_resolved": CONFLICT,
     "home_locked": CONFLICT,

@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
-from node.commandline.app import App, Command, current_app
+from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
 from node.commandline.invites import open_invite
+from node.commandline.messages import change_lines, message_id, said
 from node.commandline.output import as_json, clock, harmless
 from node.commandline.receipts import marks, status_lines
 from node.commandline.resolve import Row
@@ -31,8 +32,11 @@ CHAT_HELP = "/who  /invite NAME  /accept [INVITE]  /decline [INVITE]  /rooms  /q
 @click.command(cls=Command)
 @click.argument("room", metavar="ROOM")
 @click.argument("text", metavar="TEXT|-")
+@click.option("--reply-to", metavar="ID", help="The message that this answers.")
+@click.option("--ttl", metavar="DURATION", help="Gone everywhere so long after it was sent.")
+@click.option("--kind", help="text, image, audio, gif or file.")
 @with_node
-async def send(node: Node, room: str, text: str) -> None:
+async def send(node: Node, /, room: str, text: str, **more: str | None) -> None:
     """Send TEXT to ROOM and print the message's id.
 
     `-` reads the text from standard input.
@@ -40,7 +44,10 @@ async def send(node: Node, room: str, text: str) -> None:
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     found = await node.room(room)
-    sent = await node.call("user_message", room=found["room"], message=text)
+    reply_to, ttl = more["reply_to"], more["ttl"]
+    answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
+    keys = {"reply_to": answered, "ttl": duration(ttl) if ttl else None, "kind": more["kind"]}
+    sent = await node.call("user_message", room=found["room"], message=text, **keys)
     node.app.emit(sent, [str(sent["id"])])
 
 
@@ -48,25 +55,30 @@ async def send(node: Node, room: str, text: str) -> None:
 @click.argument("room", metavar="ROOM")
 @click.option("--limit", type=click.IntRange(1, MAX_HISTORY), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only what came before this message.")
+@click.option("--ids", is_flag=True, help="Begin each message with the first 8 characters of its id.")
 @with_node
-async def history(node: Node, room: str, limit: int, before: str | None) -> None:
+async def history(node: Node, room: str, limit: int, before: str | None, ids: bool) -> None:
     """Print the newest messages of ROOM, oldest first."""
     found = await node.room(room)
     got = await node.call("history_get", room=found["room"], limit=limit, before=before)
     ledger = await node.call("ledger_get", room=found["room"])
     became = marks(got["messages"], ledger)
-    lines = [line for message in got["messages"] for line in _with_mark(message, became)]
+    lines = [line for message in got["messages"] for line in _listed(message, became, ids=ids)]
     node.app.emit(got, lines)
     if got.get("more") and got["messages"]:
         first = got["messages"][0]["id"]
         node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
 
 
-def _with_mark(message: Row, became: dict[str, str]) -> list[str]:
+def _listed(event: Row, became: dict[str, str], *, ids: bool) -> list[str]:
     """Return a message's lines, the last with what became of it, if it is our own."""
-    *before, last = message_lines(message)
-    mark = became.get(str(message.get("id")))
-    return [*before, last if mark is None else f"{last}  ({mark})"]
+    *before, last = message_lines(event)
+    came = became.get(str(event.get("id")))
+    lines = [*before, last if came is None else f"{last}  ({came})"]
+    if not ids:
+        return lines
+    mark = harmless(str(event.get("id", ""))[:8])
+    return [f"{mark if at == 0 else ' ' * 8}  {line}" for at, line in enumerate(lines)]
 
 
 def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
@@ -75,10 +87,9 @@ def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
     who = harmless(str(event.get("username", "?")))
     if event.get("kind") == "unreadable":
         return [f"{when}  ({_unreadable(event, who)})"]
-    head = f"{when}  {who}: "
-    first, *rest = harmless(str(event.get("message", "")), lines=True).split("\n")
+    first, *rest = said(event)
     gap = ["(something before this is missing)"] if event.get("gap") else []
-    return [*gap, head + first, *(f"{' ' * 7}{line}" for line in rest)]
+    return [*gap, f"{when}  {who}: {first}", *rest]
 
 
 def _unreadable(event: Row, who: str) -> str:
@@ -119,7 +130,7 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
         case "warning" | "error":
             return [f"! {harmless(str(event.get('message')))}"]
         case _:
-            return []
+            return change_lines(event)
 
 
 @click.command(cls=Command)

@@ -1,4 +1,4 @@
-"""`gossamer message read`, `why`, `receipts`: what was read, and what became of what was sent."""
+"""`gossamer why`, `receipts`: what became of what was sent, and what others learn of what was read."""
 
 from __future__ import annotations
 
@@ -6,27 +6,12 @@ import time
 
 import click
 
-from node.commandline.app import Command, Group, duration
+from node.commandline.app import Command, duration
 from node.commandline.asking import Node, with_node
 from node.commandline.output import clock, fields, harmless, table
 from node.commandline.resolve import Row
 
 _SWITCH = click.Choice(["on", "off"])
-
-
-@click.group(cls=Group)
-def message() -> None:
-    """Single messages: mark as read."""
-
-
-@message.command()
-@click.argument("room", metavar="ROOM")
-@click.argument("id_", metavar="ID")
-@with_node
-async def read(node: Node, room: str, id_: str) -> None:
-    """Mark ROOM as read up to the message ID."""
-    found = await node.room(room)
-    node.app.emit(await node.call("message_read", room=found["room"], id=id_), [])
 
 
 @click.command(cls=Command)

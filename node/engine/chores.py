@@ -52,6 +52,7 @@ class Chores:
             inbox.listings.deadline,
             state.presence.deadline,
             state.behind.deadline,
+            state.changing.expiring.deadline,
             state.mending.deadline,
             state.returning.deadline,
             self._housekeeping,
@@ -72,6 +73,7 @@ class Chores:
         inbox.introductions_due(turn)
         state.contacts.resets_due(turn)
         state.mending.ask(turn)
+        state.changing.due(turn)
         inbox.signals.typing.expire(turn)
         inbox.receipts.due(turn)
         inbox.reading.due(turn)
@@ -116,10 +118,12 @@ class Chores:
         self.desk.inviting.forget(turn)
         inbox.receipts.expire(turn)
         inbox.listings.look(turn)
+        state.changing.expire(turn)
         commands.expire_nonces(self.desk, turn)
         for one in state.rooms.inboxes.values():
             one.room.epochs.retire(turn)
             one.room.sent.expire(turn)
+            one.room.sent_changes.expire(turn)
             inbox.greeting.refresh(turn, one.room, anyhow=True)
 
     def beat(self, turn: Turn, body: int) -> None:

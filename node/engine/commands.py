@@ -17,6 +17,7 @@ from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import (
     link_commands,
+    message_commands,
     node_commands,
     people_commands,
     reading_commands,
@@ -58,7 +59,10 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomUpdate: ruling_commands.room_update,
     c.RoomDelete: ruling_commands.room_delete,
     c.RoomRekey: room_commands.room_rekey,
-    c.UserMessage: room_commands.user_message,
+    c.UserMessage: message_commands.user_message,
+    c.MessageEdit: message_commands.message_edit,
+    c.MessageDelete: message_commands.message_delete,
+    c.ReactionSet: message_commands.reaction_set,
     c.HistoryGet: room_commands.history_get,
     c.TypingSet: room_commands.typing_set,
     c.UserInvite: room_commands.user_invite,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from node.bridge.ports import BridgeEffect
 from node.chat import events
 from node.chat.turn import Turn
+from node.engine.asked import Asked
 from node.engine.effects import (
     AnswerStatus,
     FetchAfter,
@@ -58,6 +59,11 @@ class Desk:
         | FetchMessages
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
+    asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no command that waits."""
+        self.asked = Asked(self.state.changing)
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

@@ -49,10 +49,11 @@ class FindMessages:
 
 @dataclass(frozen=True, slots=True)
 class FetchMessages:
-    """Bring what a room's history has under these message ids."""
+    """Bring what a room's history has under these message ids; `to_change` comes back with the answer."""
 
     room: bytes
     mids: tuple[bytes, ...]
+    to_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class MessagesFetched:
 
     room: bytes
     found: tuple[tuple[bytes, bytes | None], ...] = field(repr=False)
+    to_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)

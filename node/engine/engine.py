@@ -77,7 +77,9 @@ from node.store.records import (
     Put,
     PutEnvelope,
     PutMessage,
+    RewriteMessage,
     Write,
+    unsaid,
 )
 from node.tables import Table
 from node.wire import envelope
@@ -166,6 +168,7 @@ class Engine:
         comebacks.start(self.state, turn, self._restored)
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
+        self.state.changing.starting(turn)
         effects += self.replay.starting(now)
         effects += [FindMessages(room, mids) for room, mids in self.state.lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
@@ -202,6 +205,11 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
+            case MessagesFetched(room, found, to_change=True):
+                self.state.changing.fetched(turn, room, found)
+                for asked in self.desk.asked.take(room, found):
+                    self._command(turn, asked)
+                self.state.changing.close(turn, room)
             case MessagesFetched(room, found):
                 self.desk.inbox.receipts.fetched(turn, room, found)
                 if room in self.state.rooms.inboxes:
@@ -322,10 +330,12 @@ class Engine:
         after += self.replay.watch(turn)
         if self.state.me.replaced:
             turn.posts.clear()
+        self.state.changing.shown(turn)
         self.desk.inbox.receipts.look(turn)
         watched = {eid for _, eid in turn.carried.values()}
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
+        writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
         delivered = self._outputs(turn, writes)
         writes += [_placed(placed) for placed in turn.placed]
         if turn.sync_wanted:
@@ -336,6 +346,7 @@ class Engine:
             after += self._down(turn, Publish(sealed, sealed.eid in watched))
         after += [FindMessages(room, mids) for room, mids in turn.lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
+        after += [FetchMessages(room, mids, to_change=True) for room, mids in turn.reads]
         self.state.seq = turn.seq
         if any(_is_going(out) for out in turn.out):
             self.desk.after.append(ShredSoon())
@@ -428,10 +439,11 @@ class Engine:
         event: Any = out.event
         body = events.encode_json(event)
         if out.message is None:
-            writes.append(AppendEvent(event.seq, turn.now.wall_ms, body))
+            said = body if out.about is None else unsaid(body)
+            writes.append(AppendEvent(event.seq, turn.now.wall_ms, said, out.about))
             return
         place = event.seq if out.place is None else out.place
-        writes.append(PutMessage(*out.message, place, body))
+        writes.append(PutMessage(*out.message, place, body + out.line))
         writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, out.message))
 
 
@@ -445,7 +457,7 @@ def _rows(turn: Turn) -> list[Write]:
 def _placed(placed: Placed) -> Write:
     if placed.event is None:
         return DropMessage(placed.room, placed.mid)
-    body = events.encode_json(placed.event)
+    body = events.encode_json(placed.event) + placed.line
     return PutMessage(placed.room, placed.mid, placed.seq, body, placed.edit)
 
 

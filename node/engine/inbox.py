@@ -221,6 +221,8 @@ class Inbox:
             case Type.TEXT:
                 self.state.dms.outbox.acknowledged(turn, account, payload.refs)
                 self.direct_with(turn, account).receive(turn, payload)
+            case Type.EDIT | Type.DELETE | Type.REACTION:
+                self._changed(turn, account, payload)
             case Type.PROFILE:
                 self.on_profile(turn, account, payload)
             case Type.INVITE:
@@ -242,6 +244,13 @@ class Inbox:
                     direct.learn(turn, have)
             case _:
                 return
+
+    def _changed(self, turn: Turn, account: bytes, payload: Payload) -> None:
+        """Take a change by the other of two; there only its author deletes a message."""
+        both = {account, self.state.me.account}
+        theirs = payload.type is Type.EDIT or payload.body[1] in both
+        if theirs and (payload.type is not Type.DELETE or payload.body[1] == account):
+            self.state.changing.take(turn, direct_id(self.state.me.account, account), account, payload)
 
     def on_large(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Act on a payload that came as an Object in a direct session."""

@@ -48,4 +48,4 @@ class Mark:
 
 def _lists(turn: Turn) -> tuple[list[Any], ...]:
     gathered = turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups
-    return *gathered, turn.fetches, turn.placed
+    return *gathered, turn.fetches, turn.placed, turn.reads, turn.rewrites, turn.changed

@@ -19,7 +19,7 @@ from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.channel import ChannelKind
 from node.engine.state import State
 from node.tables import Table
-from node.wire.payload import Payload, Type
+from node.wire.payload import Payload, Type, Words
 
 GIVE_AGAIN = 3600.0
 MAX_GIVEN = 32
@@ -156,12 +156,20 @@ class Newcomers:
         limit = granted_to(room, room.me.account)
         if not want.may_give(account) or not room.is_member(account) or not limit:
             return
-        told, bad = Judge(room).judge_all(items)
+        judged, bad = Judge(room).judge_all(items)
+        told = [one for one in judged if one.payload.type is Type.TEXT]
+        changed = [one for one in judged if one.payload.type is not Type.TEXT]
         line = room.timeline
         fresh = [one for one in told if one.name not in want.shown]
         fresh = [one for one in fresh if line.author_of(one.payload.mid) != one.author.account]
         fresh = fresh[max(0, len(want.shown) + len(fresh) - limit) :]
+        for one in changed:
+            room.people.meet(turn, one.author.account, one.author.name)
+        self.state.changing.given(
+            turn, room_id, [(one.author.account, one.payload) for one in changed[-limit:]]
+        )
         self._show(turn, room, fresh, want.place)
+        self._keep(turn, room, fresh + changed[-limit:])
         if bad:
             names = tuple(one.name for one in fresh)
             heard = (*want.heard, account)
@@ -178,8 +186,12 @@ class Newcomers:
             room.timeline.note(item.mid, item.account)
         if told:
             room.last_message = room.last_message or told[-1].payload.body[0][:200]
-            room.kept.put_before(turn, room.history, [one.item for one in told])
             room.save(turn)
+
+    def _keep(self, turn: Turn, room: Room, told: list[Told]) -> None:
+        """Keep for those who come after us what is not gone already."""
+        live = [one for one in told if not _over(one.payload, turn.mesh_ms)]
+        room.kept.put_before(turn, room.history, [(one.item, one.core, one.payload) for one in live])
 
     def _item(self, turn: Turn, room: Room, one: Told) -> Item:
         account, payload = one.author.account, one.payload
@@ -187,11 +199,16 @@ class Newcomers:
         mid = payload.mid
         if room.timeline.author_of(mid) not in {None, b"", account}:  # a copy of another's id
             mid = copy_of(mid, account)
-        text, kind, reply_to = payload.body
         ts_ms = shown_ms(payload.ts_ms, turn.mesh_ms)
-        return Item(mid, one.core.epoch16, account, ts_ms, payload.lamport, text, kind, reply_to, ())
+        return Item.of(mid, one.core.epoch16, account, payload, (), ts_ms=ts_ms)
 
     def _warn(self, turn: Turn, room: Room, account: bytes, bad: int) -> None:
         name = self.state.people.username(account)
         text = f"{bad} of the earlier messages of {room.name} that {name} gave are not by members: not shown"
         turn.tell(events.Warning(code="bad_history", message=text))
+
+
+def _over(payload: Payload, mesh_ms: int) -> bool:
+    """Say whether the time to live of a message is over."""
+    ttl_s = Words.of(payload.body).ttl_s if payload.type is Type.TEXT else None
+    return ttl_s is not None and payload.ts_ms + ttl_s * 1000 <= mesh_ms

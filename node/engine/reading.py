@@ -40,6 +40,7 @@ class ReadingDesk:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        state.changing.gone.append(self.gone)
         self._waiting: dict[tuple[bytes, bytes], list[_Waiting]] = {}
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
@@ -62,9 +63,7 @@ class ReadingDesk:
     def fetched(self, turn: Turn, found: AfterFetched) -> None:
         """The store has said where a message stands and what comes after it."""
         waiting = self._waiting.pop((found.room, found.mid), [])
-        room = self.state.rooms.direct.get(found.room)
-        group = self.state.rooms.inboxes.get(found.room)
-        where = room or (None if group is None else group.room)
+        where = self.state.rooms.by_id(found.room)
         event = stored_message(found.body)
         if where is None or event is None:
             for one in waiting:
@@ -104,9 +103,11 @@ class ReadingDesk:
         name = ids.text(room.room_id)
         turn.log(events.RoomUpdated(room=name, name=room.name, unread=unread, read_to=read_to))
 
-    def deleted(self, turn: Turn, room: Room | Direct, message: events.UserMessage) -> None:
-        """A message was deleted: if it had not been read it is unread no more."""
-        if counts(message) and number_of(message) > self.state.readings.of(room.room_id).seq and room.unread:
+    def gone(self, turn: Turn, room_id: bytes, message: events.UserMessage) -> None:
+        """A message's words were erased: if it had not been read it is unread no more."""
+        room = self.state.rooms.by_id(room_id)
+        unread = counts(message) and number_of(message) > self.state.readings.of(room_id).seq
+        if room is not None and unread and room.unread:
             room.unread -= 1
             room.save(turn)
 
@@ -135,4 +136,5 @@ class ReadingDesk:
 
 def counts(message: events.UserMessage) -> bool:
     """Say whether a message counts as unread: somebody else's, and not from before we came in."""
-    return not message.mine and message.kind != UNREADABLE and message.history is not True
+    shown = message.kind != UNREADABLE and message.deleted is not True
+    return shown and not message.mine and message.history is not True

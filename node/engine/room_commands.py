@@ -6,8 +6,7 @@ from typing import Any
 
 from node import ids
 from node.bridge.ports import ReadHistory
-from node.chat import commands as c, events, trust
-from node.chat.direct import Direct
+from node.chat import commands as c, events
 from node.chat.room import Room
 from node.chat.room_facts import tell_gone, tell_joined
 from node.chat.room_inbox import RoomInbox
@@ -119,30 +118,6 @@ def room_rekey(desk: Desk, turn: Turn, _session: int, command: c.RoomRekey) -> A
     """Renew a room's keys now: what was stolen of the old ones opens nothing that follows."""
     room = desk.state.rooms.find_group(command.room)
     return {"room": command.room, "epoch": room.renewal.command(turn).epoch16.hex()}
-
-
-def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) -> Answer:
-    """Send a message: sealed, stored, and on its way when `ok` says so."""
-    if command.attachment is not None or command.ttl is not None:
-        key = "ttl" if command.attachment is None else "attachment"
-        raise Refused("not_supported", f"{key} is not there yet: send text", field=key)
-    room = desk.state.rooms.find(command.room)
-    _check_trust(desk, room)
-    reply_to = None if command.reply_to is None else _message_id(command.reply_to)
-    item = room.say(turn, command.message, kind=command.kind or "text", reply_to=reply_to)
-    room.show(turn, [item], nonce=command.nonce)
-    if isinstance(room, Direct) and desk.state.dms.sending(room.peer) is None:
-        desk.state.reach(turn, room.peer)
-    status = desk.inbox.receipts.sent(turn, room.room_id, item.mid)
-    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms, "status": status}
-
-
-def _check_trust(desk: Desk, room: Room | Direct) -> None:
-    """Refuse to say anything that somebody would read whose keys changed under the policy `strict`."""
-    those = {room.peer} if isinstance(room, Direct) else room.log.roster.members
-    person = desk.state.people.kept_from(those)
-    if person is not None:
-        raise trust.refusal(person, "room")
 
 
 def _message_id(text: str) -> bytes:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
+from node.chat import rights
 from node.chat.membership import Member
 from node.chat.returning import check_current
 from node.chat.room import Room
@@ -21,7 +22,7 @@ from node.crypto.roomitem import RoomItem, open_item, parse_item
 from node.crypto.roommsg import Core, Kind
 from node.engine.state import State
 from node.errors import CryptoFault, PeerFault
-from node.wire.payload import Payload, Type, decode
+from node.wire.payload import CHANGES, Payload, Type, decode
 
 AFTER, SPREAD = 20.0, 20.0
 """Seconds that the author has to answer, and over which the others spread."""
@@ -57,7 +58,7 @@ class StandingIn:
         if payload.type is Type.NACK:
             self.asked(turn, room, member, payload.body)
             return
-        epoch16, index, _ = payload.body
+        epoch16, index = payload.body[:2]
         for wish in list(self._waiting):
             if wish[2:4] == (epoch16, member.device_id) and wish[4] <= index <= wish[5]:
                 del self._waiting[wish]
@@ -121,6 +122,10 @@ class StandingIn:
             again = [core.epoch16, core.index, told.body]
             inbox.healing.take(turn, author, replace(told, type=Type.RESENT, body=again))
             inbox.healing.take_overheard()
+        elif told.type in CHANGES:
+            again = [core.epoch16, core.index, int(told.type), told.body]
+            rights.check(room, author.account, told, core.view16)
+            inbox.changed(turn, author, replace(told, type=Type.RESENT, body=again))
 
 
 def _author(room: Room, core: Core) -> Member:

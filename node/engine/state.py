@@ -8,8 +8,10 @@ from typing import Literal
 
 from node.bridge.intervals import Intervals
 from node.bridge.ports import SessionStarted, TokenRecord
+from node.chat import expiring, sent_changes
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
+from node.chat.changing import Changing, Waiting
 from node.chat.channels import Channels, Route
 from node.chat.contacts import Asked, Contacts, LinkToken
 from node.chat.direct import Direct, DirectRow
@@ -74,6 +76,7 @@ class State:
         self.readings = Readings()
         self.rooms = Rooms(me, self.people, self.readings, self.shown_presence)
         self.ledger = Ledger(self.people, self.rooms.direct.keys())
+        self.changing = Changing(self.rooms, self.people)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
         self.directory = Directory(self.to_do_with)
@@ -276,6 +279,7 @@ class Restorer:
 
     def _waiting(self) -> None:
         state = self.state
+        changed: dict[bytes, list[bytes]] = {}
         for key, data in self.rows[Table.PENDING].items():
             if key[:1] == b"d":
                 state.dms.restore_queued(unpack_row(data, Queued))
@@ -301,6 +305,12 @@ class Restorer:
                 state.rooms.direct[gap.room_id].gaps.restore(gap, self.now)
             elif key[:1] == b"s":
                 state.dms.outbox.seen[key[1:]] = unpack_row(data, int)
+            elif key[:1] == b"m":
+                state.changing.restore(unpack_row(data, Waiting))
+            elif key[:2] == expiring.ROW:
+                state.changing.expiring.restore(key[2:], unpack_row(data, int), self.now.mono)
+            elif key[:2] == sent_changes.ROW:
+                changed.setdefault(key[2:18], []).append(unpack_row(data, bytes))
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
         for key, data in self.rows[Table.LEDGER].items():
@@ -308,6 +318,8 @@ class Restorer:
                 state.readings.restore(unpack_row(data, Reading), self.now)
             else:
                 state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
+        for room_id, rows in changed.items():
+            state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
         state.mending.heard.sort()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import islice
 from typing import assert_never
@@ -27,7 +27,10 @@ from node.store.records import (
     Put,
     PutEnvelope,
     PutMessage,
+    RewriteMessage,
     Write,
+    retold,
+    shown,
 )
 from node.tables import ALL
 
@@ -115,6 +118,10 @@ class MemoryStore:
                 self._state.last_seq = write.seq
             case PutMessage():
                 self._put_message(write)
+            case RewriteMessage(room, mid, body):
+                known = self._state.messages.get((room, mid))
+                if known is not None:
+                    self._state.messages[(room, mid)] = replace(known, body=body)
             case DropMessage(room, mid):
                 old = self._state.messages.pop((room, mid), None)
                 if old is not None:
@@ -159,10 +166,11 @@ class MemoryStore:
         return [(n, self._body(self._state.events[n])) for n in page]
 
     def _body(self, event: AppendEvent) -> bytes:
-        if event.body is not None:
+        if event.message is None:
+            assert event.body is not None
             return event.body
-        assert event.message is not None
-        return self._state.messages[event.message].body
+        said = self._state.messages[event.message].body
+        return shown(said) if event.body is None else retold(event.body, said)
 
     def history(
         self, room: bytes, before: bytes | None, after: bytes | None, limit: int
@@ -173,7 +181,8 @@ class MemoryStore:
         high = len(order) if before is None else self._position(room, before, "before")
         within = order[low:high]
         page = within[:limit] if after is not None else within[max(0, len(within) - limit) :]
-        return [self._state.messages[(room, mid)].body for _, mid in page], len(within) > limit
+        bodies = [shown(self._state.messages[(room, mid)].body) for _, mid in page]
+        return bodies, len(within) > limit
 
     def _position(self, room: bytes, mid: bytes, side: str) -> int:
         found = self._state.messages.get((room, mid))

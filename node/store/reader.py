@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from node.crypto.primitives import plain_digest
 from node.crypto.vault import Cells
 from node.errors import CryptoFault, Fatal, Refused
-from node.store.records import Held, Loaded
+from node.store.records import Held, Loaded, retold, shown
 from node.store.writer import event_place, message_id, message_place, room_id
 from node.tables import ALL
 
@@ -108,7 +108,9 @@ def _event_body(cells: Cells, row: tuple[int, bytes | None, bytes, bytes | None,
         return body
     if room is None:
         raise damaged("an event points to no message")
-    return _message_body(cells, pointer, room, at, message_box)
+    said = _message_body(cells, pointer, room, at, message_box)
+    with _sound("an event"):
+        return retold(body, said) if body else shown(said)
 
 
 def history(
@@ -134,7 +136,7 @@ def history(
         _PAGE_FORWARD if forward else _PAGE_BACKWARD, (room_id(cells, room), *low, *high, limit + 1)
     ).fetchall()
     page = rows[:limit] if forward else rows[:limit][::-1]
-    return [_message_body(cells, *row) for row in page], len(rows) > limit
+    return [shown(_message_body(cells, *row)) for row in page], len(rows) > limit
 
 
 def _message_body(cells: Cells, rowid: bytes, room: bytes, seq: int, box: bytes) -> bytes:

@@ -7,7 +7,9 @@ later one counts (docs/architecture.md, "Persist comes first"). Row tables are t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import msgspec
 
 from node.tables import SHREDDED, Table
 
@@ -22,6 +24,7 @@ __all__ = [
     "Put",
     "PutEnvelope",
     "PutMessage",
+    "RewriteMessage",
     "Table",
     "Write",
 ]
@@ -75,8 +78,9 @@ class DropEnvelopes:
 class AppendEvent:
     """Append to the event log; `seq` is one higher than the last.
 
-    Exactly one of `body` (the event's JSON) and `message` ((room, mid), put in the same or an earlier commit)
-    is given: the event of a message points to the message and stores no copy.
+    `body` is the event's JSON. The event of a message has none and points to the `message` ((room, mid), put
+    in the same or an earlier commit). One that tells of a message has both: what the message says is stored
+    with the message alone, so that what is deleted there is nowhere, and is put in when it is read.
     """
 
     seq: int
@@ -108,7 +112,44 @@ class DropMessage:
     mid: bytes
 
 
-Write: TypeAlias = Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage | DropMessage
+@dataclass(frozen=True, slots=True)
+class RewriteMessage:
+    """Put another body in the place of a message's, if it is there; the old one is overwritten."""
+
+    room: bytes
+    mid: bytes
+    body: bytes = field(repr=False)
+
+
+Write: TypeAlias = (
+    Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage | DropMessage | RewriteMessage
+)
+
+SAID: Final = ("message", "attachment", "mentions", "mentioned")
+"""What an event that tells of a message leaves to the message."""
+
+
+def shown(body: bytes) -> bytes:
+    """Return what frontends see of a stored message: its first line; the rest is ours (`chat/changes.py`)."""
+    return body.partition(b"\n")[0]
+
+
+def unsaid(event: bytes) -> bytes:
+    """Return the JSON of an event that tells of a message, without what the message says."""
+    told = msgspec.json.decode(event)
+    return msgspec.json.encode({key: "" if key in SAID else value for key, value in told.items()})
+
+
+def retold(event: bytes, message: bytes) -> bytes:
+    """Return the JSON of an event that tells of a message, with what the message says now."""
+    told, said = msgspec.json.decode(event), msgspec.json.decode(shown(message))
+    for key in SAID:
+        if key in told and key in said:
+            told[key] = said[key]
+        elif key != "message":
+            told.pop(key, None)
+    return msgspec.json.encode(told)
+
 
 Held: TypeAlias = tuple[bytes, int, int]
 """One held envelope as the mesh indexes it: (eid, ts_ms, expires_ms)."""

@@ -22,6 +22,7 @@ from node.store.records import (
     Put,
     PutEnvelope,
     PutMessage,
+    RewriteMessage,
     Write,
 )
 from node.tables import SHREDDED, Table
@@ -56,6 +57,7 @@ class _Batch:
     rows: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
     events: list[AppendEvent] = field(default_factory=list)
     messages: list[PutMessage] = field(default_factory=list)
+    rewritten: list[RewriteMessage] = field(default_factory=list)
     gone: list[DropMessage] = field(default_factory=list)
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
     dropped: dict[bytes, None] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class _Batch:
                 self.events.append(write)
             case PutMessage():
                 self.messages.append(write)
+            case RewriteMessage():
+                self.rewritten.append(write)
             case DropMessage():
                 self.gone.append(write)
             case _:
@@ -112,6 +116,8 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> in
     if batch.messages:
         conn.executemany(_PUT_MESSAGE, [_message(cells, m) for m in batch.messages if not m.edit])
         conn.executemany(_EDIT_MESSAGE, [_message(cells, m) for m in batch.messages if m.edit])
+    for rewritten in batch.rewritten:
+        _rewrite(conn, cells, rewritten)
     if batch.gone:
         ids = [(message_id(cells, m.room, m.mid),) for m in batch.gone]
         conn.executemany("DELETE FROM messages WHERE id = ?", ids)
@@ -143,8 +149,16 @@ def _message(cells: Cells, message: PutMessage) -> tuple[bytes, bytes, int, byte
     return rowid, room, message.seq, box
 
 
+def _rewrite(conn: sqlite3.Connection, cells: Cells, message: RewriteMessage) -> None:
+    rowid, room = message_id(cells, message.room, message.mid), room_id(cells, message.room)
+    found = conn.execute("SELECT seq FROM messages WHERE id = ?", (rowid,)).fetchone()
+    if found is not None:
+        box = cells.seal("messages", "body", message_place(rowid, room, found[0]), message.body)
+        conn.execute("UPDATE messages SET box = ? WHERE id = ?", (box, rowid))
+
+
 def _event(cells: Cells, event: AppendEvent) -> tuple[int, int, bytes | None, bytes]:
-    assert (event.body is None) is not (event.message is None), "an event has a body or is a message"
+    assert event.body is not None or event.message is not None, "an event has a body or is a message"
     pointer = None if event.message is None else message_id(cells, *event.message)
     box = cells.seal("events", "body", event_place(event.seq, pointer), event.body or b"")
     return event.seq, event.ts_ms, pointer, box

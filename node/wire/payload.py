@@ -9,10 +9,11 @@ newcomer, who can never have seen what came before its first epoch, need not wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
+from node.clock import HORIZON_DAYS
 from node.errors import DecodeError
 from node.wire import codec
 from node.wire.codec import Shape, array, blob, blob_upto, literal, many, optional, string, uint
@@ -20,6 +21,14 @@ from node.wire.codec import Shape, array, blob, blob_upto, literal, many, option
 MAX_REFS = 8
 """Enough to name every branch of a busy moment; older heads are implied by the author's own last."""
 MAX_TEXT_BYTES = 16 * 1024
+MAX_TTL_S = 35 * 86_400
+"""Seconds for which an expiring message may be there: no envelope is held longer."""
+MAX_MENTIONS = 32
+"""People that one message mentions: of more, each is told as little as if it were all."""
+MAX_ATTACHMENT_BYTES = 4 * 1024
+"""The manifest of an attachment: what it is, and where its parts are."""
+MAX_EMOJI_BYTES = 64
+"""A family with skin tones has 41, a flag of a region 28."""
 MAX_NAME_BYTES = 64 * 4
 """64 characters of at most four bytes."""
 MAX_KIND_BYTES = 16 * 4
@@ -40,6 +49,8 @@ MAX_SEEDS = 2_000
 """Seeds of skipped messages that go along with an epoch: 112 KB."""
 MAX_ITEMS = 1_000
 """Messages of a room that a newcomer is given at most."""
+MAX_EXPORTED = 2 * MAX_ITEMS
+"""Items in all: as many changes of messages as messages."""
 MAX_ITEM_BYTES = MAX_BYTES + 64
 """One of them with its key."""
 MAX_RANGES = 8
@@ -69,8 +80,15 @@ class Type(IntEnum):
     HISTORY_WANT = 13
     RECEIPT = 14
     RESENT = 15
+    EDIT = 16
+    DELETE = 17
+    REACTION = 18
 
 
+CHANGES: frozenset[Type] = frozenset({Type.EDIT, Type.DELETE, Type.REACTION})
+"""What changes a message that was sent before."""
+SAYING: frozenset[Type] = CHANGES | {Type.TEXT}
+"""What people say."""
 MAX_NAMES = 8
 """Messages that one `nack` asks for by name."""
 
@@ -79,14 +97,77 @@ def _either(*shapes: Shape) -> Shape:
     return lambda value: any(shape(value) for shape in shapes)
 
 
-_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_SHORT_TEXT = array(string(MAX_TEXT_BYTES), string(MAX_KIND_BYTES), optional(blob(16)))
+_LONG_TEXT = array(
+    string(MAX_TEXT_BYTES),
+    string(MAX_KIND_BYTES),
+    optional(blob(16)),
+    optional(lambda value: uint(32)(value) and 1 <= value <= MAX_TTL_S),
+    many(blob(32), MAX_MENTIONS),
+    optional(blob_upto(MAX_ATTACHMENT_BYTES, least=1)),
+)
+
+
+def _text(value: Any) -> bool:
+    """Say whether this is the body of a text: the long form only where the short one would not do."""
+    return _SHORT_TEXT(value) or (_LONG_TEXT(value) and value[3:] != [None, [], None])
+
+
+def is_emoji(text: str) -> bool:
+    """Say whether this can be a reaction: a sequence of symbols, without letters, spaces and controls.
+
+    It goes by ranges alone, so that no two nodes disagree because their tables of Unicode differ.
+    """
+    if not 1 <= len(text.encode("utf-8", "replace")) <= MAX_EMOJI_BYTES:
+        return False
+    codes = [ord(char) for char in text]
+    return any(code > 0x7F for code in codes) and all(_in_emoji(code) for code in codes)
+
+
+def _in_emoji(code: int) -> bool:
+    if code < 0x2000:  # digits, `#` and `*` begin keycaps; of Latin-1 two signs are emoji
+        return code in _KEYCAPS
+    if code == 0x200D:
+        return True
+    return 0x203C <= code < 0x2066 or 0x2070 <= code < 0x3000 or code in _CJK_SIGNS or _is_high(code)
+
+
+def _is_high(code: int) -> bool:
+    return 0xFE00 <= code <= 0xFE0F or 0x1F000 <= code < 0x20000 or 0xE0020 <= code <= 0xE007F
+
+
+_KEYCAPS = frozenset({*b"0123456789#*", 0xA9, 0xAE})
+_CJK_SIGNS = frozenset({0x3030, 0x303D, 0x3297, 0x3299})
+_EDIT = array(
+    blob(16),
+    string(MAX_TEXT_BYTES),
+    many(blob(32), MAX_MENTIONS),
+    optional(lambda value: uint(32)(value) and 1 <= value <= MAX_TTL_S),
+)
+_DELETE = array(blob(16), blob(32))
+_REACTION = array(blob(16), blob(32), lambda value: type(value) is str and is_emoji(value), uint(1))
+_CHANGED: dict[int, Shape] = {
+    Type.EDIT: _EDIT,
+    Type.DELETE: _DELETE,
+    Type.REACTION: _REACTION,
+}
+
+
+def _changed(value: Any) -> bool:
+    """Say whether this is a change once more: where it was, its type and its body."""
+    if not array(blob(16), uint(32), uint(8), lambda _body: True)(value):
+        return False
+    shape = _CHANGED.get(value[2])
+    return shape is not None and shape(value[3])
+
+
 _ROOM_NACK = _either(array(blob(16), blob(16), uint(32), uint(32)), array(many(blob(16), MAX_NAMES, least=1)))
 _DIRECT_NACK = array(
     blob(16), many(array(blob(32), uint(32), uint(32)), MAX_RANGES), optional(many(blob(16), MAX_HAVE))
 )
 
 BODIES: dict[Type, Shape] = {
-    Type.TEXT: _TEXT,
+    Type.TEXT: _text,
     Type.OP: blob_upto(MAX_OP_BYTES, least=64),
     Type.PROFILE: array(
         string(MAX_NAME_BYTES),
@@ -116,13 +197,16 @@ BODIES: dict[Type, Shape] = {
         many(array(blob(16), uint(32), blob(32)), MAX_SEEDS),
     ),
     Type.OBJECT: array(blob(32), blob(32), uint(8)),
-    Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_ITEMS)),
+    Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_EXPORTED)),
     Type.HISTORY_WANT: array(blob(16)),
     Type.RECEIPT: many(array(blob(16), optional(blob(16)), optional(blob(16))), MAX_RECEIPTS, least=1),
     Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
-    Type.RESENT: array(blob(16), uint(32), optional(_TEXT)),
+    Type.RESENT: _either(array(blob(16), uint(32), optional(_text)), _changed),
+    **{Type(number): shape for number, shape in _CHANGED.items()},
 }
-"""TEXT [text, kind, reply_to|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil, presence_cs|nil]
+"""TEXT [text, kind, reply_to|nil] or, where one of the last three is there, [text, kind, reply_to|nil,
+ttl_s|nil, [mentioned account, ...], attachment|nil] · OP op||sig · PROFILE [nickname, avatar|nil, status|nil,
+presence_cs|nil]
 · INVITE [invite_id, room_id, seed, room name, kind, options JSON, expires_ms] · INVITE_RESULT [invite_id,
 response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 accepted]
 · EPOCH_WANT [room_id, epoch16] · EPOCH_SHARE [1, announce||sig, CS, eph key, [[dev16, index, CK], ...],
@@ -130,8 +214,9 @@ response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 acc
 · OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT [room_id]
 · RECEIPT [[room_id, newest mid shown|nil, newest mid read|nil], ...]: of the messages of whom it is sent to
 · NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
-a TEXT | nil: no message was there] · NACK, in a direct session, [session16, [[dh_pub, first, end], ...],
-[mid16 had, ...]|nil]."""
+a TEXT | nil: no message was there] or [epoch16, idx, type, body] of a change · EDIT [mid, text, [mentioned
+account, ...], ttl_s|nil] · DELETE [mid, its author] · REACTION [mid, its author, emoji, 1|0] · NACK, in a
+direct session, [session16, [[dh_pub, first, end], ...], [mid16 had, ...]|nil]."""
 
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""
@@ -163,6 +248,32 @@ class Payload:
         return codec.pack([*head, leaf, int(self.type), self.body])
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The body of a TEXT. `ttl_s`: seconds from sending after which it goes; `mentions`: accounts."""
+
+    text: str = field(repr=False)
+    kind: str = "text"
+    reply_to: bytes | None = None
+    ttl_s: int | None = None
+    mentions: tuple[bytes, ...] = ()
+    attachment: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, body: Any) -> Words:
+        """Return what a body says that has the shape of a text."""
+        text, kind, reply_to, *more = body
+        ttl_s, mentions, attachment = more or (None, (), None)
+        return cls(text, kind, reply_to, ttl_s, tuple(mentions), attachment)
+
+    def body(self) -> list[Any]:
+        """Return the body: the short form if it says everything."""
+        short: list[Any] = [self.text, self.kind, self.reply_to]
+        if self.ttl_s is None and not self.mentions and self.attachment is None:
+            return short
+        return [*short, self.ttl_s, list(self.mentions), self.attachment]
+
+
 def decode(data: bytes) -> Payload:
     """Parse what came out of a box; raises DecodeError."""
     fields = codec.decode(data, _SHAPE, max_bytes=MAX_BYTES)
@@ -175,3 +286,26 @@ def decode(data: bytes) -> Payload:
         raise DecodeError(f"body of {kind.name} is not of the expected shape")
     pair = None if leaf is None else (int(leaf[0]), bytes(leaf[1]))
     return Payload(mid, ts_ms, lamport, kind, body, tuple(refs), tuple(before), pair)
+
+
+def days_needed(payload: Payload) -> int:
+    """Return the days for which the envelope of a payload is of use: fewer for what expires sooner."""
+    kind, body = payload.type, payload.body
+    if kind is Type.RESENT:
+        kind, body = (Type.TEXT, body[2] or ()) if len(body) == 3 else (Type(body[2]), body[3])
+    ttl_s: int | None = None
+    if (kind is Type.TEXT and len(body) > 3) or kind is Type.EDIT:
+        ttl_s = body[3]
+    return HORIZON_DAYS if ttl_s is None else max(1, min(HORIZON_DAYS, -(-ttl_s // 86_400)))
+
+
+def without_words(payload: Payload, mid: bytes) -> Payload | None:
+    """Return a payload that says the message `mid`, or edits it, with no words in it; None for any other."""
+    body: list[Any]
+    if payload.type is Type.TEXT and payload.mid == mid:
+        body = replace(Words.of(payload.body), text="", mentions=(), attachment=None).body()
+    elif payload.type is Type.EDIT and payload.body[0] == mid:
+        body = [mid, "", [], payload.body[3]]
+    else:
+        return None
+    return None if body == payload.body else replace(payload, body=body)

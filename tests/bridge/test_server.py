@@ -87,6 +87,18 @@ async def test_of_what_no_frontend_has_had_a_plain_client_gets_the_newest_200(br
         assert [(await recv(ws))["seq"] for _ in range(200)] == list(range(501, 701))
 
 
+async def test_what_was_deleted_meanwhile_is_no_news_for_a_plain_client(bridge: Bridge) -> None:
+    for text in ("one", "", "three"):
+        bridge.engine.say(text)
+    seq, body = bridge.engine.log[1]
+    bridge.engine.log[1] = seq, body.replace(b'"gap":false', b'"gap":false,"deleted":true')
+    async with connect(bridge.url()) as ws:
+        assert [(await recv(ws))["message"] for _ in range(2)] == ["one", "three"]
+    async with connect(bridge.url() + "&hello=1") as ws:
+        await hello(ws, resume={"epoch": EPOCH, "seq": 0})
+        assert [(await recv(ws)).get("deleted") for _ in range(3)] == [None, True, None]
+
+
 async def test_what_other_frontends_had_is_left_out_of_a_plain_clients_backlog(bridge: Bridge) -> None:
     for number in range(700):
         bridge.engine.say(str(number))

@@ -96,6 +96,13 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await bob.call("user_join", room=room)
     said = (await bob.call("user_message", room=room, message="hello"))["id"]
     await ann.frontend.event("user_message", id=said)
+    await bob.call("message_edit", room=room, id=said, message="hello, hello")
+    await ann.frontend.event("message_edited", id=said, message="hello, hello")
+    await ann.call("reaction_set", room=room, id=said, emoji="like")
+    await bob.frontend.event("reaction", id=said, username="ann", on=True)
+    await bob.call("user_message", room=room, message="and?", reply_to=said)
+    await ann.call("message_delete", room=room, id=said)
+    await bob.frontend.event("message_deleted", id=said, reason="moderated")
     await bob.call("typing_set", room=room)
     await ann.frontend.event("typing", username="bob", typing=True)
     assert (await ann.call("history_get", room=room, limit=5))["messages"]

@@ -129,6 +129,15 @@ async def chat(page: Page, alice: NodeProcess, bob: Frontend, room: str) -> None
     await bob.event("user_message", message="back", room=room)
     await page.until(f"{SAID}.includes('back')")
     assert await page.js(SAID) == [EVIL, "hello from the page", "missed 0", "missed 1", "missed 2", "back"]
+    missed = [event["id"] for event in bob.events if str(event.get("message", "")).startswith("missed")]
+    await bob.call("message_edit", room=room, id=missed[0], message=EVIL)
+    await bob.call("message_delete", room=room, id=missed[1])
+    await bob.call("reaction_set", room=room, id=missed[2], emoji="like")
+    await page.shows("(edited)")
+    await page.shows("\N{THUMBS UP SIGN} 1")
+    said = [EVIL, "hello from the page", EVIL, "(deleted)", "missed 2", "back"]
+    await page.until(f"{SAID}.join() === {json.dumps(','.join(said))}")
+    assert await page.js("document.querySelectorAll('#log img, #log a').length") == 0
 
 
 async def test_the_page_logs_in_chats_and_comes_back(tmp_path: Path) -> None:

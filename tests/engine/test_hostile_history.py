@@ -21,7 +21,7 @@ from node.engine.standing_in import MAX_ASKED, MAX_EACH
 from node.errors import CryptoFault
 from node.sim import SimNode
 from node.wire.envelope import Envelope
-from node.wire.payload import Payload, Type
+from node.wire.payload import Payload, Type, Words
 from tests.engine.healing_worlds import PATIENCE, club, history, placeholders, say, watch, whisper
 from tests.engine.hostile import (
     direct,
@@ -47,7 +47,7 @@ from tests.engine.worlds import befriend, invite, texts
 def withheld(node: SimNode, room: str, words: str) -> Envelope:
     """Let a node say something of which the envelope goes nowhere; return it."""
     turn = turn_of(node)
-    item = room_of(node).say(turn, words, kind="text", reply_to=None)
+    item = room_of(node).say(turn, Words(words))
     room_of(node).show(turn, [item])
     (sealed,) = turn.posts
     turn.posts.clear()

@@ -11,7 +11,7 @@ from node.crypto.keys import Identity
 from node.crypto.ops import Delete, InviteRevoke, Meta
 from node.sim import SimNode
 from node.wire import codec
-from node.wire.payload import Payload, Type
+from node.wire.payload import Payload, Type, Words
 from tests.engine.hostile import (
     direct,
     engine_of,
@@ -348,7 +348,7 @@ def test_ones_own_words_that_come_back_are_refused() -> None:
     world, ann, bob, _, room = trio("reflected")
     seen = bob.attach()
     turn = turn_of(bob)
-    room_of(bob).say(turn, "mine", kind="text", reply_to=None)
+    room_of(bob).say(turn, Words("mine"))
     payload = Payload(turn.new_id(), turn.mesh_ms, 0, Type.TEXT, ["mine", "text", None])
     engine_of(bob).state.dms.send(turn, ann.setup.identity.account, payload)
     mine = list(turn.posts)

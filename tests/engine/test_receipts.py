@@ -466,3 +466,37 @@ def test_only_own_messages_can_be_asked_about() -> None:
         bob.call(c.MessageWhy(id="x" * 36))
     with pytest.raises(CallError, match="message_not_found"):
         ask(world, bob, c.MessageRead(room=direct, id="00000000-0000-4000-8000-000000000000"))
+
+
+def test_what_is_deleted_before_it_was_read_is_unread_no_more_and_an_edit_counts_nothing() -> None:
+    world, ann, bob, direct = pair()
+    mids = [say(ann, direct, f"m{n}") for n in range(4)]
+    world.run(7)
+
+    def unread() -> int:
+        return int(next(row["unread"] for row in bob.call(c.RoomList())["rooms"] if row["room"] == direct))
+
+    assert unread() == 4
+    ask(world, ann, c.MessageEdit(room=direct, id=mids[3], message="better"))
+    ask(world, ann, c.MessageDelete(room=direct, id=mids[2]))
+    world.run(7)
+    assert unread() == 3
+    assert ask(world, bob, c.MessageRead(room=direct, id=mids[1]))["unread"] == 1
+    ask(world, ann, c.MessageDelete(room=direct, id=mids[0]))
+    world.run(7)
+    assert unread() == 1
+    bob.crash()
+    bob.start()
+    assert unread() == 1
+    ask(world, ann, c.MessageDelete(room=direct, id=mids[3]))
+    world.run(7)
+    assert unread() == 0
+
+
+def test_a_deleted_message_can_still_be_asked_about() -> None:
+    world, ann, bob, direct = pair()
+    mid = say(ann, direct)
+    world.run(7)
+    ask(world, ann, c.MessageDelete(room=direct, id=mid))
+    world.run(7)
+    assert why(world, ann, mid)["bob"][0] == "delivered"

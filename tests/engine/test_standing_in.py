@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from node.chat import events
+from node.chat import commands as c, events
 from node.crypto.roomitem import parse_item
 from node.engine.standing_in import StandingIn
 from node.sim import SimNode, SimSession, Simulation
 from node.store.records import DropEnvelopes
 from node.wire import codec
-from tests.engine.healing_worlds import PATIENCE, placeholders, read, say, watch
+from tests.engine.healing_worlds import PATIENCE, history, placeholders, read, say, watch
 from tests.engine.hostile import engine_of, inbox_of, no_late_faults, room_of, turn_of
 from tests.engine.test_forged_history import give
 from tests.engine.test_history import world_of
@@ -22,8 +22,14 @@ from tests.engine.worlds import invite
 World = tuple[Simulation, SimNode, SimNode, SimNode, str, SimSession]
 
 
-def missed(seed: str, history: int | str = 5, *, away: bool = True) -> World:
-    """Cat has ann's "two", which reached bob never and which nobody holds any more; ann may be away."""
+def missed(
+    seed: str,
+    history: int | str = 5,
+    *,
+    away: bool = True,
+    act: Callable[[SimNode, str], Any] = lambda ann, room: say(ann, room, "two"),
+) -> World:
+    """Cat has what ann did (says "two"), which reached bob never and which nobody holds any more."""
     world, ann, bob, cat, room = world_of(seed, history)
     invite(world, ann, cat, room)
     say(ann, room, "one")
@@ -32,9 +38,8 @@ def missed(seed: str, history: int | str = 5, *, away: bool = True) -> World:
     world.partition(["ann", "cat"], ["bob"])
     world.run(1)
     before = {eid for eid, _, _ in ann.store.load().envelopes}
-    say(ann, room, "two")
+    act(ann, room)
     world.run(3)
-    assert read(cat, room)[-1] == "two"
     for node in (ann, cat):
         node.crash()
         gone = [eid for eid, _, _ in node.store.load().envelopes if eid not in before]
@@ -58,6 +63,18 @@ def test_another_member_gives_what_an_author_that_is_away_had_sent() -> None:
     assert read(bob, room)[-2:] == ["two", "three"]
     world.run(900)
     assert len(seen.of(events.MessageHealed)) == 1
+    no_late_faults(bob, cat)
+
+
+def test_another_member_gives_an_edit_of_an_author_that_is_away() -> None:
+    def edit(ann: SimNode, room: str) -> None:
+        mid = next(event.id for event in history(ann, room) if event.message == "one")
+        ann.call(c.MessageEdit(room=room, id=mid, message="one, mended"))
+
+    world, ann, bob, cat, room, _ = missed("stand in for an edit", act=edit)
+    assert "one, mended" in read(cat, room)
+    world.run(PATIENCE + 60)
+    assert read(bob, room)[-2:] == ["one, mended", "three"]
     no_late_faults(bob, cat)
 
 

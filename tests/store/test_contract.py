@@ -16,7 +16,9 @@ from node.store.records import (
     DropMessage,
     Put,
     PutMessage,
+    RewriteMessage,
     Table,
+    unsaid,
 )
 from node.tables import ALL
 from tests.store.samples import OTHER, ROOM, held, mid, said
@@ -79,6 +81,25 @@ async def test_a_message_that_was_edited_is_shown_changed_everywhere(store: Any)
     assert await store.message(ROOM, mid(1)) == b"edited"
     assert await store.events_after(0, 9) == [(1, b"edited")]
     assert await store.history(ROOM, None, None, 9) == ([b"edited"], False)
+
+
+async def test_a_rewritten_message_stays_in_its_place_and_frontends_see_its_first_line(store: Any) -> None:
+    await store.commit([said(1), said(2), AppendEvent(1, 1, None, (ROOM, mid(1)))])
+    rewritten = b'{"message":"now"}\nours alone'
+    await store.commit([RewriteMessage(ROOM, mid(1), rewritten), RewriteMessage(ROOM, mid(9), b"none")])
+    assert await store.message(ROOM, mid(1)) == rewritten
+    assert await store.message(ROOM, mid(9)) is None
+    assert await store.events_after(0, 9) == [(1, b'{"message":"now"}')]
+    assert await store.history(ROOM, None, None, 9) == ([b'{"message":"now"}', b"text 2"], False)
+
+
+async def test_an_event_that_tells_of_a_message_has_the_words_of_now(store: Any) -> None:
+    event = unsaid(b'{"event":"message_edited","id":"x","message":"then","mentioned":true}')
+    assert b"then" not in event
+    await store.commit([said(1), AppendEvent(1, 1, event, (ROOM, mid(1)))])
+    await store.commit([RewriteMessage(ROOM, mid(1), b'{"message":"now"}\nours')])
+    told = b'{"event":"message_edited","id":"x","message":"now"}'
+    assert await store.events_after(0, 9) == [(1, told)]
 
 
 async def test_what_is_put_at_an_earlier_place_comes_after_what_stands_there(store: Any) -> None:

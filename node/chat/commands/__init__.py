@@ -30,6 +30,9 @@ from node.chat.commands.log import (
 from node.chat.commands.messages import (
     HistoryGet as HistoryGet,
     MessageCommand as MessageCommand,
+    MessageDelete as MessageDelete,
+    MessageEdit as MessageEdit,
+    ReactionSet as ReactionSet,
     TypingSet as TypingSet,
     UserMessage as UserMessage,
 )

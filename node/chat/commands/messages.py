@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from node.chat.commands.base import MAX_MESSAGE_BYTES, Base, Count, Id, Kind, Limit, Text
+from msgspec import Meta
+
+from node.chat.commands.base import MAX_MESSAGE_BYTES, Base, Count, Id, Kind, Limit, Text, Who
+from node.wire.payload import MAX_EMOJI_BYTES, MAX_MENTIONS
+
+Mentions: TypeAlias = Annotated[list[Who], Meta(max_length=MAX_MENTIONS)]
 
 
 class UserMessage(Base, frozen=True, kw_only=True):
@@ -16,11 +21,40 @@ class UserMessage(Base, frozen=True, kw_only=True):
     attachment: Any = None
     reply_to: Id | None = None
     ttl: Count | None = None
+    mentions: Mentions | None = None
 
     def __post_init__(self) -> None:
         """Measure the message in bytes, which `max_length` cannot."""
-        if len(self.message) * 4 > MAX_MESSAGE_BYTES and len(self.message.encode()) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"a message has at most {MAX_MESSAGE_BYTES} bytes of UTF-8")
+        _measure(self.message)
+
+
+class MessageEdit(Base, frozen=True, kw_only=True):
+    """Say something else in an own message."""
+
+    room: Id
+    id: Id
+    message: Text
+    mentions: Mentions | None = None
+
+    def __post_init__(self) -> None:
+        """Measure the message in bytes."""
+        _measure(self.message)
+
+
+class MessageDelete(Base, frozen=True, kw_only=True):
+    """Erase the words of a message: an own one, or, for admins, anybody's."""
+
+    room: Id
+    id: Id
+
+
+class ReactionSet(Base, frozen=True, kw_only=True):
+    """React to a message with an emoji, or do so no more."""
+
+    room: Id
+    id: Id
+    emoji: Annotated[str, Meta(min_length=1, max_length=MAX_EMOJI_BYTES)]
+    on: bool = True
 
 
 class HistoryGet(Base, frozen=True, kw_only=True):
@@ -39,4 +73,9 @@ class TypingSet(Base, frozen=True, kw_only=True):
     typing: bool = True
 
 
-MessageCommand: TypeAlias = UserMessage | HistoryGet | TypingSet
+MessageCommand: TypeAlias = UserMessage | MessageEdit | MessageDelete | ReactionSet | HistoryGet | TypingSet
+
+
+def _measure(message: str) -> None:
+    if len(message) * 4 > MAX_MESSAGE_BYTES and len(message.encode()) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message has at most {MAX_MESSAGE_BYTES} bytes of UTF-8")

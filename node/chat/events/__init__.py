@@ -22,9 +22,14 @@ from node.chat.events.invites import (
     UserInvite as UserInvite,
 )
 from node.chat.events.messages import (
+    Mention as Mention,
+    MessageDeleted as MessageDeleted,
+    MessageEdited as MessageEdited,
     MessageEvent as MessageEvent,
     MessageHealed as MessageHealed,
     MessageStatus as MessageStatus,
+    Reacted as Reacted,
+    Reaction as Reaction,
     Typing as Typing,
     UserMessage as UserMessage,
 )

@@ -10,12 +10,30 @@ from msgspec import UNSET, UnsetType
 from node.chat.events.base import Base
 
 
+class Mention(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom a message mentions; without `username` nobody whom this node knows."""
+
+    user_id: str
+    username: str | UnsetType = UNSET
+
+
+class Reacted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many react to a message with an emoji; `users` are the first of them, `self`: the owner does."""
+
+    emoji: str
+    count: int
+    users: list[Mention] = []
+    mine: bool = msgspec.field(name="self", default=False)
+
+
 class UserMessage(Base, frozen=True, kw_only=True):
     """A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing.
 
     Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why.
     `nonce` is that of the command which sent it from this node: how a frontend knows its own words again.
     `history` is there, and true, for what was said before we came in: nothing to notify anybody of.
+    `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`.
+    `remote`: it is the address of a picture. `deleted`: its words were erased, by whomever.
     """
 
     username: str
@@ -34,6 +52,15 @@ class UserMessage(Base, frozen=True, kw_only=True):
     history: bool | UnsetType = UNSET
     why: str | UnsetType = UNSET
     missing: int | UnsetType = UNSET
+    mentions: list[Mention] | UnsetType = UNSET
+    mentioned: bool | UnsetType = UNSET
+    ttl: int | UnsetType = UNSET
+    expires_ms: int | UnsetType = UNSET
+    remote: bool | UnsetType = UNSET
+    edited: bool | UnsetType = UNSET
+    edited_ms: int | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+    reactions: list[Reacted] | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 
@@ -58,6 +85,59 @@ class MessageHealed(Base, frozen=True, kw_only=True):
     mine: bool | UnsetType = msgspec.field(name="self", default=UNSET)
     ts_ms: int | UnsetType = UNSET
     gap: bool | UnsetType = UNSET
+    mentions: list[Mention] | UnsetType = UNSET
+    mentioned: bool | UnsetType = UNSET
+    ttl: int | UnsetType = UNSET
+    expires_ms: int | UnsetType = UNSET
+    remote: bool | UnsetType = UNSET
+    edited: bool | UnsetType = UNSET
+    edited_ms: int | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+    reactions: list[Reacted] | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class MessageEdited(Base, frozen=True, kw_only=True):
+    """The words of a message are others now; only its author changes them."""
+
+    room: str
+    id: str
+    username: str
+    user_id: str
+    message: str
+    edited_ms: int
+    mentions: list[Mention] | UnsetType = UNSET
+    mentioned: bool | UnsetType = UNSET
+    mine: bool = msgspec.field(name="self", default=False)
+    seq: int | UnsetType = UNSET
+
+
+class MessageDeleted(Base, frozen=True, kw_only=True):
+    """The words of a message are gone: `deleted` by its author, `moderated` by an admin, or `expired`.
+
+    `username` and `user_id` are whose deed it was, `self` the owner's; nobody's where it has expired.
+    """
+
+    room: str
+    id: str
+    reason: Literal["deleted", "moderated", "expired"]
+    username: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    mine: bool = msgspec.field(name="self", default=False)
+    seq: int | UnsetType = UNSET
+
+
+class Reaction(Base, frozen=True, kw_only=True):
+    """Somebody reacts to a message with an emoji (`on`), or does no more."""
+
+    room: str
+    id: str
+    username: str
+    user_id: str
+    emoji: str
+    on: bool
+    ts_ms: int
+    mine: bool = msgspec.field(name="self", default=False)
     seq: int | UnsetType = UNSET
 
 
@@ -85,4 +165,6 @@ class Typing(Base, frozen=True, kw_only=True):
     typing: bool
 
 
-MessageEvent: TypeAlias = UserMessage | MessageHealed | MessageStatus | Typing
+MessageEvent: TypeAlias = (
+    UserMessage | MessageHealed | MessageEdited | MessageDeleted | Reaction | MessageStatus | Typing
+)

@@ -1,0 +1,69 @@
+"""Messages with a time to live: when each goes, by the mesh's clock, which is the same everywhere.
+
+What was due while the node did not run goes when it starts. The wait is looked at anew each minute: clocks
+are set, and the mesh's is what the others' say (docs/bridge.md 2, `ttl`).
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from node.chat.turn import Turn
+from node.tables import Table
+
+MAX_EXPIRING = 10_000
+"""Messages that wait for their end; of more, that which is due next goes at once."""
+LOOK_AGAIN = 60.0
+"""Seconds after which a wait is reckoned anew."""
+ROW = b"Mx"
+"""Rows begin so: then the room's id and the message's."""
+
+Place = tuple[bytes, bytes]
+"""(room, message id)."""
+
+
+class Expiring:
+    """When messages go, the next one first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, bytes, bytes]] = []
+        self._known: set[Place] = set()
+        self.deadline: float | None = None
+
+    def restore(self, key: bytes, expires_ms: int, now: float) -> None:
+        """Take a stored end back; `key` is that of its row without ROW."""
+        self._known.add((key[:16], key[16:]))
+        self._heap.append((expires_ms, key[:16], key[16:]))
+        heapify(self._heap)
+        self.deadline = now
+
+    def note(self, turn: Turn, room_id: bytes, mid: bytes, expires_ms: int) -> None:
+        """A message came that will go at a moment of mesh time."""
+        if (room_id, mid) not in self._known:
+            self._known.add((room_id, mid))
+            heappush(self._heap, (expires_ms, room_id, mid))
+            turn.put(Table.PENDING, ROW + room_id + mid, expires_ms)
+            self._arm(turn)
+
+    def due(self, turn: Turn) -> list[Place]:
+        """Return what is to go now; `done` says that it has."""
+        if self.deadline is None or self.deadline > turn.now.mono:
+            return []
+        over = []
+        while self._heap and (self._heap[0][0] <= turn.mesh_ms or len(self._heap) > MAX_EXPIRING):
+            _, room_id, mid = heappop(self._heap)
+            over.append((room_id, mid))
+        self._arm(turn)
+        return over
+
+    def done(self, turn: Turn, room_id: bytes, mid: bytes) -> None:
+        """A message is gone, or never was."""
+        if (room_id, mid) in self._known:
+            self._known.discard((room_id, mid))
+            turn.delete(Table.PENDING, ROW + room_id + mid)
+
+    def _arm(self, turn: Turn) -> None:
+        self.deadline = None
+        if self._heap:
+            wait = 0.0 if len(self._heap) > MAX_EXPIRING else (self._heap[0][0] - turn.mesh_ms) / 1000
+            self.deadline = turn.now.mono + min(LOOK_AGAIN, max(0.0, wait))
