@@ -249,3 +249,17 @@ def test_a_gif_at_an_address_travels_as_text_and_is_marked() -> None:
     world.run(2)
     told = theirs.of(events.UserMessage)
     assert [(e.kind, e.remote is True) for e in told] == [("gif", True), ("audio", False)]
+
+
+def test_in_a_conversation_of_two_deleted_words_are_not_kept_to_be_sent_again_either() -> None:
+    world, ann, bob, _, _ = trio()
+    room = ann.call(c.DmOpen(username="bob"))["room"]
+    mid = say(ann, room, "a slip of the tongue")
+    ann.call(c.MessageEdit(room=room, id=mid, message="another slip of the tongue"))
+    world.run(2)
+    assert b"slip" in b"".join(ann.store.load().rows["pending"].values())
+    ann.call(c.MessageDelete(room=room, id=mid))
+    world.run(2)
+    for node in (ann, bob):
+        assert b"slip" not in b"".join(node.store.load().rows["pending"].values())
+        assert b"slip" not in b"".join(event.body or b"" for event in node.store._state.events.values())
