@@ -150,7 +150,8 @@ class Ledger:
 
     def number(self, room_id: bytes, mid: bytes) -> int | None:
         """Return the number of an own message, if it is remembered."""
-        return next((seq for seq, known in self._recent.get(room_id, ()) if known == mid), None)
+        recent = reversed(self._recent.get(room_id, ()))
+        return next((seq for seq, known in recent if known == mid), None)
 
     def carried(self, turn: Turn, room_id: bytes, mid: bytes, eid: bytes) -> None:
         """A message of ours is on its way in this envelope."""

@@ -43,7 +43,9 @@ class Holding:
 
     def pushed(self, link: int, prefix: bytes, *, now: float) -> None:
         """An envelope of ours was put on a link's queue."""
-        line = self._lines.setdefault(link, _Line())
+        line = self._lines.get(link)
+        if line is None:
+            line = self._lines[link] = _Line()
         if len(line.pushed) < MAX_ASKED:
             line.pushed.append(prefix)
         if line.at is None and not line.asked:

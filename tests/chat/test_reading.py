@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
+from node.chat.direct import DirectRow
 from node.chat.ledger import STEPS, since
 from node.chat.people import ASKED, CONTACT, People, Person
 from node.chat.reading import FOREVER, MAX_MEMBERS, Mark, Marks, Reading, Readings
 from node.chat.receipting import Receipting
+from node.chat.room import RoomRow
 from node.chat.timeline import Item
-from node.chat.turn import Turn
+from node.chat.turn import Turn, pack_row, unpack_row
 from node.clock import Instant
 
 ROOM, BOB, CAT = bytes(16), bytes([1]) * 32, bytes([2]) * 32
@@ -97,3 +101,15 @@ def test_a_mute_ends_when_it_was_said_to_also_over_a_start() -> None:
 def test_the_moments_of_old_moves_are_given_up() -> None:
     steps = tuple((10 * n, n) for n in range(1, STEPS + 1))
     assert since(steps, 11) == 2 and since(steps, 10) == 1 and since(steps, 1_000) == 0
+
+
+def test_rows_from_before_there_were_marks_are_read() -> None:
+    old = msgspec.msgpack.decode(pack_row(RoomRow(ROOM, "member", (), None, 3, 2, "hi", 1)))
+    assert old.pop("marks") == {}
+    row = unpack_row(msgspec.msgpack.encode(old), RoomRow)
+    assert row.marks == {} and row.unread == 2
+    old = msgspec.msgpack.decode(pack_row(DirectRow(ROOM, BOB, (), None, 3, 2, None)))
+    assert old.pop("marks") == {}
+    assert unpack_row(msgspec.msgpack.encode(old), DirectRow).marks == {}
+    kept = RoomRow(ROOM, "member", (), None, 3, 2, "hi", 1, {BOB: Mark(bytes(16), read=bytes(16))})
+    assert unpack_row(pack_row(kept), RoomRow) == kept

@@ -252,3 +252,22 @@ def test_a_receipt_is_not_sent_for_what_a_missing_message_would_be_covered_by() 
     assert ("delivered", "bob") not in statuses(session, mid)
     world.run(3_700)
     assert ("delivered", "bob") in statuses(session, mid)
+
+
+def test_a_restored_home_keeps_what_was_muted_read_and_told() -> None:
+    world, ann, bob, direct = pair("restored")
+    mid = say(ann, direct)
+    world.run(8)
+    bob.call(c.RoomRead(room=direct))
+    ann.call(c.RoomMute(room=direct))
+    ann.call(c.ReceiptsSet(strangers=True))
+    world.run(8)
+    assert why(world, ann, mid)["bob"][0] == "read"
+    records = ann.backup()
+    ann.crash()
+    again = world.restore("ann2", records, peers=["bob"])
+    again.start()
+    world.run(20)
+    assert why(world, again, mid)["bob"][0] == "read"
+    assert again.call(c.RoomGet(room=direct))["muted"] is True
+    assert again.call(c.ReceiptsGet())["strangers"] is True
