@@ -107,10 +107,10 @@ def _accounts(desk: Desk, room: Room | Direct) -> list[bytes]:
 
 
 def recipients(desk: Desk, turn: Turn, room: Room | Direct, event: UserMessage) -> list[dict[str, Any]]:
-    """Return a row for each recipient: those still in the room, by name."""
+    """Return a row for each recipient: those still in the room, and who was when it was sent, by name."""
     state = desk.state
     rows = []
-    for account in _accounts(desk, room):
+    for account in [one for one in _accounts(desk, room) if not _came_after(room, one, event.ts_ms)]:
         status, why, moment = _standing(desk, turn, room, event, account)
         rows.append(
             {
@@ -122,6 +122,14 @@ def recipients(desk: Desk, turn: Turn, room: Room | Direct, event: UserMessage) 
             }
         )
     return rows
+
+
+def _came_after(room: Room | Direct, account: bytes, ts_ms: int) -> bool:
+    """Say whether somebody was let in only after a message was sent, by the word of who let them in."""
+    if isinstance(room, Direct):
+        return False
+    op = room.log.op(room.log.roster.members[account].added_by)
+    return op is not None and op.ts_ms > ts_ms
 
 
 def _standing(

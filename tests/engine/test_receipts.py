@@ -215,6 +215,16 @@ def test_in_a_room_each_member_who_is_a_contact_is_told_of_by_name() -> None:
     world.run(8)
     assert statuses(session, mine)[-1] == ("read", "bob")
     assert {n: s for n, (s, _, _) in why(world, ann, mine).items()} == {"bob": "read", "cat": "delivered"}
+    before = say(ann, room)
+    world.run(5)
+    dan = world.add("dan", peers=["ann"])
+    world.run(2)
+    befriend(world, ann, dan)
+    invite(world, ann, dan, room)
+    after = say(ann, room)
+    world.run(8)
+    assert why(world, ann, before).keys() == {"bob", "cat"}
+    assert why(world, ann, after).keys() == {"bob", "cat", "dan"}
     theirs = say(cat, room)  # bob and cat are no contacts
     world.run(8)
     assert set(statuses(at_cat, theirs)) == {("held", None), ("delivered", "ann")}
