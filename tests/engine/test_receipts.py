@@ -232,6 +232,7 @@ def test_in_a_room_each_member_who_is_a_contact_is_told_of_by_name() -> None:
     assert status == "held" and "no contact" in text
 
 
+@pytest.mark.attack("A33")
 def test_strangers_get_receipts_only_if_the_owner_says_so() -> None:
     world = Simulation("strangers")
     ann = world.add("ann")
@@ -269,6 +270,7 @@ def test_who_sends_no_read_receipts_sees_none() -> None:
     assert statuses(at_bob, theirs)[-1] == ("delivered", "ann")
 
 
+@pytest.mark.attack("A33")
 def test_a_burst_of_a_thousand_messages_costs_a_handful_of_receipts() -> None:
     world, ann, bob, direct = pair("burst")
     session, sealed = ann.attach(), count_receipts(bob)
@@ -392,6 +394,7 @@ def test_an_author_who_was_away_finds_one_receipt_for_all() -> None:
     assert {why(world, ann, mid)["bob"][0] for mid in mids} == {"read"}
 
 
+@pytest.mark.attack("A33")
 def test_nobody_can_say_for_others_or_of_what_was_never_sent_that_it_came() -> None:
     world, ann, bob, cat, room = trio("forged")
     session = ann.attach()
