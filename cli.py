@@ -20,6 +20,8 @@ COMMANDS = {
     "announce": f"{_HERE}.notices:announce",
     "send": f"{_HERE}.chat:send",
     "message": f"{_HERE}.messages:message",
+    "why": f"{_HERE}.receipts:why",
+    "receipts": f"{_HERE}.receipts:receipts",
     "history": f"{_HERE}.chat:history",
     "search": f"{_HERE}.searching:search",
     "chat": f"{_HERE}.chat:chat",

@@ -247,11 +247,12 @@ export interface ErrorEvent {
   [key: string]: unknown;
 }
 
-/** Something the owner should know, with a stable code. */
+/** Something the owner should know, with a stable code; `offset_s` is that of `clock_skew`. */
 export interface WarningEvent {
   event: "warning";
   code: string;
   message: string;
+  offset_s?: number;
 }
 
 /** Everything up to `seq` that was asked for has been sent. */
@@ -295,7 +296,7 @@ export interface RoomCreatedEvent {
   seq?: number;
 }
 
-/** A room's name, topic, who may invite (`invite`), its `history`, or somebody's `role` changed. Beside `room` and its `name` only what changed is there. */
+/** A room's name, topic, who may invite (`invite`), its `history`, or somebody's `role` changed. Or what the owner has read of it, or whether it is muted. Beside `room` and its `name` only what changed is there. */
 export interface RoomUpdatedEvent {
   event: "room_updated";
   room: string;
@@ -306,6 +307,10 @@ export interface RoomUpdatedEvent {
   user_id?: string;
   username?: string;
   role?: string;
+  unread?: number;
+  read_to?: string | null;
+  muted?: boolean;
+  muted_until?: number | null;
   seq?: number;
 }
 
@@ -433,13 +438,15 @@ export interface ReactionEvent {
   seq?: number;
 }
 
-/** Where an own message is: queued, sent, held, delivered, read or failed. */
+/** Where an own message is, and all that we said before it in this room. Queued, sent, held, delivered, read or failed; `by` and `user_id`: for whom, `why`: for `failed` alone. */
 export interface MessageStatusEvent {
   event: "message_status";
   id: string;
   status: "delivered" | "failed" | "held" | "queued" | "read" | "sent";
   by?: string;
   why?: string;
+  room?: string;
+  user_id?: string;
   seq?: number;
 }
 
@@ -479,14 +486,18 @@ export interface UserInviteEvent {
   seq?: number;
 }
 
-/** What became of an invite: `delivered` (with `expires_at`), or how it ended. */
+/** What became of an invite: `delivered` (with `expires_at`), or how it ended. `client_id` is what the inviter's frontend gave; `game_id` that of the game that was accepted; `why` is `busy` where a game was cancelled because one of the two plays already. */
 export interface InviteResultEvent {
   event: "invite_result";
   invite: string;
   room: string;
   target: string;
   response: string;
+  kind?: string;
   expires_at?: number;
+  client_id?: string;
+  game_id?: string;
+  why?: string;
   seq?: number;
 }
 
@@ -507,11 +518,38 @@ export interface ContactRequestedEvent {
   seq?: number;
 }
 
-/** A contact is called otherwise on this node, or their state changed. */
+/** Somebody asks to be a contact no more. */
+export interface ContactRequestCancelledEvent {
+  event: "contact_request_cancelled";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** Somebody whom we asked does not want to be a contact. */
+export interface ContactRejectedEvent {
+  event: "contact_rejected";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** Somebody is no contact any more: they, or we, ended it. */
+export interface ContactRemovedEvent {
+  event: "contact_removed";
+  username: string;
+  user_id: string;
+  seq?: number;
+}
+
+/** A contact is called otherwise on this node, or their state changed; if so, it is what they are now. */
 export interface ContactUpdatedEvent {
   event: "contact_updated";
   username: string;
   user_id: string;
+  state?: string;
+  blocked?: boolean;
+  blocked_by?: boolean;
   seq?: number;
 }
 
@@ -534,13 +572,52 @@ export interface ProfileEvent {
   seq?: number;
 }
 
-/** Somebody is online, away or offline now. */
+/** Somebody is online, away or offline now; `presence` and `state` are the same, `busy`: no games now. */
 export interface PresenceEvent {
   event: "presence";
   username: string;
   user_id: string;
   presence: "away" | "offline" | "online";
+  state?: "away" | "offline" | "online";
   status?: string | null;
+  busy?: boolean;
+}
+
+/** Something to look at; the same `id` again says that it was read, or that its cause is `withdrawn`. `unread` counts all that are unread after it. */
+export interface NotificationEvent {
+  event: "notification";
+  id: string;
+  kind: "announcement" | "contact" | "invite" | "mention" | "tournament";
+  data: Record<string, unknown>;
+  date: number;
+  is_read: boolean;
+  withdrawn?: boolean;
+  unread?: number;
+  seq?: number;
+}
+
+/** All notifications up to here are read: `count` of them were not before. */
+export interface NotificationsReadEvent {
+  event: "notifications_read";
+  count: number;
+  unread: number;
+  seq?: number;
+}
+
+/** Somebody announces something, in a room or to all contacts (`room` is then null). */
+export interface AnnouncementEvent {
+  event: "announcement";
+  id: string;
+  room: string | null;
+  username: string;
+  user_id: string;
+  kind: "notice" | "tournament";
+  text: string;
+  data: Record<string, unknown>;
+  timestamp: number;
+  ts_ms: number;
+  self?: boolean;
+  seq?: number;
 }
 
 /** A link to another node stands; `peer` is its node key in hex. */
@@ -706,21 +783,6 @@ export interface RoomFacts {
   invite: string | null;
   deleted: boolean;
   members: MemberRow[];
-}
-
-/** Mark a room as read, up to message `id` or whole. */
-export interface RoomReadCommand {
-  event: "room_read";
-  req?: string | number | null;
-  nonce?: string | null;
-  room: string;
-  id?: string | null;
-}
-
-/** How many messages of the room are still unread. */
-export interface RoomReadUpto {
-  room: string;
-  unread: number;
 }
 
 /** Make a link to a room, for `uses` people at most; `expires_in` in seconds, a week if left out. */
@@ -1008,6 +1070,73 @@ export interface TypingTold {
   told: boolean;
 }
 
+/** Mark a room as read, up to message `id` or whole. */
+export interface RoomReadCommand {
+  event: "room_read";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id?: string | null;
+}
+
+/** How many messages of the room are still unread. */
+export interface RoomReadUpto {
+  room: string;
+  unread: number;
+}
+
+/** Mark a room as read up to one message. */
+export interface MessageReadCommand {
+  event: "message_read";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  id: string;
+}
+
+/** Say of everybody an own message went to whether they have it, and why not; `room` saves a search. */
+export interface MessageWhyCommand {
+  event: "message_why";
+  req?: string | number | null;
+  nonce?: string | null;
+  id: string;
+  room?: string | null;
+}
+
+/** Say how far own messages have come in a room, with everybody, as positions in the event log. */
+export interface LedgerGetCommand {
+  event: "ledger_get";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+}
+
+/** Mute a room, for good or `until` then (UNIX seconds), or with `muted` false no longer. */
+export interface RoomMuteCommand {
+  event: "room_mute";
+  req?: string | number | null;
+  nonce?: string | null;
+  room: string;
+  until?: number | null;
+  muted?: boolean | null;
+}
+
+/** Say which receipts this node sends. */
+export interface ReceiptsGetCommand {
+  event: "receipts_get";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Choose which receipts this node sends; what is left out stays as it is. */
+export interface ReceiptsSetCommand {
+  event: "receipts_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  read?: boolean | null;
+  strangers?: boolean | null;
+}
+
 /** Store a small file, `data` in base64, to be named in a message. */
 export interface AttachmentPutCommand {
   event: "attachment_put";
@@ -1155,6 +1284,64 @@ export interface ContactRow {
   presence: string;
 }
 
+/** Ask a co-member, or somebody found, to be a contact; `message` at most 256 bytes of UTF-8. */
+export interface ContactRequestCommand {
+  event: "contact_request";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+  message?: string | null;
+}
+
+/** Be a contact of somebody who asks. */
+export interface ContactAcceptCommand {
+  event: "contact_accept";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
+/** Do not be a contact of somebody who asks. */
+export interface ContactRejectCommand {
+  event: "contact_reject";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
+/** Take an own request back. */
+export interface ContactCancelCommand {
+  event: "contact_cancel";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
+/** Be no contact of somebody any more. */
+export interface ContactRemoveCommand {
+  event: "contact_remove";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
+/** Hear nothing of a person any more; `silent`: without telling their node. */
+export interface ContactBlockCommand {
+  event: "contact_block";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+  silent?: boolean | null;
+}
+
+/** Hear a person again. */
+export interface ContactUnblockCommand {
+  event: "contact_unblock";
+  req?: string | number | null;
+  nonce?: string | null;
+  username: string;
+}
+
 /** Give a person another username on this node. */
 export interface ContactRenameCommand {
   event: "contact_rename";
@@ -1264,6 +1451,64 @@ export interface ProfileSetCommand {
   name?: string | null;
   avatar?: string | null;
   status?: string | null;
+  listed?: boolean | null;
+}
+
+/** Say how to be seen: `online` is as it is, `offline` is invisible; an absent key stays as it is. */
+export interface PresenceSetCommand {
+  event: "presence_set";
+  req?: string | number | null;
+  nonce?: string | null;
+  state?: "away" | "offline" | "online" | null;
+  status?: string | null;
+  busy?: boolean | null;
+}
+
+/** Look for people by the beginning, or a part, of a name; case and accents do not matter. */
+export interface UserSearchCommand {
+  event: "user_search";
+  req?: string | number | null;
+  nonce?: string | null;
+  text: string;
+  limit?: number | null;
+}
+
+/** List notifications, the newest first; `before` goes on after the one with this id. */
+export interface NotificationListCommand {
+  event: "notification_list";
+  req?: string | number | null;
+  nonce?: string | null;
+  limit?: number | null;
+  before?: string | null;
+  is_read?: boolean | null;
+  kind?: "announcement" | "contact" | "invite" | "mention" | "tournament" | null;
+}
+
+/** Mark one notification as read. */
+export interface NotificationReadCommand {
+  event: "notification_read";
+  req?: string | number | null;
+  nonce?: string | null;
+  id: string;
+}
+
+/** Mark every notification as read. */
+export interface NotificationReadAllCommand {
+  event: "notification_read_all";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** Announce something in a `room`, or to all `contacts`. */
+export interface AnnouncementSendCommand {
+  event: "announcement_send";
+  req?: string | number | null;
+  nonce?: string | null;
+  room?: string | null;
+  contacts?: boolean | null;
+  text: string;
+  kind?: "notice" | "tournament" | null;
+  data?: Record<string, unknown> | null;
 }
 
 /** Say how the node is. */
@@ -1549,7 +1794,6 @@ export interface Commands {
   room_create: { command: RoomCreateCommand; answer: RoomMade; scope: "chat" };
   room_list: { command: RoomListCommand; answer: RoomRows; scope: "read" };
   room_get: { command: RoomGetCommand; answer: RoomFacts; scope: "read" };
-  room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };
   room_link_create: { command: RoomLinkCreateCommand; answer: RoomLink; scope: "chat" };
   room_link_use: { command: RoomLinkUseCommand; answer: RoomLinkUsed; scope: "chat" };
   room_link_revoke: { command: RoomLinkRevokeCommand; answer: RoomLinksClosed; scope: "chat" };
@@ -1568,6 +1812,13 @@ export interface Commands {
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
   search: { command: SearchCommand; answer: OkEvent; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
+  room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };
+  message_read: { command: MessageReadCommand; answer: OkEvent; scope: "chat" };
+  message_why: { command: MessageWhyCommand; answer: OkEvent; scope: "read" };
+  ledger_get: { command: LedgerGetCommand; answer: OkEvent; scope: "read" };
+  room_mute: { command: RoomMuteCommand; answer: OkEvent; scope: "chat" };
+  receipts_get: { command: ReceiptsGetCommand; answer: OkEvent; scope: "read" };
+  receipts_set: { command: ReceiptsSetCommand; answer: OkEvent; scope: "owner" };
   attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };
   attachment_get: { command: AttachmentGetCommand; answer: AttachmentFacts; scope: "read" };
   user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
@@ -1576,6 +1827,13 @@ export interface Commands {
   invite_list: { command: InviteListCommand; answer: InviteRows; scope: "read" };
   contact_add: { command: ContactAddCommand; answer: ContactAsked; scope: "chat" };
   contact_list: { command: ContactListCommand; answer: ContactRows; scope: "read" };
+  contact_request: { command: ContactRequestCommand; answer: OkEvent; scope: "chat" };
+  contact_accept: { command: ContactAcceptCommand; answer: OkEvent; scope: "chat" };
+  contact_reject: { command: ContactRejectCommand; answer: OkEvent; scope: "chat" };
+  contact_cancel: { command: ContactCancelCommand; answer: OkEvent; scope: "chat" };
+  contact_remove: { command: ContactRemoveCommand; answer: OkEvent; scope: "chat" };
+  contact_block: { command: ContactBlockCommand; answer: OkEvent; scope: "chat" };
+  contact_unblock: { command: ContactUnblockCommand; answer: OkEvent; scope: "chat" };
   contact_rename: { command: ContactRenameCommand; answer: ContactNamed; scope: "chat" };
   contact_verify: { command: ContactVerifyCommand; answer: ContactNumber; scope: "chat" };
   contact_policy: { command: ContactPolicyCommand; answer: ContactTrust; scope: "chat" };
@@ -1583,6 +1841,12 @@ export interface Commands {
   contact_link_reset: { command: ContactLinkResetCommand; answer: ContactLinkAgain; scope: "chat" };
   profile_get: { command: ProfileGetCommand; answer: ProfileFacts; scope: "read" };
   profile_set: { command: ProfileSetCommand; answer: ProfileFacts; scope: "chat" };
+  presence_set: { command: PresenceSetCommand; answer: OkEvent; scope: "chat" };
+  user_search: { command: UserSearchCommand; answer: OkEvent; scope: "read" };
+  notification_list: { command: NotificationListCommand; answer: OkEvent; scope: "read" };
+  notification_read: { command: NotificationReadCommand; answer: OkEvent; scope: "chat" };
+  notification_read_all: { command: NotificationReadAllCommand; answer: OkEvent; scope: "chat" };
+  announcement_send: { command: AnnouncementSendCommand; answer: OkEvent; scope: "chat" };
   node_status: { command: NodeStatusCommand; answer: NodeFacts; scope: "read" };
   node_stop: { command: NodeStopCommand; answer: Done; scope: "owner" };
   peer_list: { command: PeerListCommand; answer: PeerRows; scope: "read" };
@@ -1613,7 +1877,6 @@ export type GossamerCommand =
   | RoomCreateCommand
   | RoomListCommand
   | RoomGetCommand
-  | RoomReadCommand
   | RoomLinkCreateCommand
   | RoomLinkUseCommand
   | RoomLinkRevokeCommand
@@ -1632,6 +1895,13 @@ export type GossamerCommand =
   | HistoryGetCommand
   | SearchCommand
   | TypingSetCommand
+  | RoomReadCommand
+  | MessageReadCommand
+  | MessageWhyCommand
+  | LedgerGetCommand
+  | RoomMuteCommand
+  | ReceiptsGetCommand
+  | ReceiptsSetCommand
   | AttachmentPutCommand
   | AttachmentGetCommand
   | UserInviteCommand
@@ -1640,6 +1910,13 @@ export type GossamerCommand =
   | InviteListCommand
   | ContactAddCommand
   | ContactListCommand
+  | ContactRequestCommand
+  | ContactAcceptCommand
+  | ContactRejectCommand
+  | ContactCancelCommand
+  | ContactRemoveCommand
+  | ContactBlockCommand
+  | ContactUnblockCommand
   | ContactRenameCommand
   | ContactVerifyCommand
   | ContactPolicyCommand
@@ -1647,6 +1924,12 @@ export type GossamerCommand =
   | ContactLinkResetCommand
   | ProfileGetCommand
   | ProfileSetCommand
+  | PresenceSetCommand
+  | UserSearchCommand
+  | NotificationListCommand
+  | NotificationReadCommand
+  | NotificationReadAllCommand
+  | AnnouncementSendCommand
   | NodeStatusCommand
   | NodeStopCommand
   | PeerListCommand
@@ -1691,10 +1974,16 @@ export type GossamerEvent =
   | InviteResultEvent
   | ContactAddedEvent
   | ContactRequestedEvent
+  | ContactRequestCancelledEvent
+  | ContactRejectedEvent
+  | ContactRemovedEvent
   | ContactUpdatedEvent
   | KeyChangedEvent
   | ProfileEvent
   | PresenceEvent
+  | NotificationEvent
+  | NotificationsReadEvent
+  | AnnouncementEvent
   | PeerUpEvent
   | PeerDownEvent
   | ConnectivityEvent;

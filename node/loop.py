@@ -34,9 +34,11 @@ from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.engine import figures, outage
 from node.engine.effects import (
+    AfterFetched,
     AnswerStatus,
     ChannelRead,
     Effect,
+    FetchAfter,
     FetchMessages,
     FindMessages,
     Hold,
@@ -337,7 +339,9 @@ class EngineLoop:
                 if self._filing is None:
                     self._filing = asyncio.create_task(self._file(), name="attachments")
                     self._filing.add_done_callback(self._read_done)
-            case ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | AnswerStatus():
+            case (
+                ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | FetchAfter() | AnswerStatus()
+            ):
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
@@ -359,7 +363,9 @@ class EngineLoop:
             self.submit(event)
 
     async def _read(
-        self, effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | AnswerStatus, asked: int
+        self,
+        effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus,
+        asked: int,
     ) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
@@ -378,6 +384,11 @@ class EngineLoop:
             case FetchMessages(room, mids, to_change):
                 bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
                 self._bring(asked, MessagesFetched(room, tuple(bodies), to_change))
+            case FetchAfter(room, mid, limit):
+                body, page, more = await self.store.message(room, mid), list[bytes](), False
+                if body is not None:
+                    page, more = await self.store.history(room, None, mid, limit)
+                self._bring(asked, AfterFetched(room, mid, body, tuple(page), more))
             case AnswerStatus(session, req, fields, nonced):
                 whole = {**fields, **await self.store.stats()}
                 assert self.bridge is not None

@@ -35,14 +35,13 @@ from node.engine.effects import (
     BackupWritten,
     ChannelRead,
     Effect,
+    FetchAfter,
     FetchMessages,
     FindMessages,
     Hold,
     Input,
     KeepToken,
     LockVault,
-    MessagesFetched,
-    MessagesFound,
     OpenVault,
     Persist,
     ReadChannel,
@@ -67,7 +66,7 @@ from node.mesh.ports import (
     SendBytes,
 )
 from node.sim_session import CallError, SimFiles, SimSession, stream
-from node.sim_shell import answered, backup_of, held, stand_in
+from node.sim_shell import answered, backup_of, fetched, held, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -249,16 +248,10 @@ class SimNode:
             case ReadChannel(channel, keys, since_ms, final):
                 found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
                 self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
-            case FindMessages(room, mids):
-                known = tuple(mid for mid in mids if self.store.message(room, mid) is not None)
-                if known:
-                    self.world.later(self.name, 0.0, MessagesFound(room, known))
-            case FetchMessages(room, mids, to_change):
-                bodies = tuple((mid, self.store.message(room, mid)) for mid in mids)
-                if to_change:
-                    self.feed(MessagesFetched(room, bodies, to_change))
-                else:
-                    self.world.later(self.name, 0.0, MessagesFetched(room, bodies))
+            case FetchMessages(to_change=True):
+                self.feed(fetched(self.store, effect))
+            case FindMessages() | FetchMessages() | FetchAfter():
+                self.world.later(self.name, 0.0, fetched(self.store, effect))
             case GiveAttachment(session, req):
                 self._one(Deliver(session, events.Ok(req=req, fields=self.files.give(effect))))
             case Deliver(session, event):

@@ -13,7 +13,16 @@ from node.chat import backup, events
 from node.chat.me import Me
 from node.clock import Instant
 from node.engine import outage
-from node.engine.effects import AnswerStatus, Input
+from node.engine.effects import (
+    AfterFetched,
+    AnswerStatus,
+    FetchAfter,
+    FetchMessages,
+    FindMessages,
+    Input,
+    MessagesFetched,
+    MessagesFound,
+)
 from node.engine.engine import Engine, Setup
 from node.errors import Refused
 from node.mesh.ports import ByIds, HeldRead, ReadHeld
@@ -76,3 +85,20 @@ def backup_of(me: Me, store: MemoryStore, now: Instant) -> list[bytes]:
     owner = backup.Owner(me.identity.account_seed)
     records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
     return [backup.encode(record) for record in records]
+
+
+def fetched(store: MemoryStore, order: FindMessages | FetchMessages | FetchAfter) -> Input:
+    """Return what the store answers to a question about messages."""
+    match order:
+        case FindMessages(room, mids):
+            return MessagesFound(room, tuple(mid for mid in mids if store.message(room, mid) is not None))
+        case FetchMessages(room, mids, to_change):
+            bodies = tuple((mid, store.message(room, mid)) for mid in mids)
+            return MessagesFetched(room, bodies, to_change)
+        case FetchAfter(room, mid, limit):
+            body, page, more = store.message(room, mid), list[bytes](), False
+            if body is not None:
+                page, more = store.history(room, None, mid, limit)
+            return AfterFetched(room, mid, body, tuple(page), more)
+        case _:
+            assert_never(order)

@@ -35,6 +35,7 @@ class Table:
     OBJECT_KEYS: Final = "objectkeys"
     NOTICES: Final = "notices"
     ATTACHMENTS: Final = "attachments"
+    LEDGER: Final = "ledger"
 
 
 ALL: Final[frozenset[str]] = frozenset(

@@ -41,12 +41,13 @@ PROTOCOLS: Final = ("gossamer.v1.json", "gossamer.v1.msgpack")
 SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
-         "search", "batch", "consumer_list", "user_search", "attachment_get",
-         "node_status", "peer_list", "token_list", "origin_list"),
+         "search", "batch", "consumer_list", "user_search", "attachment_get", "message_why", "receipts_get",
+         "ledger_get", "node_status", "peer_list", "token_list", "origin_list"),
         "read",
     ),
     **dict.fromkeys(
-        ("room_create", "room_read", "user_join", "user_leave", "member_remove", "member_role",
+        ("room_create", "room_read", "room_mute", "message_read",
+         "user_join", "user_leave", "member_remove", "member_role",
          "room_update", "room_delete", "room_rekey", "user_message", "message_edit",
          "message_delete", "reaction_set", "typing_set",
          "user_invite", "user_invite_response", "invite_cancel", "contact_add", "contact_rename",
@@ -60,7 +61,7 @@ SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "token_rotate",
          "origin_allow", "origin_remove", "consumer_remove", "login_link_create", "audit_list",
-         "backup_create", "vault_passphrase", "vault_lock", "vault_unlock"),
+         "backup_create", "vault_passphrase", "vault_lock", "vault_unlock", "receipts_set"),
         "owner",
     ),
     "notification_list": "read",

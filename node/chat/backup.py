@@ -231,6 +231,7 @@ KEPT: Final[dict[str, Rule]] = {
     Table.OBJECTS: _objects,
     Table.NOTICES: _as_it_is,
     Table.ATTACHMENTS: _as_it_is,
+    Table.LEDGER: _as_it_is,
 }
 """The tables that go in, and what of each of their rows."""
 LEFT_OUT: Final = frozenset(

@@ -6,7 +6,7 @@ ratchet, its order is the same causal one as a room's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from node import ids
@@ -15,6 +15,7 @@ from node.chat.dms import Dms
 from node.chat.me import Me
 from node.chat.messages import message_event
 from node.chat.people import People
+from node.chat.reading import Mark, Marks
 from node.chat.timeline import Item, Timeline, shown_ms
 from node.chat.turn import Turn, check_body
 from node.clock import earliest
@@ -37,6 +38,7 @@ class DirectRow:
     lamport: int
     unread: int
     last_message: str | None
+    marks: dict[bytes, Mark] = field(default_factory=dict)
 
 
 def direct_id(a: bytes, b: bytes) -> bytes:
@@ -52,6 +54,7 @@ class Direct:
         self.room_id = direct_id(me.account, peer)
         self.timeline = Timeline()
         self.gaps = Gaps(self.room_id, peer, dms, self.timeline)
+        self.marks = Marks(self.room_id, people)
         self.unread = 0
         self.last_message: str | None = None
 
@@ -70,7 +73,14 @@ class Direct:
         line = self.timeline
         own = None if line.own_last is None else line.own_last[0]
         row = DirectRow(
-            self.room_id, self.peer, tuple(line.frontier), own, line.lamport, self.unread, self.last_message
+            self.room_id,
+            self.peer,
+            tuple(line.frontier),
+            own,
+            line.lamport,
+            self.unread,
+            self.last_message,
+            self.marks.of,
         )
         turn.put(Table.ROOMS, b"direct" + self.room_id, row)
 
@@ -83,6 +93,7 @@ class Direct:
         line.own_last = None if row.own_last is None else (row.own_last, NO_EPOCH)
         line.lamport = row.lamport
         self.unread, self.last_message = row.unread, row.last_message
+        self.marks.of = row.marks
 
     def say(self, turn: Turn, words: Words) -> Item:
         """Send one message to the other, or queue it until there is a session."""
@@ -136,6 +147,7 @@ class Direct:
         plain = message_event(self.people, self.room_id, item, mine=False)
         self.gaps.healed(turn, gap, item.mid, plain)
         self.unread += 1
+        self.marks.came_late(turn, item)
         self.show(turn, freed)
         self.save(turn)
 
@@ -164,6 +176,8 @@ class Direct:
                 continue
             mine = item.account == self.me.account
             self.unread += 0 if mine else 1
+            if not mine:
+                self.marks.shown(turn, item)
             self.last_message = item.text[:200]
             event = message_event(self.people, self.room_id, item, mine=mine, nonce=nonce)
             turn.log(event, message=(self.room_id, item.mid))

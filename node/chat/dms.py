@@ -209,7 +209,9 @@ class Dms:
             self._enqueue(turn, account, payload)
             return False
         inner = self.seal(turn, session, payload)
-        turn.post(self._channels[session.session_id], inner, ttl_days=days_needed(payload))
+        sealed = turn.post(self._channels[session.session_id], inner, ttl_days=days_needed(payload))
+        if payload.type is Type.TEXT:
+            turn.carried[payload.mid] = (account, sealed.eid)
         return True
 
     def send_large(self, turn: Turn, account: bytes, what: Type, body: object) -> bool:
@@ -256,7 +258,21 @@ class Dms:
         """Send what waited for the first session with an account."""
         for queued in self.queue.pop(account, []):
             turn.delete(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"))
-            self.send(turn, account, decode(queued.payload))
+            payload = decode(queued.payload)
+            turn.freed.add(payload.mid)
+            self.send(turn, account, payload)
+
+    def expire_queue(self, turn: Turn, limit_ms: int) -> list[tuple[bytes, bytes]]:
+        """Give up texts from before `limit_ms` that still wait; return (account, message id) of each."""
+        gone: list[tuple[bytes, bytes]] = []
+        for account, waiting in list(self.queue.items()):
+            for queued in list(waiting):
+                payload = decode(queued.payload)
+                if payload.type is Type.TEXT and payload.ts_ms < limit_ms:
+                    waiting.remove(queued)
+                    turn.delete(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"))
+                    gone.append((account, payload.mid))
+        return gone
 
     def open(self, turn: Turn, session_id: bytes, inner: bytes) -> tuple[DmSession, Payload] | None:
         """Decrypt one inner of a session; nothing changes unless it opens. Raises PeerFault.

@@ -478,6 +478,7 @@ class Healing:
         freed = room.timeline.healed(item)
         hidden.heal(turn, room, item, self._event(late), late.seq)
         self._redraw(turn, late)
+        room.marks.came_late(turn, item)
         self._show(turn, freed)
         room.save(turn)
         return True

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from node import ids
 from node.chat import events, names, trust
+from node.chat.receipting import Receipting
 from node.chat.trust import UNVERIFIED, WARN, Standing, Trust, TrustPolicy
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -89,6 +90,7 @@ class People:
         self.blocked: set[bytes] = set()
         self.hid = False
         """Whether anybody was ever blocked here, so that messages may be hidden."""
+        self.receipting = Receipting()
         self.moved: Callable[[Turn, bytes, bool], None] = lambda _turn, _account, _revoked: None
 
     @property
@@ -136,6 +138,10 @@ class People:
         if known is None:
             known = self._user_ids[account] = ids.text(keys.user_uuid(account))
         return known
+
+    def account_of(self, user_id: str) -> bytes | None:
+        """Return the account of a user id, None if it is nobody's here."""
+        return self._by_uuid.get(ids.parse(user_id))
 
     def meet(self, turn: Turn, account: bytes, name: str, username: str = "") -> Person:
         """Return the person, made and named when first seen; a first real name replaces `new~xxxx`.

@@ -7,7 +7,7 @@ is not the current one (docs/crypto.md 3.6 to 3.8).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node import ids
@@ -19,6 +19,7 @@ from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
 from node.chat.objects import inners
 from node.chat.people import People
+from node.chat.reading import Mark, Marks
 from node.chat.renewal import Renewal
 from node.chat.sent import NOTHING, Sent
 from node.chat.sent_changes import SentChanges
@@ -53,6 +54,7 @@ class RoomRow:
     unread: int
     last_message: str | None
     ops_applied: int
+    marks: dict[bytes, Mark] = field(default_factory=dict)
 
 
 class Room:
@@ -67,6 +69,7 @@ class Room:
         self.timeline = Timeline()
         self.kept = Keeper(room_id)
         self.sent = Sent()
+        self.marks = Marks(room_id, people)
         self.sent_changes = SentChanges(room_id)
         self.state = MEMBER
         self.unread = 0
@@ -128,6 +131,7 @@ class Room:
             self.unread,
             self.last_message,
             len(self.applied),
+            self.marks.of,
         )
 
     def save(self, turn: Turn) -> None:
@@ -139,7 +143,7 @@ class Room:
         line = self.timeline
         line.frontier.update(row.frontier)
         line.known.update((mid, b"") for mid, _ in row.frontier)
-        line.own_last, line.lamport = row.own_last, row.lamport
+        line.own_last, line.lamport, self.marks.of = row.own_last, row.lamport, row.marks
         self.state, self.unread, self.last_message = row.state, row.unread, row.last_message
 
     # -- our own acts -----------------------------------------------------------------------------
@@ -417,7 +421,9 @@ class Room:
         self.epochs.save_send(turn, under, sent)
         self.epochs.count(turn, under, len(inner))
         self.kept.keep(turn, self.history, before, inner, payload)
-        turn.post(under.channel, inner, ttl_days=days_needed(payload))
+        sealed = turn.post(under.channel, inner, ttl_days=days_needed(payload))
+        if payload.type is Type.TEXT:
+            turn.carried[payload.mid] = (self.room_id, sealed.eid)
 
     # -- epochs -----------------------------------------------------------------------------------
 
@@ -483,6 +489,7 @@ class Room:
             mine = item.account == self.me.account
             if not mine:
                 self.unread += 1
+                self.marks.shown(turn, item, members=len(self.log.roster.members))
             self.last_message = item.text[:200]
             turn.log(
                 message_event(self.people, self.room_id, item, mine=mine, nonce=nonce),

@@ -9,6 +9,7 @@ from node import ids
 from node.chat.direct import Direct
 from node.chat.me import Me
 from node.chat.people import People
+from node.chat.reading import Readings
 from node.chat.room import MEMBER, SMALL, Room
 from node.chat.room_facts import history_of
 from node.chat.room_inbox import RoomInbox
@@ -24,8 +25,8 @@ GIVEN_UP = (
 class Rooms:
     """Rooms by id; `presence(account)` says how a member is shown."""
 
-    def __init__(self, me: Me, people: People, presence: Callable[[bytes], str]) -> None:
-        self.me, self.people = me, people
+    def __init__(self, me: Me, people: People, readings: Readings, presence: Callable[[bytes], str]) -> None:
+        self.me, self.people, self.readings = me, people, readings
         self._presence = presence
         self.inboxes: dict[bytes, RoomInbox] = {}
         self.direct: dict[bytes, Direct] = {}
@@ -110,6 +111,8 @@ class Rooms:
             "invite": inviting,
             "deleted": deleted,
             "members": members,
+            "unread": room.unread,
+            **self.readings.mute_of(room.room_id),
         }
 
     def listing(self) -> list[dict[str, Any]]:
@@ -127,6 +130,7 @@ class Rooms:
             "members": 2 if isinstance(room, Direct) else len(room.log.roster.members),
             "history": "all" if isinstance(room, Direct) else history_of(room.log.policy),
             "unread": room.unread,
+            **self.readings.mute_of(room.room_id),
             "last_message": room.last_message,
             "direct": direct,
             "deleted": not isinstance(room, Direct) and room.log.deleted,

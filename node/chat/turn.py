@@ -99,7 +99,9 @@ class Turn:
     mids) to be brought for them, `rewrites` what became of such (room, mid, body).
 
     `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
-    that is being opened was posted.
+    that is being opened was posted. `carried`: what texts of ours went out in, by message id: the
+    room, or for whom, and the envelope's id; `freed`: those that had waited for a session. `owed`: (room,
+    author) of what was shown here and that author may be told of.
     """
 
     now: Instant
@@ -121,6 +123,9 @@ class Turn:
     rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)
+    carried: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
+    freed: set[bytes] = field(default_factory=set)
+    owed: set[tuple[bytes, bytes]] = field(default_factory=set)
     sync_wanted: bool = False
     patient: bool = True
     again: bool = False

@@ -22,6 +22,7 @@ from node.commandline.messages import change_lines, message_id, said
 from node.commandline.notices import announcement_lines, notice_lines
 from node.commandline.output import as_json, clock, harmless
 from node.commandline.profile import presence_line
+from node.commandline.receipts import marks, status_lines
 from node.commandline.resolve import Row
 from node.commandline.runtime import read_runtime
 from node.errors import NodeError, Refused
@@ -73,18 +74,24 @@ async def history(node: Node, room: str, limit: int, before: str | None, ids: bo
     """Print the newest messages of ROOM, oldest first."""
     found = await node.room(room)
     got = await node.call("history_get", room=found["room"], limit=limit, before=before)
-    lines = [line for message in got["messages"] for line in _listed(message, ids=ids)]
+    ledger = await node.call("ledger_get", room=found["room"])
+    became = marks(got["messages"], ledger)
+    lines = [line for message in got["messages"] for line in _listed(message, became, ids=ids)]
     node.app.emit(got, lines)
     if got.get("more") and got["messages"]:
         first = got["messages"][0]["id"]
         node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
 
 
-def _listed(event: Row, *, ids: bool) -> list[str]:
+def _listed(event: Row, became: dict[str, str], *, ids: bool) -> list[str]:
+    """Return a message's lines, the last with what became of it, if it is our own."""
+    *before, last = message_lines(event)
+    came = became.get(str(event.get("id")))
+    lines = [*before, last if came is None else f"{last}  ({came})"]
     if not ids:
-        return message_lines(event)
+        return lines
     mark = harmless(str(event.get("id", ""))[:8])
-    return [f"{mark if at == 0 else ' ' * 8}  {line}" for at, line in enumerate(message_lines(event))]
+    return [f"{mark if at == 0 else ' ' * 8}  {line}" for at, line in enumerate(lines)]
 
 
 def message_lines(event: Row, zone: tzinfo | None = None) -> list[str]:
@@ -149,6 +156,8 @@ def event_lines(event: Row, names: dict[str, str], zone: tzinfo | None = None) -
             return [f"* {who} is no contact any more"]
         case "connectivity":
             return [f"* mesh: {harmless(str(event.get('state')))}"]
+        case "message_status":
+            return status_lines(event)
         case "warning" | "error":
             return [f"! {harmless(str(event.get('message')))}"]
         case _:
@@ -219,6 +228,7 @@ async def _choose(node: Node, text: str | None) -> Row:
 async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
     here = {str(m["user_id"]) for m in (await node.call("room_get", room=room))["members"]}
     here.discard(str(node.client.hello["user_id"]))
+    told: list[str] = []
     async for event in node.client.events():
         if event.get("event") == "user_join" and event.get("room") == room:
             here.add(str(event.get("user_id")))
@@ -227,7 +237,11 @@ async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
         if event.get("event") == "notification":
             _print(node.app, event, notice_lines(event, room))
         elif event.get("room") in (room, None) or event.get("event") in ANYWHERE:
-            _print(node.app, event, event_lines(event, names))
+            lines = event_lines(event, names)
+            if event.get("event") == "message_status" and lines == told and not node.app.json:
+                continue  # of the messages before, and said
+            told = lines
+            _print(node.app, event, lines)
 
 
 def _print(app: App, event: Row, lines: list[str]) -> None:

@@ -21,7 +21,7 @@ INDENT = " " * 7
 
 @click.group(cls=Group)
 def message() -> None:
-    """Change what was said: edit, delete, react. ID is a message's id, or its first 8 characters."""
+    """Edit, delete, react to or read messages. ID is a message's id, or its first 8 characters."""
 
 
 @message.command()
@@ -44,6 +44,16 @@ async def delete(node: Node, room: str, id_: str) -> None:
     """Erase message ID of ROOM here and ask every other node to: yours, or, for admins, anybody's."""
     where, what = await _named(node, room, id_)
     node.app.emit(await node.call("message_delete", room=where, id=what), [])
+
+
+@message.command()
+@click.argument("room", metavar="ROOM")
+@click.argument("id_", metavar="ID")
+@with_node
+async def read(node: Node, room: str, id_: str) -> None:
+    """Mark ROOM as read up to the message ID."""
+    where, what = await _named(node, room, id_)
+    node.app.emit(await node.call("message_read", room=where, id=what), [])
 
 
 @message.command()

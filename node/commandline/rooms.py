@@ -8,6 +8,7 @@ from node.commandline.app import Group, duration
 from node.commandline.asking import Node, secret_or_link, with_node
 from node.commandline.output import fields, harmless, heading, table
 from node.commandline.reach import describe
+from node.commandline.receipts import until
 from node.commandline.resolve import Row, matches, pick
 from node.errors import Refused
 
@@ -53,7 +54,7 @@ async def list_(node: Node) -> None:
     """List the rooms you are in, and apart from them the open rooms that you could join."""
     every = await node.every_room()
     rows = [
-        (r["room"], r["name"], r["visibility"], _count(r.get("members")), r.get("unread") or "")
+        (r["room"], r["name"], r["visibility"], _count(r.get("members")), _unread(r))
         for r in every
         if r.get("joined", True)
     ]
@@ -63,6 +64,11 @@ async def list_(node: Node) -> None:
         lines += ["", "Open rooms of the network, as their members list them:  gossamer room join ROOM"]
         lines += table(("room", "name", "members"), others, heading)
     node.app.emit({"rooms": every}, lines)
+
+
+def _unread(row: Row) -> str:
+    muted = "muted" if row.get("muted") else ""
+    return f"{row.get('unread') or ''} {muted}".strip()
 
 
 def _count(members: object) -> object:
@@ -212,10 +218,25 @@ async def rekey(node: Node, room_: str) -> None:
 
 @room.command()
 @click.argument("room_", metavar="ROOM")
+@click.argument("id_", metavar="[ID]", required=False)
 @with_node
-async def read(node: Node, room_: str) -> None:
-    """Mark all of a room as read."""
-    node.app.emit(await node.call("room_read", room=(await node.room(room_))["room"]), [])
+async def read(node: Node, room_: str, id_: str | None) -> None:
+    """Mark a room as read, up to the message ID or all of it."""
+    node.app.emit(await node.call("room_read", room=(await node.room(room_))["room"], id=id_), [])
+
+
+@room.command()
+@click.argument("room_", metavar="ROOM")
+@click.option("--for", "length", metavar="D", help="How long, as 90s, 15m, 12h, 7d or 2w; else for good.")
+@click.option("--off", is_flag=True, help="Hear of it again.")
+@with_node
+async def mute(node: Node, room_: str, length: str | None, off: bool) -> None:
+    """Mute a room: its messages come, and nobody is to be disturbed by them."""
+    if off and length is not None:
+        raise Refused("invalid", "--off and --for exclude each other")
+    found = await node.room(room_)
+    muted = await node.call("room_mute", room=found["room"], until=until(length), muted=not off)
+    node.app.emit(muted, [])
 
 
 @room.command()

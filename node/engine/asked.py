@@ -6,7 +6,7 @@ and the message may be gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.bridge.ports import CommandReceived
 from node.chat.changes import Message
@@ -21,8 +21,8 @@ MAX_ASKED = 1_024
 class Asked:
     """Who waits for which messages."""
 
-    def __init__(self, changing: Changing) -> None:
-        self.changing = changing
+    def __init__(self, changing: Changing, later: Callable[[], None]) -> None:
+        self.changing, self._later = changing, later
         self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
         self._count = 0
 
@@ -32,12 +32,13 @@ class Asked:
         """Return a message that was read for this command, None if there is none; False: it is read first.
 
         Raises:
-            Refused: If too many commands wait (`too_many`).
+            Refused: If too many commands wait (`too_many`), or in a batch (`not_in_batch`).
         """
         try:
             return self.changing.message(room_id, mid)
         except KeyError:
             pass
+        self._later()
         if self._count >= MAX_ASKED:
             raise Refused("too_many", "too many commands wait for the store", retryable=True)
         self._count += 1

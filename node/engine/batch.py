@@ -28,6 +28,10 @@ NOT_INSIDE: Final = frozenset(
         "node_status",
         "node_stop",
         "backup_create",
+        "attachment_put",
+        "attachment_get",
+        "message_why",
+        "token_rotate",
         "vault_lock",
         "vault_unlock",
         "vault_passphrase",
@@ -71,11 +75,13 @@ def _one(desk: Desk, turn: Turn, session: int, fields: dict[str, Any], do: Doing
         raise Refused("forbidden", f"a token of scope {started.scope} may not use {name}")
     if name in NOT_INSIDE:
         raise _not_inside(name)
-    ordered = len(desk.after)
+    ordered, desk.in_batch = len(desk.after), True
     try:
         answer = do(desk, turn, CommandReceived(session, command))
     except PeerFault as fault:
         raise refusal(fault) from fault
+    finally:
+        desk.in_batch = False
     if answer is LATER:
         del desk.after[ordered:]
         raise _not_inside(name)

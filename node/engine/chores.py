@@ -44,6 +44,8 @@ class Chores:
             inbox.newcomers.deadline,
             inbox.standing_in.deadline,
             inbox.signals.typing.deadline,
+            inbox.receipts.deadline,
+            state.readings.deadline,
             inbox.listings.deadline,
             inbox.beats.deadline,
             state.behind.deadline,
@@ -73,6 +75,10 @@ class Chores:
         state.changing.due(turn)
         inbox.signals.typing.expire(turn)
         state.attachments.due(turn)
+        inbox.receipts.due(turn)
+        inbox.reading.due(turn)
+        if inbox.receipts.compare_due(now):
+            self.desk.mesh.compare(turn.now)
         comebacks.due(self.desk, turn)
         inbox.beats.due(turn)
         self._conversations(turn)
@@ -110,6 +116,7 @@ class Chores:
         self.desk.inviting.forget(turn)
         state.notices.expire(turn)
         state.announcements.expire(turn)
+        inbox.receipts.expire(turn)
         inbox.listings.look(turn)
         state.changing.expire(turn)
         state.nonces.expire(turn)

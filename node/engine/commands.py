@@ -25,11 +25,13 @@ from node.engine import (
     notice_commands,
     people_commands,
     profile_commands,
+    reading_commands,
     room_commands,
     ruling_commands,
     token_commands,
     trust_commands,
     vault_commands,
+    why,
 )
 from node.engine.desk import LATER, Answer, Desk
 from node.errors import Refused, StoreFull
@@ -40,7 +42,13 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.RoomCreate: room_commands.room_create,
     c.RoomList: room_commands.room_list,
     c.RoomGet: room_commands.room_get,
-    c.RoomRead: room_commands.room_read,
+    c.RoomRead: reading_commands.room_read,
+    c.RoomMute: reading_commands.room_mute,
+    c.MessageRead: reading_commands.message_read,
+    c.MessageWhy: why.message_why,
+    c.LedgerGet: why.ledger_get,
+    c.ReceiptsGet: reading_commands.receipts_get,
+    c.ReceiptsSet: reading_commands.receipts_set,
     c.RoomLinkCreate: link_commands.room_link_create,
     c.RoomLinkUse: link_commands.room_link_use,
     c.RoomLinkRevoke: link_commands.room_link_revoke,
@@ -111,6 +119,8 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
 
 SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {
     "room_read",
+    "room_mute",
+    "message_read",
     "contact_rename",
     "notification_read",
     "notification_read_all",

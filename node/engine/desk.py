@@ -13,6 +13,8 @@ from node.chat.turn import Turn
 from node.engine.asked import Asked
 from node.engine.effects import (
     AnswerStatus,
+    FetchAfter,
+    FetchMessages,
     KeepToken,
     LockVault,
     ReadChannel,
@@ -24,6 +26,7 @@ from node.engine.effects import (
 from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
 from node.engine.state import State
+from node.errors import Refused
 from node.mesh.mesh import Mesh
 
 
@@ -58,19 +61,33 @@ class Desk:
         | KeepToken
         | ShredSoon
         | ReadChannel
+        | FetchAfter
+        | FetchMessages
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
     asked: Asked = field(init=False)
+    in_batch: bool = False
+    """While the commands of a batch are done: then none can be answered later."""
 
     def __post_init__(self) -> None:
         """Begin with no command that waits."""
-        self.asked = Asked(self.state.changing)
+        self.asked = Asked(self.state.changing, self.answer_later)
 
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
         return None if command.nonce is None else self.received
+
+    def answer_later(self) -> None:
+        """Say that a command waits for the store or the shell, before anything is noted for that.
+
+        Raises:
+            Refused: In a batch, whose results come together (`not_in_batch`).
+        """
+        if self.in_batch:
+            text = "this has to be read from the store first: send it alone, or again"
+            raise Refused("not_in_batch", text, field="event")
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

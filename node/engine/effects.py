@@ -58,6 +58,15 @@ class FetchMessages:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchAfter:
+    """Bring a message of a room's history, and up to `limit` of those after it."""
+
+    room: bytes
+    mid: bytes
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerStatus:
     """Answer `node_status` with these fields and the store's figures."""
 
@@ -172,6 +181,20 @@ class MessagesFetched:
 
 
 @dataclass(frozen=True, slots=True)
+class AfterFetched:
+    """JSON of the `user_message` that FetchAfter named, None if there is none, and of those after it.
+
+    `more`: there are others after these.
+    """
+
+    room: bytes
+    mid: bytes
+    body: bytes | None = field(repr=False)
+    after: tuple[bytes, ...] = field(repr=False)
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Woke:
     """The engine's deadline has come."""
 
@@ -187,6 +210,7 @@ Input: TypeAlias = (
     | ChannelRead
     | MessagesFound
     | MessagesFetched
+    | AfterFetched
     | VaultSealed
     | BackupWritten
     | FileResult
@@ -200,6 +224,7 @@ Effect: TypeAlias = (
     | ReadChannel
     | FindMessages
     | FetchMessages
+    | FetchAfter
     | AnswerStatus
     | StopNode
     | LockVault

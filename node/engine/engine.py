@@ -33,6 +33,7 @@ from node.engine import attaching, comebacks, commands, node_commands, outage, s
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
+    AfterFetched,
     BackupWritten,
     ChannelRead,
     Effect,
@@ -62,12 +63,14 @@ from node.mesh.ports import (
     Arrived,
     ClockSkew,
     DeadlineReached,
+    InStep,
     MeshEffect,
     MeshInput,
     PeerDown,
     PeerUp,
     Publish,
     SyncFinished,
+    Taken,
 )
 from node.store.records import (
     AppendEvent,
@@ -145,6 +148,7 @@ class Engine:
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.state.changing.gone.append(attaching.erased(self.state.attachments))
+        self.desk.inbox.receipts.linked = lambda: self.mesh.connectivity in {"meshed", "synced"}
         self.state.contacts.node_record = self._record
         self.state.joins.node_record = self._record
         today = day_of(now.wall_ms)
@@ -183,6 +187,8 @@ class Engine:
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.state.attachments.starting(turn)
+        unsure = self.desk.inbox.receipts.resume(now.mono)
+        effects += [FetchMessages(room, (mid,)) for room, mid in unsure]
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
@@ -222,10 +228,13 @@ class Engine:
                     self._command(turn, asked)
                 self.state.changing.close(turn, room)
             case MessagesFetched(room, found):
+                self.desk.inbox.receipts.fetched(turn, room, found)
                 if room in self.state.rooms.inboxes:
                     self.state.rooms.inboxes[room].healing.fetched(turn, found)
                 elif room in self.state.rooms.direct:
                     self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
+            case AfterFetched():
+                self.desk.inbox.reading.fetched(turn, event)
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
@@ -353,6 +362,8 @@ class Engine:
             turn.posts.clear()
         attaching.shown(self.desk, turn)  # before what takes a message back that is shown now
         self.state.changing.shown(turn)
+        self.desk.inbox.receipts.look(turn)
+        watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)
         writes += _rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
@@ -364,7 +375,7 @@ class Engine:
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes.append(_held(sealed, own=True))
-            after += self._down(turn, Publish(sealed))
+            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
         after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
@@ -394,21 +405,26 @@ class Engine:
                     room.link_up(turn.now.mono)
                 if len(self.mesh.peers(turn.now)) == 1:
                     self.desk.inbox.beats.soon(turn)
+                self.desk.inbox.receipts.link_up(turn.now.mono)
                 way: Literal["in", "out"] = "out" if effect.outbound else "in"
                 peer = effect.node_key.hex()
                 turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
                 self._tell_connectivity(turn)
             case PeerDown():
+                self.chores.touched(b"")
                 turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
                 self._tell_connectivity(turn)
             case SyncFinished(link, _):
                 self.chores.touched(None)
                 linked = len(self.mesh.peers(turn.now))
+                self.desk.inbox.receipts.synced(turn.now.mono)
                 finished = self.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
                 self.desk.after += self.replay.orders(finished)
                 for room in self._timelines():
                     room.peer_finished(link, linked=linked, now=turn.now.mono)
                 self._tell_connectivity(turn)
+            case Taken() | InStep():
+                self.desk.inbox.receipts.peer_has(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))
             case _:

@@ -31,6 +31,8 @@ from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.newcomers import Newcomers
 from node.engine.noticing import Noticing
+from node.engine.reading import ReadingDesk
+from node.engine.receipts import Receipts
 from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
 from node.engine.state import State
@@ -63,6 +65,8 @@ class Inbox:
         self.newcomers = Newcomers(state)
         self.standing_in = StandingIn(state)
         self.signals = Signals(state)
+        self.receipts = Receipts(state)
+        self.reading = ReadingDesk(state)
         self.upkeep = Upkeep(state)
         self.beats = Beats(state, self.upkeep.met)
         self.listings, self.profiles = listings, listings.profiles
@@ -214,6 +218,8 @@ class Inbox:
             dms.large.expect(turn, (session.session_id, session.account), payload, ts_ms)
         else:
             self.on_dm(turn, session.account, payload)
+        if payload.type is Type.RECEIPT:
+            return b""
         return direct_id(self.state.me.account, session.account) if payload.type is Type.TEXT else None
 
     def _direct_signal(self, turn: Turn, route: Route, inner: bytes) -> None:
@@ -248,6 +254,8 @@ class Inbox:
                 self.upkeep.sharing.wanted(turn, account, payload)
             case Type.EPOCH_SHARE:
                 self.upkeep.sharing.given(turn, account, payload)
+            case Type.RECEIPT:
+                self.receipts.take(turn, account, payload)
             case Type.HISTORY_WANT:
                 self.newcomers.wanted(turn, account, payload)
             case Type.NACK:

@@ -44,7 +44,8 @@ def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -
     item = room.say(turn, words)
     room.show(turn, [item], nonce=command.nonce)
     _reach(desk, turn, room)
-    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms}
+    status = desk.inbox.receipts.sent(turn, room.room_id, item.mid)
+    return {"id": ids.text(item.mid), "ts_ms": item.ts_ms, "status": status}
 
 
 def message_edit(desk: Desk, turn: Turn, session: int, command: c.MessageEdit) -> Answer:

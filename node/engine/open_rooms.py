@@ -70,6 +70,8 @@ def _row(listed: Listed) -> dict[str, Any]:
         "members": listed.count,
         "history": history_text(listed.history),
         "unread": 0,
+        "muted": False,
+        "muted_until": None,
         "last_message": None,
         "direct": False,
         "deleted": False,
@@ -122,7 +124,7 @@ def joining(name: str, *, is_open: bool) -> dict[str, Any]:
     unknown = {"history": "none", "history_note": "", "topic": "", "deleted": False, "members": []}
     if not is_open:
         del known["notice"]
-    return {**known, **unknown}
+    return {**known, **unknown, "unread": 0, "muted": False, "muted_until": None}
 
 
 def ask(desk: Desk, turn: Turn, wish: Joining, *, field: str) -> None:

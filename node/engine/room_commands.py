@@ -51,14 +51,6 @@ def room_get(desk: Desk, _turn: Turn, _session: int, command: c.RoomGet) -> Answ
     return desk.state.rooms.describe(desk.state.rooms.find(command.room))
 
 
-def room_read(desk: Desk, turn: Turn, _session: int, command: c.RoomRead) -> Answer:
-    """Mark a conversation as read."""
-    room = desk.state.rooms.find(command.room)
-    room.unread = 0
-    room.save(turn)
-    return {"room": command.room, "unread": 0}
-
-
 def user_join(desk: Desk, turn: Turn, _session: int, command: c.UserJoin) -> Answer:
     """Accept the open invite to a room, or join an open one; being in already is fine."""
     try:

@@ -31,6 +31,7 @@ from node.chat.invites import Invite, InviteBook
 from node.chat.joining import Joining, Joins
 from node.chat.keeping import Kept
 from node.chat.large import Expected
+from node.chat.ledger import ROWS as LEDGER_ROWS, Ledger
 from node.chat.listed_people import Found, FoundPeople, ListedPeople, ListedPerson
 from node.chat.me import LeafRow, Me, SelfRow
 from node.chat.mending import Mending
@@ -39,6 +40,8 @@ from node.chat.outbox import Sent
 from node.chat.parked import Parked
 from node.chat.people import CONTACT, KNOWN, People, Person, check_wanted
 from node.chat.presence import NOT_SEEN, Presence, Seen
+from node.chat.reading import Reading, Readings
+from node.chat.receipting import Receipting
 from node.chat.returning import HEARD, Returning
 from node.chat.room import SMALL, Room, RoomRow
 from node.chat.room_inbox import RoomInbox
@@ -81,7 +84,9 @@ class State:
         self.presence, self.attendance = Presence(), Attendance()
         self.people = People(me.account, me.profile.username)
         self.dms = Dms(me.account)
-        self.rooms = Rooms(me, self.people, self.shown_presence)
+        self.readings = Readings()
+        self.rooms = Rooms(me, self.people, self.readings, self.shown_presence)
+        self.ledger = Ledger(self.people, self.rooms.direct.keys())
         self.changing = Changing(self.rooms, self.people)
         self.contacts = Contacts(me, self.people, self.dms, self.rooms.co_member)
         self.joins = Joins(me, self.people)
@@ -158,9 +163,9 @@ class State:
         """Say whether nothing of somebody is shown here."""
         return self.people.hides(account)
 
-    def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - nothing can be muted yet
+    def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - what was muted for a time ends it
         """Say whether a conversation is muted."""
-        return False
+        return bool(self.readings.mute_of(room_id)["muted"])
 
     @property
     def busy(self) -> bool:
@@ -387,6 +392,11 @@ class Restorer:
                 state.attachments.posting[key[1:]] = unpack_row(data, int)
         for key, data in self.rows[Table.ATTACHMENTS].items():
             state.attachments.restore(key, unpack_row(data, Record))
+        for key, data in self.rows[Table.LEDGER].items():
+            if key[:1] == b"i":
+                state.readings.restore(unpack_row(data, Reading), self.now)
+            else:
+                state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
         for room_id, rows in changed.items():
             state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
@@ -455,6 +465,8 @@ class Restorer:
             self.state.joins.reach[key[5:]] = unpack_row(data, tuple[str, ...])
         elif key.startswith(b"heard"):
             self.state.heard[key[5:]] = unpack_row(data, int)
+        elif key == b"receipts":
+            self.state.people.receipting = unpack_row(data, Receipting)
         elif key == b"shown":
             self.state.had = unpack_row(data, Intervals)
 

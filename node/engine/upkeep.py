@@ -34,6 +34,10 @@ class Upkeep:
         self.sharing.due(turn)
         self.state.joins.end_batches(turn)
 
+    def heard_of(self, account: bytes) -> int:
+        """Return when somebody last gave a sign of life, in UNIX milliseconds; 0: never."""
+        return max(self.state.heard.get(account, 0), self._heard.get(account, 0))
+
     def met(self, turn: Turn, account: bytes) -> bool:
         """Somebody gave a sign of life; says if they may lack announces: after a silence, or at first."""
         now, stored = turn.now.wall_ms, self.state.heard.get(account, 0)

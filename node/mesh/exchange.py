@@ -12,10 +12,11 @@ from typing import TypeAlias, assert_never
 from node.clock import Instant
 from node.errors import PeerFault
 from node.mesh.gossip import FRESH_MS, Gossip, Verdict
+from node.mesh.holding import Holding
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
-from node.mesh.ports import Arrived, MeshEffect, SyncFinished
+from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
 from node.mesh.sync import EVERYTHING
 from node.mesh.wants import Wants
 from node.wire import frames
@@ -48,16 +49,19 @@ class Exchange:
         now: Instant,
     ) -> None:
         self.wants = Wants()
+        self.holding = Holding()
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
         self._near = near
         self._clock = clock
         self._effects = effects
 
-    def publish(self, env: Envelope, hop: int, now: Instant) -> None:
-        """Send an envelope of our own to every live link."""
+    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
+        """Send an envelope of our own to every live link, and ask there for a `watched` one."""
         self._gossip.accept(env, now=now.mono)
-        self._push(env, hop, b"", now)
+        for number in self._push(env, hop, b"", now):
+            if watched:
+                self.holding.pushed(number, env.eid[:ID_BYTES], now=now.mono)
 
     def on_push(self, near: Neighbour, frame: Push, now: Instant) -> None:
         """Take a PUSH; raises PeerFault for an envelope that is malformed or not genuine."""
@@ -72,15 +76,19 @@ class Exchange:
             self.wants.announced(near.link.number, env.eid[:ID_BYTES])
             self._ask({near.link.number}, now)
 
-    def _push(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> None:
-        """Pass an envelope to every live link but those to the node it came from."""
+    def _push(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> list[int]:
+        """Pass an envelope to every live link but those to the node it came from; return which took it."""
+        took: list[int] = []
         frame = frames.encode_push(hop, env.raw)
         ephemeral = env.kind == EPHEMERAL
         for near in self._near.values():
             if not near.link.live or near.link.node_key == origin:
                 continue
-            if not near.link.send_live(frame, ephemeral=ephemeral, now=now.mono) and not ephemeral:
+            if near.link.send_live(frame, ephemeral=ephemeral, now=now.mono):
+                took.append(near.link.number)
+            elif not ephemeral:
                 near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
+        return took
 
     def on_catch_up(self, near: Neighbour, frame: CatchUp, now: Instant) -> None:
         """Take a frame of sync or of asking by id; raises PeerFault, Unasked if it has no place."""
@@ -95,6 +103,8 @@ class Exchange:
                 self._index.expire(self._clock.mesh_ms(now))
                 until_ms = self._clock.mesh_ms(now) - SETTLE_MS if sync.finished_once else EVERYTHING
                 _demand(sync.on_days(frame, until_ms=until_ms, now=now.mono), "DAYS out of turn")
+                if sync.equal_ms is not None:
+                    self._effects.append(InStep(near.link.node_key, near.holds, sync.equal_ms))
             case Tail():
                 _demand(sync.answers.on_tail(frame), "TAIL of no round")
             case Batch():
@@ -146,6 +156,7 @@ class Exchange:
 
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone: what it was asked for, others are asked for."""
+        self.holding.closed(number)
         self._ask(self.wants.closed(number), now)
 
     def on_deadline(self, now: Instant) -> None:

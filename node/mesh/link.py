@@ -183,6 +183,11 @@ class Link:
         """Whether anything is left to send."""
         return bool(self._handshake_out or self._control or self._live or self._bulk)
 
+    @property
+    def pushing(self) -> bool:
+        """Whether a PUSH waits to leave: what is sent as control now would overtake it."""
+        return bool(self._live)
+
     def flush(self, *, now: float) -> list[bytes]:
         """Seal what may leave now; each item is one websocket message or part of one."""
         if not self._in_flight:

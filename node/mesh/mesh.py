@@ -44,6 +44,7 @@ from node.mesh.ports import (
     ReadHeld,
     RemoveAddress,
     SendBytes,
+    Taken,
 )
 from node.mesh.sync import EVERYTHING
 from node.wire import frames
@@ -104,7 +105,10 @@ class Mesh:
     @property
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
-        soon = earliest(self._book.deadline, self._exchange.wants.deadline, self._sync_at)
+        exchange = self._exchange
+        soon = earliest(
+            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
+        )
         for near in self._near.values():
             soon = earliest(soon, near.deadline)
         return soon
@@ -143,6 +147,12 @@ class Mesh:
             if near.sync is not None:
                 near.sync.wish(until_ms=until_ms)
 
+    def compare(self, now: Instant) -> None:
+        """Sync with every linked peer about what is not under way any more, to learn who has it."""
+        for near in self._near.values():
+            if near.sync is not None:
+                near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
+
     def forget(self, eids: Iterable[bytes]) -> None:
         """Take envelopes that have expired out of what was accepted; not those that were evicted early."""
         for eid in eids:
@@ -156,7 +166,8 @@ class Mesh:
             case LinkDrained():
                 self._on_drained(event, now)
             case Publish():
-                self._exchange.publish(event.envelope, self._entropy(1)[0] % AUTHOR_HOPS, now)
+                hop = self._entropy(1)[0] % AUTHOR_HOPS
+                self._exchange.publish(event.envelope, hop, now, watched=event.watched)
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():
@@ -342,6 +353,9 @@ class Mesh:
 
     def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
         trip_ms = near.link.ponged(now=now.mono)
+        taken = self._exchange.holding.answered(near.link.number, now=now.mono)
+        if taken:
+            self._effects.append(Taken(near.link.node_key, near.holds, tuple(taken)))
         if trip_ms is not None:
             self._hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
 
@@ -391,6 +405,7 @@ class Mesh:
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._exchange.on_deadline(now)
+        self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
             self._sync_with_someone(now)
@@ -405,13 +420,26 @@ class Mesh:
             self._leave(near, Leave.SLOW, "reads nothing", now)
         else:
             if link.ping_due(now=now.mono):
-                link.ping_sent = now.mono
-                link.send_control(frames.encode(Ping(now.wall_ms)))
+                self._ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
                 self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
                 self._exchange.finish(near, now)
+
+    def _ping(self, near: Neighbour, now: Instant) -> None:
+        if not near.link.pushing:
+            self._exchange.holding.asked(near.link.number, now=now.mono)
+        near.link.ping_sent = now.mono
+        near.link.send_control(frames.encode(Ping(now.wall_ms)))
+
+    def _ask_who_has(self, now: Instant) -> None:
+        for number in self._exchange.holding.due(now=now.mono):
+            near = self._near[number]
+            if near.link.ping_sent is None and not near.link.pushing:
+                self._ping(near, now)
+            else:
+                self._exchange.holding.later(number, now=now.mono)
 
     def _sync_with_someone(self, now: Instant) -> None:
         live = [near for near in self._near.values() if near.sync is not None]

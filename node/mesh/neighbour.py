@@ -42,6 +42,11 @@ class Neighbour:
         batch_bytes = min(MAX_BATCH_BYTES, hello.max_frame - BATCH_OVERHEAD)
         self.sync = Sync(self.link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
 
+    @property
+    def holds(self) -> bool:
+        """Whether the peer keeps envelopes for others."""
+        return self.link.hello is not None and "hold" in self.link.hello.roles
+
     def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
         """Tell the peer soon that we have an envelope."""
         if len(self._announcements) >= MAX_ANNOUNCED:

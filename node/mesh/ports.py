@@ -62,9 +62,10 @@ class LinkDrained:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send an envelope of our own to every link; it is already durable."""
+    """Send an envelope of our own to every link; it is already durable. `watched`: say who has it."""
 
     envelope: Envelope
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,24 @@ class SyncFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A peer has these watched envelopes, by the first 16 bytes of their ids; `holds`: it keeps others'."""
+
+    node_key: bytes
+    holds: bool
+    prefixes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InStep:
+    """A sync found that a peer has all that we have from before `until_ms`, in mesh time."""
+
+    node_key: bytes
+    holds: bool
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClockSkew:
     """Our clock is off by `offset_s` seconds (the peers' minus ours); at most once an hour."""
 
@@ -205,7 +224,17 @@ class ClockSkew:
 
 
 MeshEffect: TypeAlias = (
-    SendBytes | CloseLink | Dial | Arrived | ReadHeld | PeerUp | PeerDown | SyncFinished | ClockSkew
+    SendBytes
+    | CloseLink
+    | Dial
+    | Arrived
+    | ReadHeld
+    | PeerUp
+    | PeerDown
+    | SyncFinished
+    | Taken
+    | InStep
+    | ClockSkew
 )
 
 

@@ -43,6 +43,8 @@ class Sync:
     def __init__(self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int) -> None:
         self.answers = Answers(link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
         self.finished_once = False
+        self.equal_ms: int | None = None
+        """When the peer's newest DAYS were ours too: the end of the range."""
         self._link = link
         self._index = index
         self._floor_ms = floor_ms
@@ -93,6 +95,7 @@ class Sync:
             self._last_theirs, self._theirs_at = frame.session, now
             found = self._open(frame.session, until_ms, now)
         self._moved_at = now
+        self.equal_ms = found.until_ms if frame.days == self._summary(found.until_ms) else None
         tails = [t for day in frame.days if (t := self._tail(found, *day)) is not None]
         found.days = deque(tail.day for tail in tails)
         for tail in tails:

@@ -59,6 +59,9 @@ MAX_RANGES = 8
 MAX_HAVE = 200
 """Message ids that a NACK says are here: as many as anybody keeps to send again."""
 
+MAX_RECEIPTS = 4
+"""Rooms that one RECEIPT speaks of: it then takes the smallest envelope, however many they are."""
+
 
 class Type(IntEnum):
     """What a payload's body is."""
@@ -76,6 +79,7 @@ class Type(IntEnum):
     OBJECT = 11
     HISTORY = 12
     HISTORY_WANT = 13
+    RECEIPT = 14
     RESENT = 15
     EDIT = 16
     DELETE = 17
@@ -199,6 +203,7 @@ BODIES: dict[Type, Shape] = {
     Type.OBJECT: array(blob(32), blob(32), uint(8)),
     Type.HISTORY: array(blob(16), many(blob_upto(MAX_ITEM_BYTES, least=1), MAX_EXPORTED)),
     Type.HISTORY_WANT: array(blob(16)),
+    Type.RECEIPT: many(array(blob(16), optional(blob(16)), optional(blob(16))), MAX_RECEIPTS, least=1),
     Type.NACK: _either(_ROOM_NACK, _DIRECT_NACK),
     Type.RESENT: _either(array(blob(16), uint(32), optional(_text)), _changed),
     Type.ANNOUNCEMENT: array(string(MAX_ANNOUNCEMENT_BYTES, least=1), uint(8), string(MAX_OPTIONS_BYTES)),
@@ -212,6 +217,7 @@ response, expires_at_ms|nil] · NODE_RECORD record||sig · CONTACT_ANSWER [1 acc
 · EPOCH_WANT [room_id, epoch16] · EPOCH_SHARE [1, announce||sig, CS, eph key, [[dev16, index, CK], ...],
 [[dev16, index, seed], ...]]
 · OBJECT [object_id, k, what] · HISTORY [room_id, [item, ...]] · HISTORY_WANT [room_id]
+· RECEIPT [[room_id, newest mid shown|nil, newest mid read|nil], ...]: of the messages of whom it is sent to
 · NACK, in a room, [epoch16, dev16, from, to] (both included) or [[mid, ...]] · RESENT [epoch16, idx, body of
 a TEXT | nil: no message was there] or [epoch16, idx, type, body] of a change · EDIT [mid, text, [mentioned
 account, ...], ttl_s|nil] · DELETE [mid, its author] · REACTION [mid, its author, emoji, 1|0] · NACK, in a

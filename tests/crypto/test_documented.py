@@ -104,6 +104,7 @@ STRUCTURES = {
     "History": body(Type.HISTORY, ID, [roomitem.make_item(roommsg.parse(MESSAGE), KEY)]),
     "History item": roomitem.make_item(roommsg.parse(MESSAGE), KEY),
     "History want": body(Type.HISTORY_WANT, ID),
+    "Receipt": pack(unpack(body(Type.RECEIPT, [ID, ID, ID]))[0]),
     "Resent": body(Type.RESENT, ID, 1, ["hello", "text", None]),
     "Announcement": body(Type.ANNOUNCEMENT, "the spring cup", 2, "{}"),
     "Resent change": body(Type.RESENT, ID, 1, int(Type.DELETE), [ID, KEY]),

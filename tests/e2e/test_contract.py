@@ -29,6 +29,8 @@ UNSAID = {
     "open",
     "ignore",
     "read",
+    "sent",
+    "queued",
     "user_message",
     "members",
     "accepted",
@@ -43,7 +45,8 @@ def promised(command: str) -> tuple[set[str], dict[str, set[str]]]:
     text = ROWS[command]
     if found := re.match(r"as `([a-z_]+)`", text):
         return promised(found[1])
-    keys = {word for word in re.findall(r"`([a-z_]+)", text) if word not in UNSAID - {"members"}}
+    said = {"members", "read"} if command.startswith("receipts") else {"members"}
+    keys = {word for word in re.findall(r"`([a-z_]+)", text) if word not in UNSAID - said}
     rows = {name: set(inner.split(",")) for name, inner in re.findall(r"`([a-z_]+)\[\{([a-z_,]+)\}\]`", text)}
     return (keys - {"members"} if command == "room_list" else keys), rows
 
@@ -134,6 +137,15 @@ async def rooms(ann: Checked, bob: Checked) -> None:
     await ann.frontend.event("typing", username="bob", typing=True)
     assert (await ann.call("history_get", room=room, limit=5))["messages"]
     assert (await ann.call("search", text="HELLÓ"))["messages"]
+    mine = (await ann.call("user_message", room=room, message="hello yourself"))["id"]
+    await bob.frontend.event("user_message", id=mine)
+    assert [row["username"] for row in (await ann.call("message_why", id=mine))["recipients"]] == ["bob"]
+    await bob.call("message_read", room=room, id=mine)
+    await ann.frontend.event("message_status", id=mine, status="read", by="bob")
+    assert (await ann.call("ledger_get", room=room))["recipients"]
+    assert (await ann.call("room_mute", room=room))["muted"]
+    await ann.call("receipts_set", read=True)
+    await ann.call("receipts_get")
     await ann.call("room_read", room=room)
     assert (await ann.call("room_get", room=room))["members"]
     link = (await ann.call("room_link_create", room=room, uses=1))["link"]

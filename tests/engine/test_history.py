@@ -370,6 +370,7 @@ def test_who_asks_again_and_again_is_answered_once_an_hour() -> None:
 def test_who_is_not_in_the_room_is_given_nothing() -> None:
     world, ann, bob, cat, room = world_of("history stranger")
     talk(world, room, ann, bob, 6)
+    world.run(6)  # receipts
     before = len(envelopes(ann))
     direct(cat, ann, Type.HISTORY_WANT, [room_of(ann).room_id])
     world.run(5)

@@ -23,6 +23,7 @@ from node.mesh.ports import (
     Dial,
     DialFailed,
     HeldRead,
+    InStep,
     LinkBytes,
     LinkClosed,
     LinkDrained,
@@ -36,6 +37,7 @@ from node.mesh.ports import (
     SendBytes,
     Source,
     SyncFinished,
+    Taken,
 )
 from node.wire.envelope import EPHEMERAL, Envelope, parse
 
@@ -139,7 +141,7 @@ class Node:
             case ReadHeld(ticket, spec):
                 found, more = self.read(spec)
                 self.net.later(0.001, lambda: self.put(HeldRead(ticket, found, more)))
-            case PeerUp() | PeerDown() | SyncFinished() | ClockSkew():
+            case PeerUp() | PeerDown() | SyncFinished() | ClockSkew() | Taken() | InStep():
                 pass
 
     def read(self, spec: ByIds | ByTime) -> tuple[tuple[bytes, ...], bool]:
@@ -161,10 +163,10 @@ class Node:
             page.append(raw)
         return tuple(page), False
 
-    def publish(self, env: Envelope) -> None:
+    def publish(self, env: Envelope, *, watched: bool = False) -> None:
         if env.kind != EPHEMERAL:
             self.store[env.eid] = env
-        self.put(Publish(env))
+        self.put(Publish(env, watched))
 
     def arrived(self) -> list[Envelope]:
         return [e.envelope for e in self.effects if isinstance(e, Arrived)]

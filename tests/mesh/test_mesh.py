@@ -10,6 +10,7 @@ from node.mesh.ports import (
     CloseLink,
     Dial,
     HeldRead,
+    InStep,
     LinkBytes,
     LinkClosed,
     LinkDrained,
@@ -19,6 +20,7 @@ from node.mesh.ports import (
     RemoveAddress,
     SendBytes,
     SyncFinished,
+    Taken,
 )
 from tests.mesh.meshnet import Net, Node, chain, envelope
 
@@ -433,3 +435,41 @@ def test_an_unknown_link_is_ignored() -> None:
     a = net.node("a")
     for event in (LinkBytes(9, b"x"), LinkClosed(9, ""), LinkDrained(9, 5), HeldRead(9, ())):
         assert a.put(event) == []
+
+
+def test_who_published_learns_which_peers_have_it_and_which_keep_it_for_others() -> None:
+    net = Net()
+    a, b, _ = chain(net, "a", "b", "c")
+    d = net.node("d", roles=frozenset())
+    d.add(a.address)
+    net.run(1)
+    env, other = envelope(net.rng, net.wall_ms), envelope(net.rng, net.wall_ms)
+    a.publish(env, watched=True)
+    a.publish(other)
+    net.run(0.5)
+    told = {e.node_key: (e.holds, e.prefixes) for e in a.effects if isinstance(e, Taken)}
+    assert told == {b.key: (True, (env.eid[:16],)), d.key: (False, (env.eid[:16],))}
+    assert not [e for e in b.effects if isinstance(e, Taken)]
+
+
+def test_a_peer_that_takes_nothing_in_is_not_said_to_have_it() -> None:
+    net = Net()
+    a, b = chain(net, "a", "b")
+    net.cut.add(frozenset("ab"))
+    a.publish(envelope(net.rng, net.wall_ms), watched=True)
+    net.run(5)
+    assert not [e for e in a.effects if isinstance(e, Taken)]
+
+
+def test_a_sync_says_that_both_have_the_same_only_when_they_have() -> None:
+    net = Net()
+    a, b = net.node("a"), net.node("b")
+    a.publish(envelope(net.rng, net.wall_ms - HOUR_MS))
+    b.add(a.address)
+    net.run(0.5)
+    assert [type(e) for e in a.effects if isinstance(e, InStep | SyncFinished)] == [SyncFinished]
+    net.run(3)
+    a.mesh.compare(a.now)
+    net.run(3)
+    (said,) = (e for e in a.effects if isinstance(e, InStep))
+    assert (said.node_key, said.holds) == (b.key, True) and said.until_ms <= net.wall_ms

@@ -99,6 +99,16 @@ from node.chat.commands.presence import (
     PresenceSet as PresenceSet,
     UserSearch as UserSearch,
 )
+from node.chat.commands.reading import (
+    LedgerGet as LedgerGet,
+    MessageRead as MessageRead,
+    MessageWhy as MessageWhy,
+    ReadingCommand as ReadingCommand,
+    ReceiptsGet as ReceiptsGet,
+    ReceiptsSet as ReceiptsSet,
+    RoomMute as RoomMute,
+    RoomRead as RoomRead,
+)
 from node.chat.commands.rooms import (
     DmOpen as DmOpen,
     MemberRemove as MemberRemove,
@@ -111,7 +121,6 @@ from node.chat.commands.rooms import (
     RoomLinkRevoke as RoomLinkRevoke,
     RoomLinkUse as RoomLinkUse,
     RoomList as RoomList,
-    RoomRead as RoomRead,
     RoomRekey as RoomRekey,
     RoomUpdate as RoomUpdate,
     UserJoin as UserJoin,
@@ -122,6 +131,7 @@ Command: TypeAlias = (
     LogCommand
     | RoomCommand
     | MessageCommand
+    | ReadingCommand
     | AttachmentCommand
     | InviteCommand
     | PeopleCommand

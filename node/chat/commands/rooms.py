@@ -31,13 +31,6 @@ class RoomGet(Base, frozen=True, kw_only=True):
     room: Id
 
 
-class RoomRead(Base, frozen=True, kw_only=True):
-    """Mark a room as read, up to message `id` or whole."""
-
-    room: Id
-    id: Id | None = None
-
-
 class RoomLinkCreate(Base, frozen=True, kw_only=True):
     """Make a link to a room, for `uses` people at most; `expires_in` in seconds, a week if left out."""
 
@@ -123,7 +116,6 @@ RoomCommand: TypeAlias = (
     RoomCreate
     | RoomList
     | RoomGet
-    | RoomRead
     | RoomLinkCreate
     | RoomLinkUse
     | RoomLinkRevoke

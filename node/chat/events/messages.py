@@ -142,12 +142,17 @@ class Reaction(Base, frozen=True, kw_only=True):
 
 
 class MessageStatus(Base, frozen=True, kw_only=True):
-    """Where an own message is: queued, sent, held, delivered, read or failed."""
+    """Where an own message is, and all that we said before it in this room.
+
+    Queued, sent, held, delivered, read or failed; `by` and `user_id`: for whom, `why`: for `failed` alone.
+    """
 
     id: str
     status: Literal["queued", "sent", "held", "delivered", "read", "failed"]
     by: str | UnsetType = UNSET
     why: str | UnsetType = UNSET
+    room: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
 
 

@@ -41,7 +41,8 @@ class RoomCreated(Base, frozen=True, kw_only=True):
 class RoomUpdated(Base, frozen=True, kw_only=True):
     """A room's name, topic, who may invite (`invite`), its `history`, or somebody's `role` changed.
 
-    Beside `room` and its `name` only what changed is there.
+    Or what the owner has read of it, or whether it is muted. Beside `room` and its `name` only what
+    changed is there.
     """
 
     room: str
@@ -52,6 +53,10 @@ class RoomUpdated(Base, frozen=True, kw_only=True):
     user_id: str | UnsetType = UNSET
     username: str | UnsetType = UNSET
     role: str | UnsetType = UNSET
+    unread: int | UnsetType = UNSET
+    read_to: str | UnsetType | None = UNSET
+    muted: bool | UnsetType = UNSET
+    muted_until: int | UnsetType | None = UNSET
     seq: int | UnsetType = UNSET
 
 

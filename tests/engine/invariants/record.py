@@ -268,11 +268,11 @@ class Recorder:
         return call
 
     def _publish(self, real: Any) -> Any:
-        def call(exchange: Exchange, env: Envelope, *args: Any) -> None:
+        def call(exchange: Exchange, env: Envelope, *args: Any, **kwargs: Any) -> None:
             if self.acting is not None:
                 self.acting.published.append(env)
                 self.honest.add(env.eid)
-            real(exchange, env, *args)
+            real(exchange, env, *args, **kwargs)
 
         return call
 
