@@ -66,7 +66,7 @@ from node.mesh.ports import (
     SendBytes,
 )
 from node.sim_session import CallError, SimFiles, SimSession, stream
-from node.sim_shell import answered, backup_of, fetched, held, stand_in
+from node.sim_shell import answered, backup_of, fetched, held, replayed, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
@@ -264,8 +264,8 @@ class SimNode:
                 self.feed(TokenKept(effect, "simulated"))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
-            case StartReplay():
-                self._replay(effect)
+            case StartReplay() if effect.session in self.sessions:
+                self.sessions[effect.session].seen += replayed(self.store, effect)
             case ReadHistory() | ReadSearch() | AnswerStatus():
                 came = answered(self.store, effect)
                 if isinstance(came, ReadAnswered):
@@ -288,20 +288,6 @@ class SimNode:
             self.start()
         done = events.Ok(req=order.req, fields={"locked": isinstance(order, LockVault)})
         self._one(Deliver(order.session, done))
-
-    def _replay(self, order: StartReplay) -> None:
-        session = self.sessions.get(order.session)
-        if session is None:
-            return
-        logged = self.store.events_after(order.after_seq, READ_LIMIT)
-        if order.newest is not None:
-            until = order.until_seq or 0
-            kept = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
-            session.seen += [events.decode_json(body) for body in kept[-order.newest :]]
-            return
-        session.seen += [events.decode_json(body) for _, body in logged]
-        last = logged[-1][0] if logged else order.after_seq
-        session.seen.append(events.CaughtUp(seq=last))
 
     def _set_alarm(self) -> None:
         assert self.engine is not None

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch
+from node.bridge.ports import ReadAnswered, ReadHistory, ReadSearch, StartReplay
 from node.chat import backup, events
 from node.chat.me import Me
 from node.clock import Instant
@@ -27,6 +27,9 @@ from node.engine.engine import Engine, Setup
 from node.errors import Refused
 from node.mesh.ports import ByIds, HeldRead, ReadHeld
 from node.store.memory import MemoryStore
+
+REPLAYED = 100_000
+"""Events: more than any simulated node logs."""
 
 
 def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
@@ -56,6 +59,17 @@ def answered(
         if order.nonced is None
         else ReadAnswered(order.nonced, fields)
     )
+
+
+def replayed(store: MemoryStore, order: StartReplay) -> list[events.Event]:
+    """Return what a replay shows: the newest messages that were asked for, or the log and `caught_up`."""
+    logged = store.events_after(order.after_seq, REPLAYED)
+    if order.newest is not None:
+        until = order.until_seq or 0
+        kept = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+        return [events.decode_json(body) for body in kept[-order.newest :]]
+    last = logged[-1][0] if logged else order.after_seq
+    return [*(events.decode_json(body) for _, body in logged), events.CaughtUp(seq=last)]
 
 
 def stand_in(

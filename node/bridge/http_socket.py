@@ -9,9 +9,9 @@ import asyncio
 import base64
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -20,9 +20,10 @@ from node.bridge import intervals, media, session as machine
 from node.bridge.audit import OK, UNANSWERED, Who
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
+from node.bridge.http_reading import Reader, found
 from node.bridge.media import Dresser
 from node.bridge.metrics import Meter
-from node.bridge.outbox import Item, Outbox, Replay
+from node.bridge.outbox import Item, Outbox, Replay, key_of
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
@@ -58,26 +59,6 @@ CAUGHT_UP_EVERY = 60.0
 """Seconds at least between two `caught_up` that only move the position."""
 PAUSE = 0.005
 SLOW, GOING_WRONG = 4008, 1011
-
-
-class Reader(Protocol):
-    """What the bridge reads from the store."""
-
-    async def events_after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return the logged events after `seq`, oldest first, at most `limit`."""
-        ...
-
-    async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
-    ) -> tuple[list[bytes], bool]:
-        """Return messages of a room, oldest first, and whether there are more."""
-        ...
-
-    async def search(
-        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
-    ) -> tuple[list[bytes], bool]:
-        """Return messages that hold a text, newest first, and whether there are more."""
-        ...
 
 
 @dataclass(slots=True)
@@ -206,7 +187,7 @@ class Connection:
         if not self.session.wants_event(event):
             box.passed(seq)
         elif box.takes(seq):
-            item = Item(self._encoded(event), seq, _coalescing(event))
+            item = Item(self._encoded(event), seq, key_of(event))
             box.push(item, answer=name in events.ANSWERS)
             self._woken()
 
@@ -478,7 +459,7 @@ class Connection:
 
     async def _from_store(self, effect: ReadHistory | ReadSearch) -> None:
         try:
-            bodies, more = await self._found(effect)
+            bodies, more = await found(self.around.reader, effect)
         except Refused as fault:
             self.deliver(events.error_of(fault, effect.req))
             return
@@ -493,26 +474,3 @@ class Connection:
             return
         messages = [self.session.dialect.stored_value(self._as_shown(body)) for body in bodies]
         self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
-
-    async def _found(self, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], bool]:
-        reader = self.around.reader
-        match effect:
-            case ReadHistory():
-                return await reader.history(effect.room, effect.before, effect.after, effect.limit)
-            case ReadSearch():
-                return await reader.search(effect.text, effect.room, effect.before, effect.limit)
-            case _:
-                assert_never(effect)
-
-
-def _coalescing(event: events.Event) -> str | None:
-    """Say of which events only the newest matters to one who reads slowly, and about whom."""
-    match event:
-        case events.Presence():
-            return f"presence {event.user_id}"
-        case events.Typing():
-            return f"typing {event.room} {event.user_id}"
-        case events.Attachment():
-            return f"attachment {event.id} {event.room}"
-        case _:
-            return None

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from node.bridge.intervals import Intervals
+from node.chat import events
 
 MAX_EVENTS = 1024
 MAX_BYTES = 4 * 1024 * 1024
@@ -166,3 +167,16 @@ class Outbox:
             queue.clear()
             queue.extend(kept)
         self._bytes = sum(len(item.data) for queue in (self._now, self._later) for item in queue)
+
+
+def key_of(event: events.Event) -> str | None:
+    """Say of which events only the newest matters to one who reads slowly, and about whom."""
+    match event:
+        case events.Presence():
+            return f"presence {event.user_id}"
+        case events.Typing():
+            return f"typing {event.room} {event.user_id}"
+        case events.Attachment():
+            return f"attachment {event.id} {event.room}"
+        case _:
+            return None

@@ -26,8 +26,9 @@ from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
+from node.bridge.http_reading import Reader
 from node.bridge.http_routes import VIEW, Runner, make_app, problem
-from node.bridge.http_socket import CLOSE_SECONDS, Connection, Reader, Surroundings
+from node.bridge.http_socket import CLOSE_SECONDS, Connection, Surroundings
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
 from node.bridge.media import Dresser
 from node.bridge.metrics import Meter, Shown, counters, gauge, render

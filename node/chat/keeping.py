@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from node.chat.large import MAX_CONTENT
+from node.chat.timeline import copy_of
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import roommsg
@@ -19,6 +21,9 @@ from node.crypto.roomitem import make_item, parse_item
 from node.crypto.roommsg import Core, RoomInner
 from node.tables import Table
 from node.wire.payload import Payload, Type, decode
+
+if TYPE_CHECKING:
+    from node.chat.room import Room
 
 MAX_KEPT_BYTES = MAX_CONTENT - 8 * 1024
 """Of one room: what one Object carries, the items' own lengths included."""
@@ -179,3 +184,11 @@ def _kept(room_id: bytes, number: int, item: bytes, core: Core, payload: Payload
     if payload.type is Type.REACTION:
         name += payload.body[1] + payload.body[2].encode()
     return Kept(room_id, number, item, target, name)
+
+
+def shown_as(room: Room, mid: bytes, user_id: str, name: bytes, core: Core) -> bool:
+    """Say whether a kept message, named `name` by its author, is what is shown as `mid` of this person."""
+    author = room.log.device(core.device16)
+    if author is None or room.people.user_id(author.account) != user_id:
+        return False
+    return mid in {name, copy_of(name, author.account)}

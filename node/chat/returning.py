@@ -176,10 +176,10 @@ def apart(room: Room) -> bool:
     Worked out again only when an epoch or op came or went.
     """
     seen = (room.epochs.version, room.log.view16, len(room.heard))
-    if room.parted[0] != seen:
+    if room.parted_then[0] != seen:
         stranded = any(_stranded(room, one) for one in room.heard)
-        room.parted = (seen, stranded or _apart(room.epochs))
-    return room.parted[1]
+        room.parted_then = (seen, stranded or _apart(room.epochs))
+    return room.parted_then[1]
 
 
 def _apart(held: Epochs) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from node import ids
 from node.chat import hidden, returning
 from node.chat.epochs import Epoch, Epochs
-from node.chat.keeping import Keeper
+from node.chat.keeping import Keeper, shown_as
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
@@ -23,13 +24,13 @@ from node.chat.reading import Mark, Marks
 from node.chat.renewal import Renewal
 from node.chat.sent import NOTHING, Sent
 from node.chat.sent_changes import SentChanges
-from node.chat.timeline import Item, Timeline, copy_of
+from node.chat.timeline import Item, Timeline
 from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
 from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
-from node.crypto.roommsg import Core, Kind
+from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
 from node.wire.payload import MAX_ITEMS, NAMED, Payload, Type, Words, days_needed
@@ -79,7 +80,7 @@ class Room:
         self.heard: dict[bytes, bytes] = {}
         self._handed = float("-inf")
         self._leaf_told = b""
-        self.parted: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
+        self.parted_then: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
 
@@ -275,14 +276,7 @@ class Room:
     def unsay(self, turn: Turn, mid: bytes, user_id: str) -> None:
         """The message that is shown as `mid`, by this person, is gone: give it to nobody any more."""
         self.sent_changes.erase(turn, mid)
-
-        def is_it(name: bytes, core: Core) -> bool:
-            author = self.log.device(core.device16)
-            if author is None or self.people.user_id(author.account) != user_id:
-                return False
-            return mid in {name, copy_of(name, author.account)}
-
-        self.kept.erase(turn, mid, is_it)
+        self.kept.erase(turn, mid, partial(shown_as, self, mid, user_id))
 
     def whisper(self, turn: Turn, kind: Type, body: object, *, ts_ms: int | None = None) -> None:
         """Post a payload that is not shown, as a profile; nothing while the room's keys are lost."""

@@ -23,13 +23,22 @@ from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
 from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
 from node.chat.me import Me
-from node.chat.turn import Logged, Placed, Reply, Told, Turn
+from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
 from node.crypto.keys import Identity
 from node.crypto.primitives import Entropy
-from node.engine import attaching, comebacks, commands, node_commands, outage, sessions, token_commands
+from node.engine import (
+    attaching,
+    comebacks,
+    commands,
+    node_commands,
+    outage,
+    sessions,
+    token_commands,
+    writes as written,
+)
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -73,16 +82,9 @@ from node.mesh.ports import (
     Taken,
 )
 from node.store.records import (
-    AppendEvent,
-    Delete,
-    DropMessage,
     Loaded,
-    Put,
-    PutEnvelope,
-    PutMessage,
     RewriteMessage,
     Write,
-    unsaid,
 )
 from node.tables import Table
 from node.wire import envelope
@@ -365,23 +367,23 @@ class Engine:
         self.desk.inbox.receipts.look(turn)
         watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)
-        writes += _rows(turn)
+        writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
         delivered = self._outputs(turn, writes)
-        writes += [_placed(placed) for placed in turn.placed]
+        writes += [written.placed(one) for one in turn.placed]
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)
         for sealed in turn.posts:
             if sealed.kind == KEPT:
-                writes.append(_held(sealed, own=True))
+                writes.append(written.held(sealed, own=True))
             after += self._down(turn, Publish(sealed, sealed.eid in watched))
         lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
         after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         after += [FetchMessages(room, mids, to_change=True) for room, mids in turn.reads]
         self.state.seq = turn.seq
-        if any(_is_going(out) for out in turn.out):
+        if any(written.is_going(out) for out in turn.out):
             self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []
@@ -449,9 +451,9 @@ class Engine:
         routes = self.state.channels.find_all(sealed.rk)
         if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
             if sealed.kind == KEPT:
-                after.append(Hold(_held(sealed, own=False)))
+                after.append(Hold(written.held(sealed, own=False)))
         elif sealed.kind == KEPT:
-            writes.append(_held(sealed, own=True))
+            writes.append(written.held(sealed, own=True))
         if routes:
             self._open(turn, sealed)
 
@@ -461,44 +463,10 @@ class Engine:
         for out in turn.out + turn.accusations:
             match out:
                 case Logged(event):
-                    self._log(out, turn, writes)
+                    writes += written.logged(out, turn)
                     delivered += [Deliver(session, event) for session in self.state.sessions]
                 case Told(event):
                     delivered += [Deliver(session, event) for session in self.state.sessions]
                 case Reply(session, event):
                     delivered.append(Deliver(session, event))
         return delivered
-
-    def _log(self, out: Logged, turn: Turn, writes: list[Write]) -> None:
-        event: Any = out.event
-        body = events.encode_json(event)
-        if out.message is None:
-            said = body if out.about is None else unsaid(body)
-            writes.append(AppendEvent(event.seq, turn.now.wall_ms, said, out.about))
-            return
-        place = event.seq if out.place is None else out.place
-        writes.append(PutMessage(*out.message, place, body + out.line))
-        writes.append(AppendEvent(event.seq, turn.now.wall_ms, None, out.message))
-
-
-def _rows(turn: Turn) -> list[Write]:
-    return [
-        Delete(table, key) if value is None else Put(table, key, value)
-        for (table, key), value in turn.rows.items()
-    ]
-
-
-def _placed(placed: Placed) -> Write:
-    if placed.event is None:
-        return DropMessage(placed.room, placed.mid)
-    body = events.encode_json(placed.event) + placed.line
-    return PutMessage(placed.room, placed.mid, placed.seq, body, placed.edit)
-
-
-def _held(sealed: Envelope, *, own: bool) -> PutEnvelope:
-    return PutEnvelope(sealed.eid, sealed.rk, sealed.ts_ms, sealed.expires_ms, own, sealed.raw)
-
-
-def _is_going(out: Any) -> bool:
-    """Say whether somebody left a room or was removed: time for a shred round."""
-    return isinstance(out, Logged) and isinstance(out.event, events.UserLeave)

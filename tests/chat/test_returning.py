@@ -103,13 +103,13 @@ def test_two_branches_are_joined_within_seconds_and_not_again_within_a_minute() 
     world.run(20)
     ann.call(c.UserMessage(message="meanwhile", room=room_of(ann).uuid))
     machine, room = Returning(engine_of(ann).state.me), room_of(ann)
-    room.parted = ((room.epochs.version, room.log.view16, 0), True)
+    room.parted_then = ((room.epochs.version, room.log.view16, 0), True)
     machine.look(room, 50.0, lambda size: b"\xff" * size)
     assert machine.deadline is not None and JOIN_AFTER < machine.deadline - 50.0 < JOIN_AFTER + JOIN_SPREAD
     turn = turn_of(ann)
     turn.now = turn.now.after(1000.0)
     machine.due(turn, [room])
-    room.parted = ((room.epochs.version, room.log.view16, 0), True)
+    room.parted_then = ((room.epochs.version, room.log.view16, 0), True)
     machine.look(room, turn.now.mono, bytes)
     assert machine.deadline is not None and machine.deadline >= turn.now.mono + 59.0
 

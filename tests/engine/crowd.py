@@ -27,7 +27,7 @@ from node.crypto.epoch import REASON_ROSTER
 from node.crypto.joining import invite_keypair, link_invite_id
 from node.crypto.links import RoomLink
 from node.crypto.primitives import box_open, dh
-from node.engine import engine
+from node.engine import writes
 from node.errors import CryptoFault
 from node.mesh import exchange
 from node.sim import SimNode, Simulation
@@ -62,7 +62,7 @@ def sharing() -> Iterator[None]:
     card = _once(lambda raw: ops.card_of(ops.parse_op(raw)))
     parse_envelope, parse_op = _once(envelope.parse), _once(ops.parse_op)
     rows: dict[bytes, bytes] = {}
-    pack, hold = turns.pack_row, engine._held
+    pack, hold = turns.pack_row, writes.held
     held = _once(lambda sealed, own: hold(sealed, own=own))
     gc.collect()
     usual = gc.get_threshold()
@@ -78,7 +78,7 @@ def sharing() -> Iterator[None]:
         patch.setattr(ops, "parse_op", parse_op)
         patch.setattr(ops, "check_leaf", _once(ops.check_leaf))
         patch.setattr(turns, "pack_row", lambda value: rows.setdefault(data := pack(value), data))
-        patch.setattr(engine, "_held", lambda sealed, *, own: held(sealed, own))
+        patch.setattr(writes, "held", lambda sealed, *, own: held(sealed, own))
         yield
     gc.set_threshold(*usual)
 

@@ -31,7 +31,7 @@ from tests.engine.worlds import befriend, invite, trio
 
 SEED = 20_260_801
 MUTATIONS = 10_000
-CACHES = frozenset({"_days", "_roster", "_states", "_user_ids", "entropy"})
+CACHES = frozenset({"_days", "_roster", "_states", "_user_ids", "entropy", "parted_then"})
 
 
 @cache
