@@ -1,4 +1,4 @@
-"""`gossamer attachment get`, and how attachments look in `send`, `history`, `chat` and `tail`."""
+"""`gossamer attachment put` and `get`, and how attachments look in `send`, `history`, `chat` and `tail`."""
 
 from __future__ import annotations
 
@@ -54,11 +54,19 @@ def _target(output: str | None, facts: Row) -> Path:
     return path / name if path.is_dir() else path
 
 
-async def put(node: Node, path: Path) -> str:
-    """Store a file at the node, with a progress bar on a terminal; returns the attachment's id."""
+@attachment.command("put", cls=Command)
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@with_node
+async def put_(node: Node, path: Path) -> None:
+    """Store a file and print its id, to be named in messages; a day later it is gone if none does."""
+    told = await put(node, path)
+    node.app.emit(told, [harmless(str(told["attachment"]))])
+
+
+async def put(node: Node, path: Path) -> Row:
+    """Store a file at the node, with a progress bar on a terminal; returns what `attachment_put` answers."""
     with progress(node.app, "storing", transfers.check(path)) as step:
-        told = await transfers.put(node.app, path, step)
-    return str(told["attachment"])
+        return await transfers.put(node.app, path, step)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ async def send(node: Node, /, room: str, text: str | None, path: Path | None, **
     found = await node.room(room)
     reply_to, ttl = more["reply_to"], more["ttl"]
     answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
-    file = None if path is None else await attachments.put(node, path)
+    file = None if path is None else str((await attachments.put(node, path))["attachment"])
     keys = {
         "attachment": file,
         "reply_to": answered,
