@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from node.chat import commands as c
 from node.sim import CallError, SimNode, Simulation
 from tests.engine.hostile import engine_of, no_late_faults
-from tests.engine.test_contact_requests import both, club, state_of
+from tests.engine.test_contact_requests import both, club
 
 ACTS = {
     "request": lambda name: c.ContactRequest(username=name),
