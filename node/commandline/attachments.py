@@ -90,12 +90,12 @@ def file_lines(event: Row) -> list[str]:
     return [f"{' ' * 7}[{name}, {how}, {kind}, {state}]  {harmless(str(told.get('id', '?')))}"]
 
 
-def news(event: Row) -> list[str]:
+def news(event: Row, program: str = "gossamer") -> list[str]:
     """Return the line of what became of an attachment; progress says nothing to a person."""
     name, ident = harmless(str(event.get("name", "?"))), harmless(str(event.get("id", "?")))
     match event.get("state"):
         case "ready":
-            return [f"* {name} is here:  gossamer attachment get {ident}"]
+            return [f"* {name} is here:  {program} attachment get {ident}"]
         case "failed":
             return [f"* {name} will not come: {harmless(str(event.get('why', 'it failed')))}"]
         case _:
