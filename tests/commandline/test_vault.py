@@ -35,6 +35,9 @@ def test_a_passphrase_comes_from_standard_input_a_line_each(
     stdin(monkeypatch, f" {SECRET}\nanother one \r\n")
     assert gossamer_exits("passphrase", "set")[0] == 0
     assert node.asked == [("vault_passphrase", {"current": f" {SECRET}", "passphrase": "another one "})]
+    stdin(monkeypatch, f"{SECRET}\n")
+    assert gossamer_exits("unlock", "--passphrase-file", "-")[0] == 0
+    assert node.asked[-1] == ("vault_unlock", {"passphrase": SECRET})
     stdin(monkeypatch, "\n")
     code, _, err = gossamer_exits("passphrase", "remove")
     assert (code, "invalid" in err) == (2, True)
