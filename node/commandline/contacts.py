@@ -38,7 +38,7 @@ async def link(node: Node, qr: bool, once: bool, expires: str | None, reset: boo
     node.app.emit({**made, "addresses": list(addresses)}, [text, *(_qr(text) if qr else [])])
     node.app.say("Who can use the link, by the addresses it carries:")
     for line in describe(addresses):
-        node.app.say(line)
+        node.app.say(node.app.ours(line))
     node.app.say("They run:  gossamer contact add -   and paste the link.")
 
 

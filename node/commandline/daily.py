@@ -21,7 +21,13 @@ from node.errors import Refused
 
 _TEXT = (str, str | None)
 _SECRETS = frozenset(
-    (("vault_unlock", "passphrase"), ("vault_passphrase", "passphrase"), ("vault_passphrase", "current"))
+    {
+        ("hello", "token"),
+        ("backup_create", "passphrase"),
+        ("vault_unlock", "passphrase"),
+        ("vault_passphrase", "passphrase"),
+        ("vault_passphrase", "current"),
+    }
 )
 """Keys that are never an argument: other users of the machine see those."""
 STOP_WAIT_S = 10.0  # a clean stop flushes its queues for at most 5 s

@@ -138,7 +138,7 @@ async def link(node: Node, room_: str, uses: int | None, expires: str | None, re
     node.app.emit(made, [str(made["link"])])
     node.app.say("Who can use the link, by the addresses it carries:")
     for line in describe(made["addresses"]):
-        node.app.say(line)
+        node.app.say(node.app.ours(line))
     node.app.say("They run:  gossamer room use -   and paste the link. Whoever has it can come in.")
 
 

@@ -101,5 +101,8 @@ def test_an_open_node_is_not_asked_to_open(node: Scripted, gossamer_exits: Exits
 def test_a_passphrase_is_never_an_argument(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="standard input"):
         read_pairs("vault_passphrase", (word,))
+    for command, key in (("backup_create", "passphrase"), ("vault_unlock", "passphrase"), ("hello", "token")):
+        with pytest.raises(Refused, match="standard input"):
+            read_pairs(command, (f"{key}=x",))
     stdin(monkeypatch, '{"passphrase": "x"}')
     assert read_pairs("vault_passphrase", ("-",)) == {"passphrase": "x"}
