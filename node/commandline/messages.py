@@ -75,16 +75,9 @@ async def _named(node: Node, room: str, id_: str) -> tuple[str, str]:
 
 async def message_id(node: Node, room: str, text: str) -> str:
     """Return the id of the message of a room that ID means; raises Refused."""
-    return await named(node, [room], text)
-
-
-async def named(node: Node, rooms: list[str], text: str) -> str:
-    """Return the id of the message that ID means in any of these rooms; raises Refused."""
     if len(text) == WHOLE:
         return text
-    newest: list[Row] = []
-    for room in rooms:
-        newest += (await node.call("history_get", room=room, limit=SEARCHED))["messages"]
+    newest = (await node.call("history_get", room=room, limit=SEARCHED))["messages"]
     return str(pick(text, newest, id_key="id", name_key="id", what="message")["id"])
 
 
