@@ -92,3 +92,25 @@ class Desk:
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""
         turn.reply(session, events.Ok(req=req, fields=fields))
+
+    @property
+    def doing(self) -> CommandReceived:
+        """The command that is being done."""
+        assert self.received is not None
+        return self.received
+
+    def finish(self, turn: Turn, received: CommandReceived, answer: dict[str, Any] | Refused) -> None:
+        """Answer a command that somebody else has done or could not do; remember what was done for its nonce.
+
+        If the same was asked twice at once, and done twice, both are answered what came of the first.
+        """
+        try:
+            if isinstance(answer, Refused):
+                raise answer
+            known = self.state.nonces.first_result(turn, received)
+        except Refused as fault:
+            turn.reply(received.session, events.error_of(fault, received.command.req))
+            return
+        if known is None:
+            self.state.nonces.remember(turn, received, answer)
+        self.ok(turn, received.session, received.command.req, answer if known is None else known)
