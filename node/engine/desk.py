@@ -67,6 +67,8 @@ class Desk:
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
+    searching: list[CommandReceived] = field(default_factory=list)
+    """Those that look for a message in every room."""
     asked: Asked = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
@@ -98,6 +100,10 @@ class Desk:
         """The command that is being done."""
         assert self.received is not None
         return self.received
+
+    def unanswered(self) -> list[CommandReceived]:
+        """Return the commands that wait for the store or the folder."""
+        return [*self.asked.waiting(), *self.inbox.reading.waiting(), *self.searching, *self.sealing.values()]
 
     def finish(self, turn: Turn, received: CommandReceived, answer: dict[str, Any] | Refused) -> None:
         """Answer a command that somebody else has done or could not do; remember what was done for its nonce.

@@ -46,11 +46,15 @@ class ReadingDesk:
 
     def read_to(self, room: Room | Direct, mid: bytes, received: CommandReceived) -> bool:
         """Note a command that goes up to a message; says whether the store is to be asked now."""
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if len(self.waiting()) >= MAX_WAITING:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(received)
         return len(waiting) == 1
+
+    def waiting(self) -> list[CommandReceived]:
+        """Return every command that waits for the store."""
+        return [one for those in self._waiting.values() for one in those]
 
     def fetched(
         self, turn: Turn, found: AfterFetched

@@ -43,11 +43,12 @@ def message_why(desk: Desk, _turn: Turn, _session: int, command: c.MessageWhy) -
     mid = message_id(command.id)
     receipts = desk.inbox.receipts
     rooms = _candidates(desk, command, mid)
-    if receipts.asking >= MAX_SEARCHES:
+    if len(desk.searching) >= MAX_SEARCHES:
         raise Refused("too_many", "too much is being asked at once", retryable=True)
     if not rooms:
         raise _not_found()
     search = _Search(desk.doing, command.id, len(rooms))
+    desk.searching.append(search.received)
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
             desk.after.append(FetchMessages(room.room_id, (mid,)))
@@ -69,9 +70,11 @@ def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
         search.left -= 1
         if event is not None and search.left >= 0:
             search.left = -1
+            desk.searching.remove(search.received)
             rows = recipients(desk, turn, room, event)
             desk.finish(turn, search.received, {"id": search.asked, "recipients": rows})
         elif search.left == 0:
+            desk.searching.remove(search.received)
             desk.finish(turn, search.received, _not_found())
 
     return found
