@@ -115,4 +115,5 @@ def contact_unblock(desk: Desk, turn: Turn, _session: int, command: c.ContactUnb
     person = somebody(desk.state, command.username)
     person = desk.state.contacts.requests.unblock(turn, person)
     desk.inbox.introduce_to(turn, person.account)
+    desk.inbox.beats.back(turn, person.account)
     return {**_standing(desk.state, person), "blocked": False, "blocked_by": person.blocked_by}
