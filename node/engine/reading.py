@@ -7,6 +7,7 @@ store, for the messages themselves are there and nowhere else.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 from msgspec import UNSET
 
@@ -16,6 +17,7 @@ from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
 from node.chat.room import Room
+from node.chat.timeline import PAST, Timeline
 from node.chat.turn import Turn
 from node.engine.effects import AfterFetched
 from node.engine.receipts import number_of
@@ -39,10 +41,16 @@ class ReadingDesk:
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""
-        last = list(room.timeline.known)[-1:]
-        self._move(turn, room, turn.seq, 0, last[0] if last else None)
+        self._move(turn, room, turn.seq, 0, self._newest(room.timeline))
         room.marks.read_all(turn)
         room.save(turn)
+
+    def _newest(self, line: Timeline) -> bytes | None:
+        """Return the newest message that was shown, if it is known."""
+        hides = self.state.people.hides
+        heads = (mid for mid in reversed(line.frontier) if not hides(line.known.get(mid, b"")))
+        others = (mid for mid, by in reversed(line.known.items()) if by not in {b"", PAST} and not hides(by))
+        return next(chain(heads, others), None)
 
     def read_to(self, room: Room | Direct, mid: bytes, received: CommandReceived) -> bool:
         """Note a command that goes up to a message; says whether the store is to be asked now."""
@@ -75,10 +83,10 @@ class ReadingDesk:
         return {**fields, "id": command.id} if isinstance(command, c.MessageRead) else fields
 
     def _read(self, turn: Turn, room: Room | Direct, event: events.UserMessage, found: AfterFetched) -> None:
-        seq = number_of(event)
+        later = [message for body in found.after if (message := stored_message(body)) is not None]
+        seq = _place(event, later)
         if seq <= self.state.readings.of(room.room_id).seq:
             return
-        later = [message for body in found.after if (message := stored_message(body)) is not None]
         theirs = [one for one in later if counts(one)]
         unread = room.unread if found.more else min(room.unread, len(theirs))
         self._move(turn, room, seq, unread, found.mid)
@@ -129,6 +137,12 @@ class ReadingDesk:
         """End the mutes whose time is over."""
         for reading in self.state.readings.over(turn.now.mono):
             self.mute(turn, reading.room_id, None)
+
+
+def _place(event: events.UserMessage, later: list[events.UserMessage]) -> int:
+    """Return up to which event everything was read: what came late stands before some with lower numbers."""
+    numbers = [number for message in later if (number := number_of(message))]
+    return min([number_of(event), *(number - 1 for number in numbers)])
 
 
 def counts(message: events.UserMessage) -> bool:
