@@ -141,3 +141,51 @@ def test_an_announcement_to_contacts_goes_to_nobody_who_blocked_us() -> None:
     ann.call(c.ContactBlock(username="bob"))
     world.run(15)
     assert bob.call(c.AnnouncementSend(contacts=True, text="two"))["recipients"] == befriended - 1
+
+
+def test_a_restored_home_still_hides_mutes_and_knows_how_far_it_had_read() -> None:
+    world, ann, bob, cat, room = friends("restored")
+    dm = ann.call(c.DmOpen(username="bob"))["room"]
+    bob.call(c.DmOpen(username="ann"))
+    mine = say(ann, dm)
+    old = [say(cat, room, f"m{n}") for n in range(3)]
+    world.run(8)
+    ask(world, ann, c.MessageRead(room=room, id=old[1]))
+    ann.call(c.RoomMute(room=room))
+    ann.call(c.ReceiptsSet(read=False))
+    ann.call(c.ContactBlock(username="bob"))
+    world.run(5)
+    say(bob, room, "hidden")
+    world.run(5)
+    records = ann.backup()
+    ann.crash()
+    anns = world.restore("anns", records, peers=["cat"])
+    anns.start()
+    session = anns.attach(plain=False)
+    world.run(60)
+    say(bob, room, "hidden too")
+    last = say(cat, room, "seen")
+    world.run(60)
+    assert [m for m in texts(session) if m] == ["seen"] and about(session, "bob") == []
+    rows = {row["room"]: row for row in anns.call(c.RoomList())["rooms"]}
+    assert rows[room]["muted"] and rows[room]["unread"] == 2
+    assert anns.call(c.ReceiptsGet())["read"] is False
+    assert why(world, anns, mine)["bob"][0] == "delivered"
+    assert ask(world, anns, c.MessageRead(room=room, id=last))["unread"] == 0
+    no_late_faults(anns, bob, cat)
+
+
+def test_a_vault_that_was_locked_meanwhile_forgets_nothing_of_it() -> None:
+    world, ann, bob, cat, room = friends("vault")
+    ann.call(c.ContactBlock(username="bob", silent=True))
+    ann.call(c.RoomMute(room=room, until=ann.now().wall_ms // 1000 + 30))
+    session = ann.attach(plain=False)
+    ann.lock()
+    say(bob, room, "hidden")
+    say(cat, room, "@ann seen")
+    world.run(100)
+    ann.start()
+    world.run(60)
+    assert texts(session) == ["@ann seen"] and about(session, "bob") == []
+    assert [e.kind for e in session.of(events.Notification)] == ["mention"]
+    assert [e.muted for e in session.of(events.RoomUpdated)] == [False]
