@@ -232,7 +232,7 @@ class Inbox:
         mending = self.state.mending
         if not mending.heard.take(turn, account, payload):
             return
-        if payload.type not in parting.UPKEEP and self.state.people.hides(account):
+        if payload.type not in parting.KEPT and self.state.people.hides(account):
             return
         match payload.type:
             case Type.TEXT:
@@ -299,7 +299,10 @@ class Inbox:
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""
-        if payload.type is not Type.PROFILE or self.state.people.hides(account):
+        if payload.type is not Type.PROFILE:
+            return
+        if self.state.people.hides(account):
+            parting.keep_unseen(self.state, turn, account, payload)
             return
         nickname, avatar, status, presence_cs = payload.body
         avatar = avatars.of_peer(avatar)

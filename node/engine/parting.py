@@ -11,14 +11,39 @@ from typing import TYPE_CHECKING, Final
 
 from node.chat.turn import Turn
 from node.crypto.channel import ChannelKind
-from node.wire.payload import Type
+from node.wire.payload import Payload, Type, decode
 
 if TYPE_CHECKING:
     from node.engine.inbox import Inbox
+    from node.engine.state import State
 
 
 UPKEEP: Final = frozenset({Type.EPOCH_WANT, Type.EPOCH_SHARE, Type.HISTORY_WANT, Type.NACK})
 """What is taken even of somebody who is blocked, for rooms that both are in: nobody is shown any of it."""
+
+KEPT: Final = UPKEEP | {Type.PROFILE}
+"""And what they show of themselves, of which the newest is kept for when they are blocked no more."""
+
+
+def keep_unseen(state: State, turn: Turn, account: bytes, payload: Payload) -> None:
+    """Keep what somebody who is blocked shows of themselves now: nobody is shown it."""
+    person = state.people.by_account[account]
+    old = None if person.unseen is None else decode(person.unseen)
+    if old is None or old.ts_ms <= payload.ts_ms:
+        *shown, presence_cs = payload.body
+        body = [*shown, presence_cs or (None if old is None else old.body[3])]
+        bare = Payload(payload.mid, payload.ts_ms, 0, Type.PROFILE, body)
+        state.people.save(turn, replace(person, unseen=bare.encode()))
+
+
+def heard_again(inbox: Inbox, turn: Turn, account: bytes) -> None:
+    """Somebody is blocked no more: show them as they are by now."""
+    person = inbox.state.people.by_account[account]
+    if person.unseen is not None:
+        inbox.state.people.save(turn, replace(person, unseen=None))
+        inbox.on_profile(turn, account, decode(person.unseen))
+    inbox.introduce_to(turn, account)
+    inbox.beats.back(turn, account)
 
 
 def part(inbox: Inbox, turn: Turn, account: bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from node.chat import commands as c, events
 from node.wire.payload import Type
-from tests.engine.hostile import direct, no_late_faults
+from tests.engine.hostile import direct, later_on, no_late_faults
 from tests.engine.test_blocking import about, friends
 from tests.engine.test_receipts import ask, count_receipts, say, statuses, why
 from tests.engine.worlds import texts
@@ -189,3 +189,37 @@ def test_a_vault_that_was_locked_meanwhile_forgets_nothing_of_it() -> None:
     assert texts(session) == ["@ann seen"] and about(session, "bob") == []
     assert [e.kind for e in session.of(events.Notification)] == ["mention"]
     assert [e.muted for e in session.of(events.RoomUpdated)] == [False]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_somebody_shows_of_themselves_is_taken_when_they_are_blocked_no_more(silent: bool) -> None:
+    world, ann, bob, cat, _ = friends(f"profile {silent}")
+    ann.attach()
+    bob.attach()
+    bob.call(c.ProfileSet(status="old"))
+    world.run(5)
+    ann.call(c.ContactBlock(username="bob", silent=silent))
+    world.run(5)
+    session = ann.attach(plain=False)
+    later_on(world, 2, cat, ann, bob)
+    session = ann.attach(plain=False)
+    bob.attach()
+    world.run(5)
+    bob.call(c.ContactBlock(username="cat"))  # bob beats elsewhere from here on
+    bob.call(c.ProfileSet(status="between"))
+    world.run(5)
+    bob.call(c.ProfileSet(status="new", name="Robert"))
+    world.run(100)
+    assert about(session, "bob") == []
+    shown = ann.call(c.ProfileGet(username="bob"))
+    assert (shown["status"], shown["presence"]) == ("old", "offline")
+    ann.crash()
+    ann.start()
+    session = ann.attach(plain=False)
+    ann.call(c.ContactUnblock(username="bob"))
+    assert [(e.status, e.nickname) for e in session.of(events.Profile)] == [("new", "Robert")]
+    world.run(70)
+    shown = ann.call(c.ProfileGet(username="bob"))
+    assert (shown["status"], shown["nickname"], shown["presence"]) == ("new", "Robert", "online")
+    assert len(session.of(events.Profile)) == 1
+    no_late_faults(ann, bob)
