@@ -243,7 +243,8 @@ class Inbox:
                 if not parting.silenced(self, turn, account):
                     self._changed(turn, account, payload)
             case Type.PROFILE:
-                self.on_profile(turn, account, payload)
+                if self.state.may_talk(account):  # to who was removed, a status would be a way to go on
+                    self.on_profile(turn, account, payload)
             case Type.INVITE:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from node.chat import commands as c, events
+from node.sim import Simulation
 from node.wire.payload import Type
 from tests.engine.hostile import direct, later_on, no_late_faults
 from tests.engine.test_blocking import about, friends
 from tests.engine.test_receipts import ask, count_receipts, say, statuses, why
-from tests.engine.worlds import texts
+from tests.engine.worlds import befriend, texts
 
 
 @pytest.mark.attack("A33")
@@ -222,4 +223,26 @@ def test_what_somebody_shows_of_themselves_is_taken_when_they_are_blocked_no_mor
     shown = ann.call(c.ProfileGet(username="bob"))
     assert (shown["status"], shown["nickname"], shown["presence"]) == ("new", "Robert", "online")
     assert len(session.of(events.Profile)) == 1
+    no_late_faults(ann, bob)
+
+
+def test_who_was_removed_says_nothing_to_us_by_their_profile() -> None:
+    world = Simulation("removed profile")
+    ann = world.add("ann")
+    bob = world.add("bob", peers=["ann"])
+    world.run(2)
+    befriend(world, ann, bob)
+    world.run(5)
+    ann.call(c.ContactRemove(username="bob"))
+    world.run(1)
+    session = ann.attach(plain=False)
+    before = ann.call(c.ProfileGet(username="bob"))
+    direct(bob, ann, Type.PROFILE, ["bob", None, "you cannot be rid of me", None])
+    world.run(5)
+    assert session.of(events.Profile) == [] and ann.call(c.ProfileGet(username="bob")) == before
+    befriend(world, bob, ann)
+    world.run(5)
+    bob.call(c.ProfileSet(status="back"))
+    world.run(5)
+    assert [e.status for e in session.of(events.Profile)][-1] == "back"
     no_late_faults(ann, bob)
