@@ -6,7 +6,7 @@ ours to believe.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
@@ -129,8 +129,9 @@ class Inbox:
         room = inbox.room
         members = room.log.roster.members.keys()
         self.state.expect(room, members - before, turn.now.mono)
-        if before - members:
-            self.somebody_left(turn)
+        gone = before - members
+        if gone:
+            self.somebody_left(turn, before if self.state.me.account in gone else gone)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
             self.introduce_later(turn, room.room_id)
 
@@ -184,8 +185,10 @@ class Inbox:
         for room in state.rooms.rooms():
             self.introduce(turn, state.rooms.inboxes[room.room_id])
 
-    def somebody_left(self, turn: Turn) -> None:
-        """Whoever left a small room still has our presence channel: it is to be renewed."""
+    def somebody_left(self, turn: Turn, gone: Iterable[bytes]) -> None:
+        """Whoever left a small room still has our presence channel: it is to be renewed; theirs is let go."""
+        for account in gone:
+            parting.let_go(self.state, turn, account)
         profile = self.state.me.profile
         if not profile.presence_stale:
             self.state.me.set_profile(turn, replace(profile, presence_stale=True))

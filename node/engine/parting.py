@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from node.chat.people import CONTACT
 from node.chat.turn import Turn
 from node.crypto.channel import ChannelKind
 from node.wire.payload import Payload, Type, decode
@@ -49,10 +50,17 @@ def heard_again(inbox: Inbox, turn: Turn, account: bytes) -> None:
 def part(inbox: Inbox, turn: Turn, account: bytes) -> None:
     """Hide from somebody when we are here, from today on, and stop to look whether they are."""
     state = inbox.state
-    inbox.somebody_left(turn)
+    inbox.somebody_left(turn, ())
     inbox.renew_presence(turn)
-    person = state.people.by_account[account]
-    if person.blocked or state.rooms.shared(account, small=True):
+    let_go(state, turn, account)
+
+
+def let_go(state: State, turn: Turn, account: bytes) -> None:
+    """Look no more whether somebody is there, unless they are a contact or in a small room with us."""
+    person = state.people.get(account)
+    if person is None or person.state == CONTACT or person.blocked:
+        return
+    if state.rooms.shared(account, small=True):
         return
     state.presence.forget(account)
     if person.presence_cs:
