@@ -248,7 +248,7 @@ class EngineLoop:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        kept, again = outage.carried_over(self.engine.desk, batch)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()

@@ -227,15 +227,16 @@ class Engine:
             case MessagesFetched():
                 self._fetched(turn, event)
             case AfterFetched():
-                self.desk.inbox.reading.fetched(turn, event)
+                for done in self.desk.inbox.reading.fetched(turn, event):
+                    self.desk.finish(turn, *done)
             case VaultSealed():
-                commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
+                self.desk.finish(turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
-                commands.finish(self.desk, turn, event.received, event.fields)
+                self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
             case TokenKept():
-                commands.finish(self.desk, turn, event.kept.received, token_commands.kept(self.desk, event))
+                self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -267,7 +268,7 @@ class Engine:
             return
         done = attaching.take(self.desk, turn, event)
         if done is not None:
-            commands.finish(self.desk, turn, *done)
+            self.desk.finish(turn, *done)
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now

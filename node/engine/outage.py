@@ -8,14 +8,14 @@ is room, a third engine, made from the store as at any start, goes on. Frontends
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from node.bridge.ports import CommandReceived, Deliver, ReadAnswered, SessionEnded, SessionStarted
 from node.chat import events
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.engine import commands, sessions
 from node.engine.desk import Desk
-from node.engine.effects import BackupWritten, Effect, Input, VaultSealed
+from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
 
@@ -23,11 +23,16 @@ AGAIN = (CommandReceived, SessionStarted, SessionEnded, VaultSealed, BackupWritt
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
 
 
-def carried_over(
-    attached: Mapping[int, SessionStarted], failed: Iterable[Input]
-) -> tuple[tuple[SessionStarted, ...], list[Input]]:
-    """Return (the sessions of before, what to ask again) of inputs that could not be committed."""
+def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:
+    """Return (the sessions of before, what to ask again) of inputs that could not be committed.
+
+    Asked again is too what waited for an answer of the store or the folder, which goes to nobody now.
+    """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    attached = desk.state.sessions
+    given = [event.command for event in again if isinstance(event, CommandReceived)]
+    waiting = [one for one in desk.unanswered() if not any(one.command is known for known in given)]
+    again = [*waiting, *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
     return tuple(kept for kept in attached.values() if kept not in came), again
 
@@ -56,6 +61,8 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
         case BackupWritten(received, fields) | ReadAnswered(received, fields):
             desk.ok(turn, received.session, received.command.req, fields)
+        case MessagesFetched(room, found):
+            desk.inbox.receipts.fetched(turn, room, found)
         case _:
             return []
     return _let_go(desk, turn, event)
