@@ -47,9 +47,9 @@ def test_the_owner_is_told_on_attaching_hourly_and_in_the_status_until_it_is_rig
     assert warnings(bob.attach()) == []
 
 
-def test_a_one_shot_call_is_not_warned() -> None:
-
+def test_a_frontend_that_only_reads_is_warned_and_a_one_shot_call_is_not() -> None:
     _, _, bob = apart("once", DAY)
+    assert len(warnings(bob.attach(scope="read"))) == 1
     once = bob.attach(plain=False, subscribe=Subscription(events=frozenset()))
     assert warnings(once) == []
 
