@@ -39,18 +39,21 @@ async def status(node: Node) -> None:
     """Say how the node is: mesh, contacts, rooms, storage."""
     found = await node.call("node_status")
     user_id = str(node.client.hello["user_id"])
+    links = _amount(found["links"])
     shown = [
         ("you", f"{node.username}  {user_id}"),
         ("home", node.app.home_dir),
         ("version", found.get("version")),
         ("up", span(found["uptime_s"])),
-        ("mesh", f"{found['connectivity']}, {_amount(found['links'])} links"),
+        ("mesh", f"{found['connectivity']}, {links} link{'' if links == 1 else 's'}"),
         ("contacts", _amount(found["contacts"])),
         ("rooms", _amount(found["rooms"])),
         ("frontends", _amount(found["clients"])),
         ("held", f"{_amount(found['held_envelopes'])} sealed envelopes"),
         ("database", size(found["db_bytes"])),
     ]
+    if found["connectivity"] == "locked":  # of the rest a locked node knows nothing
+        shown = [*shown[1:3], ("vault", "locked: gossamer unlock"), ("database", size(found["db_bytes"]))]
     node.app.emit({**found, "username": node.username, "user_id": user_id}, fields(shown))
 
 
