@@ -9,7 +9,9 @@ import pytest
 from node.chat import commands as c, events, expiring
 from node.chat.turn import Turn
 from node.engine.effects import FetchMessages
+from node.mesh.ports import Arrived
 from node.sim import SimNode
+from node.sim_shell import fetched
 from node.tables import Table
 from node.wire.envelope import Envelope
 from node.wire.payload import Type, Words
@@ -20,7 +22,9 @@ from tests.engine.test_mention_notices import listed, mentions
 from tests.engine.worlds import trio
 
 
-def mention(node: SimNode, of: SimNode, words: str, *, ttl: int | None = None) -> tuple[bytes, list[Envelope]]:
+def mention(
+    node: SimNode, of: SimNode, words: str, *, ttl: int | None = None
+) -> tuple[bytes, list[Envelope]]:
     """Let a node mention another and send it a file, unheard; returns the message's id and its envelopes."""
     mids: list[bytes] = []
     _, record = engine_of(node).state.attachments.find(upload(node, content(70_000))["attachment"], field="")
@@ -35,7 +39,9 @@ def mention(node: SimNode, of: SimNode, words: str, *, ttl: int | None = None) -
 
 def stored_words(node: SimNode, word: bytes) -> list[str]:
     """Return where a node's store still has a word."""
-    found = [table for table, rows in node.store.load().rows.items() if any(word in row for row in rows.values())]
+    found = [
+        table for table, rows in node.store.load().rows.items() if any(word in row for row in rows.values())
+    ]
     found += ["messages" for kept in node.store.messages() if word in kept.body]
     found += ["events" for event in node.store._state.events.values() if word in (event.body or b"")]
     return found
@@ -67,7 +73,9 @@ def test_a_mention_that_was_deleted_before_it_came_notifies_nobody_and_leaves_no
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_notice_has_the_words_of_an_edit_that_came_with_or_before_its_message(order: tuple[int, int]) -> None:
+def test_a_notice_has_the_words_of_an_edit_that_came_with_or_before_its_message(
+    order: tuple[int, int],
+) -> None:
     _, ann, bob, _, room = trio(f"edited first {order}")
     seen = bob.attach(plain=False)
     mid, said = mention(ann, bob, "teh word, @bob")
@@ -82,7 +90,9 @@ def test_a_notice_has_the_words_of_an_edit_that_came_with_or_before_its_message(
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)])
-def test_a_message_with_everything_that_becomes_of_it_in_one_batch_ends_the_same(order: tuple[int, ...]) -> None:
+def test_a_message_with_everything_that_becomes_of_it_in_one_batch_ends_the_same(
+    order: tuple[int, ...],
+) -> None:
     _, ann, bob, _, room = trio(f"everything {order}")
     seen = bob.attach(plain=False)
     mid, said = mention(ann, bob, "the word is swordfish, @bob")
@@ -103,3 +113,60 @@ def test_a_message_with_everything_that_becomes_of_it_in_one_batch_ends_the_same
     bob.start()
     assert [body for _, body in bob.store.events_after(0, 10_000)] == before
     no_late_faults(bob)
+
+
+def hold_back_reads(node: SimNode, envelopes: list[Envelope]) -> list[Any]:
+    """Give a node envelopes; return what its store answered, as on a thread that is not done yet."""
+    engine, answers = engine_of(node), list[Any]()
+    for sealed in envelopes:
+        for effect in engine._release(engine._turn(node.now()), [Arrived(sealed, None)]):
+            if isinstance(effect, FetchMessages) and effect.to_change:
+                answers.append(fetched(node.store, effect))
+            else:
+                node._one(effect)
+    return answers
+
+
+def test_a_message_that_comes_while_it_is_looked_for_goes_when_its_time_is_over() -> None:
+    world, ann, bob, _, room = trio("while looked for")
+    mid, said = mention(ann, bob, "swordfish, @bob", ttl=60)
+    reaction = one_change(ann, Type.REACTION, [mid, ann.setup.identity.account, "\N{CAT}", 1])
+    (answer,) = hold_back_reads(bob, reaction)
+    assert (mid, None) in answer.found
+    give(bob, said)
+    bob.feed(answer)
+    (shown,) = bob.call(c.HistoryGet(room=room))["messages"]
+    assert shown["message"] == "swordfish, @bob"
+    world.run(130)
+    (shown,) = bob.call(c.HistoryGet(room=room))["messages"]
+    assert shown["deleted"] is True and stored_words(bob, b"swordfish") == []
+
+
+def test_of_too_many_that_expire_those_that_go_at_once_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiring, "MAX_EXPIRING", 2)
+    world, ann, bob, _, room = trio("too many")
+    for number in range(5):
+        ann.call(c.UserMessage(room=room, message=f"words {number}", ttl=1000 + number))
+    world.run(5)
+    for node in (ann, bob):
+        kept = [m["message"] for m in node.call(c.HistoryGet(room=room))["messages"]]
+        assert kept == ["", "", "", "words 3", "words 4"]
+        rows = node.store.load().rows[Table.PENDING]
+        assert sum(key.startswith(expiring.ROW) for key in rows) == 2
+
+
+def test_what_somebody_blocked_said_for_a_while_ends_without_a_word_about_a_room_that_is_none() -> None:
+    world, ann, bob, _, room = trio("blocked for a while")
+    bob.call(c.ContactBlock(username="ann", silent=True))
+    world.run(5)
+    seen = bob.attach(plain=False)
+    data = upload(ann, content(3_000), name="swordfish.pdf")["attachment"]
+    ann.call(c.UserMessage(room=room, message="@bob swordfish", ttl=60, attachment=data))
+    ann.call(c.UserMessage(room=room, message="@bob swordfish too", mentions=["bob"], attachment=data))
+    world.run(200)
+    assert stored_words(bob, b"swordfish") == []
+    assert not any(b"manifest" in kept.body for kept in bob.store.messages())
+    rooms = {getattr(event, "room", room) for event in seen.seen}
+    assert rooms <= {room, None}
+    assert not seen.of(events.MessageDeleted)
+    assert not any(key.startswith(expiring.ROW) for key in bob.store.load().rows[Table.PENDING])
