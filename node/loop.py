@@ -248,7 +248,7 @@ class EngineLoop:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        kept, again = outage.carried_over(self.engine.desk, batch)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
@@ -265,9 +265,12 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
-        await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
+        kept, again = outage.carried_over(self.engine.desk, [])
+        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
+        for event in again:
+            self.submit(event)
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
         """Make the engine anew from the store; what was on its way to the old one is gone with it."""

@@ -77,12 +77,14 @@ class Links:
 
 def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     """An engine that answers every input with these effects, with sessions 1 and 2 attached."""
+    state = SimpleNamespace(sessions={1: 0, 2: 0})
     return SimpleNamespace(
         deadline=None,
         read_only=read_only,
         start=lambda _now: [],
         handle=lambda _event, now: list(effects),
-        state=SimpleNamespace(sessions={1: 0, 2: 0}),
+        state=state,
+        desk=SimpleNamespace(state=state, waiting=list),
         mesh=SimpleNamespace(forget=lambda _eids: None),
     )
 

@@ -187,3 +187,10 @@ def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, 
     if known is None:
         desk.state.nonces.remember(turn, received, answer)
     desk.ok(turn, received.session, received.command.req, answer if known is None else known)
+
+
+def finish_done(desk: Desk, turn: Turn) -> None:
+    """Answer what the store has completed in this turn."""
+    done, desk.done = desk.done, []
+    for received, answer in done:
+        finish(desk, turn, received, answer)

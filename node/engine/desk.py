@@ -67,6 +67,10 @@ class Desk:
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
+    searching: list[CommandReceived] = field(default_factory=list)
+    """Each `message_why` that waits for the store."""
+    done: list[tuple[CommandReceived, dict[str, Any]]] = field(default_factory=list)
+    """Commands that the store has completed in this turn, with their answers."""
     asked: Asked = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
@@ -88,6 +92,11 @@ class Desk:
         if self.in_batch:
             text = "this has to be read from the store first: send it alone, or again"
             raise Refused("not_in_batch", text, field="event")
+
+    def waiting(self) -> list[CommandReceived]:
+        """Return the commands that wait for the store or the folder: nothing of them has been done."""
+        reading = self.inbox.reading.waiting()
+        return [*self.asked.waiting(), *self.sealing.values(), *reading, *self.searching]
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""

@@ -227,7 +227,8 @@ class Engine:
             case MessagesFetched():
                 self._fetched(turn, event)
             case AfterFetched():
-                self.desk.inbox.reading.fetched(turn, event)
+                self.desk.done += self.desk.inbox.reading.fetched(turn, event)
+                commands.finish_done(self.desk, turn)
             case VaultSealed():
                 commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
@@ -256,6 +257,7 @@ class Engine:
             self.state.changing.close(turn, room)
             return
         self.desk.inbox.receipts.fetched(turn, room, found)
+        commands.finish_done(self.desk, turn)
         if room in self.state.rooms.inboxes:
             self.state.rooms.inboxes[room].healing.fetched(turn, found)
         elif room in self.state.rooms.direct:

@@ -33,7 +33,7 @@ def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -
     check_heard(desk, room)
     reply_to = None if command.reply_to is None else _id(command.reply_to, "reply_to")
     if reply_to is not None and room.timeline.author_of(reply_to) is None:
-        found = desk.asked.look(turn, CommandReceived(session, command), room.room_id, reply_to)
+        found = desk.asked.look(turn, _asked(desk, session, command), room.room_id, reply_to)
         if found is False:
             return LATER
         if found is None:
@@ -121,7 +121,7 @@ def _found(
     room, mid = desk.state.rooms.find(command.room), _id(command.id, "id")
     if isinstance(room, Room):
         room.check_in()
-    message = desk.asked.look(turn, CommandReceived(session, command), room.room_id, mid)
+    message = desk.asked.look(turn, _asked(desk, session, command), room.room_id, mid)
     if message is False:
         return None
     if not isinstance(message, Message):
@@ -129,6 +129,11 @@ def _found(
     if message.event.deleted is True and not gone:
         raise Refused("message_deleted", "this message was deleted", field="id")
     return room, mid, message
+
+
+def _asked(desk: Desk, session: int, command: c.Command) -> CommandReceived:
+    """Return the command being done with whose it is, for its session may be gone when it goes on."""
+    return desk.received or CommandReceived(session, command)
 
 
 def _make(desk: Desk, turn: Turn, found: Found, kind: Type, body: list[Any]) -> Payload:

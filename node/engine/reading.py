@@ -6,11 +6,13 @@ store, for the messages themselves are there and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from msgspec import UNSET
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
@@ -27,21 +29,13 @@ MAX_WAITING = 256
 """Commands that wait for the store; a frontend that asks faster than it answers is refused."""
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A `message_read`, or `room_read` up to a message, that the store is asked for."""
-
-    session: int
-    command: c.MessageRead | c.RoomRead
-
-
 class ReadingDesk:
     """Moves read positions and mutes."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         state.changing.gone.append(self.gone)
-        self._waiting: dict[tuple[bytes, bytes], list[_Waiting]] = {}
+        self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""
@@ -50,18 +44,20 @@ class ReadingDesk:
         room.marks.read_all(turn)
         room.save(turn)
 
-    def read_to(
-        self, session: int, room: Room | Direct, mid: bytes, command: c.MessageRead | c.RoomRead
-    ) -> bool:
+    def read_to(self, received: CommandReceived, room: Room | Direct, mid: bytes) -> bool:
         """Note a command that goes up to a message; says whether the store is to be asked now."""
         if sum(map(len, self._waiting.values())) >= MAX_WAITING:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
-        waiting.append(_Waiting(session, command))
+        waiting.append(received)
         return len(waiting) == 1
 
-    def fetched(self, turn: Turn, found: AfterFetched) -> None:
-        """The store has said where a message stands and what comes after it."""
+    def waiting(self) -> list[CommandReceived]:
+        """Return the commands that wait for the store."""
+        return [one for waiting in self._waiting.values() for one in waiting]
+
+    def fetched(self, turn: Turn, found: AfterFetched) -> list[tuple[CommandReceived, dict[str, Any]]]:
+        """The store has said where a message stands and what comes after it; returns what is done now."""
         waiting = self._waiting.pop((found.room, found.mid), [])
         where = self.state.rooms.by_id(found.room)
         event = stored_message(found.body)
@@ -69,13 +65,11 @@ class ReadingDesk:
             for one in waiting:
                 fault = Refused("message_not_found", "this room has no such message", field="id")
                 turn.reply(one.session, events.error_of(fault, one.command.req))
-            return
+            return []
         self._read(turn, where, event, found)
-        for one in waiting:
-            fields: dict[str, object] = {"room": one.command.room, "unread": where.unread}
-            if isinstance(one.command, c.MessageRead):
-                fields["id"] = one.command.id
-            turn.reply(one.session, events.Ok(req=one.command.req, fields=fields))
+        told = {"room": ids.text(found.room), "unread": where.unread}
+        named = {**told, "id": ids.text(found.mid)}
+        return [(one, named if isinstance(one.command, c.MessageRead) else told) for one in waiting]
 
     def _read(self, turn: Turn, room: Room | Direct, event: events.UserMessage, found: AfterFetched) -> None:
         seq = number_of(event)

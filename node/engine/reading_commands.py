@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c
 from node.chat.reading import FOREVER
 from node.chat.turn import Turn
@@ -33,7 +34,7 @@ def _up_to(desk: Desk, session: int, command: c.MessageRead | c.RoomRead, messag
     room = desk.state.rooms.find(command.room)
     mid = message_id(message)
     desk.answer_later()
-    if desk.inbox.reading.read_to(session, room, mid, command):
+    if desk.inbox.reading.read_to(desk.received or CommandReceived(session, command), room, mid):
         desk.after.append(FetchAfter(room.room_id, mid, MAX_AFTER))
     return LATER
 

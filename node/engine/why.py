@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events, trust
 from node.chat.direct import Direct
 from node.chat.events import UserMessage
@@ -32,8 +33,8 @@ MAX_SEARCHES = 64
 class _Search:
     """One `message_why` on its way through the rooms: answered by the first that has the message."""
 
-    session: int
-    command: c.MessageWhy
+    received: CommandReceived
+    message: str
     left: int
 
 
@@ -46,7 +47,8 @@ def message_why(desk: Desk, _turn: Turn, session: int, command: c.MessageWhy) ->
         raise Refused("too_many", "too much is being asked at once", retryable=True)
     if not rooms:
         raise _not_found()
-    search = _Search(session, command, len(rooms))
+    search = _Search(desk.received or CommandReceived(session, command), command.id, len(rooms))
+    desk.searching.append(search.received)
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
             desk.after.append(FetchMessages(room.room_id, (mid,)))
@@ -64,15 +66,18 @@ def _candidates(desk: Desk, command: c.MessageWhy, mid: bytes) -> list[Room | Di
 
 
 def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
+    received = search.received
+
     def found(turn: Turn, event: UserMessage | None) -> None:
         search.left -= 1
         if event is not None and search.left >= 0:
             search.left = -1
+            desk.searching.remove(received)
             rows = recipients(desk, turn, room, event)
-            fields: dict[str, Any] = {"id": search.command.id, "recipients": rows}
-            turn.reply(search.session, events.Ok(req=search.command.req, fields=fields))
+            desk.done.append((received, {"id": search.message, "recipients": rows}))
         elif search.left == 0:
-            turn.reply(search.session, events.error_of(_not_found(), search.command.req))
+            desk.searching.remove(received)
+            turn.reply(received.session, events.error_of(_not_found(), received.command.req))
 
     return found
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from node.bridge.ports import ReadAnswered, SessionStarted
 from node.chat import commands as c, events
 from node.chat.turn import pack_row
 from node.engine import nonces
-from node.engine.effects import WriteBackup
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, WriteBackup
 from node.sim import CallError, SimNode
 from node.store.records import Put
+from tests.engine.hostile import engine_of
 from tests.engine.worlds import trio
 
 
@@ -185,3 +187,40 @@ def test_results_remembered_by_the_version_before_are_still_given() -> None:
     ann.store.commit([Put("nonces", b"user_message 0  old", row)])
     restart(ann)
     assert ann.call(c.UserMessage(room=room, message="x", nonce="old")) == {"id": "i"}
+
+
+@pytest.mark.parametrize("kind", ["reply", "edit", "read", "why", "rotate"])
+def test_what_waits_for_the_store_is_done_once_though_its_session_goes_meanwhile(kind: str) -> None:
+    world, ann, bob, _, room = trio(f"waits {kind}")
+    said = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    world.run(2)
+    restart(ann)
+    commands: dict[str, c.Command] = {
+        "reply": c.UserMessage(room=room, message="two", reply_to=said, nonce="n"),
+        "edit": c.MessageEdit(room=room, id=said, message="two", nonce="n"),
+        "read": c.MessageRead(room=room, id=said, nonce="n"),
+        "why": c.MessageWhy(id=said, nonce="n"),
+        "rotate": c.TokenRotate(nonce="n"),
+    }
+    command = commands[kind]
+    engine_of(ann).state.rooms.inboxes[bytes.fromhex(room.replace("-", ""))].room.timeline.known.clear()
+    held: list[Any] = []
+    real, slow = ann._one, (FetchMessages, FetchAfter, KeepToken)
+
+    def late(effect: Any) -> None:
+        held.append(effect) if isinstance(effect, slow) else real(effect)
+
+    ann._one = late  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(command, asked)
+    ann.detach(asked)
+    del ann._one
+    for effect in held:
+        ann._one(effect)
+    world.run(1)
+    (kept,) = [one for key, one in engine_of(ann).state.nonces.all.items() if key.endswith(" n")]
+    later, before = ann.attach(plain=False), len(ann.store.messages())
+    assert ann.call(command, later) == msgspec.json.decode(kept.fields)
+    world.run(1)
+    assert len(ann.store.messages()) == before
