@@ -11,12 +11,14 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
+    CredentialsChanged,
     Deliver,
+    EndSession,
     GiveAttachment,
     ReadAnswered,
     ReadHistory,
@@ -25,6 +27,7 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
     StartReplay,
+    UploadKept,
 )
 from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
@@ -46,6 +49,8 @@ from node.engine.effects import (
     Persist,
     ReadChannel,
     SealVault,
+    ShredSoon,
+    StopNode,
     TokenKept,
     VaultSealed,
     Woke,
@@ -231,6 +236,9 @@ class SimNode:
         self._set_alarm()
 
     def _one(self, effect: Effect | OpenVault) -> None:
+        if isinstance(effect, FileOrder):
+            self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
+            return
         match effect:
             case Persist(writes):
                 self.store.commit(writes)
@@ -264,16 +272,19 @@ class SimNode:
                 self.feed(TokenKept(effect, "simulated"))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
-            case StartReplay() if effect.session in self.sessions:
-                self.sessions[effect.session].seen += replayed(self.store, effect)
+            case StartReplay(session):
+                if session in self.sessions:
+                    self.sessions[session].seen += replayed(self.store, effect)
             case ReadHistory() | ReadSearch() | AnswerStatus():
                 came = answered(self.store, effect)
                 if isinstance(came, ReadAnswered):
                     self.feed(came)
                 else:
                     self._one(Deliver(effect.session, came))
-            case _ if isinstance(effect, FileOrder):
-                self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
+            case CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode():
+                pass  # no socket, no token and no disk is here
+            case _:
+                assert_never(effect)
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""
