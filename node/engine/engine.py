@@ -372,6 +372,8 @@ class Engine:
         self.state.changing.shown(turn)
         self.desk.inbox.noticing.look(turn)  # what is shown now says what it says by now
         self.desk.inbox.receipts.look(turn)
+        if turn.rewrites:
+            self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)
         writes += written.rows(turn)

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.bridge.ports import ReadAnswered, SessionStarted
+from node.bridge.ports import CommandReceived, ReadAnswered, SessionStarted
 from node.chat import commands as c, events
 from node.chat.turn import pack_row
 from node.engine import nonces
 from node.engine.effects import FetchAfter, FetchMessages, KeepToken, WriteBackup
 from node.sim import CallError, SimNode
 from node.store.records import Put
+from node.tables import Table
 from tests.engine.hostile import engine_of
 from tests.engine.worlds import trio
 
@@ -224,3 +225,33 @@ def test_what_waits_for_the_store_is_done_once_though_its_session_goes_meanwhile
     assert ann.call(command, later) == msgspec.json.decode(kept.fields)
     world.run(1)
     assert len(ann.store.messages()) == before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_deleted_is_in_no_remembered_answer_either(late: bool) -> None:
+    _, ann, _, _, room = trio(f"deleted {late}")
+    said = ann.call(c.UserMessage(room=room, message="swordfish"))["id"]
+    asked: list[c.Command] = [
+        c.HistoryGet(room=room, nonce="n"),
+        c.Search(text="swordfish", nonce="n"),
+        c.RoomList(nonce="n"),
+    ]
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def slow(event: Any) -> None:
+        waiting.append(event) if late and isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    for command in asked:
+        ann.feed(CommandReceived(here.number, command))
+    ann.call(c.MessageDelete(room=room, id=said))
+    del ann.feed
+    for event in waiting:
+        ann.feed(event)
+    assert len(here.of(events.Ok)) == 3 and len(waiting) == (2 if late else 0)
+    assert not any(b"swordfish" in row for row in ann.store.load().rows[Table.NONCES].values())
+    assert not any("swordfish" in one.fields for one in engine_of(ann).state.nonces.all.values())
+    assert ann.call(c.Search(text="swordfish", nonce="n"), here)["messages"] == []
+    assert ann.call(c.RoomList(nonce="n"), here)["rooms"][0]["last_message"] == ""
