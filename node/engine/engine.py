@@ -376,6 +376,10 @@ class Engine:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)
+        for sealed in turn.posts:
+            if sealed.kind == KEPT:
+                writes.append(written.held(sealed, own=True))
+            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
@@ -383,10 +387,6 @@ class Engine:
         writes += [written.placed(one) for one in turn.placed]
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)
-        for sealed in turn.posts:
-            if sealed.kind == KEPT:
-                writes.append(written.held(sealed, own=True))
-            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
         after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]

@@ -170,3 +170,13 @@ def test_what_somebody_blocked_said_for_a_while_ends_without_a_word_about_a_room
     assert rooms <= {room, None}
     assert not seen.of(events.MessageDeleted)
     assert not any(key.startswith(expiring.ROW) for key in bob.store.load().rows[Table.PENDING])
+
+
+def test_a_link_that_is_given_up_when_something_is_published_is_told_like_any_other() -> None:
+    world, ann, _, _, room = trio("deaf")
+    seen = ann.attach(plain=False)
+    for near in engine_of(ann).mesh._near.values():
+        near.link.deaf = True
+    ann.call(c.UserMessage(room=room, message="who hears?"), seen)
+    assert len(seen.of(events.PeerDown)) == 2
+    assert [told.state for told in seen.of(events.Connectivity)] == ["connecting"]
