@@ -66,7 +66,8 @@ def replayed(store: MemoryStore, order: StartReplay) -> list[events.Event]:
     logged = store.events_after(order.after_seq, REPLAYED)
     if order.newest is not None:
         until = order.until_seq or 0
-        kept = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+        said = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+        kept = [body for body in said if b'"deleted":true' not in body]
         return [events.decode_json(body) for body in kept[-order.newest :]]
     last = logged[-1][0] if logged else order.after_seq
     return [*(events.decode_json(body) for _, body in logged), events.CaughtUp(seq=last)]
