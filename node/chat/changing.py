@@ -237,8 +237,9 @@ class Changing:
             self._read[room_id, mid] = message
             if message is not None and _is_over(message.event, turn.mesh_ms):
                 self.apply(turn, room_id, mid, _expiry(mid))
-            elif self.expiring.ended(room_id, mid):  # one that came since it was looked for has not
-                if message is not None:
+            end = self.expiring.ended(room_id, mid)  # of one that came since it was looked for, none
+            if end is not None:
+                if message is not None and message.event.expires_ms == end:  # and not of a copy of its id
                     self.apply(turn, room_id, mid, _expiry(mid))
                 self.expiring.done(turn, room_id, mid)
         for mid, _ in found:

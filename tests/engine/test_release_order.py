@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from node import ids
 from node.chat import commands as c, events, expiring
 from node.chat.turn import Turn
 from node.engine.effects import FetchMessages
@@ -15,7 +16,7 @@ from node.sim_shell import fetched
 from node.tables import Table
 from node.wire.envelope import Envelope
 from node.wire.payload import Type, Words
-from tests.engine.hostile import engine_of, give, no_late_faults, room_of
+from tests.engine.hostile import engine_of, give, no_late_faults, post, room_inner, room_of, sending, text
 from tests.engine.test_attachments import content, upload
 from tests.engine.test_lost_changes import made, one_change
 from tests.engine.test_mention_notices import listed, mentions
@@ -180,3 +181,16 @@ def test_a_link_that_is_given_up_when_something_is_published_is_told_like_any_ot
     ann.call(c.UserMessage(room=room, message="who hears?"), seen)
     assert len(seen.of(events.PeerDown)) == 2
     assert [told.state for told in seen.of(events.Connectivity)] == ["connecting"]
+
+
+def test_a_copied_id_that_expires_takes_nothing_of_somebody_else_along() -> None:
+    world, ann, bob, _, room = trio("copied")
+    said = ann.call(c.UserMessage(room=room, message="mine and lasting"))["id"]
+    world.run(2)
+    room_of(bob).timeline.known.clear()  # as after many messages
+    payload = text(ann, "copy", mid=ids.parse(said), body=["copy", "text", None, 5])
+    post(ann, sending(ann).channel, room_inner(ann, payload))
+    world.run(200)
+    shown = [m["message"] for m in bob.call(c.HistoryGet(room=room))["messages"]]
+    assert shown == ["mine and lasting"]
+    assert not any(key.startswith(expiring.ROW) for key in bob.store.load().rows[Table.PENDING])
