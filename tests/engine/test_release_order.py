@@ -16,6 +16,7 @@ from node.sim_shell import fetched
 from node.tables import Table
 from node.wire.envelope import Envelope
 from node.wire.payload import Type, Words
+from tests.engine.healing_worlds import PATIENCE, lost as unheard
 from tests.engine.hostile import engine_of, give, no_late_faults, post, room_inner, room_of, sending, text
 from tests.engine.test_attachments import content, upload
 from tests.engine.test_lost_changes import made, one_change
@@ -194,3 +195,31 @@ def test_a_copied_id_that_expires_takes_nothing_of_somebody_else_along() -> None
     shown = [m["message"] for m in bob.call(c.HistoryGet(room=room))["messages"]]
     assert shown == ["mine and lasting"]
     assert not any(key.startswith(expiring.ROW) for key in bob.store.load().rows[Table.PENDING])
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_mention_that_heals_after_its_change_came_is_told_as_it_is_by_then(gone: bool) -> None:
+    world, ann, bob, _, room = trio(f"healed {gone}")
+    made: list[str] = []
+
+    def speak() -> None:
+        file = upload(ann, content(3_000))["attachment"]
+        made.append(ann.call(c.UserMessage(room=room, message="swordfish, @bob", attachment=file))["id"])
+
+    unheard(world, ann, speak)
+    seen = bob.attach(plain=False)
+    if gone:
+        ann.call(c.MessageDelete(room=room, id=made[0]))
+    else:
+        ann.call(c.MessageEdit(room=room, id=made[0], message="nobody in particular"))
+    world.run(PATIENCE + 30)
+    (healed,) = [told for told in seen.of(events.MessageHealed) if told.id == made[0]]
+    assert (healed.message, healed.deleted is True) == (("", True) if gone else ("nobody in particular", False))
+    assert mentions(seen) == [] and listed(bob) == []
+    assert stored_words(bob, b"swordfish") == []
+    records = engine_of(bob).state.attachments.records.values()
+    assert [record.named for record in records] == ([] if gone else [1])
+    (row,) = bob.call(c.RoomList())["rooms"]
+    assert row["unread"] == (0 if gone else 1)
+    replay_is_what_was_seen(bob, seen.seen)
+    no_late_faults(ann, bob)
