@@ -29,7 +29,7 @@ from node.mesh.ports import ByIds, HeldRead, ReadHeld
 from node.store.memory import MemoryStore
 
 REPLAYED = 100_000
-"""Events: more than any simulated node logs."""
+"""Events, or envelopes: more than any simulated node has."""
 
 
 def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
@@ -100,6 +100,14 @@ def backup_of(me: Me, store: MemoryStore, now: Instant) -> list[bytes]:
     owner = backup.Owner(me.identity.account_seed)
     records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
     return [backup.encode(record) for record in records]
+
+
+def backup_facts(engine: Engine | None, store: MemoryStore, records: Sequence[bytes]) -> dict[str, Any]:
+    """Return what is told of a backup that was written."""
+    assert engine is not None
+    people, rooms = engine.state.people.contacts(), engine.state.rooms.rooms()
+    held = {"rooms": len(rooms), "contacts": len(people), "messages": len(store.messages())}
+    return {"path": "simulated", "size": sum(map(len, records)), **held}
 
 
 def fetched(store: MemoryStore, order: FindMessages | FetchMessages | FetchAfter) -> Input:

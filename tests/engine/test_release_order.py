@@ -214,7 +214,9 @@ def test_a_mention_that_heals_after_its_change_came_is_told_as_it_is_by_then(gon
         ann.call(c.MessageEdit(room=room, id=made[0], message="nobody in particular"))
     world.run(PATIENCE + 30)
     (healed,) = [told for told in seen.of(events.MessageHealed) if told.id == made[0]]
-    assert (healed.message, healed.deleted is True) == (("", True) if gone else ("nobody in particular", False))
+    assert (healed.message, healed.deleted is True) == (
+        ("", True) if gone else ("nobody in particular", False)
+    )
     assert mentions(seen) == [] and listed(bob) == []
     assert stored_words(bob, b"swordfish") == []
     records = engine_of(bob).state.attachments.records.values()
