@@ -343,6 +343,8 @@ class Daemon:
         except BaseException:
             self._node = node  # it goes down with the process
             raise
+        for unanswered in node.loop.engine.desk.unanswered():
+            self._gate.submit(unanswered)
         del node
         self._gate.lock(await self._locked(sessions))
         gc.collect()  # what refers to itself, and so to keys, goes now

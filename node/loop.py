@@ -13,21 +13,24 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, assert_never
 
 from node.bridge.metrics import Histogram, Shown, counters, gauge
 from node.bridge.ports import (
+    BridgeEffect,
     CommandReceived,
     CredentialsChanged,
     Deliver,
     EndSession,
     EventsWritten,
+    GiveAttachment,
     ReadAnswered,
     ReadHistory,
     ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
+    UploadKept,
 )
 from node.chat import events
 from node.chat.filing import FileOrder
@@ -106,8 +109,7 @@ class Rebuild(Protocol):
         ...
 
 
-BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
-MeshOut: TypeAlias = SendBytes | CloseLink | Dial
+Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
 
 
 class EngineLoop:
@@ -267,9 +269,12 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
-        await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
+        kept, again = outage.carried_over(self.engine.desk, [])
+        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
+        for event in again:
+            self.submit(event)
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
         """Make the engine anew from the store; what was on its way to the old one is gone with it."""
@@ -319,6 +324,12 @@ class EngineLoop:
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, FileOrder):
+            self._orders.put_nowait((self._generation, effect))
+            if self._filing is None:
+                self._filing = asyncio.create_task(self._file(), name="attachments")
+                self._filing.add_done_callback(self._read_done)
+            return
         match effect:
             case Persist():
                 return
@@ -336,20 +347,22 @@ class EngineLoop:
             case LockVault() | SealVault() | WriteBackup() | KeepToken():
                 assert self.vault is not None
                 self.vault.perform(effect)
-            case _ if isinstance(effect, FileOrder):
-                self._orders.put_nowait((self._generation, effect))
-                if self._filing is None:
-                    self._filing = asyncio.create_task(self._file(), name="attachments")
-                    self._filing.add_done_callback(self._read_done)
             case (
                 ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | FetchAfter() | AnswerStatus()
             ):
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
+            case Deliver() | StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
+                self._show(effect)
+            case UploadKept() | EndSession() | CredentialsChanged():
+                self._show(effect)
             case _:
-                assert self.bridge is not None
-                self.bridge.perform(effect)
+                assert_never(effect)
+
+    def _show(self, effect: BridgeEffect) -> None:
+        assert self.bridge is not None
+        self.bridge.perform(effect)
 
     def _read_done(self, task: asyncio.Task[None]) -> None:
         self._reads.discard(task)
@@ -364,11 +377,7 @@ class EngineLoop:
         if generation == self._generation or isinstance(event, outage.AGAIN):
             self.submit(event)
 
-    async def _read(
-        self,
-        effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus,
-        asked: int,
-    ) -> None:
+    async def _read(self, effect: Read, asked: int) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
                 await self._write_held()

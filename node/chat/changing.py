@@ -237,10 +237,13 @@ class Changing:
             if message is not None and message.event.kind == UNREADABLE:
                 message = None
             self._read[room_id, mid] = message
-            if message is None:
-                self.expiring.done(turn, room_id, mid)
-            elif _is_over(message.event, turn.mesh_ms):
+            if message is not None and _is_over(message.event, turn.mesh_ms):
                 self.apply(turn, room_id, mid, _expiry(mid))
+            end = self.expiring.ended(room_id, mid)  # of one that came since it was looked for, none
+            if end is not None:
+                if message is not None and message.event.expires_ms == end:  # and not of a copy of its id
+                    self.apply(turn, room_id, mid, _expiry(mid))
+                self.expiring.done(turn, room_id, mid)
         for mid, _ in found:
             for change in self._of(room_id, mid):
                 self._apply_waiting(turn, room_id, mid, change)

@@ -28,6 +28,7 @@ class Expiring:
     def __init__(self) -> None:
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._known: set[Place] = set()
+        self._ended: dict[Place, int] = {}
         self.deadline: float | None = None
 
     def restore(self, key: bytes, expires_ms: int, now: float) -> None:
@@ -51,15 +52,22 @@ class Expiring:
             return []
         over = []
         while self._heap and (self._heap[0][0] <= turn.mesh_ms or len(self._heap) > MAX_EXPIRING):
-            _, room_id, mid = heappop(self._heap)
-            over.append((room_id, mid))
+            expires_ms, room_id, mid = heappop(self._heap)
+            if (room_id, mid) in self._known:
+                over.append((room_id, mid))
+                self._ended[room_id, mid] = expires_ms
         self._arm(turn)
         return over
+
+    def ended(self, room_id: bytes, mid: bytes) -> int | None:
+        """Return the end of a message that `due` gave out and that is not gone yet."""
+        return self._ended.get((room_id, mid))
 
     def done(self, turn: Turn, room_id: bytes, mid: bytes) -> None:
         """A message is gone, or never was."""
         if (room_id, mid) in self._known:
             self._known.discard((room_id, mid))
+            self._ended.pop((room_id, mid), None)
             turn.delete(Table.PENDING, ROW + room_id + mid)
 
     def _arm(self, turn: Turn) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from node.bridge.ports import BridgeEffect, CommandReceived
@@ -79,7 +79,9 @@ class Desk:
 
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
-        return None if command.nonce is None else self.received
+        if command.nonce is None or self.received is None:
+            return None
+        return replace(self.received, rewrites=self.state.nonces.rewrites)
 
     def answer_later(self) -> None:
         """Say that a command waits for the store or the shell, before anything is noted for that.

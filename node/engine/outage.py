@@ -10,23 +10,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from node.bridge.ports import CommandReceived, Deliver, ReadAnswered, SessionEnded, SessionStarted
+from node.bridge.ports import (
+    CommandReceived,
+    Deliver,
+    FileUploaded,
+    ReadAnswered,
+    SessionEnded,
+    SessionStarted,
+    UploadKept,
+)
 from node.chat import events
+from node.chat.filing import DropFile
 from node.chat.turn import Logged, Reply, Told, Turn
-from node.engine import commands, sessions
+from node.crypto.attachment import object_of
+from node.engine import commands, sessions, token_commands
 from node.engine.desk import Desk
-from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, VaultSealed
+from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, TokenKept, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
 
-AGAIN = (CommandReceived, SessionStarted, SessionEnded, VaultSealed, BackupWritten, ReadAnswered)
+AGAIN = (
+    CommandReceived,
+    SessionStarted,
+    SessionEnded,
+    FileUploaded,
+    VaultSealed,
+    BackupWritten,
+    TokenKept,
+    ReadAnswered,
+)
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
 
 
 def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:
     """Return (the sessions of before, what to ask again) of inputs that could not be committed.
 
-    Asked again is too what waited for an answer of the store or the folder, which goes to nobody now.
+    What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
     attached = desk.state.sessions
@@ -61,7 +80,11 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
         case BackupWritten(received, fields) | ReadAnswered(received, fields):
             desk.ok(turn, received.session, received.command.req, fields)
-        case MessagesFetched(room, found):
+        case TokenKept(kept):
+            desk.ok(turn, kept.received.session, kept.received.command.req, token_commands.kept(desk, event))
+        case FileUploaded(ticket, manifest):
+            return [DropFile(object_of(manifest)), UploadKept(ticket, fault=commands.no_room())]
+        case MessagesFetched(room, found, to_change=False):
             desk.inbox.receipts.fetched(turn, room, found)
         case _:
             return []

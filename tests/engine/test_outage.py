@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import Resume
+from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded, Resume, UploadKept
 from node.chat import commands as c, events
+from node.chat.filing import SealFile
 from node.engine.commands import HANDLERS
-from node.engine.effects import MessagesFetched
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, TokenKept
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -204,3 +205,84 @@ def asked_again(node: SimNode, mid: str) -> str:
     node.world.run(0.1)
     assert [ok.fields["recipients"][0]["status"] for ok in session.of(events.Ok)] == ["delivered"]
     return "message_why"
+
+
+def test_what_waits_for_the_store_when_the_room_runs_out_is_answered_all_the_same() -> None:
+    world, ann, _, _, room = trio("waiting")
+    said = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    waiting: list[c.Command] = [
+        c.MessageWhy(id=said, req="why"),
+        c.MessageRead(room=room, id=said, req="read"),
+        c.AttachmentPut(data="AAAA", name="a", req="put"),
+        c.MessageEdit(room=room, id=said, message="two", req="edit"),
+    ]
+    held: list[Any] = []
+    real = ann._one
+
+    def slow(effect: Any) -> None:
+        held.append(effect) if isinstance(effect, FetchMessages | FetchAfter | SealFile) else real(effect)
+
+    ann._one = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    for command in waiting:
+        ann.feed(CommandReceived(here.number, command))
+    assert len(held) == len(waiting) and not here.of(events.Ok)
+    ann.store.full = True
+    del ann._one
+    assert refusal(ann, c.RoomCreate(name="no room"), here) == "storage_full"
+    world.run(1)
+    assert [ok.req for ok in here.of(events.Ok)] == ["why"]
+    refused = [error.req for error in here.of(events.Error) if error.code == "storage_full"]
+    assert sorted(str(req) for req in refused) == ["None", "edit", "put", "read"]
+    ann._one = slow  # type: ignore[method-assign]
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=said, req="again")))
+    del ann._one
+    ann.make_room()
+    world.run(1)
+    assert [ok.req for ok in here.of(events.Ok)] == ["why", "again"]
+
+
+def test_an_upload_that_ends_when_there_is_no_room_is_refused_and_its_file_goes() -> None:
+    _, ann, _, _, room = trio("upload")
+    ann.store.full = True
+    here = ann.attach(plain=False)
+    answers: list[UploadKept] = []
+    real = ann._one
+
+    def tell(effect: Any) -> None:
+        answers.append(effect) if isinstance(effect, UploadKept) else real(effect)
+
+    ann._one = tell  # type: ignore[method-assign]
+    for ticket in (1, 2):  # the first is what finds that there is no room
+        ann.feed(FileUploaded(ticket, ann.files.seal("a.bin", "text/plain", b"words")))
+    assert [(a.ticket, a.fault and a.fault.code) for a in answers] == [
+        (1, "storage_full"),
+        (2, "storage_full"),
+    ]
+    assert ann.files.folder.sizes() == {}
+    assert refusal(ann, c.UserMessage(room=room, message="x"), here) == "storage_full"
+
+
+def test_an_admin_token_that_is_in_its_file_is_in_force_though_there_is_no_room_to_note_it() -> None:
+    _, ann, _, _, _ = trio("rotated")
+    orders: list[KeepToken] = []
+    changed: list[CredentialsChanged] = []
+    real = ann._one
+
+    def slow(effect: Any) -> None:
+        match effect:
+            case KeepToken():
+                orders.append(effect)
+            case CredentialsChanged():
+                changed.append(effect)
+            case _:
+                real(effect)
+
+    ann._one = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    ann.feed(CommandReceived(here.number, c.TokenRotate(req="rotate", nonce="n")))
+    ann.store.full = True
+    assert refusal(ann, c.RoomCreate(name="no room"), here) == "storage_full"
+    ann.feed(TokenKept(orders[0], "there"))
+    assert [ok.fields["path"] for ok in here.of(events.Ok)] == ["there"]
+    assert [one.admin_token for one in changed] == [orders[0].token]
