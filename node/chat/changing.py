@@ -237,7 +237,7 @@ class Changing:
             self._read[room_id, mid] = message
             if message is None:
                 self.expiring.done(turn, room_id, mid)
-            elif _is_over(message.event, turn.mesh_ms):
+            elif self.expiring.is_over(room_id, mid) or _is_over(message.event, turn.mesh_ms):
                 self.apply(turn, room_id, mid, _expiry(mid))
         for mid, _ in found:
             for change in self._of(room_id, mid):

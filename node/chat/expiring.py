@@ -6,7 +6,7 @@ are set, and the mesh's is what the others' say (docs/bridge.md 2, `ttl`).
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from node.chat.turn import Turn
 from node.tables import Table
@@ -28,13 +28,13 @@ class Expiring:
     def __init__(self) -> None:
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._known: set[Place] = set()
+        self._over: set[Place] = set()
         self.deadline: float | None = None
 
     def restore(self, key: bytes, expires_ms: int, now: float) -> None:
         """Take a stored end back; `key` is that of its row without ROW."""
         self._known.add((key[:16], key[16:]))
-        self._heap.append((expires_ms, key[:16], key[16:]))
-        heapify(self._heap)
+        heappush(self._heap, (expires_ms, key[:16], key[16:]))
         self.deadline = now
 
     def note(self, turn: Turn, room_id: bytes, mid: bytes, expires_ms: int) -> None:
@@ -52,14 +52,21 @@ class Expiring:
         over = []
         while self._heap and (self._heap[0][0] <= turn.mesh_ms or len(self._heap) > MAX_EXPIRING):
             _, room_id, mid = heappop(self._heap)
-            over.append((room_id, mid))
+            if (room_id, mid) in self._known:
+                over.append((room_id, mid))
+        self._over.update(over)
         self._arm(turn)
         return over
+
+    def is_over(self, room_id: bytes, mid: bytes) -> bool:
+        """Say whether a message's time was up when `due` was asked, whatever the clock says since."""
+        return (room_id, mid) in self._over
 
     def done(self, turn: Turn, room_id: bytes, mid: bytes) -> None:
         """A message is gone, or never was."""
         if (room_id, mid) in self._known:
             self._known.discard((room_id, mid))
+            self._over.discard((room_id, mid))
             turn.delete(Table.PENDING, ROW + room_id + mid)
 
     def _arm(self, turn: Turn) -> None:

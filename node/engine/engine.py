@@ -359,11 +359,11 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
-        self.desk.inbox.noticing.look(turn)
         if self.state.me.replaced:
             turn.posts.clear()
         attaching.shown(self.desk, turn)  # before what takes a message back that is shown now
         self.state.changing.shown(turn)
+        self.desk.inbox.noticing.look(turn)  # at messages as they are shown
         self.desk.inbox.receipts.look(turn)
         watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)

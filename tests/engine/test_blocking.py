@@ -319,3 +319,14 @@ def test_a_newcomer_is_not_shown_what_somebody_it_blocked_said_before() -> None:
     world.run(60)
     assert texts(session) == ["of cat"]
     no_late_faults(ann, cat)
+
+
+def test_what_a_blocked_member_says_with_a_time_to_live_is_over_in_silence() -> None:
+    world, ann, bob, cat, room = friends("blocked ttl")
+    ann.call(c.ContactBlock(username="bob"))
+    world.run(3)
+    session = ann.attach(plain=False)
+    bob.call(c.UserMessage(room=room, message="@ann burn this", ttl=30))
+    world.run(60)
+    assert about(session, "bob") == [] and session.of(events.MessageDeleted) == []
+    assert not [key for key in ann.store.load().rows["pending"] if key[:1] == b"M"]
