@@ -224,17 +224,8 @@ class Engine:
                 self.replay.done(turn, event)
             case MessagesFound():
                 self._found(turn, event)
-            case MessagesFetched(room, found, to_change=True):
-                self.state.changing.fetched(turn, room, found)
-                for asked in self.desk.asked.take(room, found):
-                    self._command(turn, asked)
-                self.state.changing.close(turn, room)
-            case MessagesFetched(room, found):
-                self.desk.inbox.receipts.fetched(turn, room, found)
-                if room in self.state.rooms.inboxes:
-                    self.state.rooms.inboxes[room].healing.fetched(turn, found)
-                elif room in self.state.rooms.direct:
-                    self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
+            case MessagesFetched():
+                self._fetched(turn, event)
             case AfterFetched():
                 self.desk.inbox.reading.fetched(turn, event)
             case VaultSealed():
@@ -255,6 +246,20 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
+
+    def _fetched(self, turn: Turn, event: MessagesFetched) -> None:
+        room, found = event.room, event.found
+        if event.to_change:
+            self.state.changing.fetched(turn, room, found)
+            for asked in self.desk.asked.take(room, found):
+                self._command(turn, asked)
+            self.state.changing.close(turn, room)
+            return
+        self.desk.inbox.receipts.fetched(turn, room, found)
+        if room in self.state.rooms.inboxes:
+            self.state.rooms.inboxes[room].healing.fetched(turn, found)
+        elif room in self.state.rooms.direct:
+            self.state.mending.read(turn, self.state.rooms.direct[room].peer, dict(found))
 
     def _filed(self, turn: Turn, event: FileResult | FileUploaded) -> None:
         if isinstance(event, FileUploaded):

@@ -13,7 +13,11 @@ from node.errors import Refused
 from node.tables import Table
 
 PROTOCOL = "gossamer/1"
-FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct", "batch", "search"]
+FEATURES = [
+    "resume", "consumer", "nonce", "msgpack", "direct", "batch", "search", "edits", "reactions", "ttl",
+    "mentions", "attachments", "receipts", "presence", "notifications", "announcements", "games",
+]  # fmt: skip
+"""What a frontend may count on, by name; only ever added to."""
 PLAIN_BACKLOG = 200
 """Messages no frontend has had that a plain session is given on connecting."""
 MAX_CONSUMERS = 256

@@ -234,6 +234,7 @@ class Restorer:
         self._history()
         self._direct()
         self._waiting()
+        self._ledger()
         self._healing()
         self._small_tables()
         self._inbox()
@@ -390,17 +391,20 @@ class Restorer:
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
             elif key[:1] == b"A":
                 state.attachments.posting[key[1:]] = unpack_row(data, int)
-        for key, data in self.rows[Table.ATTACHMENTS].items():
-            state.attachments.restore(key, unpack_row(data, Record))
-        for key, data in self.rows[Table.LEDGER].items():
-            if key[:1] == b"i":
-                state.readings.restore(unpack_row(data, Reading), self.now)
-            else:
-                state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
         for room_id, rows in changed.items():
             state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
         state.mending.heard.sort()
+
+    def _ledger(self) -> None:
+        """Bring back files, and what has become of messages."""
+        for key, data in self.rows[Table.ATTACHMENTS].items():
+            self.state.attachments.restore(key, unpack_row(data, Record))
+        for key, data in self.rows[Table.LEDGER].items():
+            if key[:1] == b"i":
+                self.state.readings.restore(unpack_row(data, Reading), self.now)
+            else:
+                self.state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
 
     def _healing(self) -> None:
         """Bring back what rooms lack, and what others may ask for again."""

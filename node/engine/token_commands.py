@@ -24,7 +24,7 @@ def token_rotate(desk: Desk, turn: Turn, session: int, command: c.TokenRotate) -
     """Put another token in the place of one; sessions that came in by the old one are closed."""
     secret = urlsafe_b64encode(turn.entropy(32)).decode().rstrip("=")
     if command.name is None:
-        desk.after.append(KeepToken(CommandReceived(session, command), secret))
+        desk.after.append(KeepToken(desk.received or CommandReceived(session, command), secret))
         return LATER
     known = desk.state.tokens.get(command.name)
     if known is None:

@@ -89,8 +89,16 @@ def test_nonces_count_inside_a_batch_and_for_the_whole_of_it() -> None:
 
 def test_what_is_answered_later_may_not_be_inside() -> None:
     _, ann, _, _, room = trio("later")
-    late = [{"event": name, "room": room, "text": "x", "passphrase": "x" * 8} for name in sorted(NOT_INSIDE)]
-    late = [{**one, "commands": [{}]} for one in late]
+    keys = {
+        "room": room,
+        "text": "x",
+        "passphrase": "x" * 8,
+        "commands": [{}],
+        "id": room,
+        "data": "",
+        "name": "x",
+    }
+    late = [{"event": name, **keys} for name in sorted(NOT_INSIDE)]
     assert {row["code"] for row in results(ann, *late)} == {"not_in_batch"}
 
 
