@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from node.bridge.metrics import Histogram, Shown, counters, gauge
@@ -106,6 +106,8 @@ class Rebuild(Protocol):
         ...
 
 
+Done: TypeAlias = Sequence[tuple[Input, list[Effect]]]
+"""Inputs, and what each has caused."""
 BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
 MeshOut: TypeAlias = SendBytes | CloseLink | Dial
 
@@ -193,23 +195,28 @@ class EngineLoop:
             await self._sleep()
             if self._fault is not None:
                 raise self._fault
-            batch = self._drain()
+            batch, done = self._drain(), list[tuple[Input, list[Effect]]]()
             now = self._clock()
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now))
-                batch = []
+                await self._carry_out(self._handled(batch, now, done))
+                batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
-                await self._run_out(full, batch)
+                await self._run_out(full, batch, done)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
 
-    def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
+    def _handled(
+        self, batch: list[Input], now: Instant, done: list[tuple[Input, list[Effect]]]
+    ) -> list[Effect]:
+        """Let the engine have a batch; `done` gets what each input causes."""
         effects: list[Effect] = []
         for event in batch:
-            effects += self.engine.handle(event, now=now)
+            came = self.engine.handle(event, now=now)
+            effects += came
+            done.append((event, came))
         deadline = self.engine.deadline
         if deadline is not None and now.mono >= deadline:
             effects += self.engine.handle(Woke(), now=now)
@@ -244,15 +251,15 @@ class EngineLoop:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    async def _run_out(self, full: StoreFull, batch: list[Input]) -> None:
+    async def _run_out(self, full: StoreFull, batch: list[Input], done: Done = ()) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        kept, again = outage.carried_over(self.engine.desk, batch)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
-        effects = self.engine.start(now)
+        effects = [*outage.refused(done), *self.engine.start(now)]
         for event in again:
             effects += self.engine.handle(event, now=now)
         await self._carry_out(effects)
@@ -265,9 +272,11 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
-        await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
+        kept, again = outage.carried_over(self.engine.desk, ())
+        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
+        self._frontends.extendleft(reversed(again))
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
         """Make the engine anew from the store; what was on its way to the old one is gone with it."""

@@ -30,6 +30,7 @@ from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
+from node.engine import outage
 from node.engine.effects import (
     AnswerStatus,
     BackupWritten,
@@ -135,10 +136,12 @@ class SimNode:
         """Close the vault, as `vault_lock` does; `start`, or `vault_unlock` with any passphrase, opens it."""
         assert self.engine is not None
         self.locked = Locked(self.now(), sessions=self.engine.state.sessions.values())
-        self.engine = None
+        waiting, self.engine = self.engine.desk.waiting(), None
         self.world.cut(self.name)
         for effect in self.locked.start():
             self._one(effect)
+        for received in waiting:
+            self.feed(received)
 
     def backup(self) -> list[bytes]:
         """Return the records of a backup of what was committed, in their order."""
@@ -199,10 +202,12 @@ class SimNode:
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
+            effects = self.engine.handle(event, now=self.now())
             try:
-                self.perform(self.engine.handle(event, now=self.now()))
+                self.perform(effects)
             except StoreFull:
                 self._run_out([event])
+                self.perform(outage.refused([(event, effects)]))
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from msgspec import UNSET
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
@@ -59,6 +60,11 @@ class ReadingDesk:
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(_Waiting(session, command))
         return len(waiting) == 1
+
+    def waiting(self) -> list[CommandReceived]:
+        """Return all commands that wait for the store."""
+        some = (one for every in self._waiting.values() for one in every)
+        return [CommandReceived(one.session, one.command) for one in some]
 
     def fetched(self, turn: Turn, found: AfterFetched) -> None:
         """The store has said where a message stands and what comes after it."""

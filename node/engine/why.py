@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events, trust
 from node.chat.direct import Direct
 from node.chat.events import UserMessage
@@ -32,7 +33,7 @@ MAX_SEARCHES = 64
 class _Search:
     """One `message_why` on its way through the rooms: answered by the first that has the message."""
 
-    session: int
+    received: CommandReceived
     command: c.MessageWhy
     left: int
 
@@ -46,7 +47,8 @@ def message_why(desk: Desk, _turn: Turn, session: int, command: c.MessageWhy) ->
         raise Refused("too_many", "too much is being asked at once", retryable=True)
     if not rooms:
         raise _not_found()
-    search = _Search(session, command, len(rooms))
+    search = _Search(CommandReceived(session, command), command, len(rooms))
+    desk.asking_why.append(search.received)
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
             desk.after.append(FetchMessages(room.room_id, (mid,)))
@@ -70,11 +72,16 @@ def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
             search.left = -1
             rows = recipients(desk, turn, room, event)
             fields: dict[str, Any] = {"id": search.command.id, "recipients": rows}
-            turn.reply(search.session, events.Ok(req=search.command.req, fields=fields))
+            _reply(desk, turn, search, events.Ok(req=search.command.req, fields=fields))
         elif search.left == 0:
-            turn.reply(search.session, events.error_of(_not_found(), search.command.req))
+            _reply(desk, turn, search, events.error_of(_not_found(), search.command.req))
 
     return found
+
+
+def _reply(desk: Desk, turn: Turn, search: _Search, answer: events.Event) -> None:
+    desk.asking_why.remove(search.received)
+    turn.reply(search.received.session, answer)
 
 
 def _not_found() -> Refused:
