@@ -97,7 +97,7 @@ class Desk:
             Refused: In a batch, whose results come together (`not_in_batch`).
         """
         if self.in_batch:
-            text = "this has to be read from the store first: send it alone, or again"
+            text = "this has to be read from the store first: send it alone"
             raise Refused("not_in_batch", text, field="event")
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
