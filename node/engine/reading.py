@@ -16,6 +16,7 @@ from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
 from node.chat.room import Room
+from node.chat.timeline import PAST
 from node.chat.turn import Turn
 from node.engine.effects import AfterFetched
 from node.engine.receipts import number_of
@@ -46,10 +47,17 @@ class ReadingDesk:
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""
-        last = list(room.timeline.known)[-1:]
-        self._move(turn, room, turn.seq, 0, last[0] if last else None)
+        self._move(turn, room, turn.seq, 0, self._last(room))
         room.marks.read_all(turn)
         room.save(turn)
+
+    def _last(self, room: Room | Direct) -> bytes | None:
+        """Return the newest message that was shown here, as far as that is known."""
+        line, people = room.timeline, self.state.people
+        for mid, account in reversed(line.known.items()):
+            if account not in {b"", PAST} and not people.hides(account):
+                return mid
+        return None if people.hid else next(reversed(line.frontier), None)
 
     def read_to(
         self, session: int, room: Room | Direct, mid: bytes, command: c.MessageRead | c.RoomRead

@@ -389,3 +389,15 @@ def test_blocking_somebody_works_where_an_open_invite_of_theirs_cannot_be_revoke
     assert ann.call(c.ContactBlock(username="bob"))["blocked"]
     rows = ann.call(c.InviteList())["invites"]
     assert [row["state"] for row in rows if row["room"] in rooms] == ["cancelled", "cancelled"]
+
+
+def test_a_read_position_names_what_was_shown_and_nothing_hidden() -> None:
+    world, ann, bob, cat, room = friends("read to")
+    shown = cat.call(c.UserMessage(room=room, message="seen"))["id"]
+    world.run(3)
+    ann.call(c.ContactBlock(username="bob"))
+    bob.call(c.UserMessage(room=room, message="hidden"))
+    world.run(5)
+    session = ann.attach(plain=False)
+    ann.call(c.RoomRead(room=room), session)
+    assert [event.read_to for event in session.of(events.RoomUpdated)] == [shown]
