@@ -78,8 +78,12 @@ class Notices:
     # -- changes ----------------------------------------------------------------------------------
 
     def add(self, turn: Turn, kind: Kind, cause: str, account: bytes, data: dict[str, Any]) -> None:
-        """Notify the owner of something, once a cause."""
-        if cause in self._causes:
+        """Notify the owner of something, once a cause; of what was taken back and is there again, anew."""
+        known = self.about(cause)
+        if known is not None:
+            if known.withdrawn:
+                self._save(turn, replace(known, withdrawn=False, is_read=False, data=data))
+                self._tell(turn, self.all[known.notice_id])
             return
         notice = Notice(turn.new_id(), turn.seq + 1, kind, cause, account, turn.now.wall_ms, data)
         self._causes[cause] = notice.notice_id

@@ -97,9 +97,10 @@ class Noticing:
         if event.mine:
             return
         cause = f"mention {event.room} {event.id}"
+        known = self.notices.about(cause)
         if event.mentioned is not True:
             self.notices.change(turn, cause, withdrawn=True, text="")
-        elif self.notices.about(cause) is None:
+        elif known is None or known.withdrawn:
             self._mentioned(turn, event.room, event.id, event.user_id, event.message)
         else:
             self.notices.change(turn, cause, read=False, text=event.message[:EXCERPT])

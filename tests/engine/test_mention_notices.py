@@ -158,3 +158,21 @@ def test_a_mention_that_an_edit_brought_before_its_message_is_notified_once() ->
     give(bob, [text])
     assert [told.data["message"] for told in mentions(seen)] == [said]
     assert [row["data"]["text"] for row in listed(bob)] == ["hello @bob"]
+
+
+def test_a_mention_that_an_edit_took_away_and_another_brings_back_is_to_be_looked_at_again() -> None:
+    world, ann, bob, _, room = trio("to and fro")
+    seen = bob.attach()
+    said = say(ann, room, "hello @bob")
+    for words in ("hello", "hello again, @bob"):
+        world.run(2)
+        ann.call(c.MessageEdit(room=room, id=said, message=words))
+    world.run(2)
+    (row,) = listed(bob)
+    assert (row["data"]["text"], row["withdrawn"], row["is_read"]) == ("hello again, @bob", False, False)
+    assert [(told.withdrawn, told.is_read, told.unread) for told in mentions(seen)] == [
+        (False, False, 2),
+        (True, True, 1),
+        (False, False, 2),
+    ]
+    assert len({told.id for told in mentions(seen)}) == 1
