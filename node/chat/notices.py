@@ -78,12 +78,8 @@ class Notices:
     # -- changes ----------------------------------------------------------------------------------
 
     def add(self, turn: Turn, kind: Kind, cause: str, account: bytes, data: dict[str, Any]) -> None:
-        """Notify the owner of something, once a cause; of what was taken back and is there again, anew."""
-        known = self.about(cause)
-        if known is not None:
-            if known.withdrawn:
-                self._save(turn, replace(known, withdrawn=False, is_read=False, data=data))
-                self._tell(turn, self.all[known.notice_id])
+        """Notify the owner of something, once a cause."""
+        if cause in self._causes:
             return
         notice = Notice(turn.new_id(), turn.seq + 1, kind, cause, account, turn.now.wall_ms, data)
         self._causes[cause] = notice.notice_id
@@ -116,6 +112,14 @@ class Notices:
         if again:
             del self._causes[cause]
         if changed != notice:
+            self._save(turn, changed)
+            self._tell(turn, changed)
+
+    def back(self, turn: Turn, cause: str, **data: Any) -> None:
+        """What was taken back is there again: it is to be looked at once more."""
+        notice = self.about(cause)
+        if notice is not None and notice.withdrawn:
+            changed = replace(notice, withdrawn=False, is_read=False, data={**notice.data, **data})
             self._save(turn, changed)
             self._tell(turn, changed)
 
