@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import CommandReceived, FileUploaded, Resume, UploadKept
+from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded, Resume, UploadKept
 from node.chat import commands as c, events
 from node.engine.commands import HANDLERS
+from node.engine.effects import KeepToken, TokenKept
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -246,3 +247,15 @@ def test_what_waits_for_the_store_when_the_vault_is_locked_is_told_so() -> None:
     ann.engine.handle(CommandReceived(here.number, edit), now=ann.now())
     ann.lock()
     assert [(error.req, error.code) for error in here.of(events.Error)] == [("w", "locked")]
+
+
+def test_a_token_that_was_kept_in_its_file_when_room_ran_out_is_in_force_and_told_of() -> None:
+    _, ann, _, _, _ = trio("token")
+    here = ann.attach(plain=False)
+    order = KeepToken(CommandReceived(here.number, c.TokenRotate(req="t", nonce="n")), "secret")
+    ann.store.full = True
+    assert ann.engine is not None
+    ann._run_out([TokenKept(order, "path")])
+    assert [(ok.req, ok.fields["path"]) for ok in here.of(events.Ok)] == [("t", "path")]
+    told = ann.engine.handle(TokenKept(order, "path"), now=ann.now())
+    assert [effect.admin_token for effect in told if isinstance(effect, CredentialsChanged)] == ["secret"]
