@@ -247,9 +247,10 @@ class Changing:
             if message is not None and message.event.kind == UNREADABLE:
                 message = None
             self._read[room_id, mid] = message
-            if message is None:
+            over = self.expiring.is_over(room_id, mid)
+            if message is None and over:
                 self.expiring.done(turn, room_id, mid)
-            elif self.expiring.is_over(room_id, mid) or _is_over(message.event, turn.mesh_ms):
+            elif message is not None and (over or _is_over(message.event, turn.mesh_ms)):
                 self.apply(turn, room_id, mid, _expiry(mid))
         for mid, _ in found:
             for change in self._of(room_id, mid):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from node import ids
 from node.chat import commands as c, events, expiring
 from node.clock import DAY_MS
+from node.engine.effects import FetchMessages, MessagesFetched
 from node.sim import CallError
 from node.wire import envelope
-from tests.engine.hostile import engine_of, release, turn_of
+from tests.engine.hostile import engine_of, give, release, turn_of
 from tests.engine.test_changes import history, last, say
 from tests.engine.test_history import world_of
 from tests.engine.worlds import invite, trio
@@ -170,3 +172,25 @@ def test_a_clock_that_goes_back_at_the_end_of_a_message_does_not_keep_it(
     world.run(120)
     assert [m.message for m in history(bob, room)] == [""]
     assert book.deadline is None
+
+
+def test_a_message_that_comes_while_the_store_is_asked_for_it_still_goes() -> None:
+    world, ann, bob, _, room = trio("race")
+    world.partition(["bob"], ["ann", "cat"])
+    world.run(1)
+    before = set(ann.store._state.held)
+    mid = say(ann, room, "burn this", ttl=30)
+    ann.call(c.MessageEdit(room=room, id=mid, message="burn that"))
+    fresh = [one for key, one in ann.store._state.held.items() if key not in before]
+    text, edit = [envelope.parse(one.raw) for one in fresh]
+    asked: list[Any] = []
+    one = bob._one
+    bob._one = lambda effect: asked.append(effect) if isinstance(effect, FetchMessages) else one(effect)  # type: ignore[method-assign]
+    give(bob, [edit])
+    (order,) = asked
+    give(bob, [text])  # while what the store did not have then is on its way
+    bob._one = one  # type: ignore[method-assign]
+    bob.feed(MessagesFetched(order.room, ((ids.parse(mid), None),), to_change=True))
+    assert [m.message for m in history(bob, room)] == ["burn that"]
+    world.run(60)
+    assert [m.message for m in history(bob, room)] == [""]
