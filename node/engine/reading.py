@@ -7,6 +7,7 @@ store, for the messages themselves are there and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from msgspec import UNSET
 
@@ -31,10 +32,11 @@ MAX_WAITING = 256
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A `message_read`, or `room_read` up to a message, that the store is asked for."""
+    """A `message_read`, or `room_read` up to a message, that the store is asked for; `last` came before that."""
 
     session: int
     command: c.MessageRead | c.RoomRead
+    last: bytes | None
 
 
 class ReadingDesk:
@@ -66,7 +68,7 @@ class ReadingDesk:
         if sum(map(len, self._waiting.values())) >= MAX_WAITING:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
-        waiting.append(_Waiting(session, command))
+        waiting.append(_Waiting(session, command, next(reversed(room.timeline.known), None)))
         return len(waiting) == 1
 
     def waiting(self) -> list[CommandReceived]:
@@ -84,24 +86,39 @@ class ReadingDesk:
                 fault = Refused("message_not_found", "this room has no such message", field="id")
                 turn.reply(one.session, events.error_of(fault, one.command.req))
             return
-        self._read(turn, where, event, found)
+        self._read(turn, where, event, found, self._since(where, waiting[0].last if waiting else None))
         for one in waiting:
             fields: dict[str, object] = {"room": one.command.room, "unread": where.unread}
             if isinstance(one.command, c.MessageRead):
                 fields["id"] = one.command.id
             turn.reply(one.session, events.Ok(req=one.command.req, fields=fields))
 
-    def _read(self, turn: Turn, room: Room | Direct, event: events.UserMessage, found: AfterFetched) -> None:
+    def _since(self, room: Room | Direct, last: bytes | None) -> list[bytes]:
+        """Return who else has said something that was shown since the store was asked, once a message."""
+        came = takewhile(lambda known: known[0] != last, reversed(room.timeline.known.items()))
+        nobody, hides = {b"", PAST, self.state.me.account}, self.state.people.hides
+        return [account for _, account in came if account not in nobody and not hides(account)]
+
+    def _read(
+        self,
+        turn: Turn,
+        room: Room | Direct,
+        event: events.UserMessage,
+        found: AfterFetched,
+        came: list[bytes],
+    ) -> None:
         seq = number_of(event)
         if seq <= self.state.readings.of(room.room_id).seq:
             return
         later = [message for body in found.after if (message := stored_message(body)) is not None]
         theirs = [one for one in later if counts(one)]
-        unread = room.unread if found.more else min(room.unread, len(theirs))
+        unread = room.unread if found.more else min(room.unread, len(theirs) + len(came))
         self._move(turn, room, seq, unread, found.mid)
         writers = {one.user_id for one in theirs}
         ids_of = {account: self.state.people.user_id(account) for account in room.marks.of}
-        after = {account for account, user_id in ids_of.items() if user_id in writers or found.more}
+        after = {account for account, user_id in ids_of.items() if user_id in writers or found.more}.union(
+            came
+        )
         author = next((account for account, user_id in ids_of.items() if user_id == event.user_id), b"")
         room.marks.read_up_to(turn, author, found.mid, after)
         room.save(turn)
