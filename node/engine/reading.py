@@ -32,7 +32,7 @@ MAX_WAITING = 256
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A `message_read`, or `room_read` up to a message, that the store is asked for; `last` came before that."""
+    """A `message_read`, or `room_read` up to a message, of which the store was asked after `last`."""
 
     session: int
     command: c.MessageRead | c.RoomRead
