@@ -6,7 +6,7 @@ are set, and the mesh's is what the others' say (docs/bridge.md 2, `ttl`).
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from node.chat.turn import Turn
 from node.tables import Table
@@ -42,6 +42,9 @@ class Expiring:
         if (room_id, mid) not in self._known:
             self._known.add((room_id, mid))
             heappush(self._heap, (expires_ms, room_id, mid))
+            if len(self._heap) > 2 * MAX_EXPIRING:  # most of them were deleted before their time
+                self._heap = [one for one in self._heap if one[1:] in self._known]
+                heapify(self._heap)
             turn.put(Table.PENDING, ROW + room_id + mid, expires_ms)
             self._arm(turn)
 
@@ -50,13 +53,18 @@ class Expiring:
         if self.deadline is None or self.deadline > turn.now.mono:
             return []
         over = []
-        while self._heap and (self._heap[0][0] <= turn.mesh_ms or len(self._heap) > MAX_EXPIRING):
+        while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > len(over)):
             _, room_id, mid = heappop(self._heap)
             if (room_id, mid) in self._known:
                 over.append((room_id, mid))
         self._over.update(over)
         self._arm(turn)
         return over
+
+    @property
+    def _crowd(self) -> int:
+        """How many wait beyond what is kept."""
+        return len(self._known) - len(self._over) - MAX_EXPIRING
 
     def is_over(self, room_id: bytes, mid: bytes) -> bool:
         """Say whether a message's time was up when `due` was asked, whatever the clock says since."""
@@ -72,5 +80,5 @@ class Expiring:
     def _arm(self, turn: Turn) -> None:
         self.deadline = None
         if self._heap:
-            wait = 0.0 if len(self._heap) > MAX_EXPIRING else (self._heap[0][0] - turn.mesh_ms) / 1000
+            wait = 0.0 if self._crowd > 0 else (self._heap[0][0] - turn.mesh_ms) / 1000
             self.deadline = turn.now.mono + min(LOOK_AGAIN, max(0.0, wait))

@@ -116,9 +116,8 @@ class ReadingDesk:
         self._move(turn, room, seq, unread, found.mid)
         writers = {one.user_id for one in theirs}
         ids_of = {account: self.state.people.user_id(account) for account in room.marks.of}
-        after = {account for account, user_id in ids_of.items() if user_id in writers or found.more}.union(
-            came
-        )
+        after = {account for account, user_id in ids_of.items() if user_id in writers or found.more}
+        after.update(came)
         author = next((account for account, user_id in ids_of.items() if user_id == event.user_id), b"")
         room.marks.read_up_to(turn, author, found.mid, after)
         room.save(turn)
