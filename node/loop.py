@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from node.bridge.metrics import Histogram, Shown, counters, gauge
@@ -195,25 +195,25 @@ class EngineLoop:
                 raise self._fault
             batch = self._drain()
             now = self._clock()
+            handled: list[tuple[Input, list[Effect]]] = []
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now))
-                batch = []
+                handled += self._handled(batch, now)
+                await self._carry_out([effect for _, effects in handled for effect in effects])
+                batch, handled = [], []
                 await self._keep_house(now)
             except StoreFull as full:
-                await self._run_out(full, batch)
+                await self._run_out(full, batch, handled)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
 
-    def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
-        effects: list[Effect] = []
-        for event in batch:
-            effects += self.engine.handle(event, now=now)
+    def _handled(self, batch: list[Input], now: Instant) -> list[tuple[Input, list[Effect]]]:
+        handled = [(event, self.engine.handle(event, now=now)) for event in batch]
         deadline = self.engine.deadline
         if deadline is not None and now.mono >= deadline:
-            effects += self.engine.handle(Woke(), now=now)
-        return effects
+            handled.append((Woke(), self.engine.handle(Woke(), now=now)))
+        return handled
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -224,8 +224,8 @@ class EngineLoop:
         """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
         try:
             await self._empty()
-            if self._reads and patience:
-                await asyncio.wait(self._reads, timeout=patience)
+            if patience:
+                await self._await_answers(patience)
                 await self._empty()
             await self._write_held()
         except StoreFull as full:
@@ -233,26 +233,36 @@ class EngineLoop:
         if self._filing is not None:
             self._filing.cancel()
             await asyncio.gather(self._filing, return_exceptions=True)
+        if self.files is not None:
+            self.files.close()
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
 
     # -- inside -----------------------------------------------------------------------------------
 
+    async def _await_answers(self, patience: float) -> None:
+        """Wait for the store and the folder to answer what they were asked."""
+        filed = asyncio.create_task(self._orders.join())
+        await asyncio.wait({filed, *self._reads}, timeout=patience)
+        filed.cancel()
+
     async def _empty(self) -> None:
         while self._frontends or self._others:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    async def _run_out(self, full: StoreFull, batch: list[Input]) -> None:
+    async def _run_out(
+        self, full: StoreFull, batch: list[Input], handled: Sequence[tuple[Input, list[Effect]]] = ()
+    ) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        kept, again = outage.carried_over(self.engine.state.sessions, self.engine.waiting, batch)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
-        effects = self.engine.start(now)
+        effects = [*outage.owed(handled), *self.engine.start(now)]
         for event in again:
             effects += self.engine.handle(event, now=now)
         await self._carry_out(effects)
@@ -405,6 +415,7 @@ class EngineLoop:
             answer = await asyncio.to_thread(self.files.carry_out, order)
             if answer is not None:
                 self._bring(asked, answer)
+            self._orders.task_done()
 
     async def _read_channel(self, order: ReadChannel, asked: int) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None

@@ -8,7 +8,7 @@ Frontend authors use it as a fake mesh, our tests as the place where nodes fail
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
+from node.engine import outage
 from node.engine.effects import (
     AnswerStatus,
     BackupWritten,
@@ -199,20 +200,21 @@ class SimNode:
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
+            effects = self.engine.handle(event, now=self.now())
             try:
-                self.perform(self.engine.handle(event, now=self.now()))
+                self.perform(effects)
             except StoreFull:
-                self._run_out([event])
+                self._run_out([event], outage.owed([(event, effects)]))
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)
 
-    def _run_out(self, failed: list[Input]) -> None:
+    def _run_out(self, failed: list[Input], owed: Sequence[Effect] = ()) -> None:
         assert self.engine is not None
         self.world.cut(self.name)
         self.engine, again = stand_in(self.engine, failed, self.setup, self.store, self.now())
         self._woken_for = None
-        self.perform(self.engine.start(self.now()))
+        self.perform([*owed, *self.engine.start(self.now())])
         for event in again:
             self.feed(event)
 

@@ -76,7 +76,7 @@ def stand_in(
     engine: Engine, failed: Sequence[Input], setup: Setup, store: MemoryStore, now: Instant
 ) -> tuple[Engine, list[Input]]:
     """Return what takes an engine's place when its store is full, or has room again, and what to ask it."""
-    sessions, again = outage.carried_over(engine.state.sessions, failed)
+    sessions, again = outage.carried_over(engine.state.sessions, engine.waiting, failed)
     return Engine(replace(setup, sessions=sessions, read_only=store.full), store.load(), now), again
 
 

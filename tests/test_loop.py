@@ -80,6 +80,7 @@ def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     return SimpleNamespace(
         deadline=None,
         read_only=read_only,
+        waiting=(),
         start=lambda _now: [],
         handle=lambda _event, now: list(effects),
         state=SimpleNamespace(sessions={1: 0, 2: 0}),

@@ -32,7 +32,7 @@ MAX_DOWNLOADS = 16
 """At a time: each holds a few chunks, and a thread now and then."""
 PIECE = 64 * 1024
 IDLE_SECONDS = 30.0
-"""An upload that brings nothing for so long is given up."""
+"""An upload that brings nothing, or a download that takes nothing, for so long is given up."""
 UPLOAD_SECONDS = 600.0
 """One that takes longer in all is given up too: a few bytes now and then keep nobody's place."""
 _STATUS: Final = {
@@ -54,10 +54,10 @@ class Taking(Protocol):
     size: int
 
     def add(self, piece: bytes) -> None:
-        """Take a piece; raises StoreFull."""
+        """Take a piece; raises StoreFull, Refused `locked`."""
 
     def finish(self, name: str, kind: str) -> Manifest:
-        """Make it durable; raises StoreFull."""
+        """Make it durable; raises StoreFull, Refused `locked`."""
 
     def abandon(self) -> None:
         """Erase it; raises StoreFull."""
@@ -205,11 +205,13 @@ class Attachments:
         await response.prepare(request)
         try:
             while first:
-                await response.write(first)
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await response.write(first)
                 first = await asyncio.to_thread(pieces.next)
             await response.write_eof()
-        except NodeError:
-            log.exception("a stored attachment is damaged")
+        except (NodeError, TimeoutError) as fault:
+            if not isinstance(fault, Refused | TimeoutError):
+                log.exception("a stored attachment is damaged")
             if request.transport is not None:
                 request.transport.close()
         return response

@@ -65,8 +65,8 @@ class Desk:
         | FetchMessages
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
-    sealing: dict[int, CommandReceived] = field(default_factory=dict)
-    """Contents that the folder is sealing, by ticket."""
+    sealing: int = 0
+    """Contents that the folder is sealing."""
     asked: Asked = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""

@@ -171,6 +171,11 @@ class Engine:
         """When the engine wants to be woken: the least of its parts' deadlines."""
         return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline)
 
+    @property
+    def waiting(self) -> list[CommandReceived]:
+        """Commands that are not answered yet because the store is being read for them."""
+        return [*self.desk.asked.all(), *self.desk.inbox.reading.all()]
+
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
         if self.state.read_only:

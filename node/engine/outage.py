@@ -10,26 +10,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from node.bridge.ports import CommandReceived, Deliver, ReadAnswered, SessionEnded, SessionStarted
+from node.bridge.ports import (
+    CommandReceived,
+    Deliver,
+    FileUploaded,
+    ReadAnswered,
+    SessionEnded,
+    SessionStarted,
+    UploadKept,
+)
 from node.chat import events
+from node.chat.filing import DropFile, FileSealed
 from node.chat.turn import Logged, Reply, Told, Turn
-from node.engine import commands, sessions
+from node.crypto.attachment import object_of
+from node.engine import commands, sessions, token_commands
 from node.engine.desk import Desk
-from node.engine.effects import BackupWritten, Effect, Input, VaultSealed
+from node.engine.effects import BackupWritten, Effect, Input, TokenKept, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
 
-AGAIN = (CommandReceived, SessionStarted, SessionEnded, VaultSealed, BackupWritten, ReadAnswered)
+AGAIN = (
+    CommandReceived,
+    SessionStarted,
+    SessionEnded,
+    VaultSealed,
+    BackupWritten,
+    TokenKept,
+    ReadAnswered,
+    FileSealed,
+    FileUploaded,
+)
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
 
 
 def carried_over(
-    attached: Mapping[int, SessionStarted], failed: Iterable[Input]
+    attached: Mapping[int, SessionStarted], waiting: Iterable[CommandReceived], failed: Iterable[Input]
 ) -> tuple[tuple[SessionStarted, ...], list[Input]]:
-    """Return (the sessions of before, what to ask again) of inputs that could not be committed."""
-    again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    """Return (the sessions of before, what to ask again) of what waits and what could not be committed."""
+    again: list[Input] = [*waiting, *(event for event in failed if isinstance(event, AGAIN))]
     came = [event for event in again if isinstance(event, SessionStarted)]
     return tuple(kept for kept in attached.values() if kept not in came), again
+
+
+def owed(failed: Iterable[tuple[Input, list[Effect]]]) -> list[Effect]:
+    """Return the answers to commands that were done, but not stored, when something was read for them."""
+    answers: list[Effect] = []
+    for event, effects in failed:
+        for effect in () if isinstance(event, AGAIN) else effects:
+            match effect:
+                case Deliver(session, events.Ok(req=req)):
+                    answers.append(Deliver(session, events.error_of(commands.no_room(), req)))
+                case Deliver(event=events.Error()):
+                    answers.append(effect)
+    return answers
 
 
 def start(desk: Desk) -> list[Effect]:
@@ -56,9 +89,23 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
         case BackupWritten(received, fields) | ReadAnswered(received, fields):
             desk.ok(turn, received.session, received.command.req, fields)
+        case TokenKept():
+            asked = event.kept.received
+            desk.ok(turn, asked.session, asked.command.req, token_commands.kept(desk, event))
+        case FileSealed() | FileUploaded():
+            return _filed(event)
         case _:
             return []
     return _let_go(desk, turn, event)
+
+
+def _filed(event: FileSealed | FileUploaded) -> list[Effect]:
+    """Refuse a content that nothing would ever name, and have its file erased."""
+    gone: list[Effect] = [] if event.manifest is None else [DropFile(object_of(event.manifest))]
+    if isinstance(event, FileUploaded):
+        return [UploadKept(event.ticket, fault=commands.no_room()), *gone]
+    session, req = event.asked.session, event.asked.command.req
+    return [Deliver(session, events.error_of(commands.no_room(), req)), *gone]
 
 
 def _command(desk: Desk, turn: Turn, received: CommandReceived) -> None:

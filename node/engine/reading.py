@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from msgspec import UNSET
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
@@ -59,6 +60,12 @@ class ReadingDesk:
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(_Waiting(session, command))
         return len(waiting) == 1
+
+    def all(self) -> list[CommandReceived]:
+        """Return the commands that wait."""
+        return [
+            CommandReceived(one.session, one.command) for waiting in self._waiting.values() for one in waiting
+        ]
 
     def fetched(self, turn: Turn, found: AfterFetched) -> None:
         """The store has said where a message stands and what comes after it."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from node.bridge.ports import Resume
+from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded, Resume, UploadKept
 from node.chat import commands as c, events
 from node.engine.commands import HANDLERS
+from node.engine.effects import KeepToken, TokenKept
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -169,3 +172,73 @@ def test_a_reading_that_turns_out_to_write_is_refused_too(monkeypatch: pytest.Mo
     for _ in range(2):
         assert refusal(ann, c.RoomGet(room=room), here) == "storage_full"
     assert not here.of(events.RoomCreated)
+
+
+def put(data: bytes = b"tea", **keys: Any) -> c.AttachmentPut:
+    return c.AttachmentPut(data=base64.b64encode(data).decode(), name="a.bin", **keys)
+
+
+def test_a_file_whose_storing_finds_no_room_is_refused_and_leaves_nothing() -> None:
+    world, ann, _, _, room = trio("file")
+    ann.store.full = True
+    assert refusal(ann, put(nonce="n")) == "storage_full"
+    assert ann.files.folder.held == {}
+    ann.make_room()
+    world.run(5)
+    stored = ann.call(put(nonce="n"))["attachment"]
+    assert ann.call(put(nonce="n"))["attachment"] == stored
+    ann.call(c.UserMessage(room=room, message="x", attachment=stored))
+
+
+def test_an_upload_that_was_sealed_when_the_room_ran_out_is_refused_and_erased() -> None:
+    _, ann, _, _, _ = trio("upload")
+    manifest = ann.files.seal("a", "b/c", b"x" * 100)
+    ann.store.full = True
+    assert refusal(ann, c.RoomCreate(name="x")) == "storage_full"
+    assert ann.engine is not None
+    effects = ann.engine.handle(FileUploaded(7, manifest), now=ann.now())
+    kept = next(effect for effect in effects if isinstance(effect, UploadKept))
+    assert (kept.ticket, kept.fault and kept.fault.code) == (7, "storage_full")
+    ann.perform(effects)
+    assert ann.files.folder.held == {}
+
+
+def test_a_command_that_waited_for_the_store_is_refused_when_its_change_finds_no_room() -> None:
+    world, ann, _, _, room = trio("waited")
+    sent = ann.call(c.UserMessage(room=room, message="old"))["id"]
+    world.run(5)
+    ann.crash()
+    ann.start()
+    world.run(5)
+    ann.store.full = True
+    assert refusal(ann, c.MessageEdit(room=room, id=sent, message="new")) == "storage_full"
+    assert said(ann, room) == ["old"]
+
+
+def test_a_command_that_waits_for_the_store_is_asked_again_of_who_takes_over() -> None:
+    world, ann, _, _, room = trio("still waits")
+    sent = ann.call(c.UserMessage(room=room, message="old"))["id"]
+    ann.crash()
+    ann.start()
+    world.run(5)
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    asked = CommandReceived(here.number, c.MessageEdit(room=room, id=sent, message="new", req=5))
+    ann.engine.handle(asked, now=ann.now())
+    assert ann.engine.waiting == [replace(asked, token_name=ann.engine.waiting[0].token_name)]
+    ann.store.full = True
+    refusal(ann, c.RoomCreate(name="x"))
+    assert [(e.code, e.req) for e in here.of(events.Error)] == [("storage_full", 5)]
+
+
+def test_an_admin_token_that_is_in_its_file_when_the_room_runs_out_is_the_one_that_counts() -> None:
+    _, ann, _, _, _ = trio("token")
+    here = ann.attach(plain=False)
+    ann.store.full = True
+    refusal(ann, c.RoomCreate(name="x"))
+    assert ann.engine is not None
+    order = KeepToken(CommandReceived(here.number, c.TokenRotate(req=9)), "secret")
+    effects = ann.engine.handle(TokenKept(order, "path"), now=ann.now())
+    assert [e.admin_token for e in effects if isinstance(e, CredentialsChanged)] == ["secret"]
+    ann.perform(effects)
+    assert here.of(events.Ok)[-1].req == 9
