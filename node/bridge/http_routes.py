@@ -119,11 +119,13 @@ def make_app(door: Door) -> web.Application:
 
 def _add_attachments(app: web.Application, door: Door) -> None:
     async def download(request: web.Request) -> web.StreamResponse:
-        cors = request[ADMIT].cors_origin
-        return await door.attachments.give(request, lambda response: _dressed(response, cors))
+        admit = request[ADMIT]
+        return await door.attachments.give(
+            request, admit.grant, lambda response: _dressed(response, admit.cors_origin)
+        )
 
     async def upload(request: web.Request) -> web.StreamResponse:
-        return await door.attachments.take(request)
+        return await door.attachments.take(request, request[ADMIT].grant)
 
     app.router.add_post(UPLOADS, upload)
     app.router.add_get(DOWNLOADS, download)

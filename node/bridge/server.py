@@ -110,7 +110,7 @@ class BridgeServer:
             submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
-        self.attachments = Attachments(self._shelf, submit)
+        self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
         self._connections: dict[int, Connection] = {}
@@ -259,6 +259,9 @@ class BridgeServer:
             now=self._clock(),
         )
         await ws.prepare(request)
+        if not self._stands(admit.grant):
+            await ws.close(code=TOKEN_GONE)
+            return ws
         origin = view.origins[0] if view.origins else None
         connection = Connection(ws, session, self._around, origin=origin, transport=request.transport)
         self._connections[number] = connection
@@ -309,6 +312,10 @@ class BridgeServer:
         found, more = await asyncio.to_thread(self._kept.page, asked.before, limit)
         return {"entries": [msgspec.to_builtins(entry) for entry in found], "more": more}
 
+    def _record_http(self, grant: guard.Grant | None, command: str, code: str) -> None:
+        who = audit.NOBODY if grant is None else audit.Who(grant.name, grant.via)
+        self._record(who, command, code)
+
     def _record(self, who: audit.Who, command: str, code: str) -> None:
         self._audit.saw(who, command, code, self._clock())
         self._keep_record()
@@ -322,6 +329,9 @@ class BridgeServer:
 
     def _lookup(self, token: str, now_ms: int) -> guard.Grant | None:
         return self._credentials.lookup(token, now_ms)
+
+    def _stands(self, grant: guard.Grant | None) -> bool:
+        return grant is None or self._credentials.stands(grant, self._clock().wall_ms)
 
     def _login_link(self, nonce: str | None = None) -> tuple[str, int]:
         """Return a new login link and the second it ends; the same nonce again gives the same link."""

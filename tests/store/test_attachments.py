@@ -225,7 +225,7 @@ def test_an_upload_that_was_given_up_while_it_was_written_writes_nothing_more(fo
 
 
 def test_a_folder_that_was_closed_takes_and_gives_nothing_more(folder: Folder) -> None:
-    """Whoever opens it next erases what was coming: a rest written after that would leave a hole before it."""
+    """Whoever opens it next erases what was coming; a rest that is written then would begin with a hole."""
     files = shelf(folder)
     manifest = stored(files)
     upload, coming = files.upload(), files.content(manifest)
