@@ -152,3 +152,26 @@ def test_any_failure_is_the_exit_code(home: Path, gossamer_exits: Exits) -> None
     code, out, _ = gossamer_exits("--json", "doctor")
     assert code == 1
     assert {f["check"]: f["state"] for f in json.loads(out)["findings"]}["settings"] == FAIL
+
+
+def test_a_folder_of_attachments_that_is_none_or_nearly_full_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert by_check(ailments.of_home(home))["attachments"].state == "ok"
+    (home / "attachments").mkdir(mode=0o700)
+    (home / "attachments" / ("ab" * 32)).write_bytes(b"x" * 1000)
+    monkeypatch.setattr(ailments, "QUOTA", ailments.LITTLE_ROOM + 999)
+    assert by_check(ailments.of_home(home))["attachments"].state == "warn"
+    (home / "attachments").rename(home / "elsewhere")
+    (home / "attachments").symlink_to(home / "elsewhere")
+    assert by_check(ailments.of_home(home))["attachments"].state == "fail"
+
+
+def test_the_bundle_names_no_file_of_the_owners(home: Path, gossamer_exits: Callable[..., Any]) -> None:
+    (home / "my secret.txt").write_bytes(b"x")
+    (home / "audit.log.1").write_bytes(b"xyz")
+    bundle = home.parent / f"{home.name}.json"
+    gossamer_exits("doctor", "--bundle", str(bundle))
+    assert "my secret" not in bundle.read_text()
+    told = json.loads(bundle.read_text())
+    assert (told["files"]["audit.log.1"], told["others"]) == (3, 1)
