@@ -67,6 +67,7 @@ class AuditFile:
         found: list[Entry] = []
         for path in self._paths():
             found[:0] = [entry for entry in _entries(path) if before is None or entry.entry < before]
+            before = found[0].entry if found else before  # what is read may become an older file meanwhile
             if len(found) > limit:
                 break
         return found[-limit:], len(found) > limit

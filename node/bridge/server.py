@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 
 from node import ids
-from node.bridge import audit, capabilities, guard
+from node.bridge import audit, capabilities, guard, http_routes
 from node.bridge.audit import Audit
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
@@ -49,6 +49,7 @@ from node.bridge.ports import (
 )
 from node.bridge.session import Phase, Session
 from node.chat import commands
+from node.chat.attachments import FAILED
 from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused
@@ -126,7 +127,13 @@ class BridgeServer:
 
     async def start(self, *, tries: int = 1) -> tuple[str, int]:
         """Listen and return (host, port); of `tries` ports the first free one. Raises OSError if none is."""
-        runner = Runner(make_app(self), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = Runner(
+            make_app(self),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=http_routes.IDLE_SECONDS,
+        )
         self._audit.last = await asyncio.to_thread(self._kept.last)
         listener = self._bind(tries)
         self._port = listener.getsockname()[1]
@@ -358,7 +365,7 @@ class BridgeServer:
                 found = self._shelf.attachment(ids.parse(ident))
             except (ValueError, Refused):
                 return None
-            return None if found is None else found[1]
+            return FAILED if found is None else found[1]
 
         return Dresser(
             state,

@@ -67,6 +67,8 @@ class Desk:
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: int = 0
     """Contents that the folder is sealing."""
+    searching: list[CommandReceived] = field(default_factory=list)
+    """Questions for a message that the store is looked through for."""
     asked: Asked = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""

@@ -174,7 +174,7 @@ class Engine:
     @property
     def waiting(self) -> list[CommandReceived]:
         """Commands that are not answered yet because the store is being read for them."""
-        return [*self.desk.asked.all(), *self.desk.inbox.reading.all()]
+        return [*self.desk.asked.all(), *self.desk.inbox.reading.all(), *self.desk.searching]
 
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""

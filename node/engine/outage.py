@@ -25,7 +25,7 @@ from node.chat.turn import Logged, Reply, Told, Turn
 from node.crypto.attachment import object_of
 from node.engine import commands, sessions, token_commands
 from node.engine.desk import Desk
-from node.engine.effects import BackupWritten, Effect, Input, TokenKept, VaultSealed
+from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, TokenKept, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
 
@@ -94,6 +94,8 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, asked.session, asked.command.req, token_commands.kept(desk, event))
         case FileSealed() | FileUploaded():
             return _filed(event)
+        case MessagesFetched(room, found, to_change=False):
+            desk.inbox.receipts.fetched(turn, room, found)
         case _:
             return []
     return _let_go(desk, turn, event)

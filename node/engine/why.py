@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node import ids
+from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events, trust
 from node.chat.direct import Direct
 from node.chat.events import UserMessage
@@ -47,6 +48,7 @@ def message_why(desk: Desk, _turn: Turn, session: int, command: c.MessageWhy) ->
     if not rooms:
         raise _not_found()
     search = _Search(session, command, len(rooms))
+    desk.searching.append(CommandReceived(session, command))
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
             desk.after.append(FetchMessages(room.room_id, (mid,)))
@@ -66,6 +68,8 @@ def _candidates(desk: Desk, command: c.MessageWhy, mid: bytes) -> list[Room | Di
 def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
     def found(turn: Turn, event: UserMessage | None) -> None:
         search.left -= 1
+        if search.left == 0 or (event is not None and search.left > 0):
+            desk.searching.remove(CommandReceived(search.session, search.command))
         if event is not None and search.left >= 0:
             search.left = -1
             rows = recipients(desk, turn, room, event)

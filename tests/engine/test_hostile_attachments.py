@@ -124,6 +124,7 @@ def test_a_flood_of_what_nobody_has_is_bounded_and_keeps_nothing_from_coming(
     assert bob.engine is not None
     book = bob.engine.state.attachments
     assert len(book.records) == 40 and len(book._active) == attachments.MAX_ACTIVE
+    assert len([event for event in session.of(events.Attachment) if event.state == "failed"]) == 20
     assert len([key for key in bob.engine.state.channels._routes if key[0] == 7]) <= attachments.MAX_ACTIVE
     send(ann, room, ident)
     assert world.run_until(lambda: "ready" in states(session, ident), 600)

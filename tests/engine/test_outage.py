@@ -242,3 +242,35 @@ def test_an_admin_token_that_is_in_its_file_when_the_room_runs_out_is_the_one_th
     assert [e.admin_token for e in effects if isinstance(e, CredentialsChanged)] == ["secret"]
     ann.perform(effects)
     assert here.of(events.Ok)[-1].req == 9
+
+
+def test_what_is_only_read_is_answered_of_messages_from_before_the_start_too() -> None:
+    world, ann, _, _, room = trio("why")
+    sent = ann.call(c.UserMessage(room=room, message="old"))["id"]
+    world.run(10)
+    ann.crash()
+    ann.start()
+    ann.store.full = True
+    here = ann.attach(plain=False)
+    refusal(ann, c.RoomCreate(name="x"))
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=sent, room=room, req=5)))
+    world.run(1)
+    assert [(event.req, event.fields["id"]) for event in here.of(events.Ok)] == [(5, sent)]
+
+
+def test_a_question_that_waits_for_the_store_is_answered_by_who_takes_over() -> None:
+    world, ann, _, _, room = trio("asked before")
+    sent = ann.call(c.UserMessage(room=room, message="old"))["id"]
+    world.run(10)
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    ann.engine.handle(CommandReceived(here.number, c.MessageWhy(id=sent, room=room, req=5)), now=ann.now())
+    ann.store.full = True
+    refusal(ann, c.RoomCreate(name="x"))
+    world.run(1)
+    assert [event.req for event in here.of(events.Ok)] == [5]
+    ann.make_room()
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=sent, room=room, req=6)))
+    assert len(ann.engine.waiting) == 1
+    world.run(1)
+    assert ann.engine.waiting == [] and here.of(events.Ok)[-1].req == 6
