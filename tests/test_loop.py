@@ -13,6 +13,7 @@ import pytest
 
 from node.bridge.ports import CommandReceived, Deliver
 from node.chat import commands, events
+from node.chat.filing import FileOrder, FileResult, FileSealed, SealFile
 from node.clock import Instant
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import StoreFull
@@ -243,3 +244,29 @@ async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> 
     await loop.begin(first)
     assert only_reads(loop)
     assert (bridge.told, store.kept) == ([], [])
+
+
+async def test_a_lock_waits_for_what_the_folder_was_asked_and_closes_it() -> None:
+    class Slow:
+        closed = False
+
+        def carry_out(self, order: FileOrder) -> FileResult | None:
+            time.sleep(0.1)
+            assert isinstance(order, SealFile)
+            return FileSealed(order.asked, None)
+
+        def close(self) -> None:
+            self.closed = True
+
+    order = SealFile(CommandReceived(1, commands.AttachmentPut(data="", name="a", req=5)), "a", "b/c", b"")
+    loop, bridge, _ = looped([])
+    taken: list[Any] = []
+    engine: Any = loop.engine
+    engine.handle = lambda event, now: taken.append(event) or [Deliver(1, events.Ok(req=5))]
+    slow: Any = Slow()
+    loop.files = slow
+    loop._perform(order)
+    await loop.settle(2.0)
+    assert [type(event) for event in taken] == [FileSealed]
+    assert bridge.told == [(1, events.Ok(req=5))]
+    assert slow.closed
