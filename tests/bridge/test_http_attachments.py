@@ -194,3 +194,20 @@ async def test_no_answer_to_a_frontend_has_the_key_of_an_attachment(
     answered = next(e for e in shelved.engine.inputs if isinstance(e, ports.ReadAnswered))
     assert "manifest" not in json.dumps(answered.fields)
     assert answered.fields["messages"][0]["attachment"]["url"].startswith(f"{UP}/{IDENT}?cap=")
+
+
+@pytest.mark.parametrize(("ident", "state"), [(IDENT, "ready"), (ROOM, "failed")])
+async def test_what_this_node_knows_nothing_of_any_more_is_not_awaited_for_ever(
+    shelved: Bridge, http: ClientSession, ident: str, state: str
+) -> None:
+    told = {"id": ident, "name": "a", "type": "b/c", "size": 1, "state": "pending", "manifest": "c2VjcmV0"}
+    event = events.UserMessage(
+        username="bob", timestamp=1, message="x", room=ROOM, id=ROOM, user_id="u", ts_ms=1, seq=1,
+        attachment=told,
+    )  # fmt: skip
+    shelved.engine.log.append((1, events.encode_json(event)))
+    async with http.ws_connect(shelved.url("/")) as ws:
+        await ws.send_json({"event": "hello", "req": 1, "resume": {"epoch": "e", "seq": 0}})
+        while (frame := await ws.receive_json())["event"] != "user_message":
+            pass
+    assert frame["attachment"]["state"] == state and "manifest" not in frame["attachment"]
