@@ -47,7 +47,9 @@ def carried_over(
     attached: Mapping[int, SessionStarted], waiting: Iterable[CommandReceived], failed: Iterable[Input]
 ) -> tuple[tuple[SessionStarted, ...], list[Input]]:
     """Return (the sessions of before, what to ask again) of what waits and what could not be committed."""
-    again: list[Input] = [*waiting, *(event for event in failed if isinstance(event, AGAIN))]
+    failed = [event for event in failed if isinstance(event, AGAIN)]
+    came_now = {id(event.command) for event in failed if isinstance(event, CommandReceived)}
+    again: list[Input] = [*(one for one in waiting if id(one.command) not in came_now), *failed]
     came = [event for event in again if isinstance(event, SessionStarted)]
     return tuple(kept for kept in attached.values() if kept not in came), again
 

@@ -10,8 +10,9 @@ import pytest
 
 from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded, Resume, UploadKept
 from node.chat import commands as c, events
+from node.engine import outage
 from node.engine.commands import HANDLERS
-from node.engine.effects import KeepToken, TokenKept
+from node.engine.effects import KeepToken, TokenKept, Woke
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -274,3 +275,11 @@ def test_a_question_that_waits_for_the_store_is_answered_by_who_takes_over() -> 
     assert len(ann.engine.waiting) == 1
     world.run(1)
     assert ann.engine.waiting == [] and here.of(events.Ok)[-1].req == 6
+
+
+def test_what_is_asked_again_is_asked_once() -> None:
+    """A command that came in the batch that failed may wait for the store already."""
+    one, other = c.MessageEdit(room="r", id="i", message="x"), c.MessageEdit(room="r", id="i", message="x")
+    waiting = [CommandReceived(1, one, "token"), CommandReceived(1, other, "token")]
+    _, again = outage.carried_over({}, waiting, [CommandReceived(1, one), Woke()])
+    assert again == [waiting[1], CommandReceived(1, one)]
