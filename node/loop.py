@@ -275,9 +275,12 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
+        waiting = self.engine.waiting
         await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
+        for asked in waiting:
+            self.submit(asked)
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
         """Make the engine anew from the store; what was on its way to the old one is gone with it."""

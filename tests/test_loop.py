@@ -270,3 +270,12 @@ async def test_a_lock_waits_for_what_the_folder_was_asked_and_closes_it() -> Non
     assert [type(event) for event in taken] == [FileSealed]
     assert bridge.told == [(1, events.Ok(req=5))]
     assert slow.closed
+
+
+async def test_a_question_that_waits_when_there_is_room_again_is_asked_of_who_takes_over() -> None:
+    loop, _, store = looped([])
+    engine: Any = loop.engine
+    engine.waiting = [CommandReceived(1, commands.MessageWhy(id="x", req=5))]
+    store.full = False
+    await loop._look_for_room()
+    assert list(loop._frontends) == engine.waiting
