@@ -133,6 +133,7 @@ class BridgeServer:
             handle_signals=False,
             shutdown_timeout=1.0,
             keepalive_timeout=http_routes.IDLE_SECONDS,
+            auto_decompress=False,  # it comes before the guard
         )
         self._audit.last = await asyncio.to_thread(self._kept.last)
         listener = self._bind(tries)

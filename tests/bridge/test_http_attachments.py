@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,16 @@ async def test_what_this_node_knows_nothing_of_any_more_is_not_awaited_for_ever(
         while (frame := await ws.receive_json())["event"] != "user_message":
             pass
     assert frame["attachment"]["state"] == state and "manifest" not in frame["attachment"]
+
+
+async def test_a_body_is_taken_as_it_is_and_never_unpacked(shelved: Bridge, http: ClientSession) -> None:
+    """Unpacked, 50 KiB are 50 MiB in memory, before anybody is asked who they are."""
+    bomb = zlib.compress(bytes(50 * 1024 * 1024))
+    headers = {**bearer(), "Content-Encoding": "deflate"}
+    task = asyncio.ensure_future(http.post(shelved.http(UP), data=bomb, headers=headers))
+    await until(
+        lambda: any(isinstance(event, ports.FileUploaded) for event in shelved.engine.inputs) or task.done()
+    )
+    taken = [event for event in shelved.engine.inputs if isinstance(event, ports.FileUploaded)]
+    assert [event.manifest.size for event in taken] == [len(bomb)]
+    task.cancel()
