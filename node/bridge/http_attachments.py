@@ -156,8 +156,7 @@ class Attachments:
                         raise too_large()
                     await asyncio.to_thread(upload.add, piece)
             manifest = await asyncio.to_thread(upload.finish, name, kind)
-            if not self._stands(grant):
-                raise Refused("unauthorized", "the token was revoked or has expired meanwhile")
+            self._still(grant)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_abandon, upload))
             raise
@@ -190,7 +189,7 @@ class Attachments:
         try:
             if self._downloads > MAX_DOWNLOADS:
                 raise Refused("busy", "too many downloads at a time; ask again", retryable=True)
-            return await self._give(request, self._find(request.match_info["id"]), dress)
+            return await self._give(request, self._find(request.match_info["id"]), grant, dress)
         except Refused as fault:
             code = fault.code
             return refusal(fault)
@@ -216,6 +215,7 @@ class Attachments:
         self,
         request: web.Request,
         manifest: Manifest,
+        grant: Grant | None,
         dress: Callable[[web.StreamResponse], web.StreamResponse],
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers=_headers(manifest))
@@ -233,6 +233,7 @@ class Attachments:
             while first:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await response.write(first)
+                self._still(grant)
                 first = await asyncio.to_thread(pieces.next)
             await response.write_eof()
         except (NodeError, TimeoutError) as fault:
@@ -241,6 +242,10 @@ class Attachments:
             if request.transport is not None:
                 request.transport.close()
         return response
+
+    def _still(self, grant: Grant | None) -> None:
+        if not self._stands(grant):
+            raise Refused("unauthorized", "the token was revoked or has expired meanwhile")
 
     async def _first(self, pieces: _Slices) -> bytes:
         try:

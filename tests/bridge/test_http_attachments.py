@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from node import ids
-from node.bridge import http_attachments, ports
+from node.bridge import capabilities, http_attachments, ports
 from node.bridge.server import BridgeServer
 from node.chat import events
 from node.sim_session import stream
@@ -225,3 +225,21 @@ async def test_a_body_is_taken_as_it_is_and_never_unpacked(shelved: Bridge, http
     taken = [event for event in shelved.engine.inputs if isinstance(event, ports.FileUploaded)]
     assert [event.manifest.size for event in taken] == [len(bomb)]
     task.cancel()
+
+
+@pytest.mark.parametrize("by_capability", [False, True])
+async def test_a_download_whose_token_goes_meanwhile_is_cut_off(
+    shelved: Bridge, shelf: Shelf, http: ClientSession, by_capability: bool
+) -> None:
+    server, now_ms = shelved.server, clock().wall_ms
+    grant = server._credentials.lookup("c" * 43, now_ms)
+    assert grant is not None
+    path = capabilities.url(IDENT, grant, server._credentials, now_ms) if by_capability else f"{UP}/{IDENT}"
+    headers = {} if by_capability else bearer("c" * 43)
+    async with http.get(shelved.http(path), headers=headers) as got:
+        assert got.status == 200
+        await got.content.readexactly(200 * 65_536)
+        shelved.server.perform(ports.CredentialsChanged((), ()))
+        with pytest.raises(ClientError):
+            await got.read()
+    assert shelf.read < PIECES
