@@ -31,6 +31,13 @@ from node.errors import NodeError, Refused
 
 LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring")
 LOG_LINES = 300
+TOLD = frozenset(
+    {
+        "version", "uptime_s", "connectivity", "links", "contacts", "rooms", "clients", "seq", "clock_skew_s",
+        "held_envelopes", "db_bytes",
+    }
+)  # fmt: skip
+"""What `node_status` says that names nobody and nothing."""
 _MARKS = {ailments.OK: "ok  ", ailments.WARN: "warn", FAIL: "FAIL"}
 _REDACTED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bwss?://\S+"), "<address>"),
@@ -98,7 +105,7 @@ def _bundle(home: Path, findings: list[Finding], asked: dict[str, Any]) -> dict[
         "libraries": {name: _version(name) for name in LIBRARIES},
         "findings": [[f.check, f.state, _redacted(f.text, home)] for f in findings],
         "settings": shown,
-        "node_status": asked.get("status", {}),
+        "node_status": {key: value for key, value in asked.get("status", {}).items() if key in TOLD},
         "peers": [
             {k: v for k, v in peer.items() if k not in {"peer", "address"}} for peer in asked.get("peers", [])
         ],

@@ -111,7 +111,14 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     link = ContactLink(bytes(32), bytes(32), bytes(16), 20_000, ("ws://192.168.77.4:7118",))
     node.answers |= {
         "profile_get": {"link": encode_contact(link)},
-        "node_status": STATUS,
+        "node_status": {
+            **STATUS,
+            "username": "alice",
+            "user_id": "c1c1c1c1-0000-8000-8000-000000000001",
+            "seq": 7,
+            "addresses": ["ws://192.168.77.4:7118"],
+            "log_epoch": "c1c1c1c1-0000-8000-8000-000000000002",
+        },
         "peer_list": {
             "peers": [{"peer": "ab" * 32, "address": "ws://carol.example:1", "state": "up", "rtt_ms": 3}]
         },
@@ -131,6 +138,7 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     assert code == 0 and "read it" in err and (home / "bundle.json").stat().st_mode & 0o777 == 0o600
     for secret in ("alice", "carol", "192.168", "fe80", str(home), "c1c1c1c1", "abab", "Zm9v"):
         assert secret not in text
+    assert json.loads(text)["node_status"] == {**STATUS, "seq": 7}
     assert json.loads(text)["peers"] == [{"state": "up", "rtt_ms": 3}] and "dialled" in text
     assert gossamer_exits("doctor", "--bundle", str(home / "bundle.json"))[0] == 7
 
