@@ -40,7 +40,7 @@ TOLD = frozenset(
 """What `node_status` says that names nobody and nothing."""
 _MARKS = {ailments.OK: "ok  ", ailments.WARN: "warn", FAIL: "FAIL"}
 _REDACTED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bwss?://\S+"), "<address>"),
+    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+"), "<address>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<address>"),
     (re.compile(r"\[?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7}\]?(?::\d+)?"), "<address>"),
     (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<id>"),
