@@ -129,7 +129,8 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     (home / "config.toml").write_text('name = "alice"\npeers = ["ws://carol.example:1"]\nlisten = "off"\n')
     (home / "config.toml").chmod(0o600)
     (home / "gossamer.log").write_text(
-        f"refused a page of origin https://carol.example:8443; dialled ws://carol.example:1 192.168.77.4:7118 [fe80::1:2:3]:7118 {home} room "
+        "refused a page of origin https://carol.example:8443\n"
+        f"dialled ws://carol.example:1 192.168.77.4:7118 [fe80::1:2:3]:7118 {home} room "
         f"c1c1c1c1-0000-8000-8000-000000000003 key {'ab' * 32} {'Zm9vYmFy' * 6}\n"
     )
     (home / "gossamer.log").chmod(0o600)
