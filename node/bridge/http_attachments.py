@@ -141,6 +141,8 @@ class Attachments:
             raise Refused("storage_full", str(fault), retryable=True) from fault
         except TimeoutError:
             raise Refused("timeout", "the upload took too long") from None
+        except ConnectionError:
+            raise Refused("timeout", "the upload was broken off") from None
         finally:
             self._uploads -= 1
 
@@ -236,8 +238,8 @@ class Attachments:
                 self._still(grant)
                 first = await asyncio.to_thread(pieces.next)
             await response.write_eof()
-        except (NodeError, TimeoutError) as fault:
-            if not isinstance(fault, Refused | TimeoutError):
+        except (NodeError, TimeoutError, ConnectionError) as fault:
+            if isinstance(fault, NodeError) and not isinstance(fault, Refused):
                 log.exception("a stored attachment is damaged")
             if request.transport is not None:
                 request.transport.close()

@@ -243,3 +243,19 @@ async def test_a_download_whose_token_goes_meanwhile_is_cut_off(
         with pytest.raises(ClientError):
             await got.read()
     assert shelf.read < PIECES
+
+
+async def test_a_frontend_that_goes_away_is_nothing_to_tell_the_owner_of(
+    shelved: Bridge, shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = f"HTTP/1.1\r\nHost: 127.0.0.1:{shelved.port}\r\nAuthorization: Bearer {ADMIN}\r\n"
+    up = f"POST {UP} {same}Transfer-Encoding: chunked\r\n\r\n5\r\nhel"
+    for asked in (up, up + "lo\r\nQQ\r\n", f"GET {UP}/{IDENT} {same}\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", shelved.port)
+        writer.write(asked.encode())
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        attachments = shelved.server.attachments
+        await until(lambda a=attachments: not a._uploads and not a._downloads)
+    await asyncio.sleep(0.1)
+    assert caplog.records == [] and shelf.folder.held == {}
