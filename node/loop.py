@@ -265,8 +265,10 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
+        waiting = self.engine.desk.unanswered()
         await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
         self._probe_at = None
+        self._frontends.extendleft(reversed(waiting))
         await self.begin(self.engine)
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
