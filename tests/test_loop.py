@@ -82,7 +82,8 @@ def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
         read_only=read_only,
         start=lambda _now: [],
         handle=lambda _event, now: list(effects),
-        state=SimpleNamespace(sessions={1: 0, 2: 0}),
+        state=(state := SimpleNamespace(sessions={1: 0, 2: 0})),
+        desk=SimpleNamespace(state=state, unanswered=list),
         mesh=SimpleNamespace(forget=lambda _eids: None),
     )
 
