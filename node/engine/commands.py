@@ -143,7 +143,7 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     """Do one command, unless its nonce says that it was done, and remember the result."""
     command, session = received.command, received.session
     started = desk.state.sessions.get(session)
-    if started is not None:
+    if started is not None and started.token_name != received.token_name:
         received = replace(received, token_name=started.token_name)
     known = desk.state.nonces.first_result(turn, received)
     if known is not None:

@@ -167,7 +167,9 @@ def check_trust(desk: Desk, room: Room | Direct) -> None:
 
 def _ttl(ttl: int | None) -> int | None:
     if ttl is not None and not 1 <= ttl <= MAX_TTL_S:
-        raise Refused("invalid", f"a time to live is 1 to {MAX_TTL_S} seconds", field="ttl")
+        raise Refused(
+            "invalid", f"a time to live is 1 to {MAX_TTL_S} seconds, which are 35 days", field="ttl"
+        )
     return ttl
 
 

@@ -296,12 +296,13 @@ class Receipts:
 
     def _carried(self, turn: Turn, mid: bytes, whose: bytes, eid: bytes) -> None:
         room_id = whose if whose in self.state.rooms.inboxes else direct_id(self.state.me.account, whose)
+        number = self.ledger.number(room_id, mid)
         if mid in turn.freed:
             self.ledger.status(turn, room_id, mid, "sent")
-        elif self.ledger.number(room_id, mid) is None:
+        elif number is None:
             return  # said again: it was followed the first time
-        self.ledger.carried(turn, room_id, mid, eid)
-        if self.ledger.number(room_id, mid) is None:
+        self.ledger.carried(turn, room_id, mid, eid, number)
+        if number is None:
             self.ask(turn, room_id, mid, self._followed(room_id, mid))
 
     def _left(self, turn: Turn, event: UserLeave) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.bridge.ports import ReadAnswered, SessionEnded, SessionStarted
+from node.bridge.ports import CommandReceived, ReadAnswered, SessionEnded, SessionStarted
 from node.chat import commands as c, events
 from node.chat.turn import pack_row
 from node.engine import nonces
-from node.engine.effects import KeepToken, MessagesFetched, WriteBackup
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, WriteBackup
 from node.sim import CallError, SimNode, SimSession
 from node.store.records import Put
+from node.tables import Table
+from tests.engine.hostile import engine_of
 from tests.engine.test_receipts import ask
 from tests.engine.worlds import trio
 
@@ -257,3 +259,70 @@ def test_another_admin_token_is_made_once_for_a_nonce() -> None:
     ann._one = lambda effect: orders.append(effect) if isinstance(effect, KeepToken) else one(effect)  # type: ignore[method-assign]
     assert ann.call(c.TokenRotate(nonce="n"), session) == first
     assert orders == []
+
+
+@pytest.mark.parametrize("kind", ["reply", "edit", "read", "why", "rotate"])
+def test_what_waits_for_the_store_is_done_once_though_its_session_goes_meanwhile(kind: str) -> None:
+    world, ann, bob, _, room = trio(f"waits {kind}")
+    said = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    world.run(2)
+    restart(ann)
+    commands: dict[str, c.Command] = {
+        "reply": c.UserMessage(room=room, message="two", reply_to=said, nonce="n"),
+        "edit": c.MessageEdit(room=room, id=said, message="two", nonce="n"),
+        "read": c.MessageRead(room=room, id=said, nonce="n"),
+        "why": c.MessageWhy(id=said, nonce="n"),
+        "rotate": c.TokenRotate(nonce="n"),
+    }
+    command = commands[kind]
+    engine_of(ann).state.rooms.inboxes[bytes.fromhex(room.replace("-", ""))].room.timeline.known.clear()
+    held: list[Any] = []
+    real, slow = ann._one, (FetchMessages, FetchAfter, KeepToken)
+
+    def late(effect: Any) -> None:
+        held.append(effect) if isinstance(effect, slow) else real(effect)
+
+    ann._one = late  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(command, asked)
+    ann.detach(asked)
+    del ann._one
+    for effect in held:
+        ann._one(effect)
+    world.run(1)
+    (kept,) = [one for key, one in engine_of(ann).state.nonces.all.items() if key.endswith(" n")]
+    later, before = ann.attach(plain=False), len(ann.store.messages())
+    assert ann.call(command, later) == msgspec.json.decode(kept.fields)
+    world.run(1)
+    assert len(ann.store.messages()) == before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_deleted_is_in_no_remembered_answer_either(late: bool) -> None:
+    _, ann, _, _, room = trio(f"deleted {late}")
+    said = ann.call(c.UserMessage(room=room, message="swordfish"))["id"]
+    asked: list[c.Command] = [
+        c.HistoryGet(room=room, nonce="n"),
+        c.Search(text="swordfish", nonce="n"),
+        c.RoomList(nonce="n"),
+    ]
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def slow(event: Any) -> None:
+        waiting.append(event) if late and isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    for command in asked:
+        ann.feed(CommandReceived(here.number, command))
+    ann.call(c.MessageDelete(room=room, id=said))
+    del ann.feed
+    for event in waiting:
+        ann.feed(event)
+    assert len(here.of(events.Ok)) == 3 and len(waiting) == (2 if late else 0)
+    assert not any(b"swordfish" in row for row in ann.store.load().rows[Table.NONCES].values())
+    assert not any("swordfish" in one.fields for one in engine_of(ann).state.nonces.all.values())
+    assert ann.call(c.Search(text="swordfish", nonce="n"), here)["messages"] == []
+    assert ann.call(c.RoomList(nonce="n"), here)["rooms"][0]["last_message"] == ""
