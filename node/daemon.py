@@ -343,7 +343,7 @@ class Daemon:
         except BaseException:
             self._node = node  # it goes down with the process
             raise
-        for unanswered in node.loop.engine.desk.waiting():
+        for unanswered in node.loop.engine.desk.unanswered():
             self._gate.submit(unanswered)
         del node
         self._gate.lock(await self._locked(sessions))

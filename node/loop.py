@@ -210,9 +210,11 @@ class EngineLoop:
 
     def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
         effects: list[Effect] = []
+        deadline = (
+            self.engine.deadline
+        )  # known from the sleep; what the batch makes due, the next round finds
         for event in batch:
             effects += self.engine.handle(event, now=now)
-        deadline = self.engine.deadline
         if deadline is not None and now.mono >= deadline:
             effects += self.engine.handle(Woke(), now=now)
         return effects

@@ -139,7 +139,7 @@ class SimNode:
         """Close the vault, as `vault_lock` does; `start`, or `vault_unlock` with any passphrase, opens it."""
         assert self.engine is not None
         self.locked = Locked(self.now(), sessions=self.engine.state.sessions.values())
-        waiting, self.engine = self.engine.desk.waiting(), None
+        waiting, self.engine = self.engine.desk.unanswered(), None
         self.world.cut(self.name)
         for effect in self.locked.start():
             self._one(effect)

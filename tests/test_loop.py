@@ -89,7 +89,7 @@ def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
         start=lambda _now: [],
         handle=lambda _event, now: list(effects),
         state=state,
-        desk=SimpleNamespace(state=state, waiting=list),
+        desk=SimpleNamespace(state=state, unanswered=list),
         mesh=SimpleNamespace(forget=lambda _eids: None),
     )
 

@@ -179,7 +179,9 @@ class Changing:
         for at, out in enumerate(turn.out):
             if isinstance(out, Logged) and out.message and isinstance(out.event, events.UserMessage):
                 now = self._first(turn, *out.message, out.event)
-                turn.out[at] = replace(out, event=now.event, line=changes.line(now))
+                line = changes.line(now)
+                if line or now.event is not out.event:
+                    turn.out[at] = replace(out, event=now.event, line=line)
         for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
                 now = self._first(turn, placed.room, placed.mid, placed.event)

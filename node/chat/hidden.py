@@ -31,7 +31,7 @@ def beside(room_id: bytes) -> bytes:
 
 def keep(turn: Turn, people: People, room_id: bytes, item: Item) -> None:
     """Keep the id of a message that is not shown."""
-    bare = replace(item, text="", kind="hidden", reply_to=None, attachment=None, mentions=(), ttl_s=None)
+    bare = replace(item, text="", kind="hidden", reply_to=None, ttl_s=None, mentions=(), attachment=None)
     place = beside(room_id)
     turn.placed.append(Placed(place, item.mid, turn.seq, message_event(people, place, bare, mine=False)))
 

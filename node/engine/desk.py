@@ -68,9 +68,7 @@ class Desk:
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
     searching: list[CommandReceived] = field(default_factory=list)
-    """Each `message_why` that waits for the store."""
-    done: list[tuple[CommandReceived, dict[str, Any]]] = field(default_factory=list)
-    """Commands that the store has completed in this turn, with their answers."""
+    """Those that look for a message in every room."""
     asked: Asked = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
@@ -95,11 +93,32 @@ class Desk:
             text = "this has to be read from the store first: send it alone, or again"
             raise Refused("not_in_batch", text, field="event")
 
-    def waiting(self) -> list[CommandReceived]:
-        """Return the commands that wait for the store or the folder: nothing of them has been done."""
-        reading = self.inbox.reading.waiting()
-        return [*self.asked.waiting(), *self.sealing.values(), *reading, *self.searching]
-
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""
         turn.reply(session, events.Ok(req=req, fields=fields))
+
+    @property
+    def doing(self) -> CommandReceived:
+        """The command that is being done."""
+        assert self.received is not None
+        return self.received
+
+    def unanswered(self) -> list[CommandReceived]:
+        """Return the commands that wait for the store or the folder."""
+        return [*self.asked.waiting(), *self.inbox.reading.waiting(), *self.searching, *self.sealing.values()]
+
+    def finish(self, turn: Turn, received: CommandReceived, answer: dict[str, Any] | Refused) -> None:
+        """Answer a command that somebody else has done or could not do; remember what was done for its nonce.
+
+        If the same was asked twice at once, and done twice, both are answered what came of the first.
+        """
+        try:
+            if isinstance(answer, Refused):
+                raise answer
+            known = self.state.nonces.first_result(turn, received)
+        except Refused as fault:
+            turn.reply(received.session, events.error_of(fault, received.command.req))
+            return
+        if known is None:
+            self.state.nonces.remember(turn, received, answer)
+        self.ok(turn, received.session, received.command.req, answer if known is None else known)

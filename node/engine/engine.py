@@ -227,16 +227,16 @@ class Engine:
             case MessagesFetched():
                 self._fetched(turn, event)
             case AfterFetched():
-                self.desk.done += self.desk.inbox.reading.fetched(turn, event)
-                commands.finish_done(self.desk, turn)
+                for done in self.desk.inbox.reading.fetched(turn, event):
+                    self.desk.finish(turn, *done)
             case VaultSealed():
-                commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
+                self.desk.finish(turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
-                commands.finish(self.desk, turn, event.received, event.fields)
+                self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
             case TokenKept():
-                commands.finish(self.desk, turn, event.kept.received, token_commands.kept(self.desk, event))
+                self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -257,7 +257,6 @@ class Engine:
             self.state.changing.close(turn, room)
             return
         self.desk.inbox.receipts.fetched(turn, room, found)
-        commands.finish_done(self.desk, turn)
         if room in self.state.rooms.inboxes:
             self.state.rooms.inboxes[room].healing.fetched(turn, found)
         elif room in self.state.rooms.direct:
@@ -269,7 +268,7 @@ class Engine:
             return
         done = attaching.take(self.desk, turn, event)
         if done is not None:
-            commands.finish(self.desk, turn, *done)
+            self.desk.finish(turn, *done)
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now

@@ -48,10 +48,12 @@ def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStar
     What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    attached = desk.state.sessions
+    given = [event.command for event in again if isinstance(event, CommandReceived)]
+    waiting = [one for one in desk.unanswered() if not any(one.command is known for known in given)]
+    again = [*waiting, *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
-    asked = [(event.session, event.command) for event in again if isinstance(event, CommandReceived)]
-    waited = [one for one in desk.waiting() if (one.session, one.command) not in asked]
-    return tuple(kept for kept in desk.state.sessions.values() if kept not in came), [*waited, *again]
+    return tuple(kept for kept in attached.values() if kept not in came), again
 
 
 def start(desk: Desk) -> list[Effect]:
@@ -84,7 +86,6 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             return [DropFile(object_of(manifest)), UploadKept(ticket, fault=commands.no_room())]
         case MessagesFetched(room, found, to_change=False):
             desk.inbox.receipts.fetched(turn, room, found)
-            commands.finish_done(desk, turn)
         case _:
             return []
     return _let_go(desk, turn, event)

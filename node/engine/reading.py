@@ -7,7 +7,7 @@ store, for the messages themselves are there and nowhere else.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from itertools import chain
 
 from msgspec import UNSET
 
@@ -17,6 +17,7 @@ from node.chat import commands as c, events
 from node.chat.direct import Direct
 from node.chat.messages import UNREADABLE, stored_message
 from node.chat.room import Room
+from node.chat.timeline import PAST, Timeline
 from node.chat.turn import Turn
 from node.engine.effects import AfterFetched
 from node.engine.receipts import number_of
@@ -36,46 +37,56 @@ class ReadingDesk:
         self.state = state
         state.changing.gone.append(self.gone)
         self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
+        """`message_read`, and `room_read` up to a message, that the store is asked for."""
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""
-        last = list(room.timeline.known)[-1:]
-        self._move(turn, room, turn.seq, 0, last[0] if last else None)
+        self._move(turn, room, turn.seq, 0, self._newest(room.timeline))
         room.marks.read_all(turn)
         room.save(turn)
 
-    def read_to(self, received: CommandReceived, room: Room | Direct, mid: bytes) -> bool:
+    def _newest(self, line: Timeline) -> bytes | None:
+        """Return the newest message that was shown, if it is known."""
+        hides = self.state.people.hides
+        heads = (mid for mid in reversed(line.frontier) if not hides(line.known.get(mid, b"")))
+        others = (mid for mid, by in reversed(line.known.items()) if by not in {b"", PAST} and not hides(by))
+        return next(chain(heads, others), None)
+
+    def read_to(self, room: Room | Direct, mid: bytes, received: CommandReceived) -> bool:
         """Note a command that goes up to a message; says whether the store is to be asked now."""
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if len(self.waiting()) >= MAX_WAITING:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(received)
         return len(waiting) == 1
 
     def waiting(self) -> list[CommandReceived]:
-        """Return the commands that wait for the store."""
-        return [one for waiting in self._waiting.values() for one in waiting]
+        """Return every command that waits for the store."""
+        return [one for those in self._waiting.values() for one in those]
 
-    def fetched(self, turn: Turn, found: AfterFetched) -> list[tuple[CommandReceived, dict[str, Any]]]:
-        """The store has said where a message stands and what comes after it; returns what is done now."""
+    def fetched(
+        self, turn: Turn, found: AfterFetched
+    ) -> list[tuple[CommandReceived, dict[str, object] | Refused]]:
+        """The store has said where a message stands and what comes after it; returns what to answer whom."""
         waiting = self._waiting.pop((found.room, found.mid), [])
         where = self.state.rooms.by_id(found.room)
         event = stored_message(found.body)
         if where is None or event is None:
-            for one in waiting:
-                fault = Refused("message_not_found", "this room has no such message", field="id")
-                turn.reply(one.session, events.error_of(fault, one.command.req))
-            return []
+            fault = Refused("message_not_found", "this room has no such message", field="id")
+            return [(one, fault) for one in waiting]
         self._read(turn, where, event, found)
-        told = {"room": ids.text(found.room), "unread": where.unread}
-        named = {**told, "id": ids.text(found.mid)}
-        return [(one, named if isinstance(one.command, c.MessageRead) else told) for one in waiting]
+        return [(one, self._answer(one.command, where)) for one in waiting]
+
+    def _answer(self, command: c.Command, room: Room | Direct) -> dict[str, object]:
+        assert isinstance(command, c.MessageRead | c.RoomRead)
+        fields: dict[str, object] = {"room": command.room, "unread": room.unread}
+        return {**fields, "id": command.id} if isinstance(command, c.MessageRead) else fields
 
     def _read(self, turn: Turn, room: Room | Direct, event: events.UserMessage, found: AfterFetched) -> None:
-        seq = number_of(event)
+        later = [message for body in found.after if (message := stored_message(body)) is not None]
+        seq = _place(event, later)
         if seq <= self.state.readings.of(room.room_id).seq:
             return
-        later = [message for body in found.after if (message := stored_message(body)) is not None]
         theirs = [one for one in later if counts(one)]
         unread = room.unread if found.more else min(room.unread, len(theirs))
         self._move(turn, room, seq, unread, found.mid)
@@ -126,6 +137,12 @@ class ReadingDesk:
         """End the mutes whose time is over."""
         for reading in self.state.readings.over(turn.now.mono):
             self.mute(turn, reading.room_id, None)
+
+
+def _place(event: events.UserMessage, later: list[events.UserMessage]) -> int:
+    """Return up to which event everything was read: what came late stands before some with lower numbers."""
+    numbers = [number for message in later if (number := number_of(message))]
+    return min([number_of(event), *(number - 1 for number in numbers)])
 
 
 def counts(message: events.UserMessage) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from node import ids
 from node.bridge.ports import CommandReceived
-from node.chat import commands as c, events, trust
+from node.chat import commands as c, trust
 from node.chat.direct import Direct
 from node.chat.events import UserMessage
 from node.chat.ledger import LIFE_MS, Reached, at, since
@@ -34,20 +34,20 @@ class _Search:
     """One `message_why` on its way through the rooms: answered by the first that has the message."""
 
     received: CommandReceived
-    message: str
+    asked: str
     left: int
 
 
-def message_why(desk: Desk, _turn: Turn, session: int, command: c.MessageWhy) -> Answer:
+def message_why(desk: Desk, _turn: Turn, _session: int, command: c.MessageWhy) -> Answer:
     """Say of every recipient of an own message where it is with them."""
     mid = message_id(command.id)
     receipts = desk.inbox.receipts
     rooms = _candidates(desk, command, mid)
-    if receipts.asking >= MAX_SEARCHES:
+    if len(desk.searching) >= MAX_SEARCHES:
         raise Refused("too_many", "too much is being asked at once", retryable=True)
     if not rooms:
         raise _not_found()
-    search = _Search(desk.received or CommandReceived(session, command), command.id, len(rooms))
+    search = _Search(desk.doing, command.id, len(rooms))
     desk.searching.append(search.received)
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
@@ -66,18 +66,16 @@ def _candidates(desk: Desk, command: c.MessageWhy, mid: bytes) -> list[Room | Di
 
 
 def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
-    received = search.received
-
     def found(turn: Turn, event: UserMessage | None) -> None:
         search.left -= 1
         if event is not None and search.left >= 0:
             search.left = -1
-            desk.searching.remove(received)
+            desk.searching.remove(search.received)
             rows = recipients(desk, turn, room, event)
-            desk.done.append((received, {"id": search.message, "recipients": rows}))
+            desk.finish(turn, search.received, {"id": search.asked, "recipients": rows})
         elif search.left == 0:
-            desk.searching.remove(received)
-            turn.reply(received.session, events.error_of(_not_found(), received.command.req))
+            desk.searching.remove(search.received)
+            desk.finish(turn, search.received, _not_found())
 
     return found
 

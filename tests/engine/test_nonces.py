@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
 
-from node.bridge.ports import CommandReceived, ReadAnswered, SessionStarted
+from node.bridge.ports import CommandReceived, ReadAnswered, SessionEnded, SessionStarted
 from node.chat import commands as c, events
 from node.chat.turn import pack_row
 from node.engine import nonces
-from node.engine.effects import FetchAfter, FetchMessages, KeepToken, WriteBackup
-from node.sim import CallError, SimNode
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, WriteBackup
+from node.sim import CallError, SimNode, SimSession
 from node.store.records import Put
 from node.tables import Table
 from tests.engine.hostile import engine_of
+from tests.engine.test_receipts import ask
 from tests.engine.worlds import trio
 
 
@@ -28,7 +30,7 @@ def restart(node: SimNode) -> None:
 def test_a_nonce_brings_back_the_first_result_also_after_a_crash(kind: str) -> None:
     _, ann, _, _, room = trio(f"first {kind}")
     ann.call(c.UserMessage(room=room, message="tea"))
-    command: c.Command = {
+    command: Any = {
         "said": c.UserMessage(room=room, message="more tea", nonce="n"),
         "search": c.Search(text="tea", nonce="n"),
         "history": c.HistoryGet(room=room, nonce="n"),
@@ -188,6 +190,75 @@ def test_results_remembered_by_the_version_before_are_still_given() -> None:
     ann.store.commit([Put("nonces", b"user_message 0  old", row)])
     restart(ann)
     assert ann.call(c.UserMessage(room=room, message="x", nonce="old")) == {"id": "i"}
+
+
+@pytest.mark.parametrize("kind", ["why", "read", "room read"])
+def test_what_the_store_is_asked_for_first_is_remembered_too(kind: str) -> None:
+    world, ann, bob, _, room = trio(f"asked {kind}")
+    mids = [str(ann.call(c.UserMessage(room=room, message=f"m{n}"))["id"]) for n in range(3)]
+    theirs = str(bob.call(c.UserMessage(room=room, message="theirs"))["id"])
+    world.run(8)
+    asked: dict[str, tuple[SimNode, Any]] = {
+        "why": (ann, c.MessageWhy(id=mids[0], nonce="n")),
+        "read": (bob, c.MessageRead(room=room, id=mids[0], nonce="n")),
+        "room read": (bob, c.RoomRead(room=room, id=mids[0], nonce="n")),
+    }
+    node, command = asked[kind]
+    first = ask(world, node, command)
+    bob.call(c.RoomRead(room=room))
+    world.run(8)
+    assert ask(world, node, msgspec.structs.replace(command, nonce=None)) != first
+    assert node.call(command) == first
+    restart(node)
+    assert node.call(command) == first
+    with pytest.raises(CallError, match="nonce_reused"):
+        node.call(msgspec.structs.replace(command, id=theirs))
+
+
+def test_a_nonce_of_a_token_whose_session_ended_before_the_store_answered_is_done_once() -> None:
+    world, ann, _, _, room = trio("token gone")
+    mid = str(ann.call(c.UserMessage(room=room, message="tea"))["id"])
+    ann.call(c.UserMessage(room=room, message="more tea"))
+    restart(ann)
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, MessagesFetched) else feed(event)
+
+    reply = c.UserMessage(room=room, message="yes", reply_to=mid, nonce="n")
+    sent = 0
+    for session in (bot(ann), bot(ann)):
+        ann.feed = late  # type: ignore[method-assign]
+        with suppress(CallError):
+            ann.call(reply, session)
+        feed(SessionEnded(session.number))
+        del ann.feed
+        for event in waiting:
+            feed(event)
+        sent += len(waiting)
+        waiting.clear()
+    rows = ann.call(c.HistoryGet(room=room))["messages"]
+    assert sent == 1
+    assert [row["message"] for row in rows] == ["tea", "more tea", "yes"]
+
+
+def bot(node: SimNode) -> SimSession:
+    """Attach a frontend with a token of its own."""
+    session = node.attach()
+    node.feed(SessionStarted(session.number, "owner", "bot", plain=True))
+    return session
+
+
+def test_another_admin_token_is_made_once_for_a_nonce() -> None:
+    _, ann, _, _, _ = trio("rotate")
+    session = bot(ann)
+    first = ann.call(c.TokenRotate(nonce="n"), session)
+    orders: list[Any] = []
+    one = ann._one
+    ann._one = lambda effect: orders.append(effect) if isinstance(effect, KeepToken) else one(effect)  # type: ignore[method-assign]
+    assert ann.call(c.TokenRotate(nonce="n"), session) == first
+    assert orders == []
 
 
 @pytest.mark.parametrize("kind", ["reply", "edit", "read", "why", "rotate"])

@@ -10,7 +10,7 @@ from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded,
 from node.chat import commands as c, events
 from node.chat.filing import SealFile
 from node.engine.commands import HANDLERS
-from node.engine.effects import FetchAfter, FetchMessages, KeepToken, TokenKept
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, TokenKept
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -171,6 +171,40 @@ def test_a_reading_that_turns_out_to_write_is_refused_too(monkeypatch: pytest.Mo
     for _ in range(2):
         assert refusal(ann, c.RoomGet(room=room), here) == "storage_full"
     assert not here.of(events.RoomCreated)
+
+
+def test_what_waited_for_the_store_when_room_ran_out_is_answered_all_the_same() -> None:
+    world, ann, _, _, room = trio("waited")
+    mid = str(ann.call(c.UserMessage(room=room, message="before"))["id"])
+    world.run(8)
+    asking, reading, deleting = ann.attach(), ann.attach(), ann.attach()
+    feed = ann.feed
+    ann.feed = lambda event: None if isinstance(event, MessagesFetched) else feed(event)  # type: ignore[method-assign]
+    for session, command in (
+        (asking, c.MessageWhy(id=mid, req="why")),
+        (reading, c.MessageRead(room=room, id=mid, req="read")),
+        (deleting, c.MessageDelete(room=room, id=mid, req="delete")),
+    ):
+        with pytest.raises(CallError, match="no_answer"):
+            ann.call(command, session)
+    del ann.feed
+    ann.store.full = True
+    assert refusal(ann, c.RoomCreate(name="no room")) == "storage_full"
+    world.run(1)
+    assert [ok.req for ok in asking.of(events.Ok)] == ["why"]
+    assert [(error.req, error.code) for error in reading.of(events.Error)] == [("read", "storage_full")]
+    assert [(error.req, error.code) for error in deleting.of(events.Error)] == [("delete", "storage_full")]
+    assert world.run_until(lambda: "message_why" in asked_again(ann, mid), 2)
+
+
+def asked_again(node: SimNode, mid: str) -> str:
+    """Ask what became of a message where nothing can be stored."""
+    session = node.attach()
+    with pytest.raises(CallError, match="no_answer"):
+        node.call(c.MessageWhy(id=mid), session)
+    node.world.run(0.1)
+    assert [ok.fields["recipients"][0]["status"] for ok in session.of(events.Ok)] == ["delivered"]
+    return "message_why"
 
 
 def test_what_waits_for_the_store_when_the_room_runs_out_is_answered_all_the_same() -> None:
