@@ -6,7 +6,7 @@ are set, and the mesh's is what the others' say (docs/bridge.md 2, `ttl`).
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from node.chat.turn import Turn
 from node.tables import Table
@@ -34,8 +34,7 @@ class Expiring:
     def restore(self, key: bytes, expires_ms: int, now: float) -> None:
         """Take a stored end back; `key` is that of its row without ROW."""
         self._known.add((key[:16], key[16:]))
-        self._heap.append((expires_ms, key[:16], key[16:]))
-        heapify(self._heap)
+        heappush(self._heap, (expires_ms, key[:16], key[16:]))
         self.deadline = now
 
     def note(self, turn: Turn, room_id: bytes, mid: bytes, expires_ms: int) -> None:
