@@ -139,9 +139,14 @@ def _key(received: CommandReceived) -> str:
 
 
 def _digest(command: c.Command) -> bytes:
-    fields = msgspec.to_builtins(msgspec.structs.replace(command, req=None, nonce=None))
-    plain = {name: value for name, value in fields.items() if name not in _SECRET}
+    plain = _plain(msgspec.to_builtins(msgspec.structs.replace(command, req=None, nonce=None)))
+    if isinstance(command, c.Batch):
+        plain["commands"] = [_plain(one) for one in plain["commands"]]
     return plain_digest(msgspec.json.encode(plain), DIGEST_BYTES)
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _SECRET}
 
 
 def _only_read(command: c.Command, answer: dict[str, Any]) -> bool:

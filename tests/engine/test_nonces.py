@@ -182,6 +182,10 @@ def test_no_digest_is_kept_of_a_passphrase() -> None:
     _, ann, _, _, _ = trio("digest")
     first = ann.call(c.BackupCreate(passphrase="one", nonce="n"))
     assert ann.call(c.BackupCreate(passphrase="another", nonce="n")) == first
+    inside = [{"event": "backup_create", "passphrase": "one"}, {"event": "room_create", "name": "a"}]
+    done = ann.call(c.Batch(commands=inside, nonce="b"))
+    inside[0]["passphrase"] = "another"
+    assert ann.call(c.Batch(commands=inside, nonce="b")) == done
 
 
 def test_results_remembered_by_the_version_before_are_still_given() -> None:
