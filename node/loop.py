@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, assert_never
 
 from node.bridge.metrics import Histogram, Shown, counters, gauge
@@ -110,6 +110,8 @@ class Rebuild(Protocol):
 
 
 Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
+Done: TypeAlias = Sequence[tuple[Input, list[Effect]]]
+"""Inputs, and what each has caused."""
 
 
 class EngineLoop:
@@ -195,26 +197,29 @@ class EngineLoop:
             await self._sleep()
             if self._fault is not None:
                 raise self._fault
-            batch = self._drain()
+            batch, done = self._drain(), list[tuple[Input, list[Effect]]]()
             now = self._clock()
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now))
-                batch = []
+                await self._carry_out(self._handled(batch, now, done))
+                batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
-                await self._run_out(full, batch)
+                await self._run_out(full, batch, done)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
 
-    def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
+    def _handled(
+        self, batch: list[Input], now: Instant, done: list[tuple[Input, list[Effect]]]
+    ) -> list[Effect]:
+        """Let the engine have a batch; `done` gets what each input causes."""
         effects: list[Effect] = []
-        deadline = (
-            self.engine.deadline
-        )  # known from the sleep; what the batch makes due, the next round finds
+        deadline = self.engine.deadline  # of before: what the batch makes due, the next round finds
         for event in batch:
-            effects += self.engine.handle(event, now=now)
+            came = self.engine.handle(event, now=now)
+            effects += came
+            done.append((event, came))
         if deadline is not None and now.mono >= deadline:
             effects += self.engine.handle(Woke(), now=now)
         return effects
@@ -248,7 +253,7 @@ class EngineLoop:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    async def _run_out(self, full: StoreFull, batch: list[Input]) -> None:
+    async def _run_out(self, full: StoreFull, batch: list[Input], done: Done = ()) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
@@ -256,7 +261,7 @@ class EngineLoop:
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
-        effects = self.engine.start(now)
+        effects = [*outage.refused(done), *self.engine.start(now)]
         for event in again:
             effects += self.engine.handle(event, now=now)
         await self._carry_out(effects)

@@ -33,6 +33,7 @@ from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
+from node.engine import outage
 from node.engine.effects import (
     AnswerStatus,
     BackupWritten,
@@ -199,10 +200,12 @@ class SimNode:
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
+            effects = self.engine.handle(event, now=self.now())
             try:
-                self.perform(self.engine.handle(event, now=self.now()))
+                self.perform(effects)
             except StoreFull:
                 self._run_out([event])
+                self.perform(outage.refused([(event, effects)]))
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)

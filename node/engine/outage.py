@@ -48,12 +48,27 @@ def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStar
     What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
-    attached = desk.state.sessions
-    given = [event.command for event in again if isinstance(event, CommandReceived)]
-    waiting = [one for one in desk.unanswered() if not any(one.command is known for known in given)]
-    again = [*waiting, *again]
+    given = {id(event.command) for event in again if isinstance(event, CommandReceived)}
+    again = [*(one for one in desk.unanswered() if id(one.command) not in given), *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
-    return tuple(kept for kept in attached.values() if kept not in came), again
+    return tuple(kept for kept in desk.state.sessions.values() if kept not in came), again
+
+
+def refused(done: Iterable[tuple[Input, list[Effect]]]) -> list[Effect]:
+    """Return what is answered where nobody asks again: of inputs with what they caused, not committed.
+
+    A command that had waited for the store was done in the turn of what the store brought.
+    """
+    answers: list[Effect] = []
+    for effect in (one for event, came in done if not isinstance(event, AGAIN) for one in came):
+        match effect:
+            case Deliver(session, events.Ok(req=req)):
+                answers.append(Deliver(session, events.error_of(commands.no_room(), req)))
+            case Deliver(_, events.Error()):
+                answers.append(effect)
+            case _:
+                pass
+    return answers
 
 
 def start(desk: Desk) -> list[Effect]:

@@ -7,7 +7,7 @@ store, for the messages themselves are there and nowhere else.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 
 from msgspec import UNSET
 
@@ -37,6 +37,8 @@ class ReadingDesk:
         self.state = state
         state.changing.gone.append(self.gone)
         self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
+        self._asked_at: dict[tuple[bytes, bytes], bytes | None] = {}
+        """The newest message that was known when the store was asked."""
         """`message_read`, and `room_read` up to a message, that the store is asked for."""
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
@@ -58,6 +60,8 @@ class ReadingDesk:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(received)
+        if len(waiting) == 1:
+            self._asked_at[room.room_id, mid] = next(reversed(room.timeline.known), None)
         return len(waiting) == 1
 
     def waiting(self) -> list[CommandReceived]:
@@ -69,12 +73,13 @@ class ReadingDesk:
     ) -> list[tuple[CommandReceived, dict[str, object] | Refused]]:
         """The store has said where a message stands and what comes after it; returns what to answer whom."""
         waiting = self._waiting.pop((found.room, found.mid), [])
+        last = self._asked_at.pop((found.room, found.mid), None)
         where = self.state.rooms.by_id(found.room)
         event = stored_message(found.body)
         if where is None or event is None:
             fault = Refused("message_not_found", "this room has no such message", field="id")
             return [(one, fault) for one in waiting]
-        self._read(turn, where, event, found)
+        self._read(turn, where, event, found, self._since(where, last))
         return [(one, self._answer(one.command, where)) for one in waiting]
 
     def _answer(self, command: c.Command, room: Room | Direct) -> dict[str, object]:
@@ -82,17 +87,31 @@ class ReadingDesk:
         fields: dict[str, object] = {"room": command.room, "unread": room.unread}
         return {**fields, "id": command.id} if isinstance(command, c.MessageRead) else fields
 
-    def _read(self, turn: Turn, room: Room | Direct, event: events.UserMessage, found: AfterFetched) -> None:
+    def _since(self, room: Room | Direct, last: bytes | None) -> list[bytes]:
+        """Return who else has said something that was shown since the store was asked, once a message."""
+        came = takewhile(lambda known: known[0] != last, reversed(room.timeline.known.items()))
+        nobody, hides = {b"", PAST, self.state.me.account}, self.state.people.hides
+        return [account for _, account in came if account not in nobody and not hides(account)]
+
+    def _read(
+        self,
+        turn: Turn,
+        room: Room | Direct,
+        event: events.UserMessage,
+        found: AfterFetched,
+        came: list[bytes],
+    ) -> None:
         later = [message for body in found.after if (message := stored_message(body)) is not None]
         seq = _place(event, later)
         if seq <= self.state.readings.of(room.room_id).seq:
             return
         theirs = [one for one in later if counts(one)]
-        unread = room.unread if found.more else min(room.unread, len(theirs))
+        unread = room.unread if found.more else min(room.unread, len(theirs) + len(came))
         self._move(turn, room, seq, unread, found.mid)
         writers = {one.user_id for one in theirs}
         ids_of = {account: self.state.people.user_id(account) for account in room.marks.of}
         after = {account for account, user_id in ids_of.items() if user_id in writers or found.more}
+        after.update(came)
         author = next((account for account, user_id in ids_of.items() if user_id == event.user_id), b"")
         room.marks.read_up_to(turn, author, found.mid, after)
         room.save(turn)
