@@ -6,7 +6,7 @@ are set, and the mesh's is what the others' say (docs/bridge.md 2, `ttl`).
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from node.chat.turn import Turn
 from node.tables import Table
