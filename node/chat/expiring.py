@@ -52,7 +52,7 @@ class Expiring:
         """Return what is to go now; `done` says that it has."""
         if self.deadline is None or self.deadline > turn.now.mono:
             return []
-        over = []
+        over: list[Place] = []
         while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > len(over)):
             _, room_id, mid = heappop(self._heap)
             if (room_id, mid) in self._known:
