@@ -181,7 +181,9 @@ class Changing:
         for at, out in enumerate(turn.out):
             if isinstance(out, Logged) and out.message and isinstance(out.event, events.UserMessage):
                 now = self._first(turn, *out.message, out.event)
-                turn.out[at] = replace(out, event=now.event, line=changes.line(now))
+                line = changes.line(now)
+                if line or now.event is not out.event:
+                    turn.out[at] = replace(out, event=now.event, line=line)
         for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
                 self._hidden(turn, hidden.beside(placed.room), placed.mid, placed.event)
@@ -247,11 +249,13 @@ class Changing:
             if message is not None and message.event.kind == UNREADABLE:
                 message = None
             self._read[room_id, mid] = message
-            over = self.expiring.is_over(room_id, mid)
-            if message is None and over:
-                self.expiring.done(turn, room_id, mid)
-            elif message is not None and (over or _is_over(message.event, turn.mesh_ms)):
+            if message is not None and _is_over(message.event, turn.mesh_ms):
                 self.apply(turn, room_id, mid, _expiry(mid))
+            end = self.expiring.ended(room_id, mid)  # of one that came since it was looked for, none
+            if end is not None:
+                if message is not None and message.event.expires_ms == end:  # and not of a copy of its id
+                    self.apply(turn, room_id, mid, _expiry(mid))
+                self.expiring.done(turn, room_id, mid)
         for mid, _ in found:
             for change in self._of(room_id, mid):
                 self._apply_waiting(turn, room_id, mid, change)

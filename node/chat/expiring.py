@@ -28,13 +28,14 @@ class Expiring:
     def __init__(self) -> None:
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._known: set[Place] = set()
-        self._over: set[Place] = set()
+        self._ended: dict[Place, int] = {}
         self.deadline: float | None = None
 
     def restore(self, key: bytes, expires_ms: int, now: float) -> None:
         """Take a stored end back; `key` is that of its row without ROW."""
         self._known.add((key[:16], key[16:]))
-        heappush(self._heap, (expires_ms, key[:16], key[16:]))
+        self._heap.append((expires_ms, key[:16], key[16:]))
+        heapify(self._heap)
         self.deadline = now
 
     def note(self, turn: Turn, room_id: bytes, mid: bytes, expires_ms: int) -> None:
@@ -53,28 +54,28 @@ class Expiring:
         if self.deadline is None or self.deadline > turn.now.mono:
             return []
         over: list[Place] = []
-        while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > len(over)):
-            _, room_id, mid = heappop(self._heap)
+        while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > 0):
+            expires_ms, room_id, mid = heappop(self._heap)
             if (room_id, mid) in self._known:
                 over.append((room_id, mid))
-        self._over.update(over)
+                self._ended[room_id, mid] = expires_ms
         self._arm(turn)
         return over
 
     @property
     def _crowd(self) -> int:
         """How many wait beyond what is kept."""
-        return len(self._known) - len(self._over) - MAX_EXPIRING
+        return len(self._known) - len(self._ended) - MAX_EXPIRING
 
-    def is_over(self, room_id: bytes, mid: bytes) -> bool:
-        """Say whether a message's time was up when `due` was asked, whatever the clock says since."""
-        return (room_id, mid) in self._over
+    def ended(self, room_id: bytes, mid: bytes) -> int | None:
+        """Return the end of a message that `due` gave out and that is not gone yet."""
+        return self._ended.get((room_id, mid))
 
     def done(self, turn: Turn, room_id: bytes, mid: bytes) -> None:
         """A message is gone, or never was."""
         if (room_id, mid) in self._known:
             self._known.discard((room_id, mid))
-            self._over.discard((room_id, mid))
+            self._ended.pop((room_id, mid), None)
             turn.delete(Table.PENDING, ROW + room_id + mid)
 
     def _arm(self, turn: Turn) -> None:

@@ -176,7 +176,8 @@ def _taken(at: Endpoint) -> bool:
 def _mesh(status: dict[str, Any], peers: list[dict[str, Any]]) -> Finding:
     match status["connectivity"]:
         case "synced" | "meshed" as state:
-            return Finding("mesh", OK, f"{state}, {_count(status['links'])} links")
+            links = _count(status["links"])
+            return Finding("mesh", OK, f"{state}, {links} link{'' if links == 1 else 's'}")
         case "connecting":
             waiting = len([peer for peer in peers if peer.get("state") != "up"])
             return Finding(

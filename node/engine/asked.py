@@ -47,8 +47,8 @@ class Asked:
         return False
 
     def waiting(self) -> list[CommandReceived]:
-        """Return all commands that wait."""
-        return [one for some in self._waiting.values() for one in some]
+        """Return every command that waits."""
+        return [one for those in self._waiting.values() for one in those]
 
     def take(self, room_id: bytes, found: Sequence[tuple[bytes, bytes | None]]) -> list[CommandReceived]:
         """Return the commands that waited for these messages, in the order they came."""

@@ -10,7 +10,18 @@ import msgspec
 
 from node import ids
 from node.chat import events, options as options_, trust
-from node.chat.invites import BUSY, GAME, OFFER_MS, OFFERED, OPEN, RESPONSES, ROOM, Invite, game_id
+from node.chat.invites import (
+    ANSWER_SECONDS,
+    BUSY,
+    GAME,
+    OFFER_MS,
+    OFFERED,
+    OPEN,
+    RESPONSES,
+    ROOM,
+    Invite,
+    game_id,
+)
 from node.chat.joining import Joining
 from node.chat.people import CONTACT, check_wanted
 from node.chat.room import MEMBER, Room
@@ -134,7 +145,7 @@ class Inviting:
             self._taken_back(turn, invite, response)
         elif response == "delivered" and invite.state == OFFERED:
             self.save(turn, replace(invite, state=OPEN, opened_ms=turn.now.wall_ms))
-            self.tell(turn, invite, "delivered", expires_ms)
+            self.tell(turn, invite, "delivered", _here(turn, expires_ms))
         elif response == BUSY and invite.kind == GAME:
             self.end(turn, invite, "cancelled", why=BUSY)
         elif response in {"accept", "decline", "ignore"}:
@@ -220,7 +231,8 @@ class Inviting:
         for session, started in self.state.sessions.items():
             if started.can_answer:
                 self.shown.setdefault(session, []).append(invite_id)
-        self.result(turn, invite, "delivered", invite.answer_by.wall_ms)
+        ends_ms = invite.answer_by.wall_ms - turn.now.wall_ms + turn.mesh_ms
+        self.result(turn, invite, "delivered", max(0, ends_ms))
 
     def event(self, invite: Invite) -> events.UserInvite:
         """Return the `user_invite` of an open invite."""
@@ -422,3 +434,11 @@ def over(invite: Invite) -> Refused:
     return Refused(
         "invite_resolved", f"this invite has ended: {invite.state}", field="invite", outcome=invite.state
     )
+
+
+def _here(turn: Turn, mesh_ms: int | None) -> int | None:
+    """Return when the 120 seconds end by this machine's clock, as frontends read it; the other said when."""
+    if mesh_ms is None:
+        return None
+    left_ms = min(mesh_ms - turn.mesh_ms, round(ANSWER_SECONDS * 1000))
+    return turn.now.wall_ms + max(0, left_ms)

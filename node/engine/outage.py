@@ -20,7 +20,9 @@ from node.bridge.ports import (
     UploadKept,
 )
 from node.chat import events
+from node.chat.filing import DropFile
 from node.chat.turn import Logged, Reply, Told, Turn
+from node.crypto.attachment import object_of
 from node.engine import commands, sessions, token_commands
 from node.engine.desk import Desk
 from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, TokenKept, VaultSealed
@@ -31,25 +33,27 @@ AGAIN = (
     CommandReceived,
     SessionStarted,
     SessionEnded,
+    FileUploaded,
     VaultSealed,
     BackupWritten,
-    ReadAnswered,
     TokenKept,
-    FileUploaded,
+    ReadAnswered,
 )
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
 
 
 def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:
-    """Return (the sessions of before, what to ask again) where inputs could not be committed.
+    """Return (the sessions of before, what to ask again) of inputs that could not be committed.
 
-    Asked again is what of them frontends asked for, and what has waited for the store or the folder.
+    What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    attached = desk.state.sessions
+    given = [event.command for event in again if isinstance(event, CommandReceived)]
+    waiting = [one for one in desk.unanswered() if not any(one.command is known for known in given)]
+    again = [*waiting, *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
-    asked = {id(event.command) for event in again if isinstance(event, CommandReceived)}
-    waited = [one for one in desk.waiting() if id(one.command) not in asked]
-    return tuple(kept for kept in desk.state.sessions.values() if kept not in came), [*waited, *again]
+    return tuple(kept for kept in attached.values() if kept not in came), again
 
 
 def refused(done: Iterable[tuple[Input, list[Effect]]]) -> list[Effect]:
@@ -93,11 +97,10 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
         case BackupWritten(received, fields) | ReadAnswered(received, fields):
             desk.ok(turn, received.session, received.command.req, fields)
-        case TokenKept(order):
-            fields = token_commands.kept(desk, event)
-            desk.ok(turn, order.received.session, order.received.command.req, fields)
-        case FileUploaded(ticket):
-            return [UploadKept(ticket, fault=commands.no_room())]
+        case TokenKept(kept):
+            desk.ok(turn, kept.received.session, kept.received.command.req, token_commands.kept(desk, event))
+        case FileUploaded(ticket, manifest):
+            return [DropFile(object_of(manifest)), UploadKept(ticket, fault=commands.no_room())]
         case MessagesFetched(room, found, to_change=False):
             desk.inbox.receipts.fetched(turn, room, found)
         case _:

@@ -43,7 +43,7 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
             desk.inviting.resumed(turn, session.session, invite)
     desk.inbox.beats.came(turn, session.session)
     skew = desk.mesh.skew_s
-    if skew is not None and session.attends:
+    if skew is not None and session.listens:
         turn.reply(session.session, clock_skew(skew))
 
 
