@@ -110,6 +110,8 @@ class Rebuild(Protocol):
 
 
 Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
+Done: TypeAlias = Sequence[tuple[Input, list[Effect]]]
+"""Inputs, and what each has caused."""
 
 
 class EngineLoop:
@@ -213,12 +215,11 @@ class EngineLoop:
     ) -> list[Effect]:
         """Let the engine have a batch; `done` gets what each input causes."""
         effects: list[Effect] = []
-        deadline = (
-            self.engine.deadline
-        )  # known from the sleep; what the batch makes due, the next round finds
+        deadline = self.engine.deadline  # of before: what the batch makes due, the next round finds
         for event in batch:
-            done.append((event, self.engine.handle(event, now=now)))
-            effects += done[-1][1]
+            came = self.engine.handle(event, now=now)
+            effects += came
+            done.append((event, came))
         if deadline is not None and now.mono >= deadline:
             effects += self.engine.handle(Woke(), now=now)
         return effects
@@ -252,9 +253,7 @@ class EngineLoop:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    async def _run_out(
-        self, full: StoreFull, batch: list[Input], done: Sequence[tuple[Input, list[Effect]]] = ()
-    ) -> None:
+    async def _run_out(self, full: StoreFull, batch: list[Input], done: Done = ()) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None

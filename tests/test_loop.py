@@ -17,6 +17,7 @@ from node.bridge.ports import BridgeEffect, CommandReceived, Deliver
 from node.chat import commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
+from node.engine.commands import no_room
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import StoreFull
 from node.loop import EngineLoop
@@ -151,6 +152,20 @@ async def test_a_command_that_finds_no_room_is_asked_again_of_an_engine_that_onl
         await until(lambda: len(bridge.told) == 2)
         assert bridge.told[1] == (1, done)
         assert len(store.kept) == 1
+
+
+async def test_what_the_store_brought_and_found_no_room_is_refused_to_who_had_waited_for_it() -> None:
+    persist = Persist((Put(Table.SELF, b"k", b"v"),))
+    refused = events.error_of(no_room(), "other")
+    told = [Deliver(1, events.Ok(req=5, fields={"id": "x"})), Deliver(2, refused)]
+    loop, bridge, _ = looped([persist, *told])
+    async with running(loop):
+        loop.submit(MessagesFetched(b"room", (), to_change=True))
+        await until(lambda: len(bridge.told) == 2)
+        assert [(session, event.code, event.req) for session, event in bridge.told] == [
+            (1, "storage_full", 5),
+            (2, "storage_full", "other"),
+        ]
 
 
 async def test_a_sealed_envelope_that_finds_no_room_is_let_go_and_fetched_later(

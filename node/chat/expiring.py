@@ -34,8 +34,7 @@ class Expiring:
     def restore(self, key: bytes, expires_ms: int, now: float) -> None:
         """Take a stored end back; `key` is that of its row without ROW."""
         self._known.add((key[:16], key[16:]))
-        self._heap.append((expires_ms, key[:16], key[16:]))
-        heapify(self._heap)
+        heappush(self._heap, (expires_ms, key[:16], key[16:]))
         self.deadline = now
 
     def note(self, turn: Turn, room_id: bytes, mid: bytes, expires_ms: int) -> None:
@@ -53,14 +52,14 @@ class Expiring:
         """Return what is to go now; `done` says that it has."""
         if self.deadline is None or self.deadline > turn.now.mono:
             return []
-        over: list[Place] = []
-        while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > 0):
+        came: list[tuple[Place, int]] = []
+        while self._heap and (self._heap[0][0] <= turn.mesh_ms or self._crowd > len(came)):
             expires_ms, room_id, mid = heappop(self._heap)
             if (room_id, mid) in self._known:
-                over.append((room_id, mid))
-                self._ended[room_id, mid] = expires_ms
+                came.append(((room_id, mid), expires_ms))
+        self._ended.update(came)
         self._arm(turn)
-        return over
+        return [place for place, _ in came]
 
     @property
     def _crowd(self) -> int:

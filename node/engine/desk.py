@@ -70,12 +70,23 @@ class Desk:
     searching: list[CommandReceived] = field(default_factory=list)
     """Those that look for a message in every room."""
     asked: Asked = field(init=False)
+    asking_why: list[CommandReceived] = field(default_factory=list)
+    """Each `message_why` for which rooms are looked through."""
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
 
     def __post_init__(self) -> None:
         """Begin with no command that waits."""
         self.asked = Asked(self.state.changing, self.answer_later)
+
+    def waiting(self) -> list[CommandReceived]:
+        """Return the commands that only this engine can answer, when store or folder have."""
+        return [
+            *self.asked.waiting(),
+            *self.inbox.reading.waiting(),
+            *self.sealing.values(),
+            *self.asking_why,
+        ]
 
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
@@ -90,7 +101,7 @@ class Desk:
             Refused: In a batch, whose results come together (`not_in_batch`).
         """
         if self.in_batch:
-            text = "this has to be read from the store first: send it alone, or again"
+            text = "this has to be read from the store first: send it alone"
             raise Refused("not_in_batch", text, field="event")
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:

@@ -48,12 +48,10 @@ def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStar
     What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
-    attached = desk.state.sessions
-    given = [event.command for event in again if isinstance(event, CommandReceived)]
-    waiting = [one for one in desk.unanswered() if not any(one.command is known for known in given)]
-    again = [*waiting, *again]
+    given = {id(event.command) for event in again if isinstance(event, CommandReceived)}
+    again = [*(one for one in desk.unanswered() if id(one.command) not in given), *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
-    return tuple(kept for kept in attached.values() if kept not in came), again
+    return tuple(kept for kept in desk.state.sessions.values() if kept not in came), again
 
 
 def refused(done: Iterable[tuple[Input, list[Effect]]]) -> list[Effect]:

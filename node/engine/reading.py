@@ -38,8 +38,8 @@ class ReadingDesk:
         state.changing.gone.append(self.gone)
         self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
         """`message_read`, and `room_read` up to a message, that the store is asked for."""
-        self._last: dict[tuple[bytes, bytes], bytes | None] = {}
-        """The newest message that was known when it was asked."""
+        self._asked_at: dict[tuple[bytes, bytes], bytes | None] = {}
+        """The newest message that was known when the store was asked."""
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""
@@ -60,7 +60,8 @@ class ReadingDesk:
             raise Refused("too_many", "too much is being read at once", retryable=True)
         waiting = self._waiting.setdefault((room.room_id, mid), [])
         waiting.append(received)
-        self._last.setdefault((room.room_id, mid), next(reversed(room.timeline.known), None))
+        if len(waiting) == 1:
+            self._asked_at[room.room_id, mid] = next(reversed(room.timeline.known), None)
         return len(waiting) == 1
 
     def waiting(self) -> list[CommandReceived]:
@@ -72,7 +73,7 @@ class ReadingDesk:
     ) -> list[tuple[CommandReceived, dict[str, object] | Refused]]:
         """The store has said where a message stands and what comes after it; returns what to answer whom."""
         waiting = self._waiting.pop((found.room, found.mid), [])
-        last = self._last.pop((found.room, found.mid), None)
+        last = self._asked_at.pop((found.room, found.mid), None)
         where = self.state.rooms.by_id(found.room)
         event = stored_message(found.body)
         if where is None or event is None:

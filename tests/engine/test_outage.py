@@ -288,6 +288,47 @@ def test_an_admin_token_that_is_in_its_file_is_in_force_though_there_is_no_room_
     assert [one.admin_token for one in changed] == [orders[0].token]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda room, mid: c.MessageEdit(room=room, id=mid, message="y", req="w"),
+        lambda room, mid: c.MessageRead(room=room, id=mid, req="w"),
+        lambda room, mid: c.RoomRead(room=room, id=mid, req="w"),
+        lambda room, mid: c.AttachmentPut(data="eA==", name="x", req="w"),
+    ],
+)
+def test_what_waits_for_the_store_when_room_runs_out_is_refused_and_waits_for_nothing(asked: Any) -> None:
+    _, ann, _, _, room = trio("waits")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    ann.engine.handle(CommandReceived(here.number, asked(room, mid)), now=ann.now())
+    ann.store.full = True
+    ann._run_out([])
+    assert [(error.req, error.code) for error in here.of(events.Error)] == [("w", "storage_full")]
+    assert said(ann, room) == ["x"]
+
+
+def test_why_is_answered_while_there_is_no_room_and_when_it_runs_out_meanwhile() -> None:
+    world, ann, _, _, room = trio("why")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    why = c.MessageWhy(id=mid, req="w")
+    assert ann.engine is not None
+    ann.engine.handle(CommandReceived(here.number, why), now=ann.now())
+    ann.store.full = True
+    ann._run_out([])
+    world.run(1)
+    assert [(ok.req, len(ok.fields["recipients"])) for ok in here.of(events.Ok)] == [("w", 1)]
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=mid, req="then")))
+    world.run(1)
+    assert here.of(events.Ok)[-1].req == "then"
+    ann.engine.handle(CommandReceived(here.number, c.MessageWhy(id=mid, req="again")), now=ann.now())
+    ann.make_room()
+    world.run(1)
+    assert here.of(events.Ok)[-1].req == "again"
+
+
 def test_a_command_that_had_waited_for_the_store_is_refused_if_it_finds_no_room() -> None:
     _, ann, _, _, room = trio("edit")
     mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
@@ -300,3 +341,26 @@ def test_a_command_that_had_waited_for_the_store_is_refused_if_it_finds_no_room(
     ann.call(c.MessageEdit(room=room, id=mid, message="y", nonce="n"), here)
     assert said(ann, room) == ["y"]
     assert [event.code for event in here.of(events.Error)] == ["storage_full"]
+
+
+def test_what_waits_for_the_store_when_the_vault_is_locked_is_told_so() -> None:
+    _, ann, _, _, room = trio("lock")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    edit = c.MessageEdit(room=room, id=mid, message="y", req="w")
+    ann.engine.handle(CommandReceived(here.number, edit), now=ann.now())
+    ann.lock()
+    assert [(error.req, error.code) for error in here.of(events.Error)] == [("w", "locked")]
+
+
+def test_a_token_that_was_kept_in_its_file_when_room_ran_out_is_in_force_and_told_of() -> None:
+    _, ann, _, _, _ = trio("token")
+    here = ann.attach(plain=False)
+    order = KeepToken(CommandReceived(here.number, c.TokenRotate(req="t", nonce="n")), "secret")
+    ann.store.full = True
+    assert ann.engine is not None
+    ann._run_out([TokenKept(order, "path")])
+    assert [(ok.req, ok.fields["path"]) for ok in here.of(events.Ok)] == [("t", "path")]
+    told = ann.engine.handle(TokenKept(order, "path"), now=ann.now())
+    assert [effect.admin_token for effect in told if isinstance(effect, CredentialsChanged)] == ["secret"]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from node.bridge.ports import CommandReceived
 from node.chat import commands as c, events
-from node.engine.effects import FetchAfter
 from node.sim import SimNode
-from node.sim_shell import fetched
-from tests.engine.hostile import engine_of, post, room_inner, sending, text
+from tests.engine.hostile import post, room_inner, sending, text
 from tests.engine.test_blocking import friends
-from tests.engine.test_receipts import ask, pair, say, statuses
+from tests.engine.test_receipts import ask, say
 
 
 def unread(node: SimNode, room: str) -> int:
@@ -54,31 +49,3 @@ def test_reading_all_names_the_newest_message_and_none_that_is_hidden() -> None:
         (told,) = [e for e in session.of(events.RoomUpdated) if e.unread == 0 and e.room == room]
         assert told.read_to == last
         session = ann.attach(plain=False)
-
-
-@pytest.mark.parametrize("gone", [False, True])
-def test_what_comes_while_the_store_is_asked_stays_unread(gone: bool) -> None:
-    world, ann, bob, direct = pair()
-    here = ann.attach()
-    first, second = say(ann, direct, "first"), say(ann, direct, "second")
-    world.run(7)
-    session = bob.attach(plain=False)
-    order = asked(bob, session.number, c.MessageRead(room=direct, id=second, req=1))
-    came = fetched(bob.store, order)
-    third = say(ann, direct, "third")
-    if gone:
-        ann.call(c.MessageDelete(room=direct, id=first))
-    world.run(1)
-    bob.feed(came)
-    assert [ok.fields["unread"] for ok in session.of(events.Ok)] == [1]
-    world.run(20)
-    assert ("read", "bob") in statuses(here, second) and ("read", "bob") not in statuses(here, third)
-    assert bob.call(c.RoomRead(room=direct))["unread"] == 0
-    world.run(20)
-    assert ("read", "bob") in statuses(here, third)
-
-
-def asked(node: SimNode, session: int, command: c.MessageRead) -> FetchAfter:
-    effects = engine_of(node).handle(CommandReceived(session, command), now=node.now())
-    (order,) = [one for one in effects if isinstance(one, FetchAfter)]
-    return order
