@@ -60,7 +60,7 @@ demo: setup
 	@exec $(BIN)/gossamer demo $(ARGS)
 
 test: setup-dev
-	$(BIN)/python -m pytest -m "not gate" $(ARGS)
+	$(BIN)/python -m pytest -m "not gate" -n auto --dist worksteal $(ARGS)
 
 coverage: setup-dev
 	$(BIN)/python -m coverage run -m pytest -m "not gate" $(ARGS)

@@ -73,8 +73,9 @@ SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
      "user_join", "user_leave", "user_message", "attachment", "message_healed", "message_status", "typing",
      "message_edited", "message_deleted", "reaction",
      "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
-     "contact_added", "contact_requested", "contact_updated", "key_changed", "profile", "presence",
-     "peer_up", "peer_down", "connectivity"),
+     "contact_added", "contact_requested", "contact_request_cancelled", "contact_rejected", "contact_removed",
+     "contact_updated", "key_changed", "profile", "presence",
+     "notification", "notifications_read", "announcement", "peer_up", "peer_down", "connectivity"),
     "read",
 )  # fmt: skip
 """The least scope that is shown an event; one without an entry is shown to nobody."""

@@ -62,10 +62,14 @@ class SessionStarted:
         return self.scope != "read" and (asked is None or "user_invite" in asked)
 
     @property
+    def listens(self) -> bool:
+        """Say whether it is shown anything, as no one-shot call is."""
+        return self.subscribe is None or self.subscribe.events is None or bool(self.subscribe.events)
+
+    @property
     def attends(self) -> bool:
-        """Say whether somebody sits there: it may speak and is shown something, as no one-shot call is."""
-        asked = None if self.subscribe is None else self.subscribe.events
-        return self.scope != "read" and (asked is None or bool(asked))
+        """Say whether somebody sits there: it may speak and is shown something."""
+        return self.scope != "read" and self.listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class CommandReceived:
     command: commands.Command
     token_name: str = ""
     """Whose nonces count; the engine knows it from the session, and keeps it when that has ended."""
+    rewrites: int | None = None
+    """How often messages had been changed when the store was asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

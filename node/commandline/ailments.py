@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.commandline.output import size, span
-from node.commandline.reach import ANYWHERE, reach
+from node.commandline.reach import ANYWHERE, MACHINE, reach
 from node.commandline.runtime import pid_of
 from node.config import Endpoint, Settings, load
 from node.errors import NodeError
@@ -176,7 +176,8 @@ def _taken(at: Endpoint) -> bool:
 def _mesh(status: dict[str, Any], peers: list[dict[str, Any]]) -> Finding:
     match status["connectivity"]:
         case "synced" | "meshed" as state:
-            return Finding("mesh", OK, f"{state}, {_count(status['links'])} links")
+            links = _count(status["links"])
+            return Finding("mesh", OK, f"{state}, {links} link{'' if links == 1 else 's'}")
         case "connecting":
             waiting = len([peer for peer in peers if peer.get("state") != "up"])
             return Finding(
@@ -203,8 +204,9 @@ def _addresses(addresses: Sequence[str]) -> Iterator[Finding]:
             "gossamer run --listen '[::]:7118', or share a relay",
         )
     elif all(reach(address) != ANYWHERE for address in addresses):
+        where = "machine" if all(reach(address) == MACHINE for address in addresses) else "network"
         yield Finding(
-            "reach", WARN, "only nodes on this network can dial this one",
+            "reach", WARN, f"only nodes on this {where} can dial this one",
             "gossamer run --relay on any reachable machine, and --peer ws://it:7118 here",
         )  # fmt: skip
     else:

@@ -53,7 +53,13 @@ class Node:
 
     async def room(self, text: str) -> Row:
         """Return the room that ROOM means, by name, id or first 8 characters; raises Refused."""
-        return pick(text, await self.rooms(), id_key="room", name_key="name", what="room")
+        rows = await self.rooms()
+        if not matches(text, rows, id_key="room", name_key="name"):
+            people = (await self.call("contact_list"))["contacts"]
+            if matches(text, people, id_key="user_id", name_key="username"):
+                hint = f"there is no conversation with {text!r} yet: gossamer room direct NAME opens it"
+                raise Refused("room_not_found", hint)
+        return pick(text, rows, id_key="room", name_key="name", what="room")
 
     async def user(self, text: str) -> str:
         """Return the user_id of the person that NAME means; a name we do not know is left to the node."""

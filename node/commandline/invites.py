@@ -48,8 +48,10 @@ async def list_(node: Node) -> None:
 
 
 def _place(row: Row) -> str:
-    name = str(row.get("room_name") or row["room"])
-    return f"a game ({name})" if row.get("kind") == "game" else name
+    name = str(row.get("room_name") or "")
+    if row.get("kind") == "game":
+        return f"a game ({name})" if name else "a game"
+    return name or str(row["room"])
 
 
 def _ends(row: Row) -> str:

@@ -8,8 +8,10 @@ import click
 
 from node.commandline.app import Command, duration
 from node.commandline.asking import Node, with_node
+from node.commandline.messages import WHOLE, message_id
 from node.commandline.output import clock, fields, harmless, table
 from node.commandline.resolve import Row
+from node.errors import Refused
 
 _SWITCH = click.Choice(["on", "off"])
 
@@ -20,7 +22,11 @@ _SWITCH = click.Choice(["on", "off"])
 @with_node
 async def why(node: Node, id_: str, room: str | None) -> None:
     """Say of everybody who should get your message ID whether they have it, and why not yet."""
-    where = None if room is None else (await node.room(room))["room"]
+    where = None if room is None else str((await node.room(room))["room"])
+    if where is not None:
+        id_ = await message_id(node, where, id_)
+    elif len(id_) != WHOLE:
+        raise Refused("invalid", "give the whole id of the message, or its beginning and --room", field="id")
     found = await node.call("message_why", id=id_, room=where)
     rows = [(r["username"], r["status"], clock(r["since"]), r["why"]) for r in found["recipients"]]
     lines = table(("name", "status", "since", "why"), rows) if rows else ["nobody else is in the room"]

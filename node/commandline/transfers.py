@@ -147,7 +147,7 @@ def _place(partial: Path, path: Path) -> None:
 
 
 def _taken(path: Path) -> Refused:
-    return Refused("file_exists", f"{path} is there already: give --output, or --force")
+    return Refused("file_exists", f"{path} is there already: name another by --output, or --force")
 
 
 def binary_stdout() -> IO[bytes]:

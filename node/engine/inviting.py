@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,18 @@ import msgspec
 
 from node import ids
 from node.chat import events, options as options_, trust
-from node.chat.invites import BUSY, GAME, OFFER_MS, OFFERED, OPEN, RESPONSES, ROOM, Invite, game_id
+from node.chat.invites import (
+    ANSWER_SECONDS,
+    BUSY,
+    GAME,
+    OFFER_MS,
+    OFFERED,
+    OPEN,
+    RESPONSES,
+    ROOM,
+    Invite,
+    game_id,
+)
 from node.chat.joining import Joining
 from node.chat.people import CONTACT, check_wanted
 from node.chat.room import MEMBER, Room
@@ -102,11 +114,14 @@ class Inviting:
             raise Refused("invite_unknown", "there is no invite of yours with this id", field="invite")
         if not invite.live:
             raise over(invite)
-        inbox = self.state.rooms.inboxes.get(invite.room_id)
-        if inbox is not None and inbox.room.open and invite_id in inbox.room.log.invites:
-            inbox.room.act(turn, ops.InviteRevoke(invite_id), rekey=False)
+        self._revoke(turn, invite)
         self.end(turn, invite, "cancelled")
         self.result(turn, invite, "cancelled", None)
+
+    def _revoke(self, turn: Turn, invite: Invite) -> None:
+        inbox = self.state.rooms.inboxes.get(invite.room_id)
+        if inbox is not None and inbox.room.open and invite.invite_id in inbox.room.log.invites:
+            inbox.room.act(turn, ops.InviteRevoke(invite.invite_id), rekey=False)
 
     def room_ended(self, turn: Turn, room_id: bytes) -> None:
         """A room was deleted: whoever has an open invite of ours to it can join no more."""
@@ -130,7 +145,7 @@ class Inviting:
             self._taken_back(turn, invite, response)
         elif response == "delivered" and invite.state == OFFERED:
             self.save(turn, replace(invite, state=OPEN, opened_ms=turn.now.wall_ms))
-            self.tell(turn, invite, "delivered", expires_ms)
+            self.tell(turn, invite, "delivered", _here(turn, expires_ms))
         elif response == BUSY and invite.kind == GAME:
             self.end(turn, invite, "cancelled", why=BUSY)
         elif response in {"accept", "decline", "ignore"}:
@@ -216,7 +231,8 @@ class Inviting:
         for session, started in self.state.sessions.items():
             if started.can_answer:
                 self.shown.setdefault(session, []).append(invite_id)
-        self.result(turn, invite, "delivered", invite.answer_by.wall_ms)
+        ends_ms = invite.answer_by.wall_ms - turn.now.wall_ms + turn.mesh_ms
+        self.result(turn, invite, "delivered", max(0, ends_ms))
 
     def event(self, invite: Invite) -> events.UserInvite:
         """Return the `user_invite` of an open invite."""
@@ -344,7 +360,10 @@ class Inviting:
             if invite.incoming:
                 self.end(turn, invite, "ignore")
             else:
-                self.cancel(turn, invite.invite_id)
+                with suppress(Refused):  # where it cannot be revoked, we still let nobody in by it
+                    self._revoke(turn, invite)
+                self.end(turn, invite, "cancelled")
+                self.result(turn, invite, "cancelled", None)
 
     def tell(
         self, turn: Turn, invite: Invite, response: str, expires_ms: int | None, *, why: str | None = None
@@ -415,3 +434,11 @@ def over(invite: Invite) -> Refused:
     return Refused(
         "invite_resolved", f"this invite has ended: {invite.state}", field="invite", outcome=invite.state
     )
+
+
+def _here(turn: Turn, mesh_ms: int | None) -> int | None:
+    """Return when the 120 seconds end by this machine's clock, as frontends read it; the other said when."""
+    if mesh_ms is None:
+        return None
+    left_ms = min(mesh_ms - turn.mesh_ms, round(ANSWER_SECONDS * 1000))
+    return turn.now.wall_ms + max(0, left_ms)

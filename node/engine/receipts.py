@@ -251,11 +251,6 @@ class Receipts:
         waiting.append(then)
         return len(waiting) == 1
 
-    @property
-    def asking(self) -> int:
-        """How many answers of the store are waited for."""
-        return len(self._asked)
-
     def fetched(self, turn: Turn, room_id: bytes, found: Sequence[tuple[bytes, bytes | None]]) -> None:
         """The store has answered; what others asked it for is passed over."""
         for mid, body in found:

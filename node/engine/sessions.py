@@ -13,7 +13,11 @@ from node.errors import Refused
 from node.tables import Table
 
 PROTOCOL = "gossamer/1"
-FEATURES = ["resume", "consumer", "nonce", "msgpack", "direct", "batch", "search"]
+FEATURES = [
+    "resume", "consumer", "nonce", "msgpack", "direct", "batch", "search", "edits", "reactions", "ttl",
+    "mentions", "attachments", "receipts", "presence", "notifications", "announcements", "games",
+]  # fmt: skip
+"""What a frontend may count on, by name; only ever added to."""
 PLAIN_BACKLOG = 200
 """Messages no frontend has had that a plain session is given on connecting."""
 MAX_CONSUMERS = 256
@@ -39,7 +43,7 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
             desk.inviting.resumed(turn, session.session, invite)
     desk.inbox.beats.came(turn, session.session)
     skew = desk.mesh.skew_s
-    if skew is not None and session.attends:
+    if skew is not None and session.listens:
         turn.reply(session.session, clock_skew(skew))
 
 

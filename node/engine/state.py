@@ -157,15 +157,15 @@ class State:
     def hears(self, account: bytes) -> bool:
         """Say whether we and somebody tell each other what we tell contacts."""
         person = self.people.get(account)
-        return person is not None and person.state == CONTACT and not self.is_hidden(account)
+        return person is not None and person.state == CONTACT and not person.blocked and not person.blocked_by
 
     def is_hidden(self, account: bytes) -> bool:
         """Say whether nothing of somebody is shown here."""
         return self.people.hides(account)
 
-    def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - what was muted for a time ends it
+    def is_muted(self, room_id: bytes, now: Instant) -> bool:
         """Say whether a conversation is muted."""
-        return bool(self.readings.mute_of(room_id)["muted"])
+        return self.readings.is_muted(room_id, now)
 
     @property
     def busy(self) -> bool:
@@ -234,6 +234,7 @@ class Restorer:
         self._history()
         self._direct()
         self._waiting()
+        self._ledger()
         self._healing()
         self._small_tables()
         self._inbox()
@@ -390,17 +391,20 @@ class Restorer:
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
             elif key[:1] == b"A":
                 state.attachments.posting[key[1:]] = unpack_row(data, int)
-        for key, data in self.rows[Table.ATTACHMENTS].items():
-            state.attachments.restore(key, unpack_row(data, Record))
-        for key, data in self.rows[Table.LEDGER].items():
-            if key[:1] == b"i":
-                state.readings.restore(unpack_row(data, Reading), self.now)
-            else:
-                state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
         for room_id, rows in changed.items():
             state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
         state.mending.heard.sort()
+
+    def _ledger(self) -> None:
+        """Bring back files, and what has become of messages."""
+        for key, data in self.rows[Table.ATTACHMENTS].items():
+            self.state.attachments.restore(key, unpack_row(data, Record))
+        for key, data in self.rows[Table.LEDGER].items():
+            if key[:1] == b"i":
+                self.state.readings.restore(unpack_row(data, Reading), self.now)
+            else:
+                self.state.ledger.restore(unpack_row(data, LEDGER_ROWS[key[:1]]))
 
     def _healing(self) -> None:
         """Bring back what rooms lack, and what others may ask for again."""

@@ -77,7 +77,7 @@ def array(*fields: Shape) -> Shape:
     def check(value: Any) -> bool:
         if not isinstance(value, list) or len(value) != count:
             return False
-        for field, item in zip(fields, value, strict=True):  # noqa: SIM110 - a generator costs what they do
+        for field, item in zip(fields, value, strict=True):  # noqa: SIM110 - a generator costs as much as the checks
             if not field(item):
                 return False
         return True

@@ -145,6 +145,14 @@ def test_a_wrong_key_is_named(frame: str, field: str) -> None:
     assert (fault.code, fault.field, fault.malformed) == ("invalid", field, False)
 
 
+def test_what_is_too_short_or_too_long_is_said_in_words() -> None:
+    short = refused('{"event":"search","text":""}')
+    assert str(short) == "`text` has to have at least 1 characters"
+    frame = {"event": "user_message", "room": "r" * 36, "message": "", "kind": "k" * 17}
+    long = refused(json.dumps(frame))
+    assert str(long) == "`kind` has to have at most 16 characters"
+
+
 def test_a_message_is_measured_in_bytes() -> None:
     most = "é" * (commands.MAX_MESSAGE_BYTES // 2)
     frame = {"event": "user_message", "room": ROOM, "message": most}

@@ -93,6 +93,7 @@ def test_a_killed_node_is_told_from_one_that_never_ran(home: Path) -> None:
         ({"connectivity": "connecting"}, [{"state": "waiting"}], [], "mesh", WARN),
         ({}, [], [], "reach", WARN),
         ({}, [], ["ws://192.168.1.2:7118"], "reach", WARN),
+        ({}, [], ["ws://127.0.0.1:7118"], "reach", WARN),
         ({}, [], ["ws://8.8.8.8:7118"], "reach", OK),
         ({"clock_skew_s": -4000}, [], [], "clock", WARN),
     ],

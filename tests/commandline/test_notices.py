@@ -87,6 +87,8 @@ def test_an_invite_to_a_game_carries_its_options(node: Scripted, gossamer_exits:
     ]
     node.answers["invite_list"]["invites"][0]["kind"] = "game"
     assert "a game (opera)" in gossamer_exits("invite", "list")[1]
+    node.answers["invite_list"]["invites"][0]["room_name"] = ""
+    assert "a game (" not in gossamer_exits("invite", "list")[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,8 +23,43 @@ def test_why_says_it_of_everybody_and_escapes_their_names(node: Scripted, gossam
     code, out, _ = gossamer_exits("why", MID, "--room", "club", "--json")
     assert json.loads(out)["recipients"] == [row]
     assert node.asked[-1] == ("message_why", {"id": MID, "room": CLUB})
+    node.answers["history_get"] = {"messages": [{"id": MID}], "more": False}
+    assert gossamer_exits("why", MID[:8], "--room", "club")[0] == 0
+    assert node.asked[-1] == ("message_why", {"id": MID, "room": CLUB})
     node.answers["message_why"] = Refused("message_not_found", "no message of yours has this id")
     assert gossamer_exits("why", MID)[0] == 6
+
+
+def test_why_takes_the_beginning_of_an_id_where_the_room_is_said(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.answers["message_why"] = {"id": MID, "recipients": []}
+    node.answers["history_get"] = {"messages": [{"id": MID}], "more": False}
+    assert gossamer_exits("why", MID[:8], "--room", "club")[0] == 0
+    assert node.asked[-1] == ("message_why", {"id": MID, "room": CLUB})
+    code, _, err = gossamer_exits("why", MID[:8])
+    assert code == 2 and "whole id" in err and "--room" in err
+
+
+def test_who_writes_to_a_contact_without_a_conversation_is_told_how_to_begin_one(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    code, _, err = gossamer_exits("send", "bob", "hello")
+    assert code == 6 and "gossamer room direct NAME" in err
+    code, _, err = gossamer_exits("send", "carol", "hello")
+    assert code == 6 and "no room is called 'carol'" in err
+
+
+def test_the_status_of_a_locked_node_says_no_more_than_it_knows(
+    node: Scripted, gossamer_exits: Exits
+) -> None:
+    node.hello = {"user_id": "", "username": ""}
+    empty = dict.fromkeys(("links", "contacts", "rooms", "clients", "held_envelopes", "uptime_s"), 0)
+    node.answers["node_status"] = {**empty, "connectivity": "locked", "db_bytes": 2048, "version": "1"}
+    code, out, _ = gossamer_exits("status")
+    assert code == 0 and "gossamer unlock" in out and "contacts" not in out
+    node.answers["node_status"] |= {"connectivity": "synced", "links": 1}
+    assert "synced, 1 link\n" in gossamer_exits("status")[1]
 
 
 def test_reading_goes_up_to_a_message_or_to_the_end(node: Scripted, gossamer_exits: Exits) -> None:

@@ -37,8 +37,8 @@ class Secrets:
 
     def note(self, frame: dict[str, Any]) -> None:
         """Remember what of a command or an answer is secret."""
-        if frame.get("event") == "error":
-            return  # its message is for people
+        if frame.get("event") in {"error", "warning"}:
+            return  # what it says is for people
         for key, value in frame.items():
             if key in KEYS and isinstance(value, str) and len(value) >= SHORT and not _greeted(value):
                 self.texts.add(value)

@@ -18,13 +18,20 @@ from tests.e2e.leaks import Secrets, none_in, written
 
 START_SECONDS = 30.0
 EVENT_SECONDS = 30.0
+WRONG_CLOCK = """
+import runpy, time
+wall, nanoseconds = time.time, time.time_ns
+time.time = lambda: wall() + {0}
+time.time_ns = lambda: nanoseconds() + {0} * 10**9
+runpy.run_module("cli", run_name="__main__", alter_sys=True)
+"""
 
 
 class NodeProcess:
     """One `gossamer run` with a home of its own; only processes started here are ever signalled, by pid."""
 
-    def __init__(self, home: Path, name: str, *flags: str) -> None:
-        self.home, self.name = home, name
+    def __init__(self, home: Path, name: str, *flags: str, clock_s: int = 0) -> None:
+        self.home, self.name, self.clock_s = home, name, clock_s
         self.flags = flags if "--log-level" in flags else (*flags, "--log-level", "debug")
         self.secrets = Secrets()
         self.process: asyncio.subprocess.Process | None = None
@@ -40,9 +47,10 @@ class NodeProcess:
         """Start, and wait until bridge and mesh are ready."""
         listen = f"127.0.0.1:{self.mesh_port}"
         bridge = f"127.0.0.1:{self.bridge_port}"
+        code = ("-c", WRONG_CLOCK.format(self.clock_s)) if self.clock_s else ("-m", "cli")
         with self.errors.open("ab") as stderr:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "cli", "--home", str(self.home), "run",
+                sys.executable, *code, "--home", str(self.home), "run",
                 "--name", self.name, "--bridge", bridge, "--listen", listen, *self.flags,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -96,9 +104,9 @@ class NodeProcess:
             return await self.process.wait()
 
     @asynccontextmanager
-    async def frontend(self, hello: dict[str, Any] | None = None) -> AsyncIterator[Frontend]:
-        """Attach a frontend: plain, or with a hello."""
-        async with connect(self.url, max_size=None) as ws:
+    async def frontend(self, hello: dict[str, Any] | None = None, token: str = "") -> AsyncIterator[Frontend]:
+        """Attach a frontend: plain, or with a hello; by a child token, or the admin token."""
+        async with connect(self.url.replace(self.token, token or self.token), max_size=None) as ws:
             frontend = Frontend(ws, self.secrets)
             reading = asyncio.create_task(frontend.read())
             try:
@@ -154,7 +162,7 @@ class Frontend:
                 self._news.clear()
                 await self._news.wait()
 
-    async def event(self, name: str, seconds: float = EVENT_SECONDS, **keys: Any) -> dict[str, Any]:
+    async def event(self, /, name: str, seconds: float = EVENT_SECONDS, **keys: Any) -> dict[str, Any]:
         """Return the first event of a name with these keys."""
         return await self.wait(
             lambda e: e["event"] == name and all(e.get(k) == v for k, v in keys.items()), seconds

@@ -47,9 +47,9 @@ def test_the_owner_is_told_on_attaching_hourly_and_in_the_status_until_it_is_rig
     assert warnings(bob.attach()) == []
 
 
-def test_a_one_shot_call_is_not_warned() -> None:
-
+def test_a_frontend_that_only_reads_is_warned_and_a_one_shot_call_is_not() -> None:
     _, _, bob = apart("once", DAY)
+    assert len(warnings(bob.attach(scope="read"))) == 1
     once = bob.attach(plain=False, subscribe=Subscription(events=frozenset()))
     assert warnings(once) == []
 
@@ -81,6 +81,9 @@ def test_an_invite_runs_120_seconds_whatever_the_clocks_say(skew: float) -> None
     ann.call(c.UserInvite(target="bob", room=room))
     assert world.run_until(lambda: bool(at_bob.of(events.UserInvite)), 10)
     begun = world.time
+    assert world.run_until(lambda: bool(at_ann.of(events.InviteResult)), 10)
+    for node, event in ((ann, at_ann.of(events.InviteResult)[0]), (bob, at_bob.of(events.UserInvite)[0])):
+        assert abs(event.expires_at - (EPOCH_MS / 1000 + begun + node.skew_s + 120)) < 3, node.name
     world.run(115)
     assert [e.response for e in at_bob.of(events.InviteResult)] == []
     assert world.run_until(lambda: bool(at_bob.of(events.InviteResult)), 10)
