@@ -686,11 +686,29 @@ export interface ConsumerListCommand {
   nonce?: string | null;
 }
 
+/** Consumers. */
+export interface ConsumerRows {
+  consumers: ConsumerRow[];
+}
+
+/** One consumer: how many events it is `behind`, and when it was last here, in UNIX seconds. */
+export interface ConsumerRow {
+  name: string;
+  seq: number;
+  behind: number;
+  last_seen: number;
+}
+
 /** Forget a named consumer and its cursor. */
 export interface ConsumerRemoveCommand {
   event: "consumer_remove";
   req?: string | number | null;
   nonce?: string | null;
+  name: string;
+}
+
+/** Which consumer it was. */
+export interface ConsumerNamed {
   name: string;
 }
 
@@ -701,6 +719,11 @@ export interface BatchCommand {
   nonce?: string | null;
   commands: (Record<string, unknown>)[];
   halt_on_error?: boolean;
+}
+
+/** The answer to each command, in order: an `ok` or an `error`, with its `req`. */
+export interface Results {
+  results: (Record<string, unknown>)[];
 }
 
 /** Make a room; `history` is `none`, `all` or how many messages a newcomer may read. */
@@ -725,6 +748,9 @@ export interface RoomMade {
   invite: string | null;
   deleted: boolean;
   members: MemberRow[];
+  unread: number;
+  muted: boolean;
+  muted_until: number | null;
   notice?: string;
 }
 
@@ -733,7 +759,9 @@ export interface MemberRow {
   user_id: string;
   username: string;
   role: "admin" | "creator" | "greeter" | "member";
-  presence: string;
+  presence: "away" | "offline" | "online";
+  blocked: boolean;
+  blocked_by: boolean;
 }
 
 /** List the rooms this node is in, and the open rooms of others; the keys ask for some of them only. */
@@ -758,6 +786,8 @@ export interface RoomRow {
   members: number;
   history: string;
   unread: number;
+  muted: boolean;
+  muted_until: number | null;
   last_message: unknown;
   direct: boolean;
   deleted: boolean;
@@ -772,7 +802,7 @@ export interface RoomGetCommand {
   room: string;
 }
 
-/** A room as it is; `history_note` is a sentence for people. `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite. */
+/** A room as it is; `history_note` is a sentence for people, `muted_until` null where it is for good. `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite. */
 export interface RoomFacts {
   room: string;
   name: string;
@@ -783,6 +813,9 @@ export interface RoomFacts {
   invite: string | null;
   deleted: boolean;
   members: MemberRow[];
+  unread: number;
+  muted: boolean;
+  muted_until: number | null;
 }
 
 /** Make a link to a room, for `uses` people at most; `expires_in` in seconds, a week if left out. */
@@ -854,6 +887,9 @@ export interface RoomJoined {
   invite: string | null;
   deleted: boolean;
   members: MemberRow[];
+  unread: number;
+  muted: boolean;
+  muted_until: number | null;
   notice?: string;
   state: "joined" | "joining";
 }
@@ -969,10 +1005,11 @@ export interface UserMessageCommand {
   mentions?: string[] | null;
 }
 
-/** The message's id and its time, in UNIX milliseconds. */
+/** The message's id, its time in UNIX milliseconds, and whether it could leave. */
 export interface MessageSent {
   id: string;
   ts_ms: number;
+  status: "queued" | "sent";
 }
 
 /** Say something else in an own message. */
@@ -1038,7 +1075,7 @@ export interface HistoryGetCommand {
   limit?: number | null;
 }
 
-/** Messages, oldest first, and whether there are more. */
+/** Messages, oldest first (of a search: newest first), and whether there are more. */
 export interface MessagePage {
   messages: UserMessageEvent[];
   more: boolean;
@@ -1094,6 +1131,13 @@ export interface MessageReadCommand {
   id: string;
 }
 
+/** The message up to which was read, and how many messages of the room are still unread. */
+export interface ReadTo {
+  room: string;
+  id: string;
+  unread: number;
+}
+
 /** Say of everybody an own message went to whether they have it, and why not; `room` saves a search. */
 export interface MessageWhyCommand {
   event: "message_why";
@@ -1103,12 +1147,42 @@ export interface MessageWhyCommand {
   room?: string | null;
 }
 
+/** Everybody whom a message went to. */
+export interface Recipients {
+  id: string;
+  recipients: RecipientRow[];
+}
+
+/** How far a message is with one recipient, why not further, and since when in UNIX seconds. */
+export interface RecipientRow {
+  user_id: string;
+  username: string;
+  status: "delivered" | "failed" | "held" | "queued" | "read" | "sent";
+  why: string;
+  since: number;
+}
+
 /** Say how far own messages have come in a room, with everybody, as positions in the event log. */
 export interface LedgerGetCommand {
   event: "ledger_get";
   req?: string | number | null;
   nonce?: string | null;
   room: string;
+}
+
+/** Up to which `seq` our messages in a room are held for others, and how far everybody is. */
+export interface Ledger {
+  room: string;
+  held: number;
+  recipients: LedgerRow[];
+}
+
+/** Up to which `seq` our messages have come to somebody, and were read; 0: none. */
+export interface LedgerRow {
+  user_id: string;
+  username: string;
+  delivered: number;
+  read: number;
 }
 
 /** Mute a room, for good or `until` then (UNIX seconds), or with `muted` false no longer. */
@@ -1121,11 +1195,24 @@ export interface RoomMuteCommand {
   muted?: boolean | null;
 }
 
+/** Whether the room is muted, and until when in UNIX seconds: null is for good. */
+export interface RoomMuted {
+  room: string;
+  muted: boolean;
+  muted_until: number | null;
+}
+
 /** Say which receipts this node sends. */
 export interface ReceiptsGetCommand {
   event: "receipts_get";
   req?: string | number | null;
   nonce?: string | null;
+}
+
+/** Whether others learn what was read, and whether more than contacts get receipts. */
+export interface Receipting {
+  read: boolean;
+  strangers: boolean;
 }
 
 /** Choose which receipts this node sends; what is left out stays as it is. */
@@ -1203,11 +1290,12 @@ export interface UserInviteResponseCommand {
   invite?: string | null;
 }
 
-/** What became of an invite; `room` where one was accepted. */
+/** What became of an invite; `room` where one was accepted, `game_id` where it was to a game. */
 export interface InviteAnswered {
   invite: string;
-  state: "declined" | "joined" | "joining" | "open";
+  state: "accepted" | "declined" | "joined" | "joining" | "open";
   room?: string;
+  game_id?: string;
 }
 
 /** Take an own invite back. */
@@ -1245,6 +1333,8 @@ export interface InviteRow {
   kind: string;
   state: string;
   expires_at: number;
+  client_id: string | null;
+  game_id: string | null;
 }
 
 /** Add the person whose contact link this is. */
@@ -1258,7 +1348,7 @@ export interface ContactAddCommand {
 /** Whose link it was; their name follows as `contact_added`. */
 export interface ContactAsked {
   user_id: string;
-  state: string;
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
 }
 
 /** List contacts. */
@@ -1273,15 +1363,19 @@ export interface ContactRows {
   contacts: ContactRow[];
 }
 
-/** One contact. */
+/** One contact, or somebody who asks, was asked or is blocked; `message` is that of their request. */
 export interface ContactRow {
   user_id: string;
   username: string;
   nickname: string | null;
-  state: string;
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
   verified: "changed" | "unverified" | "verified";
   blocked: boolean;
-  presence: string;
+  blocked_by: boolean;
+  message: string;
+  presence: "away" | "offline" | "online";
+  status: string | null;
+  busy: boolean;
 }
 
 /** Ask a co-member, or somebody found, to be a contact; `message` at most 256 bytes of UTF-8. */
@@ -1291,6 +1385,13 @@ export interface ContactRequestCommand {
   nonce?: string | null;
   username: string;
   message?: string | null;
+}
+
+/** How somebody stands to us now. */
+export interface ContactStands {
+  user_id: string;
+  username: string;
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
 }
 
 /** Be a contact of somebody who asks. */
@@ -1332,6 +1433,15 @@ export interface ContactBlockCommand {
   nonce?: string | null;
   username: string;
   silent?: boolean | null;
+}
+
+/** The same, and who blocks whom. */
+export interface ContactShut {
+  user_id: string;
+  username: string;
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
+  blocked: boolean;
+  blocked_by: boolean;
 }
 
 /** Hear a person again. */
@@ -1440,6 +1550,11 @@ export interface ProfileFacts {
   nickname: string | null;
   avatar: string | null;
   status: string | null;
+  presence: "away" | "offline" | "online";
+  busy: boolean;
+  listed: boolean;
+  blocked: boolean;
+  blocked_by: boolean;
   link?: string | null;
 }
 
@@ -1464,6 +1579,13 @@ export interface PresenceSetCommand {
   busy?: boolean | null;
 }
 
+/** How we are seen now. */
+export interface PresenceFacts {
+  state: "away" | "offline" | "online";
+  status: string | null;
+  busy: boolean;
+}
+
 /** Look for people by the beginning, or a part, of a name; case and accents do not matter. */
 export interface UserSearchCommand {
   event: "user_search";
@@ -1471,6 +1593,22 @@ export interface UserSearchCommand {
   nonce?: string | null;
   text: string;
   limit?: number | null;
+}
+
+/** People, those whose name begins with the text first. */
+export interface FoundRows {
+  users: FoundRow[];
+}
+
+/** Somebody who was found. */
+export interface FoundRow {
+  user_id: string;
+  username: string;
+  nickname: string | null;
+  avatar: string | null;
+  status: string | null;
+  presence: "away" | "offline" | "online";
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
 }
 
 /** List notifications, the newest first; `before` goes on after the one with this id. */
@@ -1484,6 +1622,23 @@ export interface NotificationListCommand {
   kind?: "announcement" | "contact" | "invite" | "mention" | "tournament" | null;
 }
 
+/** Notifications, newest first, how many are unread in all, and whether there are more. */
+export interface NoticeRows {
+  notifications: NoticeRow[];
+  unread: number;
+  more: boolean;
+}
+
+/** One notification; `date` is in UNIX seconds. */
+export interface NoticeRow {
+  id: string;
+  kind: "announcement" | "contact" | "invite" | "mention" | "tournament";
+  data: Record<string, unknown>;
+  date: number;
+  is_read: boolean;
+  withdrawn: boolean;
+}
+
 /** Mark one notification as read. */
 export interface NotificationReadCommand {
   event: "notification_read";
@@ -1492,11 +1647,23 @@ export interface NotificationReadCommand {
   id: string;
 }
 
+/** Which notification it was, and how many are unread now. */
+export interface NoticeRead {
+  id: string;
+  unread: number;
+}
+
 /** Mark every notification as read. */
 export interface NotificationReadAllCommand {
   event: "notification_read_all";
   req?: string | number | null;
   nonce?: string | null;
+}
+
+/** How many were unread, and how many are now: none. */
+export interface NoticesRead {
+  count: number;
+  unread: number;
 }
 
 /** Announce something in a `room`, or to all `contacts`. */
@@ -1509,6 +1676,13 @@ export interface AnnouncementSendCommand {
   text: string;
   kind?: "notice" | "tournament" | null;
   data?: Record<string, unknown> | null;
+}
+
+/** The announcement's id, its time in UNIX milliseconds, and for how many it is meant. */
+export interface Announced {
+  id: string;
+  ts_ms: number;
+  recipients: number;
 }
 
 /** Say how the node is. */
@@ -1534,6 +1708,7 @@ export interface NodeFacts {
   addresses: string[];
   log_epoch: string;
   seq: number;
+  clock_skew_s: number | null;
 }
 
 /** Stop the node cleanly. */
@@ -1788,9 +1963,9 @@ export interface VaultUnlockCommand {
 export interface Commands {
   hello: { command: HelloCommand; answer: HelloEvent; scope: "read" };
   ack: { command: AckCommand; answer: Acked; scope: "read" };
-  consumer_list: { command: ConsumerListCommand; answer: OkEvent; scope: "read" };
-  consumer_remove: { command: ConsumerRemoveCommand; answer: OkEvent; scope: "owner" };
-  batch: { command: BatchCommand; answer: OkEvent; scope: "read" };
+  consumer_list: { command: ConsumerListCommand; answer: ConsumerRows; scope: "read" };
+  consumer_remove: { command: ConsumerRemoveCommand; answer: ConsumerNamed; scope: "owner" };
+  batch: { command: BatchCommand; answer: Results; scope: "read" };
   room_create: { command: RoomCreateCommand; answer: RoomMade; scope: "chat" };
   room_list: { command: RoomListCommand; answer: RoomRows; scope: "read" };
   room_get: { command: RoomGetCommand; answer: RoomFacts; scope: "read" };
@@ -1810,15 +1985,15 @@ export interface Commands {
   message_delete: { command: MessageDeleteCommand; answer: MessageGone; scope: "chat" };
   reaction_set: { command: ReactionSetCommand; answer: ReactionTold; scope: "chat" };
   history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
-  search: { command: SearchCommand; answer: OkEvent; scope: "read" };
+  search: { command: SearchCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };
-  message_read: { command: MessageReadCommand; answer: OkEvent; scope: "chat" };
-  message_why: { command: MessageWhyCommand; answer: OkEvent; scope: "read" };
-  ledger_get: { command: LedgerGetCommand; answer: OkEvent; scope: "read" };
-  room_mute: { command: RoomMuteCommand; answer: OkEvent; scope: "chat" };
-  receipts_get: { command: ReceiptsGetCommand; answer: OkEvent; scope: "read" };
-  receipts_set: { command: ReceiptsSetCommand; answer: OkEvent; scope: "owner" };
+  message_read: { command: MessageReadCommand; answer: ReadTo; scope: "chat" };
+  message_why: { command: MessageWhyCommand; answer: Recipients; scope: "read" };
+  ledger_get: { command: LedgerGetCommand; answer: Ledger; scope: "read" };
+  room_mute: { command: RoomMuteCommand; answer: RoomMuted; scope: "chat" };
+  receipts_get: { command: ReceiptsGetCommand; answer: Receipting; scope: "read" };
+  receipts_set: { command: ReceiptsSetCommand; answer: Receipting; scope: "owner" };
   attachment_put: { command: AttachmentPutCommand; answer: AttachmentStored; scope: "chat" };
   attachment_get: { command: AttachmentGetCommand; answer: AttachmentFacts; scope: "read" };
   user_invite: { command: UserInviteCommand; answer: InviteMade; scope: "chat" };
@@ -1827,13 +2002,13 @@ export interface Commands {
   invite_list: { command: InviteListCommand; answer: InviteRows; scope: "read" };
   contact_add: { command: ContactAddCommand; answer: ContactAsked; scope: "chat" };
   contact_list: { command: ContactListCommand; answer: ContactRows; scope: "read" };
-  contact_request: { command: ContactRequestCommand; answer: OkEvent; scope: "chat" };
-  contact_accept: { command: ContactAcceptCommand; answer: OkEvent; scope: "chat" };
-  contact_reject: { command: ContactRejectCommand; answer: OkEvent; scope: "chat" };
-  contact_cancel: { command: ContactCancelCommand; answer: OkEvent; scope: "chat" };
-  contact_remove: { command: ContactRemoveCommand; answer: OkEvent; scope: "chat" };
-  contact_block: { command: ContactBlockCommand; answer: OkEvent; scope: "chat" };
-  contact_unblock: { command: ContactUnblockCommand; answer: OkEvent; scope: "chat" };
+  contact_request: { command: ContactRequestCommand; answer: ContactStands; scope: "chat" };
+  contact_accept: { command: ContactAcceptCommand; answer: ContactStands; scope: "chat" };
+  contact_reject: { command: ContactRejectCommand; answer: ContactStands; scope: "chat" };
+  contact_cancel: { command: ContactCancelCommand; answer: ContactStands; scope: "chat" };
+  contact_remove: { command: ContactRemoveCommand; answer: ContactStands; scope: "chat" };
+  contact_block: { command: ContactBlockCommand; answer: ContactShut; scope: "chat" };
+  contact_unblock: { command: ContactUnblockCommand; answer: ContactShut; scope: "chat" };
   contact_rename: { command: ContactRenameCommand; answer: ContactNamed; scope: "chat" };
   contact_verify: { command: ContactVerifyCommand; answer: ContactNumber; scope: "chat" };
   contact_policy: { command: ContactPolicyCommand; answer: ContactTrust; scope: "chat" };
@@ -1841,12 +2016,12 @@ export interface Commands {
   contact_link_reset: { command: ContactLinkResetCommand; answer: ContactLinkAgain; scope: "chat" };
   profile_get: { command: ProfileGetCommand; answer: ProfileFacts; scope: "read" };
   profile_set: { command: ProfileSetCommand; answer: ProfileFacts; scope: "chat" };
-  presence_set: { command: PresenceSetCommand; answer: OkEvent; scope: "chat" };
-  user_search: { command: UserSearchCommand; answer: OkEvent; scope: "read" };
-  notification_list: { command: NotificationListCommand; answer: OkEvent; scope: "read" };
-  notification_read: { command: NotificationReadCommand; answer: OkEvent; scope: "chat" };
-  notification_read_all: { command: NotificationReadAllCommand; answer: OkEvent; scope: "chat" };
-  announcement_send: { command: AnnouncementSendCommand; answer: OkEvent; scope: "chat" };
+  presence_set: { command: PresenceSetCommand; answer: PresenceFacts; scope: "chat" };
+  user_search: { command: UserSearchCommand; answer: FoundRows; scope: "read" };
+  notification_list: { command: NotificationListCommand; answer: NoticeRows; scope: "read" };
+  notification_read: { command: NotificationReadCommand; answer: NoticeRead; scope: "chat" };
+  notification_read_all: { command: NotificationReadAllCommand; answer: NoticesRead; scope: "chat" };
+  announcement_send: { command: AnnouncementSendCommand; answer: Announced; scope: "chat" };
   node_status: { command: NodeStatusCommand; answer: NodeFacts; scope: "read" };
   node_stop: { command: NodeStopCommand; answer: Done; scope: "owner" };
   peer_list: { command: PeerListCommand; answer: PeerRows; scope: "read" };

@@ -343,8 +343,11 @@ class Daemon:
         except BaseException:
             self._node = node  # it goes down with the process
             raise
+        waiting = node.loop.engine.desk.unanswered()
         del node
         self._gate.lock(await self._locked(sessions))
+        for received in waiting:
+            self._gate.submit(received)  # to be told so
         gc.collect()  # what refers to itself, and so to keys, goes now
         await asyncio.to_thread(self._write_runtime)
         log.info("the vault is locked")

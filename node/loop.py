@@ -12,22 +12,25 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, assert_never
 
 from node.bridge.metrics import Histogram, Shown, counters, gauge
 from node.bridge.ports import (
+    BridgeEffect,
     CommandReceived,
     CredentialsChanged,
     Deliver,
     EndSession,
     EventsWritten,
+    GiveAttachment,
     ReadAnswered,
     ReadHistory,
     ReadSearch,
     SessionEnded,
     SessionStarted,
     StartReplay,
+    UploadKept,
 )
 from node.chat import events
 from node.chat.filing import FileOrder
@@ -106,8 +109,9 @@ class Rebuild(Protocol):
         ...
 
 
-BridgeOut: TypeAlias = Deliver | StartReplay | ReadHistory | ReadSearch | EndSession | CredentialsChanged
-MeshOut: TypeAlias = SendBytes | CloseLink | Dial
+Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
+Done: TypeAlias = Sequence[tuple[Input, list[Effect]]]
+"""Inputs, and what each has caused."""
 
 
 class EngineLoop:
@@ -193,24 +197,29 @@ class EngineLoop:
             await self._sleep()
             if self._fault is not None:
                 raise self._fault
-            batch = self._drain()
+            batch, done = self._drain(), list[tuple[Input, list[Effect]]]()
             now = self._clock()
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now))
-                batch = []
+                await self._carry_out(self._handled(batch, now, done))
+                batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
-                await self._run_out(full, batch)
+                await self._run_out(full, batch, done)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
 
-    def _handled(self, batch: list[Input], now: Instant) -> list[Effect]:
+    def _handled(
+        self, batch: list[Input], now: Instant, done: list[tuple[Input, list[Effect]]]
+    ) -> list[Effect]:
+        """Let the engine have a batch; `done` gets what each input causes."""
         effects: list[Effect] = []
+        deadline = self.engine.deadline  # of before: what the batch makes due, the next round finds
         for event in batch:
-            effects += self.engine.handle(event, now=now)
-        deadline = self.engine.deadline
+            came = self.engine.handle(event, now=now)
+            effects += came
+            done.append((event, came))
         if deadline is not None and now.mono >= deadline:
             effects += self.engine.handle(Woke(), now=now)
         return effects
@@ -244,15 +253,15 @@ class EngineLoop:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
-    async def _run_out(self, full: StoreFull, batch: list[Input]) -> None:
+    async def _run_out(self, full: StoreFull, batch: list[Input], done: Done = ()) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.state.sessions, batch)
+        kept, again = outage.carried_over(self.engine.desk, batch)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
-        effects = self.engine.start(now)
+        effects = [*outage.refused(done), *self.engine.start(now)]
         for event in again:
             effects += self.engine.handle(event, now=now)
         await self._carry_out(effects)
@@ -265,9 +274,12 @@ class EngineLoop:
         except StoreFull:
             return
         log.info("there is room again")
-        await self._replaced(tuple(self.engine.state.sessions.values()), read_only=False)
+        kept, again = outage.carried_over(self.engine.desk, [])
+        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
+        for event in again:
+            self.submit(event)
 
     async def _replaced(self, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> None:
         """Make the engine anew from the store; what was on its way to the old one is gone with it."""
@@ -317,6 +329,12 @@ class EngineLoop:
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, FileOrder):
+            self._orders.put_nowait((self._generation, effect))
+            if self._filing is None:
+                self._filing = asyncio.create_task(self._file(), name="attachments")
+                self._filing.add_done_callback(self._read_done)
+            return
         match effect:
             case Persist():
                 return
@@ -334,20 +352,22 @@ class EngineLoop:
             case LockVault() | SealVault() | WriteBackup() | KeepToken():
                 assert self.vault is not None
                 self.vault.perform(effect)
-            case _ if isinstance(effect, FileOrder):
-                self._orders.put_nowait((self._generation, effect))
-                if self._filing is None:
-                    self._filing = asyncio.create_task(self._file(), name="attachments")
-                    self._filing.add_done_callback(self._read_done)
             case (
                 ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | FetchAfter() | AnswerStatus()
             ):
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
+            case Deliver() | StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
+                self._show(effect)
+            case UploadKept() | EndSession() | CredentialsChanged():
+                self._show(effect)
             case _:
-                assert self.bridge is not None
-                self.bridge.perform(effect)
+                assert_never(effect)
+
+    def _show(self, effect: BridgeEffect) -> None:
+        assert self.bridge is not None
+        self.bridge.perform(effect)
 
     def _read_done(self, task: asyncio.Task[None]) -> None:
         self._reads.discard(task)
@@ -362,11 +382,7 @@ class EngineLoop:
         if generation == self._generation or isinstance(event, outage.AGAIN):
             self.submit(event)
 
-    async def _read(
-        self,
-        effect: ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus,
-        asked: int,
-    ) -> None:
+    async def _read(self, effect: Read, asked: int) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16)):
                 await self._write_held()

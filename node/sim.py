@@ -11,12 +11,14 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
+    CredentialsChanged,
     Deliver,
+    EndSession,
     GiveAttachment,
     ReadAnswered,
     ReadHistory,
@@ -25,11 +27,13 @@ from node.bridge.ports import (
     SessionEnded,
     SessionStarted,
     StartReplay,
+    UploadKept,
 )
 from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
+from node.engine import outage
 from node.engine.effects import (
     AnswerStatus,
     BackupWritten,
@@ -46,6 +50,8 @@ from node.engine.effects import (
     Persist,
     ReadChannel,
     SealVault,
+    ShredSoon,
+    StopNode,
     TokenKept,
     VaultSealed,
     Woke,
@@ -66,13 +72,12 @@ from node.mesh.ports import (
     SendBytes,
 )
 from node.sim_session import CallError, SimFiles, SimSession, stream
-from node.sim_shell import answered, backup_of, fetched, held, replayed, stand_in
+from node.sim_shell import REPLAYED, answered, backup_facts, backup_of, fetched, held, replayed, stand_in
 from node.store.memory import MemoryStore, Snapshot
 from node.store.records import AppendEvent, Put, PutMessage, Write
 
 EPOCH_MS = 1_790_000_000_000
 """UNIX milliseconds at virtual time zero."""
-READ_LIMIT = 100_000
 
 __all__ = ["EPOCH_MS", "CallError", "SimNode", "SimSession", "Simulation", "stream"]
 
@@ -135,21 +140,17 @@ class SimNode:
         """Close the vault, as `vault_lock` does; `start`, or `vault_unlock` with any passphrase, opens it."""
         assert self.engine is not None
         self.locked = Locked(self.now(), sessions=self.engine.state.sessions.values())
-        self.engine = None
+        waiting, self.engine = self.engine.desk.unanswered(), None
         self.world.cut(self.name)
         for effect in self.locked.start():
             self._one(effect)
+        for command in waiting:
+            self.feed(command)
 
     def backup(self) -> list[bytes]:
         """Return the records of a backup of what was committed, in their order."""
         assert self.engine is not None
         return backup_of(self.engine.state.me, self.store, self.now())
-
-    def figures(self) -> dict[str, int]:
-        """Return how much a backup would hold."""
-        assert self.engine is not None
-        people, rooms = self.engine.state.people.contacts(), self.engine.state.rooms.rooms()
-        return {"rooms": len(rooms), "contacts": len(people), "messages": len(self.store.messages())}
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the store, to roll back to."""
@@ -199,10 +200,12 @@ class SimNode:
     def feed(self, event: Input) -> None:
         """Give the engine one input and carry its effects out."""
         if self.engine is not None:
+            effects = self.engine.handle(event, now=self.now())
             try:
-                self.perform(self.engine.handle(event, now=self.now()))
+                self.perform(effects)
             except StoreFull:
                 self._run_out([event])
+                self.perform(outage.refused([(event, effects)]))
         elif self.locked is not None and isinstance(event, BridgeInput):
             for effect in self.locked.handle(event, now=self.now()):
                 self._one(effect)
@@ -231,6 +234,9 @@ class SimNode:
         self._set_alarm()
 
     def _one(self, effect: Effect | OpenVault) -> None:
+        if isinstance(effect, FileOrder):
+            self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
+            return
         match effect:
             case Persist(writes):
                 self.store.commit(writes)
@@ -246,7 +252,7 @@ class SimNode:
             case ReadHeld():
                 self.world.later(self.name, 0.0, held(self.store, effect))
             case ReadChannel(channel, keys, since_ms, final):
-                found = tuple(self.store.envelopes_by_rk(list(keys), READ_LIMIT, (since_ms, b"")))
+                found = tuple(self.store.envelopes_by_rk(list(keys), REPLAYED, (since_ms, b"")))
                 self.world.later(self.name, 0.0, ChannelRead(channel, found, final, done=True))
             case FetchMessages(to_change=True):
                 self.feed(fetched(self.store, effect))
@@ -258,22 +264,24 @@ class SimNode:
                 if session in self.sessions:
                     self.sessions[session].seen.append(event)
             case WriteBackup(received):
-                facts = {"path": "simulated", "size": sum(map(len, self.backup())), **self.figures()}
-                self.feed(BackupWritten(received, facts))
+                self.feed(BackupWritten(received, backup_facts(self.engine, self.store, self.backup())))
             case KeepToken():
                 self.feed(TokenKept(effect, "simulated"))
             case LockVault() | SealVault() | OpenVault():
                 self._vault(effect)
-            case StartReplay() if effect.session in self.sessions:
-                self.sessions[effect.session].seen += replayed(self.store, effect)
+            case StartReplay(session):
+                if session in self.sessions:
+                    self.sessions[session].seen += replayed(self.store, effect)
             case ReadHistory() | ReadSearch() | AnswerStatus():
                 came = answered(self.store, effect)
                 if isinstance(came, ReadAnswered):
                     self.feed(came)
                 else:
                     self._one(Deliver(effect.session, came))
-            case _ if isinstance(effect, FileOrder):
-                self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
+            case CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode():
+                pass  # no socket, no token and no disk is here
+            case _:
+                assert_never(effect)
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""

@@ -29,7 +29,7 @@ from node.mesh.ports import ByIds, HeldRead, ReadHeld
 from node.store.memory import MemoryStore
 
 REPLAYED = 100_000
-"""Events: more than any simulated node logs."""
+"""Events, or envelopes: more than any simulated node has."""
 
 
 def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
@@ -66,7 +66,8 @@ def replayed(store: MemoryStore, order: StartReplay) -> list[events.Event]:
     logged = store.events_after(order.after_seq, REPLAYED)
     if order.newest is not None:
         until = order.until_seq or 0
-        kept = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+        said = [body for seq, body in logged if seq <= until and b'"user_message"' in body]
+        kept = [body for body in said if b'"deleted":true' not in body]
         return [events.decode_json(body) for body in kept[-order.newest :]]
     last = logged[-1][0] if logged else order.after_seq
     return [*(events.decode_json(body) for _, body in logged), events.CaughtUp(seq=last)]
@@ -76,7 +77,7 @@ def stand_in(
     engine: Engine, failed: Sequence[Input], setup: Setup, store: MemoryStore, now: Instant
 ) -> tuple[Engine, list[Input]]:
     """Return what takes an engine's place when its store is full, or has room again, and what to ask it."""
-    sessions, again = outage.carried_over(engine.state.sessions, failed)
+    sessions, again = outage.carried_over(engine.desk, failed)
     return Engine(replace(setup, sessions=sessions, read_only=store.full), store.load(), now), again
 
 
@@ -99,6 +100,14 @@ def backup_of(me: Me, store: MemoryStore, now: Instant) -> list[bytes]:
     owner = backup.Owner(me.identity.account_seed)
     records: list[backup.Record] = [head, owner, *rows, *messages, backup.End(len(rows), len(messages))]
     return [backup.encode(record) for record in records]
+
+
+def backup_facts(engine: Engine | None, store: MemoryStore, records: Sequence[bytes]) -> dict[str, Any]:
+    """Return what is told of a backup that was written."""
+    assert engine is not None
+    people, rooms = engine.state.people.contacts(), engine.state.rooms.rooms()
+    held = {"rooms": len(rooms), "contacts": len(people), "messages": len(store.messages())}
+    return {"path": "simulated", "size": sum(map(len, records)), **held}
 
 
 def fetched(store: MemoryStore, order: FindMessages | FetchMessages | FetchAfter) -> Input:

@@ -14,6 +14,7 @@ import pytest
 from cli import gossamer
 from node import config
 from node.chat import commands, events
+from node.engine.batch import NOT_INSIDE
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -94,6 +95,11 @@ def test_every_error_code_is_explained() -> None:
 def test_every_command_and_event_is_described() -> None:
     described = set(re.findall(r"`([a-z_]+)[`{]", page("bridge.md")))
     assert set(commands.BY_NAME) | set(events.BY_NAME) <= described
+
+
+def test_what_may_not_be_in_a_batch_is_listed() -> None:
+    section = page("bridge.md").partition("### Batches")[2].partition("\n##")[0]
+    assert [name for name in sorted(NOT_INSIDE) if f"`{name}`" not in section] == []
 
 
 def test_every_setting_is_described_with_its_variable() -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import inspect
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from node.bridge.ports import CommandReceived, Deliver
+from node.bridge.ports import BridgeEffect, CommandReceived, Deliver
 from node.chat import commands, events
+from node.chat.filing import FileOrder
 from node.clock import Instant
+from node.engine.commands import no_room
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import StoreFull
 from node.loop import EngineLoop
+from node.mesh.ports import MeshEffect
+from node.sim import SimNode
 from node.store.records import Put, PutEnvelope
 from node.tables import Table
 
@@ -77,12 +83,14 @@ class Links:
 
 def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     """An engine that answers every input with these effects, with sessions 1 and 2 attached."""
+    state = SimpleNamespace(sessions={1: 0, 2: 0})
     return SimpleNamespace(
         deadline=None,
         read_only=read_only,
         start=lambda _now: [],
         handle=lambda _event, now: list(effects),
-        state=SimpleNamespace(sessions={1: 0, 2: 0}),
+        state=state,
+        desk=SimpleNamespace(state=state, unanswered=list),
         mesh=SimpleNamespace(forget=lambda _eids: None),
     )
 
@@ -144,6 +152,20 @@ async def test_a_command_that_finds_no_room_is_asked_again_of_an_engine_that_onl
         await until(lambda: len(bridge.told) == 2)
         assert bridge.told[1] == (1, done)
         assert len(store.kept) == 1
+
+
+async def test_what_the_store_brought_and_found_no_room_is_refused_to_who_had_waited_for_it() -> None:
+    persist = Persist((Put(Table.SELF, b"k", b"v"),))
+    refused = events.error_of(no_room(), "other")
+    told = [Deliver(1, events.Ok(req=5, fields={"id": "x"})), Deliver(2, refused)]
+    loop, bridge, _ = looped([persist, *told])
+    async with running(loop):
+        loop.submit(MessagesFetched(b"room", (), to_change=True))
+        await until(lambda: len(bridge.told) == 2)
+        assert [(session, event.code, event.req) for session, event in bridge.told] == [
+            (1, "storage_full", 5),
+            (2, "storage_full", "other"),
+        ]
 
 
 async def test_a_sealed_envelope_that_finds_no_room_is_let_go_and_fetched_later(
@@ -242,3 +264,42 @@ async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> 
     await loop.begin(first)
     assert only_reads(loop)
     assert (bridge.told, store.kept) == ([], [])
+
+
+def blank(kind: type[Any]) -> Any:
+    """An effect of which only the kind matters."""
+    made = object.__new__(kind)
+    for place in dataclasses.fields(kind):
+        object.__setattr__(made, place.name, None)
+    return made
+
+
+@pytest.mark.parametrize("kind", get_args(Effect), ids=lambda kind: kind.__name__)
+async def test_every_effect_is_carried_out_by_who_it_is_for(kind: type[Any]) -> None:
+    loop, taken = EngineLoop(FullStore(), lambda: Instant(0.0, 0)), list[str]()  # type: ignore[arg-type]
+
+    def taker(name: str) -> Any:
+        return SimpleNamespace(perform=lambda _effect: taken.append(name))
+
+    async def read(_effect: Any, _asked: int) -> None:
+        taken.append("store")
+
+    async def file() -> None:
+        await loop._orders.get()
+        taken.append("folder")
+
+    loop.bridge, loop.mesh, loop.vault = taker("bridge"), taker("mesh"), taker("vault")
+    loop._read, loop._file = read, file  # type: ignore[method-assign]
+    before = loop._next_shred
+    loop._perform(blank(kind))
+    await asyncio.sleep(0)
+    by_loop = [bool(loop._held), loop.stopping.is_set(), loop._next_shred < before]
+    assert len(taken) + sum(by_loop) == (0 if kind is Persist else 1)
+    whose = {"mesh": get_args(MeshEffect), "bridge": get_args(BridgeEffect), "folder": get_args(FileOrder)}
+    assert kind in whose.get("".join(taken), [kind])
+
+
+@pytest.mark.parametrize("kind", get_args(Effect), ids=lambda kind: kind.__name__)
+def test_every_effect_has_a_place_in_the_simulator(kind: type[Any]) -> None:
+    source = inspect.getsource(SimNode._one)
+    assert kind in get_args(FileOrder) or f"{kind.__name__}(" in source

@@ -32,6 +32,7 @@ TOLD = set(re.findall(r'^< \{.*?"event"\s*:\s*"([a-z_]+)"', PAGE, re.MULTILINE))
 TRANSCRIPTS = {path.stem for path in (ROOT / "tests" / "transcripts" / "native").glob("*.txt")}
 BY_CALL = {
     "hello": "every command of the command line says it",
+    "attachment_put": "`gossamer attachment put` and `send --file` go over HTTP, which takes larger ones",
     "ack": "a program with a cursor of its own; `gossamer call ack`",
     "typing_set": "nobody types at a prompt that sends lines; `gossamer call typing_set`",
 }

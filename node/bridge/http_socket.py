@@ -187,7 +187,7 @@ class Connection:
         if not self.session.wants_event(event):
             box.passed(seq)
         elif box.takes(seq):
-            item = Item(self._encoded(event), seq, key_of(event))
+            item = Item(self._encoded(event), seq, key_of(event), logged=seq > 0)
             box.push(item, answer=name in events.ANSWERS)
             self._woken()
 
@@ -318,6 +318,8 @@ class Connection:
     def _submit(self, event: BridgeInput) -> None:
         now = self.around.clock().mono
         if isinstance(event, SessionStarted):
+            if not (event.plain or self._started):
+                self.outbox.muted = True  # until its answer
             self._started, self._client = True, event.client
             if not event.plain:
                 self._asked.append((event.req, "hello", now))

@@ -41,8 +41,8 @@ TYPES: Final = INLINE | {
     "image/svg+xml",
 }
 """Content types that are given out as they came; every other is octets."""
-DRESSED: Final = (events.UserMessage, events.MessageHealed, events.Attachment)
-"""Events that have something of an attachment."""
+DRESSED: Final = (events.UserMessage, events.MessageHealed, events.Attachment, events.Ok)
+"""Events that may have something of an attachment."""
 INLINE_BYTES: Final = 256 * 1024
 """Content that `attachment_get` answers with; larger ones have their URL alone."""
 _MARK: Final = b'"attachment":{'
@@ -67,6 +67,9 @@ class Dresser:
                 | events.MessageHealed(attachment=dict() as told)
             ):
                 return msgspec.structs.replace(event, attachment=self.value(told))
+            case events.Ok(fields={"messages": list(messages)}):  # as it was read, for a nonce
+                fields = {**event.fields, "messages": [self._message(one) for one in messages]}
+                return msgspec.structs.replace(event, fields=fields)
             case events.Attachment(state="ready"):
                 return msgspec.structs.replace(event, url=self._url(event.id))
             case _:
@@ -77,6 +80,12 @@ class Dresser:
         if _MARK not in body:
             return body
         return events.encode_json(self.event(events.decode_json(body)))
+
+    def _message(self, told: Any) -> Any:
+        attachment = told.get("attachment") if isinstance(told, dict) else None
+        if not isinstance(attachment, dict) or "manifest" not in attachment:
+            return told
+        return {**told, "attachment": self.value(attachment)}
 
     def value(self, told: dict[str, Any]) -> dict[str, Any] | None:
         """Return an attachment as a frontend sees it; None if nobody can read what the message says of it."""

@@ -8,7 +8,7 @@ A frontend that reads too slowly costs at most this queue: then it is told where
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from node.bridge.intervals import Intervals
 from node.chat import events
@@ -20,11 +20,15 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Item:
-    """One encoded frame; `seq` is 0 if not logged; of items with the same `key` only the newest matters."""
+    """One encoded frame, and the place in the log that the frontend is at after it; 0 says nothing of that.
+
+    `logged`: it is in the log itself. Of items with the same `key` only the newest matters.
+    """
 
     data: bytes = field(repr=False)
     seq: int = 0
     key: str | None = None
+    logged: bool = False
 
 
 @dataclass(slots=True)
@@ -122,11 +126,21 @@ class Outbox:
     def start_replay(
         self, after: int, *, newest: int | None = None, until: int | None = None, had: Intervals = ()
     ) -> None:
-        """What is queued goes first, then the log after `after`."""
+        """What is queued goes first, then the log after `after`, with what of it was queued already."""
         if self.muted:
             return
         self.anchor(after)
         self.replay = Replay(after, newest, until, had=had)
+        if newest is None:
+            self._leave_to_the_log(self.replay)
+
+    def _leave_to_the_log(self, replay: Replay) -> None:
+        for queue in (self._now, self._later):
+            replay.skipped = max([replay.skipped, *(item.seq for item in queue)])
+            kept = [item for item in queue if not item.logged or item.seq <= replay.cursor]
+            self._bytes -= sum(len(item.data) for item in queue) - sum(len(item.data) for item in kept)
+            queue.clear()
+            queue.extend(replace(item, seq=0) for item in kept)
 
     def end_replay(self, seq: int) -> None:
         """The log was read up to `seq`: go live behind it."""

@@ -80,6 +80,8 @@ class CommandReceived:
     command: commands.Command
     token_name: str = ""
     """Whose nonces count; the engine knows it from the session, and keeps it when that has ended."""
+    rewrites: int | None = None
+    """How often messages had been changed when the store was asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class Marks:
     registers: tuple[Register, ...] = ()
 
 
+UNMARKED: Final = Marks()
+"""Those of a message that nothing has changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of a message: by whom, and what; `type` None: its time to live is over."""
@@ -97,7 +101,7 @@ class Message:
     """A message of the history as it is now."""
 
     event: events.UserMessage
-    marks: Marks = Marks()
+    marks: Marks = UNMARKED
 
 
 _marks = msgspec.msgpack.Decoder(Marks)
@@ -123,7 +127,7 @@ def write(message: Message) -> bytes:
 
 def line(message: Message) -> bytes:
     """Return the line that is stored after a message's event; none for one that nothing has changed."""
-    return b"" if message.marks == Marks() else b"\n" + msgspec.msgpack.encode(message.marks)
+    return b"" if message.marks == UNMARKED else b"\n" + msgspec.msgpack.encode(message.marks)
 
 
 def applied(people: People, message: Message, change: Change) -> Message:

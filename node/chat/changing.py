@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from node import ids
-from node.chat import changes, events
+from node.chat import changes, events, hidden
 from node.chat.changes import Change, Message
 from node.chat.expiring import Expiring
 from node.chat.messages import UNREADABLE, healed_event
@@ -112,6 +112,8 @@ class Changing:
         if waiting is not None and change.name in waiting.changes:
             return None
         self._add(room_id, change, turn.now.wall_ms)
+        if change.type is Type.DELETE and self.people.hid and room_id in self.rooms.inboxes:
+            hidden.withhold(turn, self.rooms.inboxes[room_id].room, change.target, change.author)
         bare = Payload(payload.mid, payload.ts_ms, payload.lamport, payload.type, payload.body)
         row = Waiting(room_id, account, bare.encode(), turn.now.wall_ms)
         turn.put(Table.PENDING, ROW + room_id + change.name, row)
@@ -179,9 +181,12 @@ class Changing:
         for at, out in enumerate(turn.out):
             if isinstance(out, Logged) and out.message and isinstance(out.event, events.UserMessage):
                 now = self._first(turn, *out.message, out.event)
-                turn.out[at] = replace(out, event=now.event, line=changes.line(now))
+                line = changes.line(now)
+                if line or now.event is not out.event:
+                    turn.out[at] = replace(out, event=now.event, line=line)
         for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
+                self._hidden(turn, hidden.beside(placed.room), placed.mid, placed.event)
                 now = self._first(turn, placed.room, placed.mid, placed.event)
                 turn.placed[at] = replace(placed, event=now.event, line=changes.line(now))
                 self._healed(turn, placed.room, placed.mid, now.event)
@@ -191,6 +196,15 @@ class Changing:
                 self._look(turn, room_id, _places(change))
                 self._bound(turn, room_id)
         self._given.clear()
+
+    def _hidden(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
+        """What waits for a message that is not shown has come to its end, and so has one that was deleted."""
+        inbox = self.rooms.inboxes.get(room_id)
+        for change in () if inbox is None else self._of(room_id, mid):
+            if inbox is not None and event.user_id == self.people.user_id(change.author):
+                self._forget(turn, room_id, change.name)
+                if change.type is Type.DELETE:
+                    hidden.withhold(turn, inbox.room, mid, change.author)
 
     def _healed(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> None:
         """Have the event that tells of a message's coming late say what the message says by now."""
@@ -235,10 +249,13 @@ class Changing:
             if message is not None and message.event.kind == UNREADABLE:
                 message = None
             self._read[room_id, mid] = message
-            if message is None:
-                self.expiring.done(turn, room_id, mid)
-            elif _is_over(message.event, turn.mesh_ms):
+            if message is not None and _is_over(message.event, turn.mesh_ms):
                 self.apply(turn, room_id, mid, _expiry(mid))
+            end = self.expiring.ended(room_id, mid)  # of one that came since it was looked for, none
+            if end is not None:
+                if message is not None and message.event.expires_ms == end:  # and not of a copy of its id
+                    self.apply(turn, room_id, mid, _expiry(mid))
+                self.expiring.done(turn, room_id, mid)
         for mid, _ in found:
             for change in self._of(room_id, mid):
                 self._apply_waiting(turn, room_id, mid, change)

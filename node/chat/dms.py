@@ -20,7 +20,7 @@ from node.crypto.channel import Channel, ChannelKind
 from node.crypto.ratchet import Ratchet
 from node.errors import CryptoFault, Refused
 from node.tables import Table
-from node.wire.payload import Payload, Type, days_needed, decode, without_words
+from node.wire.payload import SAYING, Payload, Type, days_needed, decode, without_words
 
 MAX_SESSIONS = 5
 """Sessions kept a peer: the live one, and those a reset or a crossed first contact left behind."""
@@ -263,15 +263,15 @@ class Dms:
             self.send(turn, account, payload)
 
     def expire_queue(self, turn: Turn, limit_ms: int) -> list[tuple[bytes, bytes]]:
-        """Give up texts from before `limit_ms` that still wait; return (account, message id) of each."""
+        """Give up what was said before `limit_ms` and still waits; return (account, message id) of texts."""
         gone: list[tuple[bytes, bytes]] = []
         for account, waiting in list(self.queue.items()):
             for queued in list(waiting):
                 payload = decode(queued.payload)
-                if payload.type is Type.TEXT and payload.ts_ms < limit_ms:
+                if payload.type in SAYING and payload.ts_ms < limit_ms:
                     waiting.remove(queued)
                     turn.delete(Table.PENDING, b"d" + account + queued.number.to_bytes(8, "big"))
-                    gone.append((account, payload.mid))
+                    gone += [(account, payload.mid)] if payload.type is Type.TEXT else []
         return gone
 
     def open(self, turn: Turn, session_id: bytes, inner: bytes) -> tuple[DmSession, Payload] | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from node.chat import events
+from node.chat.keeping import shown_as
 from node.chat.messages import healed_event, message_event
 from node.chat.people import People
 from node.chat.timeline import Item
@@ -31,9 +33,21 @@ def beside(room_id: bytes) -> bytes:
 
 def keep(turn: Turn, people: People, room_id: bytes, item: Item) -> None:
     """Keep the id of a message that is not shown."""
-    bare = replace(item, text="", kind="hidden", reply_to=None)
+    bare = replace(item, text="", kind="hidden", reply_to=None, ttl_s=None, mentions=(), attachment=None)
     place = beside(room_id)
     turn.placed.append(Placed(place, item.mid, turn.seq, message_event(people, place, bare, mine=False)))
+
+
+def hide(turn: Turn, room: Room, item: Item) -> None:
+    """Show nothing of a message; of those that go by themselves newcomers are given nothing either."""
+    keep(turn, room.people, room.room_id, item)
+    if item.ttl_s is not None:
+        withhold(turn, room, item.mid, item.account)
+
+
+def withhold(turn: Turn, room: Room, mid: bytes, account: bytes) -> None:
+    """Keep what somebody has said, shown or not, for newcomers no more."""
+    room.kept.erase(turn, mid, partial(shown_as, room, mid, room.people.user_id(account)))
 
 
 def also(people: People, lookups: Iterable[Lookup]) -> list[Lookup]:
@@ -45,7 +59,7 @@ def also(people: People, lookups: Iterable[Lookup]) -> list[Lookup]:
 def heal(turn: Turn, room: Room, item: Item, event: events.MessageHealed, seq: int) -> None:
     """Tell what came in the place of a placeholder; of somebody blocked, that there is nothing to show."""
     if room.people.hides(item.account):
-        keep(turn, room.people, room.room_id, item)
+        hide(turn, room, item)
         turn.log(event)
         return
     plain = message_event(room.people, room.room_id, item, mine=False)

@@ -153,8 +153,8 @@ class Ledger:
         recent = reversed(self._recent.get(room_id, ()))
         return next((seq for seq, known in recent if known == mid), None)
 
-    def carried(self, turn: Turn, room_id: bytes, mid: bytes, eid: bytes) -> None:
-        """A message of ours is on its way in this envelope."""
+    def carried(self, turn: Turn, room_id: bytes, mid: bytes, eid: bytes, number: int | None) -> None:
+        """A message of ours, of this number if it is remembered, is on its way in this envelope."""
         line = self._open.setdefault(room_id, OrderedDict())
         known = line.pop(mid, None)
         if known is not None and known.eid is not None:
@@ -162,7 +162,7 @@ class Ledger:
         if known is None and len(line) >= MAX_OPEN:
             self._lump(line)
             eid = b""
-        line[mid] = _Open(self.number(room_id, mid), turn.mesh_ms, eid or None)
+        line[mid] = _Open(number, turn.mesh_ms, eid or None)
         if eid:
             self._carriers[eid[:16]] = (room_id, mid)
 

@@ -115,6 +115,14 @@ class Notices:
             self._save(turn, changed)
             self._tell(turn, changed)
 
+    def back(self, turn: Turn, cause: str, **data: Any) -> None:
+        """What was taken back is there again: it is to be looked at once more."""
+        notice = self.about(cause)
+        if notice is not None and notice.withdrawn:
+            changed = replace(notice, withdrawn=False, is_read=False, data={**notice.data, **data})
+            self._save(turn, changed)
+            self._tell(turn, changed)
+
     def read(self, turn: Turn, notice_id: bytes) -> None:
         """Mark one as read; raises Refused `notification_not_found`."""
         notice = self.all.get(notice_id)

@@ -58,6 +58,8 @@ class Person:
     """Whether we want nothing of them any more, and they were told."""
     blocked_ms: int = 0
     """When they were last blocked here, 0 never: of the time since then there may be hidden messages."""
+    unseen: bytes | None = field(default=None, repr=False)
+    """The newest profile they told while blocked, as it came: shown when they are blocked no more."""
     blocked_by: bool = False
     """They told us that they want nothing of us."""
     said_ms: int = 0

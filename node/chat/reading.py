@@ -145,9 +145,10 @@ class Readings:
         """Return those whose mute is over."""
         return [self._of[room_id] for room_id, end in self._ends.items() if end <= now]
 
-    def is_muted(self, room_id: bytes) -> bool:
-        """Say whether the owner wants to hear nothing of a conversation."""
-        return self.of(room_id).muted is not None
+    def is_muted(self, room_id: bytes, now: Instant) -> bool:
+        """Say whether the owner wants to hear nothing of it now: an end that passed may not be told yet."""
+        until = self.of(room_id).muted
+        return until is not None and (until == FOREVER or until * 1000 > now.wall_ms)
 
     def mute_of(self, room_id: bytes) -> dict[str, bool | int | None]:
         """Return `muted` and `muted_until` as frontends see them."""

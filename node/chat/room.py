@@ -478,7 +478,7 @@ class Room:
         """Log messages as `user_message` events, in the order given; `nonce` is that of our own command."""
         for item in items:
             if self.people.hides(item.account):
-                hidden.keep(turn, self.people, self.room_id, item)
+                hidden.hide(turn, self, item)
                 continue
             mine = item.account == self.me.account
             if not mine:

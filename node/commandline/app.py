@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -28,6 +29,7 @@ DONE, FAILED, USAGE, NOT_RUNNING, NOT_ALLOWED, TIMED_OUT, NOT_FOUND, CONFLICT = 
 SHORT_HELP = 80  # characters of a command's line in the list of commands
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
+_COMMAND: Final = re.compile(r"(?<![\w/.-])gossamer (?=[a-z])(?!run --relay)")  # a relay is another machine's
 _EXIT: Final[Mapping[str, int]] = {
     "not_running": NOT_RUNNING,
     "connection_lost": NOT_RUNNING,
@@ -112,6 +114,10 @@ class App:
             name = shlex.quote(str(ours))
         chosen = self.home or os.environ.get("GOSSAMER_HOME")
         return f"{name} --home {shlex.quote(str(self.home_dir))}" if chosen else name
+
+    def ours(self, text: str) -> str:
+        """Return `text` with the commands in it as they can be pasted for this home."""
+        return _COMMAND.sub(lambda _: f"{self.program} ", text)
 
     def emit(self, value: object, lines: Iterable[str]) -> None:
         """Print data: `value` as one JSON object under `--json`, else `lines` (made harmless already)."""
@@ -246,7 +252,7 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
     except click.ClickException as exc:
         return _usage(app, exc)
     except NodeError as exc:
-        app.fail(exc.code, str(exc), getattr(exc, "extra", None))
+        app.fail(exc.code, app.ours(str(exc)), getattr(exc, "extra", None))
         return exc.exit_code if isinstance(exc, Fatal) else exit_code(exc.code)
     except BrokenPipeError:  # the reader of our output left: it has what it wanted
         with contextlib.suppress(OSError):

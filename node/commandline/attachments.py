@@ -1,4 +1,4 @@
-"""`gossamer attachment get`, and how attachments look in `send`, `history`, `chat` and `tail`."""
+"""`gossamer attachment put` and `get`, and how attachments look in `send`, `history`, `chat` and `tail`."""
 
 from __future__ import annotations
 
@@ -54,11 +54,19 @@ def _target(output: str | None, facts: Row) -> Path:
     return path / name if path.is_dir() else path
 
 
-async def put(node: Node, path: Path) -> str:
-    """Store a file at the node, with a progress bar on a terminal; returns the attachment's id."""
+@attachment.command("put", cls=Command)
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@with_node
+async def put_(node: Node, path: Path) -> None:
+    """Store a file and print its id, to be named in messages; a day later it is gone if none does."""
+    told = await put(node, path)
+    node.app.emit(told, [harmless(str(told["attachment"]))])
+
+
+async def put(node: Node, path: Path) -> Row:
+    """Store a file at the node, with a progress bar on a terminal; returns what `attachment_put` answers."""
     with progress(node.app, "storing", transfers.check(path)) as step:
-        told = await transfers.put(node.app, path, step)
-    return str(told["attachment"])
+        return await transfers.put(node.app, path, step)
 
 
 @contextlib.contextmanager
@@ -82,12 +90,12 @@ def file_lines(event: Row) -> list[str]:
     return [f"{' ' * 7}[{name}, {how}, {kind}, {state}]  {harmless(str(told.get('id', '?')))}"]
 
 
-def news(event: Row) -> list[str]:
+def news(event: Row, program: str = "gossamer") -> list[str]:
     """Return the line of what became of an attachment; progress says nothing to a person."""
     name, ident = harmless(str(event.get("name", "?"))), harmless(str(event.get("id", "?")))
     match event.get("state"):
         case "ready":
-            return [f"* {name} is here:  gossamer attachment get {ident}"]
+            return [f"* {name} is here:  {program} attachment get {ident}"]
         case "failed":
             return [f"* {name} will not come: {harmless(str(event.get('why', 'it failed')))}"]
         case _:

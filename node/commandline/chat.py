@@ -53,7 +53,7 @@ async def send(node: Node, /, room: str, text: str | None, path: Path | None, **
     found = await node.room(room)
     reply_to, ttl = more["reply_to"], more["ttl"]
     answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
-    file = None if path is None else await attachments.put(node, path)
+    file = None if path is None else str((await attachments.put(node, path))["attachment"])
     keys = {
         "attachment": file,
         "reply_to": answered,
@@ -73,14 +73,15 @@ async def send(node: Node, /, room: str, text: str | None, path: Path | None, **
 async def history(node: Node, room: str, limit: int, before: str | None, ids: bool) -> None:
     """Print the newest messages of ROOM, oldest first."""
     found = await node.room(room)
-    got = await node.call("history_get", room=found["room"], limit=limit, before=before)
+    first = None if before is None else await message_id(node, str(found["room"]), before)
+    got = await node.call("history_get", room=found["room"], limit=limit, before=first)
     ledger = await node.call("ledger_get", room=found["room"])
     became = marks(got["messages"], ledger)
     lines = [line for message in got["messages"] for line in _listed(message, became, ids=ids)]
     node.app.emit(got, lines)
     if got.get("more") and got["messages"]:
-        first = got["messages"][0]["id"]
-        node.app.say(f"more:  {node.app.program} history {found['room']} --before {first}")
+        oldest = got["messages"][0]["id"]
+        node.app.say(f"more:  {node.app.program} history {found['room']} --before {oldest}")
 
 
 def _listed(event: Row, became: dict[str, str], *, ids: bool) -> list[str]:
@@ -238,6 +239,8 @@ async def _hear(node: Node, room: str, names: dict[str, str]) -> None:
             _print(node.app, event, notice_lines(event, room))
         elif event.get("room") in (room, None) or event.get("event") in ANYWHERE:
             lines = event_lines(event, names)
+            if event.get("event") == "attachment":
+                lines = attachments.news(event, node.app.program)
             if event.get("event") == "message_status" and lines == told and not node.app.json:
                 continue  # of the messages before, and said
             told = lines

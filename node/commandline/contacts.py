@@ -38,7 +38,7 @@ async def link(node: Node, qr: bool, once: bool, expires: str | None, reset: boo
     node.app.emit({**made, "addresses": list(addresses)}, [text, *(_qr(text) if qr else [])])
     node.app.say("Who can use the link, by the addresses it carries:")
     for line in describe(addresses):
-        node.app.say(line)
+        node.app.say(node.app.ours(line))
     node.app.say("They run:  gossamer contact add -   and paste the link.")
 
 
@@ -60,7 +60,7 @@ async def add(node: Node, link_: str) -> None:
     added = await node.call("contact_add", link=secret_or_link(link_, what="contact link"))
     node.app.emit(added, [f"{added['user_id']}  {added['state']}"])
     if added["state"] != "contact":
-        node.app.say("Their name follows once their node has answered:  gossamer contact list")
+        node.app.say(node.app.ours("Their name follows once their node has answered:  gossamer contact list"))
 
 
 @contact.command()
@@ -72,7 +72,7 @@ async def request(node: Node, name: str, message: str | None) -> None:
     done = await node.call("contact_request", username=await node.user(name), message=message)
     _said(node, done)
     if done["state"] == "requested":
-        node.app.say("They are asked again every week, until they answer:  gossamer contact list")
+        node.app.say(node.app.ours("They are asked every week, until they answer:  gossamer contact list"))
 
 
 @contact.command()

@@ -1,4 +1,4 @@
-"""`gossamer status`, `stop`, `call`, `completion`, `version`: small commands around the node itself."""
+"""`gossamer status`, `stop`, `call`, `batch`, `completion`, `version`: small commands around the node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from node.errors import Refused
 
 _TEXT = (str, str | None)
 _SECRETS = frozenset(
-    (("vault_unlock", "passphrase"), ("vault_passphrase", "passphrase"), ("vault_passphrase", "current"))
+    {
+        ("hello", "token"),
+        ("backup_create", "passphrase"),
+        ("vault_unlock", "passphrase"),
+        ("vault_passphrase", "passphrase"),
+        ("vault_passphrase", "current"),
+    }
 )
 """Keys that are never an argument: other users of the machine see those."""
 STOP_WAIT_S = 10.0  # a clean stop flushes its queues for at most 5 s
@@ -162,6 +168,22 @@ def _wants_text(command: str, key: str) -> bool:
 
     struct = commands.BY_NAME.get(command)
     return struct is not None and get_type_hints(struct).get(key) in _TEXT
+
+
+@click.command(cls=Command)
+@click.option("--halt", is_flag=True, help="Do none after the first that is refused.")
+@with_node
+async def batch(node: Node, halt: bool) -> None:
+    """Do the commands that stand on standard input, one JSON object a line, in one commit.
+
+    Prints the answer to each as JSON, one a line; exits with 1 if one was refused.
+    """
+    asked = [_object(line, "a line") for line in sys.stdin.read().splitlines() if line.strip()]
+    found = await node.call("batch", commands=asked, halt_on_error=halt)
+    node.app.emit(found, [as_json(answer) for answer in found["results"]])
+    refused = [answer for answer in found["results"] if answer["event"] == "error"]
+    if refused:
+        raise Refused("batch_refused", f"{len(refused)} of {len(asked)} were refused")
 
 
 @click.command(cls=Command)

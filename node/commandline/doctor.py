@@ -21,7 +21,7 @@ import click
 from node import __version__
 from node.commandline import ailments
 from node.commandline.ailments import FAIL, Finding
-from node.commandline.app import FAILED, Command, current_app
+from node.commandline.app import FAILED, App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
 from node.config import KEYS, load, sources
@@ -55,18 +55,18 @@ def doctor(bundle: Path | None) -> int:
     if bundle is not None:
         _write(bundle, _bundle(home, findings, asked))
     rows = [{"check": f.check, "state": f.state, "message": f.text, "do": f.do} for f in findings]
-    app.emit({"findings": rows, "bundle": None if bundle is None else str(bundle)}, _lines(findings))
+    app.emit({"findings": rows, "bundle": None if bundle is None else str(bundle)}, _lines(app, findings))
     if bundle is not None:
         app.say(f"wrote {bundle}: read it before you send it to anybody")
     return FAILED if any(finding.state == FAIL for finding in findings) else 0
 
 
-def _lines(findings: list[Finding]) -> list[str]:
+def _lines(app: App, findings: list[Finding]) -> list[str]:
     lines = []
     for found in findings:
-        lines.append(f"{_MARKS[found.state]}  {found.check}: {harmless(found.text)}")
+        lines.append(f"{_MARKS[found.state]}  {found.check}: {harmless(app.ours(found.text))}")
         if found.do:
-            lines.append(f"      {harmless(found.do)}")
+            lines.append(f"      {harmless(app.ours(found.do))}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What only the owner does: peers, tokens, and which pages may reach the bridge."""
+"""What only the owner does: peers, tokens, consumers, and which pages may reach the bridge."""
 
 from __future__ import annotations
 
@@ -127,6 +127,28 @@ async def audit(node: Node, limit: int, before: int | None) -> None:
 
 def _who(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple("" if row[key] is None else str(row[key]) for key in ("who", "via", "client", "session"))
+
+
+@click.group(cls=Group)
+def consumer() -> None:
+    """Programs that follow your node's events under a name: how far each has come."""
+
+
+@consumer.command("list")
+@with_node
+async def consumers(node: Node) -> None:
+    """List them, how many events each is behind, and when it was last here."""
+    found = await node.call("consumer_list")
+    rows = [(c["name"], c["seq"], c["behind"], _when(c["last_seen"] or None)) for c in found["consumers"]]
+    node.app.emit(found, table(("name", "seq", "behind", "last seen"), rows, heading))
+
+
+@consumer.command("remove")
+@click.argument("name")
+@with_node
+async def consumer_remove(node: Node, name: str) -> None:
+    """Forget NAME and how far it has come; if it comes again it begins anew."""
+    node.app.emit(await node.call("consumer_remove", name=name), [])
 
 
 @click.group(cls=Group)

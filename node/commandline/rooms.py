@@ -6,6 +6,7 @@ import click
 
 from node.commandline.app import Group, duration
 from node.commandline.asking import Node, secret_or_link, with_node
+from node.commandline.messages import message_id
 from node.commandline.output import fields, harmless, heading, table
 from node.commandline.reach import describe
 from node.commandline.receipts import until
@@ -61,7 +62,8 @@ async def list_(node: Node) -> None:
     others = [(r["room"], r["name"], _count(r.get("members"))) for r in every if not r.get("joined", True)]
     lines = table(("room", "name", "kind", "members", "unread"), rows, heading)
     if others:
-        lines += ["", "Open rooms of the network, as their members list them:  gossamer room join ROOM"]
+        how = node.app.ours("gossamer room join ROOM")
+        lines += ["", f"Open rooms of the network, as their members list them:  {how}"]
         lines += table(("room", "name", "members"), others, heading)
     node.app.emit({"rooms": every}, lines)
 
@@ -112,7 +114,7 @@ async def join(node: Node, room_: str) -> None:
     joined = await node.call("user_join", room=room_)
     node.app.emit(joined, [harmless(str(joined.get("name") or f"{joined.get('state', 'joined')} {room_}"))])
     if joined.get("state") == "joining":
-        node.app.say("You are in when somebody of the room has answered:  gossamer room list")
+        node.app.say(node.app.ours("You are in when somebody of the room has answered:  gossamer room list"))
     _notice(node, joined)
 
 
@@ -136,7 +138,7 @@ async def link(node: Node, room_: str, uses: int | None, expires: str | None, re
     node.app.emit(made, [str(made["link"])])
     node.app.say("Who can use the link, by the addresses it carries:")
     for line in describe(made["addresses"]):
-        node.app.say(line)
+        node.app.say(node.app.ours(line))
     node.app.say("They run:  gossamer room use -   and paste the link. Whoever has it can come in.")
 
 
@@ -148,7 +150,7 @@ async def use(node: Node, link_: str) -> None:
     used = await node.call("room_link_use", link=secret_or_link(link_, what="room link"))
     node.app.emit(used, [f"{used['room']}  {used['state']}"])
     if used["state"] == "joining":
-        node.app.say("You are in when somebody of the room has answered:  gossamer room list")
+        node.app.say(node.app.ours("You are in when somebody of the room has answered:  gossamer room list"))
 
 
 @room.command()
@@ -222,7 +224,9 @@ async def rekey(node: Node, room_: str) -> None:
 @with_node
 async def read(node: Node, room_: str, id_: str | None) -> None:
     """Mark a room as read, up to the message ID or all of it."""
-    node.app.emit(await node.call("room_read", room=(await node.room(room_))["room"], id=id_), [])
+    found = (await node.room(room_))["room"]
+    upto = None if id_ is None else await message_id(node, found, id_)
+    node.app.emit(await node.call("room_read", room=found, id=upto), [])
 
 
 @room.command()

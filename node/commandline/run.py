@@ -111,13 +111,14 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
 
 def greeting(program: str, name: str, home: Path, link: str) -> list[str]:
     """Return the greeting: who you are, your contact link and who can use it, and commands to paste."""
+    addresses = decode_contact(link).addresses
     return [
         f"You are {harmless(name)}. Your node runs; Ctrl-C stops it. It keeps everything in {home}",
         "",
         "Your contact link. Whoever adds it can write to you:",
         f"  {link}",
         "Who can use it, by the addresses it carries:",
-        *describe(decode_contact(link).addresses),
+        *(line.replace("`gossamer run --peer", f"`{program} run --peer") for line in describe(addresses)),
         "",
         "Next, in another terminal:",
         f"  {program} contact add -              # then paste a friend's link",

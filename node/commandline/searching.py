@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from node.chat.commands import MAX_HISTORY
@@ -20,6 +22,12 @@ from node.commandline.resolve import Row
 async def search(node: Node, text: str, room: str | None, limit: int, before: str | None) -> None:
     """Print the messages that hold TEXT, the newest first; case and accents do not count."""
     rooms = await node.rooms()
+    asked = [
+        node.app.program,
+        "search",
+        shlex.quote(text),
+        *([] if room is None else ["--room", shlex.quote(room)]),
+    ]
     chosen = None if room is None else (await node.room(room))["room"]
     got = await node.call("search", text=text, room=chosen, limit=limit, before=before)
     names = {row["room"]: str(row["name"]) for row in rooms}
@@ -27,7 +35,7 @@ async def search(node: Node, text: str, room: str | None, limit: int, before: st
     if not got["messages"]:
         node.app.say("nothing was found")
     elif got.get("more"):
-        node.app.say(f"more:  add  --before {harmless(str(got['messages'][-1]['id']))}")
+        node.app.say(f"more:  {' '.join(asked)} --before {harmless(str(got['messages'][-1]['id']))}")
 
 
 def found_line(message: Row, names: dict[str, str]) -> str:

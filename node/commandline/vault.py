@@ -99,7 +99,7 @@ def _in_force(node: Node, file: str | None) -> str:
 
 def secret(home: Path, file: str | None, prompt: str, *, confirm: bool = False) -> str:
     """Return a passphrase from a file, a terminal or the next line of standard input; raises Refused."""
-    if file is not None:
+    if file not in (None, "-"):
         given = Settings(home, passphrase_file=Path(file).expanduser()).passphrase() or b""
         try:
             return given.decode()

@@ -71,7 +71,11 @@ class Announcing:
 
     def _contacts(self) -> tuple[bytes, ...]:
         every = (person.account for person in self.state.people.contacts())
-        return tuple(account for account in every if self.state.hears(account))
+        return tuple(account for account in every if self._wants(account))
+
+    def _wants(self, account: bytes) -> bool:
+        """Say whether a contact is told what we announce: neither of the two has blocked the other."""
+        return self.state.hears(account) and not self.state.people.by_account[account].blocked_by
 
     @property
     def deadline(self) -> float | None:
@@ -87,11 +91,7 @@ class Announcing:
         dms = self.state.dms
         for account in own.left[:AT_ONCE]:
             waiting = 0 if dms.sending(account) else len(dms.queue.get(account, ()))
-            if (
-                self.state.hears(account)
-                and waiting < MAX_QUEUED
-                and not dms.send(turn, account, own.payload())
-            ):
+            if self._wants(account) and waiting < MAX_QUEUED and not dms.send(turn, account, own.payload()):
                 self.state.reach(turn, account)
         self.book.save(turn, replace(own, left=own.left[AT_ONCE:]))
         self._next = turn.now.mono + BETWEEN

@@ -46,6 +46,10 @@ class Asked:
         self.changing.want(turn, room_id, (mid,))
         return False
 
+    def waiting(self) -> list[CommandReceived]:
+        """Return every command that waits."""
+        return [one for those in self._waiting.values() for one in those]
+
     def take(self, room_id: bytes, found: Sequence[tuple[bytes, bytes | None]]) -> list[CommandReceived]:
         """Return the commands that waited for these messages, in the order they came."""
         ready = [one for mid, _ in found for one in self._waiting.pop((room_id, mid), [])]

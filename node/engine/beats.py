@@ -174,6 +174,13 @@ class Beats:
             self.soon(turn)
         return None if back else b""
 
+    def back(self, turn: Turn, account: bytes) -> None:
+        """Somebody is blocked no more: show how they are, to those frontends too that came meanwhile."""
+        before = self._shown.get(account, _Shown()).seen
+        self._reveal(turn, account)
+        if before == self.state.seen(account) != NOT_SEEN:
+            self.show(turn, account)
+
     def _reveal(self, turn: Turn, account: bytes) -> None:
         """Show our frontends what changed of somebody, now or in a moment."""
         if self.state.people.hides(account):

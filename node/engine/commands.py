@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from node.bridge.guard import SCOPES
 from node.bridge.ports import CommandReceived
-from node.chat import commands as c, events
+from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import (
     attaching,
@@ -143,7 +143,7 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     """Do one command, unless its nonce says that it was done, and remember the result."""
     command, session = received.command, received.session
     started = desk.state.sessions.get(session)
-    if started is not None:
+    if started is not None and started.token_name != received.token_name:
         received = replace(received, token_name=started.token_name)
     known = desk.state.nonces.first_result(turn, received)
     if known is not None:
@@ -172,18 +172,3 @@ def _do(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
 def no_room() -> Refused:
     """Return how a frontend is told that nothing can be stored now."""
     return Refused(StoreFull.code, NO_ROOM, retryable=True)
-
-
-def finish(desk: Desk, turn: Turn, received: CommandReceived, answer: dict[str, Any]) -> None:
-    """Answer a command that somebody else has done, and remember the answer for its nonce.
-
-    If the same was asked twice at once, and done twice, both are answered what came of the first.
-    """
-    try:
-        known = desk.state.nonces.first_result(turn, received)
-    except Refused as fault:
-        turn.reply(received.session, events.error_of(fault, received.command.req))
-        return
-    if known is None:
-        desk.state.nonces.remember(turn, received, answer)
-    desk.ok(turn, received.session, received.command.req, answer if known is None else known)

@@ -7,6 +7,7 @@ from typing import Any
 from node.chat import commands as c, trust
 from node.chat.people import Person, check_wanted
 from node.chat.turn import Turn
+from node.engine import parting
 from node.engine.desk import Answer, Desk
 from node.engine.state import State
 from node.errors import Refused
@@ -113,6 +114,8 @@ def contact_block(desk: Desk, turn: Turn, _session: int, command: c.ContactBlock
 def contact_unblock(desk: Desk, turn: Turn, _session: int, command: c.ContactUnblock) -> Answer:
     """Hear somebody again."""
     person = somebody(desk.state, command.username)
+    hidden = bool(person.blocked)
     person = desk.state.contacts.requests.unblock(turn, person)
-    desk.inbox.introduce_to(turn, person.account)
+    if hidden:
+        parting.heard_again(desk.inbox, turn, person.account)
     return {**_standing(desk.state, person), "blocked": False, "blocked_by": person.blocked_by}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from node.bridge.ports import BridgeEffect, CommandReceived
@@ -67,7 +67,11 @@ class Desk:
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: dict[int, CommandReceived] = field(default_factory=dict)
     """Contents that the folder is sealing, by ticket."""
+    searching: list[CommandReceived] = field(default_factory=list)
+    """Those that look for a message in every room."""
     asked: Asked = field(init=False)
+    asking_why: list[CommandReceived] = field(default_factory=list)
+    """Each `message_why` for which rooms are looked through."""
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
 
@@ -75,9 +79,20 @@ class Desk:
         """Begin with no command that waits."""
         self.asked = Asked(self.state.changing, self.answer_later)
 
+    def waiting(self) -> list[CommandReceived]:
+        """Return the commands that only this engine can answer, when store or folder have."""
+        return [
+            *self.asked.waiting(),
+            *self.inbox.reading.waiting(),
+            *self.sealing.values(),
+            *self.asking_why,
+        ]
+
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
-        return None if command.nonce is None else self.received
+        if command.nonce is None or self.received is None:
+            return None
+        return replace(self.received, rewrites=self.state.nonces.rewrites)
 
     def answer_later(self) -> None:
         """Say that a command waits for the store or the shell, before anything is noted for that.
@@ -86,9 +101,35 @@ class Desk:
             Refused: In a batch, whose results come together (`not_in_batch`).
         """
         if self.in_batch:
-            text = "this has to be read from the store first: send it alone, or again"
+            text = "this has to be read from the store first: send it alone"
             raise Refused("not_in_batch", text, field="event")
 
     def ok(self, turn: Turn, session: int, req: str | int | None, fields: dict[str, Any]) -> None:
         """Answer a command that is done."""
         turn.reply(session, events.Ok(req=req, fields=fields))
+
+    @property
+    def doing(self) -> CommandReceived:
+        """The command that is being done."""
+        assert self.received is not None
+        return self.received
+
+    def unanswered(self) -> list[CommandReceived]:
+        """Return the commands that wait for the store or the folder."""
+        return [*self.asked.waiting(), *self.inbox.reading.waiting(), *self.searching, *self.sealing.values()]
+
+    def finish(self, turn: Turn, received: CommandReceived, answer: dict[str, Any] | Refused) -> None:
+        """Answer a command that somebody else has done or could not do; remember what was done for its nonce.
+
+        If the same was asked twice at once, and done twice, both are answered what came of the first.
+        """
+        try:
+            if isinstance(answer, Refused):
+                raise answer
+            known = self.state.nonces.first_result(turn, received)
+        except Refused as fault:
+            turn.reply(received.session, events.error_of(fault, received.command.req))
+            return
+        if known is None:
+            self.state.nonces.remember(turn, received, answer)
+        self.ok(turn, received.session, received.command.req, answer if known is None else known)

@@ -227,15 +227,16 @@ class Engine:
             case MessagesFetched():
                 self._fetched(turn, event)
             case AfterFetched():
-                self.desk.inbox.reading.fetched(turn, event)
+                for done in self.desk.inbox.reading.fetched(turn, event):
+                    self.desk.finish(turn, *done)
             case VaultSealed():
-                commands.finish(self.desk, turn, event.received, {"sealed": event.sealed})
+                self.desk.finish(turn, event.received, {"sealed": event.sealed})
             case BackupWritten() | ReadAnswered():
-                commands.finish(self.desk, turn, event.received, event.fields)
+                self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
             case TokenKept():
-                commands.finish(self.desk, turn, event.kept.received, token_commands.kept(self.desk, event))
+                self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
@@ -267,7 +268,7 @@ class Engine:
             return
         done = attaching.take(self.desk, turn, event)
         if done is not None:
-            commands.finish(self.desk, turn, *done)
+            self.desk.finish(turn, *done)
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now
@@ -364,14 +365,20 @@ class Engine:
         self.desk.mesh_orders.clear()
         for address, source in turn.addresses:
             after += self._down(turn, AddAddress(address, source))
-        self.desk.inbox.noticing.look(turn)
         if self.state.me.replaced:
             turn.posts.clear()
         attaching.shown(self.desk, turn)  # before what takes a message back that is shown now
         self.state.changing.shown(turn)
+        self.desk.inbox.noticing.look(turn)  # what is shown now says what it says by now
         self.desk.inbox.receipts.look(turn)
+        if turn.rewrites:
+            self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
         after += self.replay.watch(turn)
+        for sealed in turn.posts:
+            if sealed.kind == KEPT:
+                writes.append(written.held(sealed, own=True))
+            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
@@ -379,10 +386,6 @@ class Engine:
         writes += [written.placed(one) for one in turn.placed]
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)
-        for sealed in turn.posts:
-            if sealed.kind == KEPT:
-                writes.append(written.held(sealed, own=True))
-            after += self._down(turn, Publish(sealed, sealed.eid in watched))
         lookups = hidden.also(self.state.people, turn.lookups) if turn.lookups else ()
         after += [FindMessages(room, mids) for room, mids in lookups]
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]

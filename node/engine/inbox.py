@@ -6,7 +6,7 @@ ours to believe.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
@@ -129,8 +129,9 @@ class Inbox:
         room = inbox.room
         members = room.log.roster.members.keys()
         self.state.expect(room, members - before, turn.now.mono)
-        if before - members:
-            self.somebody_left(turn)
+        gone = before - members
+        if gone:
+            self.somebody_left(turn, before if self.state.me.account in gone else gone)
         if members - before and room.is_member(self.state.me.account) and len(members) <= SMALL:
             self.introduce_later(turn, room.room_id)
 
@@ -184,8 +185,10 @@ class Inbox:
         for room in state.rooms.rooms():
             self.introduce(turn, state.rooms.inboxes[room.room_id])
 
-    def somebody_left(self, turn: Turn) -> None:
-        """Whoever left a small room still has our presence channel: it is to be renewed."""
+    def somebody_left(self, turn: Turn, gone: Iterable[bytes]) -> None:
+        """Whoever left a small room still has our presence channel: it is to be renewed; theirs is let go."""
+        for account in gone:
+            parting.let_go(self.state, turn, account)
         profile = self.state.me.profile
         if not profile.presence_stale:
             self.state.me.set_profile(turn, replace(profile, presence_stale=True))
@@ -232,7 +235,7 @@ class Inbox:
         mending = self.state.mending
         if not mending.heard.take(turn, account, payload):
             return
-        if payload.type not in parting.UPKEEP and self.state.people.hides(account):
+        if payload.type not in parting.KEPT and self.state.people.hides(account):
             return
         match payload.type:
             case Type.TEXT:
@@ -243,7 +246,8 @@ class Inbox:
                 if not parting.silenced(self, turn, account):
                     self._changed(turn, account, payload)
             case Type.PROFILE:
-                self.on_profile(turn, account, payload)
+                if self.state.may_talk(account):  # to who was removed, a status would be a way to go on
+                    self.on_profile(turn, account, payload)
             case Type.INVITE:
                 self.inviting.offered(turn, account, payload)
             case Type.INVITE_RESULT:
@@ -299,7 +303,10 @@ class Inbox:
 
     def on_profile(self, turn: Turn, account: bytes, payload: Payload) -> None:
         """Take what a person says of themselves: nickname, avatar, status, presence channel."""
-        if payload.type is not Type.PROFILE or self.state.people.hides(account):
+        if payload.type is not Type.PROFILE:
+            return
+        if self.state.people.hides(account):
+            parting.keep_unseen(self.state, turn, account, payload)
             return
         nickname, avatar, status, presence_cs = payload.body
         avatar = avatars.of_peer(avatar)

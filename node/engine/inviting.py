@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -113,11 +114,14 @@ class Inviting:
             raise Refused("invite_unknown", "there is no invite of yours with this id", field="invite")
         if not invite.live:
             raise over(invite)
-        inbox = self.state.rooms.inboxes.get(invite.room_id)
-        if inbox is not None and inbox.room.open and invite_id in inbox.room.log.invites:
-            inbox.room.act(turn, ops.InviteRevoke(invite_id), rekey=False)
+        self._revoke(turn, invite)
         self.end(turn, invite, "cancelled")
         self.result(turn, invite, "cancelled", None)
+
+    def _revoke(self, turn: Turn, invite: Invite) -> None:
+        inbox = self.state.rooms.inboxes.get(invite.room_id)
+        if inbox is not None and inbox.room.open and invite.invite_id in inbox.room.log.invites:
+            inbox.room.act(turn, ops.InviteRevoke(invite.invite_id), rekey=False)
 
     def room_ended(self, turn: Turn, room_id: bytes) -> None:
         """A room was deleted: whoever has an open invite of ours to it can join no more."""
@@ -356,7 +360,10 @@ class Inviting:
             if invite.incoming:
                 self.end(turn, invite, "ignore")
             else:
-                self.cancel(turn, invite.invite_id)
+                with suppress(Refused):  # where it cannot be revoked, we still let nobody in by it
+                    self._revoke(turn, invite)
+                self.end(turn, invite, "cancelled")
+                self.result(turn, invite, "cancelled", None)
 
     def tell(
         self, turn: Turn, invite: Invite, response: str, expires_ms: int | None, *, why: str | None = None

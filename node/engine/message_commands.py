@@ -9,7 +9,6 @@ from collections.abc import Container
 from typing import Any, Final, TypeAlias
 
 from node import ids
-from node.bridge.ports import CommandReceived
 from node.chat import changes, commands as c, rights, trust
 from node.chat.changes import LIKE, Change, Message
 from node.chat.direct import Direct
@@ -27,13 +26,13 @@ ALIASES: Final = {"like": LIKE}
 """Reactions that a frontend may name by a word."""
 
 
-def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -> Answer:
+def user_message(desk: Desk, turn: Turn, _session: int, command: c.UserMessage) -> Answer:
     """Send a message: sealed, stored, and on its way when `ok` says so."""
     room = desk.state.rooms.find(command.room)
     check_heard(desk, room)
     reply_to = None if command.reply_to is None else _id(command.reply_to, "reply_to")
     if reply_to is not None and room.timeline.author_of(reply_to) is None:
-        found = desk.asked.look(turn, CommandReceived(session, command), room.room_id, reply_to)
+        found = desk.asked.look(turn, desk.doing, room.room_id, reply_to)
         if found is False:
             return LATER
         if found is None:
@@ -48,9 +47,9 @@ def user_message(desk: Desk, turn: Turn, session: int, command: c.UserMessage) -
     return {"id": ids.text(item.mid), "ts_ms": item.ts_ms, "status": status}
 
 
-def message_edit(desk: Desk, turn: Turn, session: int, command: c.MessageEdit) -> Answer:
+def message_edit(desk: Desk, turn: Turn, _session: int, command: c.MessageEdit) -> Answer:
     """Say something else in an own message; the same words again send nothing."""
-    found = _found(desk, turn, session, command)
+    found = _found(desk, turn, command)
     if found is None:
         return LATER
     room, mid, message = found
@@ -71,9 +70,9 @@ def message_edit(desk: Desk, turn: Turn, session: int, command: c.MessageEdit) -
     return {"room": command.room, "id": command.id, "edited_ms": made.ts_ms}
 
 
-def message_delete(desk: Desk, turn: Turn, session: int, command: c.MessageDelete) -> Answer:
+def message_delete(desk: Desk, turn: Turn, _session: int, command: c.MessageDelete) -> Answer:
     """Erase a message here, and ask every other node to; one that is gone already stays so."""
-    found = _found(desk, turn, session, command, gone=True)
+    found = _found(desk, turn, command, gone=True)
     if found is None:
         return LATER
     room, mid, message = found
@@ -86,12 +85,12 @@ def message_delete(desk: Desk, turn: Turn, session: int, command: c.MessageDelet
     return {"room": command.room, "id": command.id}
 
 
-def reaction_set(desk: Desk, turn: Turn, session: int, command: c.ReactionSet) -> Answer:
+def reaction_set(desk: Desk, turn: Turn, _session: int, command: c.ReactionSet) -> Answer:
     """React to a message, or no more; what is so already sends nothing."""
     emoji = ALIASES.get(command.emoji, command.emoji)
     if not is_emoji(emoji):
         raise Refused("invalid", "a reaction is one emoji", field="emoji")
-    found = _found(desk, turn, session, command)
+    found = _found(desk, turn, command)
     if found is None:
         return LATER
     room, mid, message = found
@@ -108,7 +107,6 @@ def reaction_set(desk: Desk, turn: Turn, session: int, command: c.ReactionSet) -
 def _found(
     desk: Desk,
     turn: Turn,
-    session: int,
     command: c.MessageEdit | c.MessageDelete | c.ReactionSet,
     *,
     gone: bool = False,
@@ -121,7 +119,7 @@ def _found(
     room, mid = desk.state.rooms.find(command.room), _id(command.id, "id")
     if isinstance(room, Room):
         room.check_in()
-    message = desk.asked.look(turn, CommandReceived(session, command), room.room_id, mid)
+    message = desk.asked.look(turn, desk.doing, room.room_id, mid)
     if message is False:
         return None
     if not isinstance(message, Message):

@@ -56,6 +56,8 @@ class Nonces:
         """While the disk is full: nothing can be remembered, and only what reads is done."""
         self.reads: dict[str, int] = {}
         """The bytes of the results of commands that only read."""
+        self.rewrites = 0
+        """How often messages were changed since the start."""
 
     def first_result(self, turn: Turn, received: CommandReceived) -> dict[str, Any] | None:
         """Return what the first command of this nonce was answered; None if none was within seven days.
@@ -78,6 +80,8 @@ class Nonces:
         """Keep the answer to a command for its nonce, if it has one."""
         if received.command.nonce is None or self.closed:
             return
+        if received.rewrites not in {None, self.rewrites}:
+            return  # it may have words that are gone since it was read
         key, fields = _key(received), msgspec.json.encode(answer).decode()
         self._let_go(key)
         self._take(key, Nonce(turn.now.wall_ms, fields, _digest(received.command)))
@@ -86,6 +90,12 @@ class Nonces:
             self._forget(turn, next(iter(self.all)))
         while key in self.reads and sum(self.reads.values()) > MAX_READ_BYTES:
             self._forget(turn, next(iter(self.reads)))
+
+    def rewritten(self, turn: Turn) -> None:
+        """Messages were changed or erased: what was read of them before is remembered no longer."""
+        self.rewrites += 1
+        for key in tuple(self.reads):
+            self._forget(turn, key)
 
     def restore(self, stored: Mapping[bytes, bytes]) -> None:
         """Take back what was stored."""

@@ -83,8 +83,10 @@ class Noticing:
         account, found = self._account(user_id), self._room(room)
         if account is None or found is None or self.state.is_muted(found.room_id, turn.now):
             return
-        data = {"message": message, "room": room, "room_name": found.name, "text": words[:EXCERPT]}
-        self.notices.add(turn, "mention", f"mention {room} {message}", account, data)
+        cause, text = f"mention {room} {message}", words[:EXCERPT]
+        data = {"message": message, "room": room, "room_name": found.name, "text": text}
+        self.notices.back(turn, cause, text=text)
+        self.notices.add(turn, "mention", cause, account, data)
 
     def _room(self, room: str) -> Room | Direct | None:
         try:
@@ -97,9 +99,10 @@ class Noticing:
         if event.mine:
             return
         cause = f"mention {event.room} {event.id}"
+        known = self.notices.about(cause)
         if event.mentioned is not True:
             self.notices.change(turn, cause, withdrawn=True, text="")
-        elif self.notices.about(cause) is None:
+        elif known is None or known.withdrawn:
             self._mentioned(turn, event.room, event.id, event.user_id, event.message)
         else:
             self.notices.change(turn, cause, read=False, text=event.message[:EXCERPT])

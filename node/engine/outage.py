@@ -8,28 +8,67 @@ is room, a third engine, made from the store as at any start, goes on. Frontends
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from node.bridge.ports import CommandReceived, Deliver, ReadAnswered, SessionEnded, SessionStarted
+from node.bridge.ports import (
+    CommandReceived,
+    Deliver,
+    FileUploaded,
+    ReadAnswered,
+    SessionEnded,
+    SessionStarted,
+    UploadKept,
+)
 from node.chat import events
+from node.chat.filing import DropFile
 from node.chat.turn import Logged, Reply, Told, Turn
-from node.engine import commands, sessions
+from node.crypto.attachment import object_of
+from node.engine import commands, sessions, token_commands
 from node.engine.desk import Desk
-from node.engine.effects import BackupWritten, Effect, Input, VaultSealed
+from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, TokenKept, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
 
-AGAIN = (CommandReceived, SessionStarted, SessionEnded, VaultSealed, BackupWritten, ReadAnswered)
+AGAIN = (
+    CommandReceived,
+    SessionStarted,
+    SessionEnded,
+    FileUploaded,
+    VaultSealed,
+    BackupWritten,
+    TokenKept,
+    ReadAnswered,
+)
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
 
 
-def carried_over(
-    attached: Mapping[int, SessionStarted], failed: Iterable[Input]
-) -> tuple[tuple[SessionStarted, ...], list[Input]]:
-    """Return (the sessions of before, what to ask again) of inputs that could not be committed."""
+def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:
+    """Return (the sessions of before, what to ask again) of inputs that could not be committed.
+
+    What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
+    """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
+    given = {id(event.command) for event in again if isinstance(event, CommandReceived)}
+    again = [*(one for one in desk.unanswered() if id(one.command) not in given), *again]
     came = [event for event in again if isinstance(event, SessionStarted)]
-    return tuple(kept for kept in attached.values() if kept not in came), again
+    return tuple(kept for kept in desk.state.sessions.values() if kept not in came), again
+
+
+def refused(done: Iterable[tuple[Input, list[Effect]]]) -> list[Effect]:
+    """Return what is answered where nobody asks again: of inputs with what they caused, not committed.
+
+    A command that had waited for the store was done in the turn of what the store brought.
+    """
+    answers: list[Effect] = []
+    for effect in (one for event, came in done if not isinstance(event, AGAIN) for one in came):
+        match effect:
+            case Deliver(session, events.Ok(req=req)):
+                answers.append(Deliver(session, events.error_of(commands.no_room(), req)))
+            case Deliver(_, events.Error()):
+                answers.append(effect)
+            case _:
+                pass
+    return answers
 
 
 def start(desk: Desk) -> list[Effect]:
@@ -56,6 +95,12 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, {"sealed": sealed})
         case BackupWritten(received, fields) | ReadAnswered(received, fields):
             desk.ok(turn, received.session, received.command.req, fields)
+        case TokenKept(kept):
+            desk.ok(turn, kept.received.session, kept.received.command.req, token_commands.kept(desk, event))
+        case FileUploaded(ticket, manifest):
+            return [DropFile(object_of(manifest)), UploadKept(ticket, fault=commands.no_room())]
+        case MessagesFetched(room, found, to_change=False):
+            desk.inbox.receipts.fetched(turn, room, found)
         case _:
             return []
     return _let_go(desk, turn, event)

@@ -15,25 +15,25 @@ from node.errors import Refused
 from node.tables import Table
 
 
-def room_read(desk: Desk, turn: Turn, session: int, command: c.RoomRead) -> Answer:
+def room_read(desk: Desk, turn: Turn, _session: int, command: c.RoomRead) -> Answer:
     """Mark a conversation as read, up to a message or whole."""
     if command.id is not None:
-        return _up_to(desk, session, command, command.id)
+        return _up_to(desk, command.room, command.id)
     room = desk.state.rooms.find(command.room)
     desk.inbox.reading.read_all(turn, room)
     return {"room": command.room, "unread": 0}
 
 
-def message_read(desk: Desk, _turn: Turn, session: int, command: c.MessageRead) -> Answer:
+def message_read(desk: Desk, _turn: Turn, _session: int, command: c.MessageRead) -> Answer:
     """Mark a conversation as read up to a message; the position never moves back."""
-    return _up_to(desk, session, command, command.id)
+    return _up_to(desk, command.room, command.id)
 
 
-def _up_to(desk: Desk, session: int, command: c.MessageRead | c.RoomRead, message: str) -> Answer:
-    room = desk.state.rooms.find(command.room)
+def _up_to(desk: Desk, name: str, message: str) -> Answer:
+    room = desk.state.rooms.find(name)
     mid = message_id(message)
     desk.answer_later()
-    if desk.inbox.reading.read_to(session, room, mid, command):
+    if desk.inbox.reading.read_to(room, mid, desk.doing):
         desk.after.append(FetchAfter(room.room_id, mid, MAX_AFTER))
     return LATER
 

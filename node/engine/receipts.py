@@ -251,11 +251,6 @@ class Receipts:
         waiting.append(then)
         return len(waiting) == 1
 
-    @property
-    def asking(self) -> int:
-        """How many answers of the store are waited for."""
-        return len(self._asked)
-
     def fetched(self, turn: Turn, room_id: bytes, found: Sequence[tuple[bytes, bytes | None]]) -> None:
         """The store has answered; what others asked it for is passed over."""
         for mid, body in found:
@@ -301,12 +296,13 @@ class Receipts:
 
     def _carried(self, turn: Turn, mid: bytes, whose: bytes, eid: bytes) -> None:
         room_id = whose if whose in self.state.rooms.inboxes else direct_id(self.state.me.account, whose)
+        number = self.ledger.number(room_id, mid)
         if mid in turn.freed:
             self.ledger.status(turn, room_id, mid, "sent")
-        elif self.ledger.number(room_id, mid) is None:
+        elif number is None:
             return  # said again: it was followed the first time
-        self.ledger.carried(turn, room_id, mid, eid)
-        if self.ledger.number(room_id, mid) is None:
+        self.ledger.carried(turn, room_id, mid, eid, number)
+        if number is None:
             self.ask(turn, room_id, mid, self._followed(room_id, mid))
 
     def _left(self, turn: Turn, event: UserLeave) -> None:

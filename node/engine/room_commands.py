@@ -87,12 +87,13 @@ def _room_id(room: str) -> bytes:
 def user_leave(desk: Desk, turn: Turn, _session: int, command: c.UserLeave) -> Answer:
     """Leave a room; the others learn it, and seal nothing more for us."""
     room = desk.state.rooms.find_group(command.room)
-    inbox = desk.state.rooms.inboxes[room.room_id]
+    inbox, members = desk.state.rooms.inboxes[room.room_id], list(room.log.roster.members)
     if room.log.deleted:
         room.put_away(turn)
     else:
         room.leave(turn)
     tell_gone(turn, inbox.room, desk.state.me.account, "leave")
+    desk.inbox.somebody_left(turn, members)
     desk.state.joins.leave(turn, room.room_id)
     desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room}
@@ -110,7 +111,7 @@ def member_remove(desk: Desk, turn: Turn, _session: int, command: c.MemberRemove
     inbox = desk.state.rooms.inboxes[room.room_id]
     room.remove(turn, account, command.reason or "")
     tell_gone(turn, inbox.room, account, "removed")
-    desk.inbox.somebody_left(turn)
+    desk.inbox.somebody_left(turn, (account,))
     desk.inbox.greeting.refresh(turn, room)
     return {"room": command.room, "username": desk.state.people.username(account)}
 

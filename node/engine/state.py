@@ -157,15 +157,15 @@ class State:
     def hears(self, account: bytes) -> bool:
         """Say whether we and somebody tell each other what we tell contacts."""
         person = self.people.get(account)
-        return person is not None and person.state == CONTACT and not self.is_hidden(account)
+        return person is not None and person.state == CONTACT and not person.blocked and not person.blocked_by
 
     def is_hidden(self, account: bytes) -> bool:
         """Say whether nothing of somebody is shown here."""
         return self.people.hides(account)
 
-    def is_muted(self, room_id: bytes, now: Instant) -> bool:  # noqa: ARG002 - what was muted for a time ends it
+    def is_muted(self, room_id: bytes, now: Instant) -> bool:
         """Say whether a conversation is muted."""
-        return bool(self.readings.mute_of(room_id)["muted"])
+        return self.readings.is_muted(room_id, now)
 
     @property
     def busy(self) -> bool:

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from typing import Any
 
-from node.bridge.ports import ADMIN, CommandReceived, hash_token
+from node.bridge.ports import ADMIN, hash_token
 from node.chat import commands as c
 from node.chat.turn import Turn
 from node.engine import node_commands
@@ -20,11 +20,11 @@ from node.errors import Refused
 from node.tables import Table
 
 
-def token_rotate(desk: Desk, turn: Turn, session: int, command: c.TokenRotate) -> Answer:
+def token_rotate(desk: Desk, turn: Turn, _session: int, command: c.TokenRotate) -> Answer:
     """Put another token in the place of one; sessions that came in by the old one are closed."""
     secret = urlsafe_b64encode(turn.entropy(32)).decode().rstrip("=")
     if command.name is None:
-        desk.after.append(KeepToken(desk.received or CommandReceived(session, command), secret))
+        desk.after.append(KeepToken(desk.doing, secret))
         return LATER
     known = desk.state.tokens.get(command.name)
     if known is None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from node import ids
-from node.chat import commands as c, events, trust
+from node.bridge.ports import CommandReceived
+from node.chat import commands as c, trust
 from node.chat.direct import Direct
 from node.chat.events import UserMessage
 from node.chat.ledger import LIFE_MS, Reached, at, since
@@ -32,21 +33,22 @@ MAX_SEARCHES = 64
 class _Search:
     """One `message_why` on its way through the rooms: answered by the first that has the message."""
 
-    session: int
-    command: c.MessageWhy
+    received: CommandReceived
+    asked: str
     left: int
 
 
-def message_why(desk: Desk, _turn: Turn, session: int, command: c.MessageWhy) -> Answer:
+def message_why(desk: Desk, _turn: Turn, _session: int, command: c.MessageWhy) -> Answer:
     """Say of every recipient of an own message where it is with them."""
     mid = message_id(command.id)
     receipts = desk.inbox.receipts
     rooms = _candidates(desk, command, mid)
-    if receipts.asking >= MAX_SEARCHES:
+    if len(desk.searching) >= MAX_SEARCHES:
         raise Refused("too_many", "too much is being asked at once", retryable=True)
     if not rooms:
         raise _not_found()
-    search = _Search(session, command, len(rooms))
+    search = _Search(desk.doing, command.id, len(rooms))
+    desk.searching.append(search.received)
     for room in rooms:
         if receipts.wait_for(room.room_id, mid, _answer(desk, search, room)):
             desk.after.append(FetchMessages(room.room_id, (mid,)))
@@ -68,11 +70,12 @@ def _answer(desk: Desk, search: _Search, room: Room | Direct) -> Found:
         search.left -= 1
         if event is not None and search.left >= 0:
             search.left = -1
+            desk.searching.remove(search.received)
             rows = recipients(desk, turn, room, event)
-            fields: dict[str, Any] = {"id": search.command.id, "recipients": rows}
-            turn.reply(search.session, events.Ok(req=search.command.req, fields=fields))
+            desk.finish(turn, search.received, {"id": search.asked, "recipients": rows})
         elif search.left == 0:
-            turn.reply(search.session, events.error_of(_not_found(), search.command.req))
+            desk.searching.remove(search.received)
+            desk.finish(turn, search.received, _not_found())
 
     return found
 

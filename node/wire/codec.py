@@ -75,11 +75,12 @@ def array(*fields: Shape) -> Shape:
     count = len(fields)
 
     def check(value: Any) -> bool:
-        return (
-            isinstance(value, list)
-            and len(value) == count
-            and all(field(item) for field, item in zip(fields, value, strict=True))
-        )
+        if not isinstance(value, list) or len(value) != count:
+            return False
+        for field, item in zip(fields, value, strict=True):  # noqa: SIM110 - a generator costs as much as the checks
+            if not field(item):
+                return False
+        return True
 
     return check
 

@@ -45,6 +45,17 @@ def test_a_frontend_sees_how_it_stands_and_where_it_is_and_not_the_key() -> None
     assert dresser(None).value(KEPT) == {**wanted, "state": "pending"}
 
 
+def test_messages_that_answer_a_nonce_are_dressed_like_all_others() -> None:
+    read = [msgspec.json.decode(events.encode_json(message(one))) for one in (KEPT, None)]
+    (shown, plain) = (
+        dresser().event(events.Ok(req=1, fields={"messages": read, "more": False})).fields["messages"]
+    )
+    assert shown["attachment"]["url"] == f"/{IDENT}?cap=1" and "manifest" not in shown["attachment"]
+    assert plain == read[1] and "manifest" in read[0]["attachment"]
+    other = events.Ok(req=1, fields={"rooms": []})
+    assert dresser().event(other) is other
+
+
 def test_what_nobody_can_read_is_no_attachment_and_other_events_stay_as_they_are() -> None:
     event = dresser().event(message({"manifest": "c2VjcmV0"}))
     assert isinstance(event, events.UserMessage) and event.attachment is None

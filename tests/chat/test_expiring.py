@@ -53,3 +53,15 @@ def test_of_too_many_that_which_is_due_next_goes_at_once(monkeypatch: pytest.Mon
         waiting.note(at, ROOM, mid(number), 10_000 - number)
     assert waiting.deadline == 0
     assert waiting.due(at) == [(ROOM, mid(4)), (ROOM, mid(3))]
+
+
+def test_messages_that_were_deleted_do_not_count_among_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiring, "MAX_EXPIRING", 3)
+    waiting, at = Expiring(), turn()
+    waiting.note(at, ROOM, mid(0), 10_000)
+    for number in range(1, 50):
+        waiting.note(at, ROOM, mid(number), 20_000 + number)
+        waiting.done(at, ROOM, mid(number))
+    assert waiting.due(turn()) == [] and waiting.deadline == 10
+    assert len(waiting._heap) <= 2 * 3 + 1
+    assert waiting.due(turn(10, 10_000)) == [(ROOM, mid(0))]

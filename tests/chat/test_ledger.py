@@ -41,7 +41,7 @@ def told(turn: Turn) -> list[tuple[str, int, Any]]:
 def say(ledger: Ledger, turn: Turn, *numbers: int) -> None:
     for number in numbers:
         ledger.said(turn, ROOM, mid(number), number)
-        ledger.carried(turn, ROOM, mid(number), mid(number) + bytes(16))
+        ledger.carried(turn, ROOM, mid(number), mid(number) + bytes(16), ledger.number(ROOM, mid(number)))
 
 
 def test_a_message_is_held_only_when_those_before_it_are() -> None:
@@ -131,7 +131,7 @@ def test_who_leaves_without_having_it_is_told_of_if_they_ever_told_anything() ->
 def test_what_was_sent_twice_is_followed_in_its_newest_envelope() -> None:
     ledger, turn = a_ledger(), a_turn()
     say(ledger, turn, 1)
-    ledger.carried(turn, ROOM, mid(1), b"another envelope" + bytes(16))
+    ledger.carried(turn, ROOM, mid(1), b"another envelope" + bytes(16), ledger.number(ROOM, mid(1)))
     ledger.taken(turn, [mid(1)])
     assert told(turn) == []
     ledger.taken(turn, [b"another envelope"])

@@ -50,6 +50,11 @@ class Desk:
         self.notices.change(turn, cause, **keys)
         self.commit(turn)
 
+    def back(self, cause: str, **data: Any) -> None:
+        turn = self.turn()
+        self.notices.back(turn, cause, **data)
+        self.commit(turn)
+
     def read(self, cause: str) -> None:
         turn, notice = self.turn(), self.notices.about(cause)
         assert notice is not None
@@ -112,6 +117,18 @@ def test_what_is_withdrawn_stays_marked_and_read_and_may_come_again_only_if_it_i
     desk.add("one", n=2)
     assert desk.told[-1].data == {"n": 2} and len(desk.notices.all) == 2
     assert list(desk.again().all) == list(desk.notices.all)
+
+
+def test_what_was_withdrawn_and_is_there_again_is_unread_under_its_own_id() -> None:
+    desk = Desk()
+    desk.add("one", n=1)
+    desk.back("one", n=2)
+    desk.change("one", withdrawn=True)
+    desk.back("one", n=3)
+    desk.back("none")
+    shown = [(told.withdrawn, told.is_read) for told in desk.told]
+    assert shown == [(False, False), (True, True), (False, False)]
+    assert desk.listed() == [3] and len({told.id for told in desk.told}) == 1
 
 
 def test_of_one_person_only_so_many_are_kept_and_nobody_pushes_out_what_others_caused() -> None:

@@ -93,8 +93,9 @@ def test_a_mute_ends_when_it_was_said_to_also_over_a_start() -> None:
     again = Readings()
     again.restore(Reading(ROOM, muted=70), Instant(5.0, 60_000))
     assert again.deadline == 15.0
+    assert [again.is_muted(ROOM, Instant(20.0, ms)) for ms in (69_999, 70_000)] == [True, False]
     again.save(turn, Reading(ROOM, muted=FOREVER))
-    assert again.deadline is None and again.is_muted(ROOM)
+    assert again.deadline is None and again.is_muted(ROOM, turn.now)
     assert again.mute_of(ROOM) == {"muted": True, "muted_until": None}
 
 

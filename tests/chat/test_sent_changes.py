@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node.chat import sent_changes
@@ -10,7 +12,7 @@ from node.chat.sent_changes import SentChanges
 from node.chat.turn import Turn, unpack_row
 from node.clock import HORIZON_DAYS, Instant
 from node.sim import stream
-from node.wire.payload import Payload, Type, without_words
+from node.wire.payload import Payload, Type, decode, without_words
 
 ROOM, MID, ANN = b"r" * 16, b"m" * 16, b"a" * 32
 
@@ -69,6 +71,16 @@ def test_words_that_wait_for_somebodys_first_answer_are_taken_back_too() -> None
     assert b"secret" not in rows and b"manifest" not in rows and b"words 1" not in rows
     assert b"words 2" in rows
     assert len(dms.queue[b"b" * 32]) == 3
+
+
+def test_what_is_given_up_takes_its_changes_along_and_leaves_room_for_more() -> None:
+    dms, at = Dms(ANN), turn()
+    text = Payload(MID, 1, 1, Type.TEXT, ["words", "text", None])
+    later = replace(change(2), ts_ms=99)
+    for payload in (text, change(1), later):
+        dms.send(at, b"b" * 32, payload)
+    assert dms.expire_queue(at, 50) == [(b"b" * 32, MID)]
+    assert [decode(one.payload).ts_ms for one in dms.queue[b"b" * 32]] == [99]
 
 
 def test_only_the_message_and_its_edits_lose_their_words() -> None:

@@ -448,3 +448,31 @@ def test_a_policy_is_one_of_three_and_a_changed_key_is_not_allowed(
     assert gossamer_exits("contact", "policy", "bob", "never")[0] == 2
     node.answers["user_message"] = Refused("key_changed", "verify bob first")
     assert gossamer_exits("send", "club", "hello")[0] == 4
+
+
+def test_what_is_printed_to_be_run_names_the_home_that_it_is_for(
+    node: Scripted, gossamer_exits: Exits, tmp_path: Path
+) -> None:
+    node.answers["contact_add"] = {"user_id": BOB, "state": "pending"}
+    ours = f"gossamer --home {tmp_path}"
+    assert f"{ours} contact list" in gossamer_exits("contact", "add", "link")[2]
+    node.answers["room_list"] = Refused("not_running", "no node is running here; start it:  gossamer run")
+    assert f"{ours} run" in gossamer_exits("room", "list")[2]
+    ours_app = app.App(home=str(tmp_path))
+    assert ours_app.ours("`gossamer run --relay` elsewhere, /a/gossamer here, gossamer peer list") == (
+        f"`gossamer run --relay` elsewhere, /a/gossamer here, {ours} peer list"
+    )
+
+
+def test_commands_are_done_at_once_from_standard_input(
+    node: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = {"event": "error", "code": "invalid", "message": "no"}
+    node.answers["batch"] = {"results": [{"event": "ok", "req": 1}, error]}
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"event":"room_list","req":1}\n\n{"event":"x"}\n'))
+    code, out, err = gossamer_exits("batch", "--halt")
+    assert (code, len(out.splitlines())) == (1, 2) and "batch_refused" in err
+    asked = {"commands": [{"event": "room_list", "req": 1}, {"event": "x"}], "halt_on_error": True}
+    assert node.asked[-1] == ("batch", asked)
+    monkeypatch.setattr("sys.stdin", io.StringIO("no json"))
+    assert gossamer_exits("batch")[0] == 2

@@ -20,7 +20,7 @@ from msgspec import inspect
 
 from cli import gossamer
 from node.chat import answers, events
-from node.commandline import asking, doctor
+from node.commandline import asking, doctor, transfers
 from node.commandline.app import invoke
 from node.commandline.output import FSI, PDI
 from node.crypto.links import ContactLink, encode_contact
@@ -38,6 +38,11 @@ NOT_HERE = ("run", "demo", "service", "erase", "backup restore", "backup verify"
 MORE = {
     "room update": ["--topic", "x"],
     "profile set": ["--status", "x"],
+    "presence set": ["--busy", "on"],
+    "notification read": [ONE],
+    "send": [ONE, "hi"],
+    "attachment get": ["--quiet", ONE],
+    "attachment put": ["--quiet"],
     "peer add": ["ws://h:1"],
     "peer remove": ["ws://h:1"],
 }
@@ -134,7 +139,7 @@ COMMANDS = {
 
 def arguments(words: str, command: click.Command, tmp_path: Path) -> list[str]:
     """Return plausible values for a command's arguments."""
-    if words.startswith("peer "):
+    if words.startswith("peer ") or words in ("send", "notification read", "attachment get"):
         return MORE.get(words, [])
     given = MORE.get(words, [])
     for param in command.params:
@@ -150,12 +155,22 @@ def arguments(words: str, command: click.Command, tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def hostile(node: Scripted, tmp_path: Path) -> Scripted:
+def hostile(node: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     node.answers = {name: struct(answer) for name, answer in answers.BY_COMMAND.items()}
     (offer,) = node.answers["invite_list"]["invites"]
+    node.answers["batch"]["results"] = [{"event": "ok", EVIL: EVIL}]
     offer |= {"state": "delivered", "target": EVIL}
     node.answers["backup_create"]["path"] = str(tmp_path / "made.backup")
     (tmp_path / "made.backup").write_bytes(b"sealed")
+
+    async def get(_app: Any, _facts: Any, into: Any, _step: Any) -> None:
+        into.write(b"x")
+
+    async def put(_app: Any, path: Path, _step: Any) -> Any:
+        return await node.call("attachment_put", name=path.name)
+
+    monkeypatch.setattr(transfers, "get", get)
+    monkeypatch.setattr(transfers, "put", put)
     node.hello = {"user_id": ONE, "username": "me", "connectivity": "synced"}
     return node
 
@@ -165,7 +180,8 @@ def hostile(node: Scripted, tmp_path: Path) -> Scripted:
 def test_no_control_byte_but_our_own_arrives_at_the_terminal(
     words: str, form: tuple[str, ...], hostile: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{LINK}\n"))
+    given = '{"event":"room_list"}' if words == "batch" else LINK
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{given}\n"))
     (tmp_path / "file").write_text("x")
     monkeypatch.chdir(tmp_path)
     terminal = Terminal(monkeypatch)

@@ -23,6 +23,9 @@ def test_why_says_it_of_everybody_and_escapes_their_names(node: Scripted, gossam
     code, out, _ = gossamer_exits("why", MID, "--room", "club", "--json")
     assert json.loads(out)["recipients"] == [row]
     assert node.asked[-1] == ("message_why", {"id": MID, "room": CLUB})
+    node.answers["history_get"] = {"messages": [{"id": MID}], "more": False}
+    assert gossamer_exits("why", MID[:8], "--room", "club")[0] == 0
+    assert node.asked[-1] == ("message_why", {"id": MID, "room": CLUB})
     node.answers["message_why"] = Refused("message_not_found", "no message of yours has this id")
     assert gossamer_exits("why", MID)[0] == 6
 

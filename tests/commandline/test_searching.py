@@ -16,7 +16,9 @@ def test_what_is_found_is_printed_a_line_each_made_harmless(node: Scripted, goss
     first, second = out.splitlines()
     assert "club  b\\x1bob: tea\\x1b[2J" in first
     assert "?  b" in second
-    assert err == "more:  add  --before m-1\n"
+    assert err.startswith("more:  gossamer --home ") and err.endswith(
+        " search tea --room club --before m-1\n"
+    )
     assert ("search", {"text": "tea", "room": CLUB, "limit": 2}) in node.asked
 
 

@@ -35,6 +35,9 @@ def test_a_passphrase_comes_from_standard_input_a_line_each(
     stdin(monkeypatch, f" {SECRET}\nanother one \r\n")
     assert gossamer_exits("passphrase", "set")[0] == 0
     assert node.asked == [("vault_passphrase", {"current": f" {SECRET}", "passphrase": "another one "})]
+    stdin(monkeypatch, f"{SECRET}\n")
+    assert gossamer_exits("unlock", "--passphrase-file", "-")[0] == 0
+    assert node.asked[-1] == ("vault_unlock", {"passphrase": SECRET})
     stdin(monkeypatch, "\n")
     code, _, err = gossamer_exits("passphrase", "remove")
     assert (code, "invalid" in err) == (2, True)
@@ -98,5 +101,8 @@ def test_an_open_node_is_not_asked_to_open(node: Scripted, gossamer_exits: Exits
 def test_a_passphrase_is_never_an_argument(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="standard input"):
         read_pairs("vault_passphrase", (word,))
+    for command, key in (("backup_create", "passphrase"), ("vault_unlock", "passphrase"), ("hello", "token")):
+        with pytest.raises(Refused, match="standard input"):
+            read_pairs(command, (f"{key}=x",))
     stdin(monkeypatch, '{"passphrase": "x"}')
     assert read_pairs("vault_passphrase", ("-",)) == {"passphrase": "x"}

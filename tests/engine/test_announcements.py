@@ -282,3 +282,18 @@ def test_who_left_hears_nothing_and_who_was_removed_announces_nothing() -> None:
     world.run(3)
     assert heard(seen) == ["among us"] and heard(gone) == []
     assert room_of(ann).open
+
+
+def test_who_has_blocked_us_is_announced_nothing() -> None:
+    world, ann, bob, cat, _ = trio("blocked by")
+    befriend(world, ann, cat)
+    bob.call(c.ContactBlock(username="ann"))
+    world.run(5)
+    sent = ann.call(c.AnnouncementSend(contacts=True, text="hear, hear"))
+    assert sent["recipients"] == 1
+    world.run(5)
+    rows = [node.call(c.NotificationList(kind="announcement"))["notifications"] for node in (bob, cat)]
+    assert [len(some) for some in rows] == [
+        0,
+        1,
+    ]

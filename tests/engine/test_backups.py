@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import msgspec
 import pytest
 
-from node.chat import backup, commands as c, events
+from node.chat import backup, commands as c, events, expiring, sent_changes
 from node.crypto.channel import Inner
+from node.engine.state import Restorer
 from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
 from node.tables import ALL, SHREDDED, Table
 from node.wire import envelope
@@ -338,6 +342,16 @@ def test_an_invite_that_waited_and_a_contact_that_was_asked_survive_a_restore() 
 def test_every_table_is_decided_on() -> None:
     assert backup.KEPT.keys() | backup.LEFT_OUT == ALL
     assert not backup.KEPT.keys() & backup.LEFT_OUT and SHREDDED <= backup.LEFT_OUT
+
+
+def test_each_kind_of_what_waits_either_goes_in_or_stays_behind() -> None:
+    goes = {b"t", b"d", b"m", b"Mx"}
+    stays = {b"p", b"b", b"e", b"n", b"o", b"g", b"s", b"Ms", b"u", b"U", b"y", b"A", b"h", b"x"}
+    source = inspect.getsource(Restorer._waiting) + inspect.getsource(Restorer._healing)
+    known = {kind.encode() for kind in re.findall(r'key\[:1\] == b"(\w)"', source)}
+    assert known | {expiring.ROW, sent_changes.ROW} == goes | stays
+    for kind in goes | stays:
+        assert (backup.kept(Table.PENDING, kind + bytes(48), b"row") is not None) == (kind in goes)
 
 
 def secrets_of(value: object) -> set[bytes]:

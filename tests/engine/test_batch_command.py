@@ -125,3 +125,36 @@ def test_a_refusal_of_the_whole_batch_leaves_nothing_done() -> None:
     with pytest.raises(CallError) as refused:
         results(ann, say(room, "two"), nonce="same")
     assert refused.value.code == "nonce_reused"
+
+
+def test_what_names_a_message_that_has_to_be_read_is_refused_and_not_done_later_either() -> None:
+    world, ann, _, _, room = trio("names a message")
+    mid = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    for _ in range(2):
+        ann.call(c.UserMessage(room=room, message="more"))
+    ann.crash()
+    ann.start()
+    session = ann.attach(plain=False)
+    named = {"room": room, "id": mid}
+    inside = [
+        {"event": "message_edit", "message": "two", "nonce": "n", **named},
+        {"event": "message_delete", **named},
+        {"event": "reaction_set", "emoji": "like", **named},
+        {"event": "message_read", **named},
+        {"event": "room_read", **named},
+        say(room, "three", reply_to=mid),
+    ]
+    answer = ann.call(c.Batch(commands=inside), session)
+    assert codes(answer["results"]) == ["not_in_batch"] * len(inside)
+    assert ann.engine is not None and ann.engine.desk.waiting() == []
+    world.run(5)
+    assert len(session.of(events.Ok)) == 1 and session.of(events.Error) == []
+    late = (events.MessageEdited, events.MessageDeleted, events.Reaction, events.RoomUpdated)
+    assert not [event for event in session.seen if isinstance(event, late)]
+    assert [row["message"] for row in ann.call(c.HistoryGet(room=room))["messages"]] == [
+        "one",
+        "more",
+        "more",
+    ]
+    ann.call(c.MessageEdit(room=room, id=mid, message="two", nonce="n"))
+    assert ann.call(c.HistoryGet(room=room))["messages"][0]["message"] == "two"

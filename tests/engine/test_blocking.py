@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import pytest
 
+from node import ids
 from node.chat import commands as c, events
 from node.chat.notes import Note, token_of
+from node.chat.room import Room
 from node.crypto.channel import inbox_channel
 from node.crypto.prekeys import seal_request
+from node.crypto.roomitem import open_item, parse_item
 from node.sim import SimNode, SimSession, Simulation
 from node.tables import Table
-from node.wire.payload import Type
-from tests.engine.hostile import direct, engine_of, no_late_faults, post, room_inner, sending, text
+from node.wire import envelope
+from node.wire.payload import Type, decode
+from tests.engine.hostile import (
+    direct,
+    engine_of,
+    give,
+    no_late_faults,
+    post,
+    room_inner,
+    room_of,
+    sending,
+    text,
+)
 from tests.engine.test_contact_requests import both, club, names, refused, state_of
+from tests.engine.test_history import world_of
 from tests.engine.worlds import befriend, invite, texts
 
 
@@ -319,3 +334,70 @@ def test_a_newcomer_is_not_shown_what_somebody_it_blocked_said_before() -> None:
     world.run(60)
     assert texts(session) == ["of cat"]
     no_late_faults(ann, cat)
+
+
+def test_what_a_blocked_member_says_with_a_time_to_live_is_over_in_silence() -> None:
+    world, ann, bob, cat, room = friends("blocked ttl")
+    ann.call(c.ContactBlock(username="bob"))
+    world.run(3)
+    session = ann.attach(plain=False)
+    bob.call(c.UserMessage(room=room, message="@ann burn this", ttl=30))
+    world.run(60)
+    assert about(session, "bob") == [] and session.of(events.MessageDeleted) == []
+    assert not [key for key in ann.store.load().rows["pending"] if key[:1] == b"M"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_blocked_member_takes_back_or_lets_expire_is_given_to_no_newcomer(late: bool) -> None:
+    world, ann, bob, cat, room = world_of(f"blocked history {late}", 50)
+    ann.call(c.ContactBlock(username="bob"))
+    world.run(3)
+    world.partition(["ann"], ["bob", "cat"])
+    world.run(1)
+    before = set(bob.store._state.held)
+    mid = bob.call(c.UserMessage(room=room, message="taken back"))["id"]
+    bob.call(c.MessageDelete(room=room, id=mid))
+    bob.call(c.UserMessage(room=room, message="short", ttl=20))
+    bob.call(c.UserMessage(room=room, message="stays"))
+    made = [envelope.parse(one.raw) for key, one in bob.store._state.held.items() if key not in before]
+    give(ann, [made[1], made[0], *made[2:]] if late else made)
+    bob.crash()
+    world.heal()
+    world.run(30)
+    kept = [read_item(room_of(ann), item) for item in room_of(ann).kept.items()]
+    assert kept == ["stays"]
+    seen = invite(world, ann, cat, room)
+    assert world.run_until(lambda: texts(seen) == ["stays"], 60)
+    no_late_faults(ann, cat)
+
+
+def read_item(room: Room, raw: bytes) -> str:
+    item = parse_item(raw)
+    author = room.log.device(item.msg.core.device16)
+    assert author is not None
+    return str(decode(open_item(item, author.dsk)).body[0])
+
+
+def test_blocking_somebody_works_where_an_open_invite_of_theirs_cannot_be_revoked() -> None:
+    world, ann, bob, cat, _ = friends("block without keys")
+    rooms = [ann.call(c.RoomCreate(name=name))["room"] for name in ("one", "two")]
+    for name in rooms:
+        ann.call(c.UserInvite(target="bob", room=name))
+    world.run(2)
+    inbox = engine_of(ann).state.rooms.inboxes[ids.parse(rooms[0])]
+    inbox.room.epochs.held.clear()  # as in a restored home, until a member has given them
+    assert ann.call(c.ContactBlock(username="bob"))["blocked"]
+    rows = ann.call(c.InviteList())["invites"]
+    assert [row["state"] for row in rows if row["room"] in rooms] == ["cancelled", "cancelled"]
+
+
+def test_a_read_position_names_what_was_shown_and_nothing_hidden() -> None:
+    world, ann, bob, cat, room = friends("read to")
+    shown = cat.call(c.UserMessage(room=room, message="seen"))["id"]
+    world.run(3)
+    ann.call(c.ContactBlock(username="bob"))
+    bob.call(c.UserMessage(room=room, message="hidden"))
+    world.run(5)
+    session = ann.attach(plain=False)
+    ann.call(c.RoomRead(room=room), session)
+    assert [event.read_to for event in session.of(events.RoomUpdated)] == [shown]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from node import ids
-from node.chat import commands as c, events
+from node.chat import commands as c, events, expiring
 from node.clock import DAY_MS
+from node.engine.effects import FetchMessages, MessagesFetched
 from node.sim import CallError
 from node.wire import envelope
+from tests.engine.hostile import engine_of, give, release, turn_of
 from tests.engine.test_changes import history, last, say
 from tests.engine.test_history import world_of
 from tests.engine.worlds import invite, trio
@@ -139,3 +144,53 @@ def test_newcomers_are_given_what_there_is_now_and_no_deleted_or_expired_words()
     world.run(3)
     assert history(cat, room)[0].message == "for cat too"
     assert ids.text(ids.parse(first)) == told[0].id
+
+
+def test_of_too_many_that_which_is_due_next_is_gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ann, bob, _, room = trio("too many")
+    monkeypatch.setattr(expiring, "MAX_EXPIRING", 3)
+    for number in range(5):
+        say(ann, room, str(number), ttl=10_000 + number)
+    world.run(5)
+    for node in (ann, bob):
+        assert [m.message for m in history(node, room)] == ["", "", "2", "3", "4"]
+
+
+def test_a_clock_that_goes_back_at_the_end_of_a_message_does_not_keep_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, ann, bob, _, room = trio("back")
+    say(ann, room, "burn this", ttl=30)
+    world.run(2)
+    engine = engine_of(bob)
+    book = engine.state.changing.expiring
+    turn = turn_of(bob)
+    turn.mesh_ms += 40_000
+    turn.now = replace(turn.now, mono=turn.now.mono + 40)
+    engine.state.changing.due(turn)  # due by the clock of this turn, not yet by that of the next
+    release(bob, turn)
+    world.run(120)
+    assert [m.message for m in history(bob, room)] == [""]
+    assert book.deadline is None
+
+
+def test_a_message_that_comes_while_the_store_is_asked_for_it_still_goes() -> None:
+    world, ann, bob, _, room = trio("race")
+    world.partition(["bob"], ["ann", "cat"])
+    world.run(1)
+    before = set(ann.store._state.held)
+    mid = say(ann, room, "burn this", ttl=30)
+    ann.call(c.MessageEdit(room=room, id=mid, message="burn that"))
+    fresh = [one for key, one in ann.store._state.held.items() if key not in before]
+    text, edit = [envelope.parse(one.raw) for one in fresh]
+    asked: list[Any] = []
+    one = bob._one
+    bob._one = lambda effect: asked.append(effect) if isinstance(effect, FetchMessages) else one(effect)  # type: ignore[method-assign]
+    give(bob, [edit])
+    (order,) = asked
+    give(bob, [text])  # while what the store did not have then is on its way
+    bob._one = one  # type: ignore[method-assign]
+    bob.feed(MessagesFetched(order.room, ((ids.parse(mid), None),), to_change=True))
+    assert [m.message for m in history(bob, room)] == ["burn that"]
+    world.run(60)
+    assert [m.message for m in history(bob, room)] == [""]

@@ -8,7 +8,9 @@ import pytest
 
 from node.chat import commands as c, events
 from node.sim import SimNode, SimSession
-from tests.engine.hostile import lost, no_late_faults
+from node.wire import envelope
+from node.wire.envelope import Envelope
+from tests.engine.hostile import give, lost, no_late_faults
 from tests.engine.worlds import invite, texts, trio
 
 
@@ -112,3 +114,65 @@ def test_what_newcomers_are_given_of_before_notifies_nobody() -> None:
     cat.call(c.RoomLinkUse(link=link))
     world.run(20)
     assert "@bob and @all" in texts(guest) and mentions(guest) == []
+
+
+def posted(node: SimNode, before: set[bytes]) -> list[Envelope]:
+    """Return what a node has posted since, in order."""
+    return [envelope.parse(one.raw) for key, one in node.store._state.held.items() if key not in before]
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+@pytest.mark.parametrize("change", ["delete", "edit"])
+def test_a_mention_whose_message_is_shown_without_it_notifies_nobody(change: str, turns: int) -> None:
+    world, ann, bob, _, room = trio(f"change first {change} {turns}")
+    world.partition(["bob"], ["ann", "cat"])
+    world.run(1)
+    seen, before = bob.attach(), set(ann.store._state.held)
+    said = say(ann, room, "@bob the word is swordfish")
+    if change == "delete":
+        ann.call(c.MessageDelete(room=room, id=said))
+    else:
+        ann.call(c.MessageEdit(room=room, id=said, message="hello"))
+    text, made = [
+        envelope.parse(ann.store._state.held[key].raw) for key in ann.store._state.held if key not in before
+    ]
+    for some in ([made, text],) if turns == 1 else ([made], [text]):
+        give(bob, some)
+    assert texts(seen) == [{"delete": "", "edit": "hello"}[change]]
+    assert mentions(seen) == [] and listed(bob) == []
+    rows = bob.store.load().rows.values()
+    assert not any(b"swordfish" in row for table in rows for row in table.values())
+
+
+def test_a_mention_that_an_edit_brought_before_its_message_is_notified_once() -> None:
+    world, ann, bob, _, room = trio("edit first")
+    world.partition(["bob"], ["ann", "cat"])
+    world.run(1)
+    seen, before = bob.attach(), set(ann.store._state.held)
+    said = say(ann, room, "hello")
+    ann.call(c.MessageEdit(room=room, id=said, message="hello @bob"))
+    text, made = [
+        envelope.parse(ann.store._state.held[key].raw) for key in ann.store._state.held if key not in before
+    ]
+    give(bob, [made])
+    give(bob, [text])
+    assert [told.data["message"] for told in mentions(seen)] == [said]
+    assert [row["data"]["text"] for row in listed(bob)] == ["hello @bob"]
+
+
+def test_a_mention_that_an_edit_took_away_and_another_brings_back_is_to_be_looked_at_again() -> None:
+    world, ann, bob, _, room = trio("to and fro")
+    seen = bob.attach()
+    said = say(ann, room, "hello @bob")
+    for words in ("hello", "hello again, @bob"):
+        world.run(2)
+        ann.call(c.MessageEdit(room=room, id=said, message=words))
+    world.run(2)
+    (row,) = listed(bob)
+    assert (row["data"]["text"], row["withdrawn"], row["is_read"]) == ("hello again, @bob", False, False)
+    assert [(told.withdrawn, told.is_read, told.unread) for told in mentions(seen)] == [
+        (False, False, 2),
+        (True, True, 1),
+        (False, False, 2),
+    ]
+    assert len({told.id for told in mentions(seen)}) == 1

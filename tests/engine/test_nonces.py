@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 
-from node.bridge.ports import ReadAnswered, SessionStarted
+from node.bridge.ports import CommandReceived, ReadAnswered, SessionEnded, SessionStarted
 from node.chat import commands as c, events
 from node.chat.turn import pack_row
 from node.engine import nonces
-from node.engine.effects import WriteBackup
-from node.sim import CallError, SimNode
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, WriteBackup
+from node.sim import CallError, SimNode, SimSession
 from node.store.records import Put
+from node.tables import Table
+from tests.engine.hostile import engine_of
+from tests.engine.test_receipts import ask
 from tests.engine.worlds import trio
 
 
@@ -25,7 +30,7 @@ def restart(node: SimNode) -> None:
 def test_a_nonce_brings_back_the_first_result_also_after_a_crash(kind: str) -> None:
     _, ann, _, _, room = trio(f"first {kind}")
     ann.call(c.UserMessage(room=room, message="tea"))
-    command: c.Command = {
+    command: Any = {
         "said": c.UserMessage(room=room, message="more tea", nonce="n"),
         "search": c.Search(text="tea", nonce="n"),
         "history": c.HistoryGet(room=room, nonce="n"),
@@ -185,3 +190,139 @@ def test_results_remembered_by_the_version_before_are_still_given() -> None:
     ann.store.commit([Put("nonces", b"user_message 0  old", row)])
     restart(ann)
     assert ann.call(c.UserMessage(room=room, message="x", nonce="old")) == {"id": "i"}
+
+
+@pytest.mark.parametrize("kind", ["why", "read", "room read"])
+def test_what_the_store_is_asked_for_first_is_remembered_too(kind: str) -> None:
+    world, ann, bob, _, room = trio(f"asked {kind}")
+    mids = [str(ann.call(c.UserMessage(room=room, message=f"m{n}"))["id"]) for n in range(3)]
+    theirs = str(bob.call(c.UserMessage(room=room, message="theirs"))["id"])
+    world.run(8)
+    asked: dict[str, tuple[SimNode, Any]] = {
+        "why": (ann, c.MessageWhy(id=mids[0], nonce="n")),
+        "read": (bob, c.MessageRead(room=room, id=mids[0], nonce="n")),
+        "room read": (bob, c.RoomRead(room=room, id=mids[0], nonce="n")),
+    }
+    node, command = asked[kind]
+    first = ask(world, node, command)
+    bob.call(c.RoomRead(room=room))
+    world.run(8)
+    assert ask(world, node, msgspec.structs.replace(command, nonce=None)) != first
+    assert node.call(command) == first
+    restart(node)
+    assert node.call(command) == first
+    with pytest.raises(CallError, match="nonce_reused"):
+        node.call(msgspec.structs.replace(command, id=theirs))
+
+
+def test_a_nonce_of_a_token_whose_session_ended_before_the_store_answered_is_done_once() -> None:
+    world, ann, _, _, room = trio("token gone")
+    mid = str(ann.call(c.UserMessage(room=room, message="tea"))["id"])
+    ann.call(c.UserMessage(room=room, message="more tea"))
+    restart(ann)
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def late(event: Any) -> None:
+        waiting.append(event) if isinstance(event, MessagesFetched) else feed(event)
+
+    reply = c.UserMessage(room=room, message="yes", reply_to=mid, nonce="n")
+    sent = 0
+    for session in (bot(ann), bot(ann)):
+        ann.feed = late  # type: ignore[method-assign]
+        with suppress(CallError):
+            ann.call(reply, session)
+        feed(SessionEnded(session.number))
+        del ann.feed
+        for event in waiting:
+            feed(event)
+        sent += len(waiting)
+        waiting.clear()
+    rows = ann.call(c.HistoryGet(room=room))["messages"]
+    assert sent == 1
+    assert [row["message"] for row in rows] == ["tea", "more tea", "yes"]
+
+
+def bot(node: SimNode) -> SimSession:
+    """Attach a frontend with a token of its own."""
+    session = node.attach()
+    node.feed(SessionStarted(session.number, "owner", "bot", plain=True))
+    return session
+
+
+def test_another_admin_token_is_made_once_for_a_nonce() -> None:
+    _, ann, _, _, _ = trio("rotate")
+    session = bot(ann)
+    first = ann.call(c.TokenRotate(nonce="n"), session)
+    orders: list[Any] = []
+    one = ann._one
+    ann._one = lambda effect: orders.append(effect) if isinstance(effect, KeepToken) else one(effect)  # type: ignore[method-assign]
+    assert ann.call(c.TokenRotate(nonce="n"), session) == first
+    assert orders == []
+
+
+@pytest.mark.parametrize("kind", ["reply", "edit", "read", "why", "rotate"])
+def test_what_waits_for_the_store_is_done_once_though_its_session_goes_meanwhile(kind: str) -> None:
+    world, ann, bob, _, room = trio(f"waits {kind}")
+    said = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    world.run(2)
+    restart(ann)
+    commands: dict[str, c.Command] = {
+        "reply": c.UserMessage(room=room, message="two", reply_to=said, nonce="n"),
+        "edit": c.MessageEdit(room=room, id=said, message="two", nonce="n"),
+        "read": c.MessageRead(room=room, id=said, nonce="n"),
+        "why": c.MessageWhy(id=said, nonce="n"),
+        "rotate": c.TokenRotate(nonce="n"),
+    }
+    command = commands[kind]
+    engine_of(ann).state.rooms.inboxes[bytes.fromhex(room.replace("-", ""))].room.timeline.known.clear()
+    held: list[Any] = []
+    real, slow = ann._one, (FetchMessages, FetchAfter, KeepToken)
+
+    def late(effect: Any) -> None:
+        held.append(effect) if isinstance(effect, slow) else real(effect)
+
+    ann._one = late  # type: ignore[method-assign]
+    asked = ann.attach(plain=False)
+    with pytest.raises(CallError, match="no_answer"):
+        ann.call(command, asked)
+    ann.detach(asked)
+    del ann._one
+    for effect in held:
+        ann._one(effect)
+    world.run(1)
+    (kept,) = [one for key, one in engine_of(ann).state.nonces.all.items() if key.endswith(" n")]
+    later, before = ann.attach(plain=False), len(ann.store.messages())
+    assert ann.call(command, later) == msgspec.json.decode(kept.fields)
+    world.run(1)
+    assert len(ann.store.messages()) == before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_deleted_is_in_no_remembered_answer_either(late: bool) -> None:
+    _, ann, _, _, room = trio(f"deleted {late}")
+    said = ann.call(c.UserMessage(room=room, message="swordfish"))["id"]
+    asked: list[c.Command] = [
+        c.HistoryGet(room=room, nonce="n"),
+        c.Search(text="swordfish", nonce="n"),
+        c.RoomList(nonce="n"),
+    ]
+    waiting: list[Any] = []
+    feed = ann.feed
+
+    def slow(event: Any) -> None:
+        waiting.append(event) if late and isinstance(event, ReadAnswered) else feed(event)
+
+    ann.feed = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    for command in asked:
+        ann.feed(CommandReceived(here.number, command))
+    ann.call(c.MessageDelete(room=room, id=said))
+    del ann.feed
+    for event in waiting:
+        ann.feed(event)
+    assert len(here.of(events.Ok)) == 3 and len(waiting) == (2 if late else 0)
+    assert not any(b"swordfish" in row for row in ann.store.load().rows[Table.NONCES].values())
+    assert not any("swordfish" in one.fields for one in engine_of(ann).state.nonces.all.values())
+    assert ann.call(c.Search(text="swordfish", nonce="n"), here)["messages"] == []
+    assert ann.call(c.RoomList(nonce="n"), here)["rooms"][0]["last_message"] == ""

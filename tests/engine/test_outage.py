@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import Resume
+from node.bridge.ports import CommandReceived, CredentialsChanged, FileUploaded, Resume, UploadKept
 from node.chat import commands as c, events
+from node.chat.filing import SealFile
 from node.engine.commands import HANDLERS
+from node.engine.effects import FetchAfter, FetchMessages, KeepToken, MessagesFetched, TokenKept
 from node.sim import CallError, SimNode
 from node.tables import Table
 from tests.engine.worlds import texts, trio
@@ -169,3 +171,196 @@ def test_a_reading_that_turns_out_to_write_is_refused_too(monkeypatch: pytest.Mo
     for _ in range(2):
         assert refusal(ann, c.RoomGet(room=room), here) == "storage_full"
     assert not here.of(events.RoomCreated)
+
+
+def test_what_waited_for_the_store_when_room_ran_out_is_answered_all_the_same() -> None:
+    world, ann, _, _, room = trio("waited")
+    mid = str(ann.call(c.UserMessage(room=room, message="before"))["id"])
+    world.run(8)
+    asking, reading, deleting = ann.attach(), ann.attach(), ann.attach()
+    feed = ann.feed
+    ann.feed = lambda event: None if isinstance(event, MessagesFetched) else feed(event)  # type: ignore[method-assign]
+    for session, command in (
+        (asking, c.MessageWhy(id=mid, req="why")),
+        (reading, c.MessageRead(room=room, id=mid, req="read")),
+        (deleting, c.MessageDelete(room=room, id=mid, req="delete")),
+    ):
+        with pytest.raises(CallError, match="no_answer"):
+            ann.call(command, session)
+    del ann.feed
+    ann.store.full = True
+    assert refusal(ann, c.RoomCreate(name="no room")) == "storage_full"
+    world.run(1)
+    assert [ok.req for ok in asking.of(events.Ok)] == ["why"]
+    assert [(error.req, error.code) for error in reading.of(events.Error)] == [("read", "storage_full")]
+    assert [(error.req, error.code) for error in deleting.of(events.Error)] == [("delete", "storage_full")]
+    assert world.run_until(lambda: "message_why" in asked_again(ann, mid), 2)
+
+
+def asked_again(node: SimNode, mid: str) -> str:
+    """Ask what became of a message where nothing can be stored."""
+    session = node.attach()
+    with pytest.raises(CallError, match="no_answer"):
+        node.call(c.MessageWhy(id=mid), session)
+    node.world.run(0.1)
+    assert [ok.fields["recipients"][0]["status"] for ok in session.of(events.Ok)] == ["delivered"]
+    return "message_why"
+
+
+def test_what_waits_for_the_store_when_the_room_runs_out_is_answered_all_the_same() -> None:
+    world, ann, _, _, room = trio("waiting")
+    said = ann.call(c.UserMessage(room=room, message="one"))["id"]
+    waiting: list[c.Command] = [
+        c.MessageWhy(id=said, req="why"),
+        c.MessageRead(room=room, id=said, req="read"),
+        c.AttachmentPut(data="AAAA", name="a", req="put"),
+        c.MessageEdit(room=room, id=said, message="two", req="edit"),
+    ]
+    held: list[Any] = []
+    real = ann._one
+
+    def slow(effect: Any) -> None:
+        held.append(effect) if isinstance(effect, FetchMessages | FetchAfter | SealFile) else real(effect)
+
+    ann._one = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    for command in waiting:
+        ann.feed(CommandReceived(here.number, command))
+    assert len(held) == len(waiting) and not here.of(events.Ok)
+    ann.store.full = True
+    del ann._one
+    assert refusal(ann, c.RoomCreate(name="no room"), here) == "storage_full"
+    world.run(1)
+    assert [ok.req for ok in here.of(events.Ok)] == ["why"]
+    refused = [error.req for error in here.of(events.Error) if error.code == "storage_full"]
+    assert sorted(str(req) for req in refused) == ["None", "edit", "put", "read"]
+    ann._one = slow  # type: ignore[method-assign]
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=said, req="again")))
+    del ann._one
+    ann.make_room()
+    world.run(1)
+    assert [ok.req for ok in here.of(events.Ok)] == ["why", "again"]
+
+
+def test_an_upload_that_ends_when_there_is_no_room_is_refused_and_its_file_goes() -> None:
+    _, ann, _, _, room = trio("upload")
+    ann.store.full = True
+    here = ann.attach(plain=False)
+    answers: list[UploadKept] = []
+    real = ann._one
+
+    def tell(effect: Any) -> None:
+        answers.append(effect) if isinstance(effect, UploadKept) else real(effect)
+
+    ann._one = tell  # type: ignore[method-assign]
+    for ticket in (1, 2):  # the first is what finds that there is no room
+        ann.feed(FileUploaded(ticket, ann.files.seal("a.bin", "text/plain", b"words")))
+    assert [(a.ticket, a.fault and a.fault.code) for a in answers] == [
+        (1, "storage_full"),
+        (2, "storage_full"),
+    ]
+    assert ann.files.folder.sizes() == {}
+    assert refusal(ann, c.UserMessage(room=room, message="x"), here) == "storage_full"
+
+
+def test_an_admin_token_that_is_in_its_file_is_in_force_though_there_is_no_room_to_note_it() -> None:
+    _, ann, _, _, _ = trio("rotated")
+    orders: list[KeepToken] = []
+    changed: list[CredentialsChanged] = []
+    real = ann._one
+
+    def slow(effect: Any) -> None:
+        match effect:
+            case KeepToken():
+                orders.append(effect)
+            case CredentialsChanged():
+                changed.append(effect)
+            case _:
+                real(effect)
+
+    ann._one = slow  # type: ignore[method-assign]
+    here = ann.attach(plain=False)
+    ann.feed(CommandReceived(here.number, c.TokenRotate(req="rotate", nonce="n")))
+    ann.store.full = True
+    assert refusal(ann, c.RoomCreate(name="no room"), here) == "storage_full"
+    ann.feed(TokenKept(orders[0], "there"))
+    assert [ok.fields["path"] for ok in here.of(events.Ok)] == ["there"]
+    assert [one.admin_token for one in changed] == [orders[0].token]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda room, mid: c.MessageEdit(room=room, id=mid, message="y", req="w"),
+        lambda room, mid: c.MessageRead(room=room, id=mid, req="w"),
+        lambda room, mid: c.RoomRead(room=room, id=mid, req="w"),
+        lambda room, mid: c.AttachmentPut(data="eA==", name="x", req="w"),
+    ],
+)
+def test_what_waits_for_the_store_when_room_runs_out_is_refused_and_waits_for_nothing(asked: Any) -> None:
+    _, ann, _, _, room = trio("waits")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    ann.engine.handle(CommandReceived(here.number, asked(room, mid)), now=ann.now())
+    ann.store.full = True
+    ann._run_out([])
+    assert [(error.req, error.code) for error in here.of(events.Error)] == [("w", "storage_full")]
+    assert said(ann, room) == ["x"]
+
+
+def test_why_is_answered_while_there_is_no_room_and_when_it_runs_out_meanwhile() -> None:
+    world, ann, _, _, room = trio("why")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    why = c.MessageWhy(id=mid, req="w")
+    assert ann.engine is not None
+    ann.engine.handle(CommandReceived(here.number, why), now=ann.now())
+    ann.store.full = True
+    ann._run_out([])
+    world.run(1)
+    assert [(ok.req, len(ok.fields["recipients"])) for ok in here.of(events.Ok)] == [("w", 1)]
+    ann.feed(CommandReceived(here.number, c.MessageWhy(id=mid, req="then")))
+    world.run(1)
+    assert here.of(events.Ok)[-1].req == "then"
+    ann.engine.handle(CommandReceived(here.number, c.MessageWhy(id=mid, req="again")), now=ann.now())
+    ann.make_room()
+    world.run(1)
+    assert here.of(events.Ok)[-1].req == "again"
+
+
+def test_a_command_that_had_waited_for_the_store_is_refused_if_it_finds_no_room() -> None:
+    _, ann, _, _, room = trio("edit")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    ann.store.full = True
+    with pytest.raises(CallError) as error:
+        ann.call(c.MessageEdit(room=room, id=mid, message="y", nonce="n"), here)
+    assert error.value.code == "storage_full" and said(ann, room) == ["x"]
+    ann.make_room()
+    ann.call(c.MessageEdit(room=room, id=mid, message="y", nonce="n"), here)
+    assert said(ann, room) == ["y"]
+    assert [event.code for event in here.of(events.Error)] == ["storage_full"]
+
+
+def test_what_waits_for_the_store_when_the_vault_is_locked_is_told_so() -> None:
+    _, ann, _, _, room = trio("lock")
+    mid = ann.call(c.UserMessage(room=room, message="x"))["id"]
+    here = ann.attach(plain=False)
+    assert ann.engine is not None
+    edit = c.MessageEdit(room=room, id=mid, message="y", req="w")
+    ann.engine.handle(CommandReceived(here.number, edit), now=ann.now())
+    ann.lock()
+    assert [(error.req, error.code) for error in here.of(events.Error)] == [("w", "locked")]
+
+
+def test_a_token_that_was_kept_in_its_file_when_room_ran_out_is_in_force_and_told_of() -> None:
+    _, ann, _, _, _ = trio("token")
+    here = ann.attach(plain=False)
+    order = KeepToken(CommandReceived(here.number, c.TokenRotate(req="t", nonce="n")), "secret")
+    ann.store.full = True
+    assert ann.engine is not None
+    ann._run_out([TokenKept(order, "path")])
+    assert [(ok.req, ok.fields["path"]) for ok in here.of(events.Ok)] == [("t", "path")]
+    told = ann.engine.handle(TokenKept(order, "path"), now=ann.now())
+    assert [effect.admin_token for effect in told if isinstance(effect, CredentialsChanged)] == ["secret"]

@@ -230,3 +230,50 @@ def test_a_session_that_turns_out_to_be_a_one_shot_call_makes_nobody_online() ->
         bob.detach(once)
         world.run(40)
     assert seen(ann, "bob") == "offline" and len(of(at_ann, "bob")) == shown
+
+
+@pytest.mark.parametrize("who", ["they are removed", "they leave", "we leave"])
+def test_who_is_in_no_room_with_us_any_more_is_offline_whatever_they_send(who: str) -> None:
+    world = Simulation(f"no more {who}")
+    ann = world.add("ann")
+    bob = world.add("bob", peers=["ann"])
+    world.run(1)
+    host, guest = (bob, ann) if who == "we leave" else (ann, bob)
+    room = host.call(c.RoomCreate(name="tea"))["room"]
+    at_bob, at_ann = bob.attach(), ann.attach()
+    guest.call(c.RoomLinkUse(link=host.call(c.RoomLinkCreate(room=room))["link"]))
+    world.run(BEAT_EVERY)
+    assert ann.call(c.ProfileGet(username="bob"))["presence"] == "online"
+    if who == "they are removed":
+        ann.call(c.MemberRemove(room=room, username="bob"))
+    else:
+        guest.call(c.UserLeave(room=room))
+    world.run(5)
+    shown = len(of(at_ann, "bob"))
+    bob.call(c.PresenceSet(state="away", busy=True), at_bob)
+    world.run(CALM + 1)
+    bob.call(c.PresenceSet(state="online"), at_bob)
+    world.run(BEAT_EVERY)
+    seen_now = ann.call(c.ProfileGet(username="bob"))
+    assert (seen_now["presence"], seen_now["busy"]) == ("offline", False)
+    assert of(at_ann, "bob")[shown:] == []
+    guest.call(c.RoomLinkUse(link=host.call(c.RoomLinkCreate(room=room))["link"]))
+    world.run(BEAT_EVERY)
+    back = ann.call(c.ProfileGet(username="bob"))
+    assert (back["presence"], back["busy"]) == ("online", True)
+
+
+def test_whoever_is_in_a_room_that_we_left_sees_no_more_when_we_are_here() -> None:
+    world = Simulation("we left")
+    ann = world.add("ann")
+    bob = world.add("bob", peers=["ann"])
+    world.run(1)
+    room = bob.call(c.RoomCreate(name="tea"))["room"]
+    ann.attach(), bob.attach()
+    ann.call(c.RoomLinkUse(link=bob.call(c.RoomLinkCreate(room=room))["link"]))
+    world.run(BEAT_EVERY)
+    assert ann.engine is not None
+    told = ann.engine.state.me.profile.presence_cs
+    ann.call(c.UserLeave(room=room))
+    world.run(25 * 3600)
+    assert ann.engine.state.me.profile.presence_cs != told

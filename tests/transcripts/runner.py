@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,15 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from node.bridge.ports import BridgeInput, CredentialsChanged, Deliver, EndSession, ReadHistory, StartReplay
+from node.bridge.ports import (
+    BridgeInput,
+    CredentialsChanged,
+    Deliver,
+    EndSession,
+    ReadHistory,
+    ReadSearch,
+    StartReplay,
+)
 from node.bridge.server import BridgeServer
 from node.chat import answers, commands as c, events
 from node.engine.effects import AnswerStatus
@@ -65,7 +73,9 @@ class Node:
             case AnswerStatus(session, req, fields):
                 ok = events.Ok(req=req, fields={**fields, **self.sim.store.stats()})
                 self.server.perform(Deliver(session, ok))
-            case Deliver() | StartReplay() | ReadHistory() | EndSession() | CredentialsChanged():
+            case (
+                Deliver() | StartReplay() | ReadHistory() | ReadSearch() | EndSession() | CredentialsChanged()
+            ):
                 self.server.perform(effect)
             case _:
                 self._inner(effect)
@@ -77,6 +87,11 @@ class Node:
         self, room: bytes, before: bytes | None, after: bytes | None, limit: int
     ) -> tuple[list[bytes], bool]:
         return self.sim.store.history(room, before, after, limit)
+
+    async def search(
+        self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
+    ) -> tuple[list[bytes], bool]:
+        return self.sim.store.search(text, room, before, limit)
 
 
 class Frontend:

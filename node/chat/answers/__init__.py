@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.chat.answers import attachments, invites, log, messages, owner, people, rooms
+from node.chat.answers import attachments, invites, log, messages, notices, owner, people, reading, rooms
 from node.chat.answers.base import Answer as Answer
 
-_SUBJECTS = (log, rooms, messages, attachments, invites, people, owner)
+_SUBJECTS = (log, rooms, messages, reading, attachments, invites, people, notices, owner)
 BY_COMMAND: Final[dict[str, type[Answer]]] = {
     command: answer for subject in _SUBJECTS for command, answer in subject.ANSWERS.items()
 }

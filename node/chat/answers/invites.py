@@ -17,11 +17,12 @@ class InviteMade(Answer):
 
 
 class InviteAnswered(Answer):
-    """What became of an invite; `room` where one was accepted."""
+    """What became of an invite; `room` where one was accepted, `game_id` where it was to a game."""
 
     invite: str
-    state: Literal["joined", "joining", "declined", "open"]
+    state: Literal["joined", "joining", "accepted", "declined", "open"]
     room: str | UnsetType = UNSET
+    game_id: str | UnsetType = UNSET
 
 
 class InviteNamed(Answer):
@@ -41,6 +42,8 @@ class InviteRow(Row):
     kind: str
     state: str
     expires_at: int
+    client_id: str | None
+    game_id: str | None
 
 
 class InviteRows(Answer):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from node.chat.answers.base import Answer
 from node.chat.events import UserMessage
 
 
 class MessageSent(Answer):
-    """The message's id and its time, in UNIX milliseconds."""
+    """The message's id, its time in UNIX milliseconds, and whether it could leave."""
 
     id: str
     ts_ms: int
+    status: Literal["sent", "queued"]
 
 
 class MessagePage(Answer):
-    """Messages, oldest first, and whether there are more."""
+    """Messages, oldest first (of a search: newest first), and whether there are more."""
 
     messages: list[UserMessage]
     more: bool
@@ -56,6 +57,7 @@ class TypingTold(Answer):
 ANSWERS: Final[dict[str, type[Answer]]] = {
     "user_message": MessageSent,
     "history_get": MessagePage,
+    "search": MessagePage,
     "message_edit": MessageChanged,
     "message_delete": MessageGone,
     "reaction_set": ReactionTold,

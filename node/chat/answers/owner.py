@@ -26,6 +26,7 @@ class NodeFacts(Answer):
     addresses: list[str]
     log_epoch: str
     seq: int
+    clock_skew_s: float | None
 
 
 class Done(Answer):

@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
 from node.chat.answers.base import Answer, Row
+
+Presence: TypeAlias = Literal["online", "away", "offline"]
+Standing: TypeAlias = Literal["contact", "requested", "pending", "incoming", "none"]
 
 
 class ContactAsked(Answer):
     """Whose link it was; their name follows as `contact_added`."""
 
     user_id: str
-    state: str
+    state: Standing
 
 
 class ContactRow(Row):
-    """One contact."""
+    """One contact, or somebody who asks, was asked or is blocked; `message` is that of their request."""
 
     user_id: str
     username: str
     nickname: str | None
-    state: str
+    state: Standing
     verified: Literal["unverified", "verified", "changed"]
     blocked: bool
-    presence: str
+    blocked_by: bool
+    message: str
+    presence: Presence
+    status: str | None
+    busy: bool
 
 
 class ContactRows(Answer):
     """Contacts."""
 
     contacts: list[ContactRow]
+
+
+class ContactStands(Answer):
+    """How somebody stands to us now."""
+
+    user_id: str
+    username: str
+    state: Standing
+
+
+class ContactShut(ContactStands):
+    """The same, and who blocks whom."""
+
+    blocked: bool
+    blocked_by: bool
 
 
 class ContactNamed(Answer):
@@ -79,12 +101,50 @@ class ProfileFacts(Answer):
     nickname: str | None
     avatar: str | None
     status: str | None
+    presence: Presence
+    busy: bool
+    listed: bool
+    blocked: bool
+    blocked_by: bool
     link: str | UnsetType | None = UNSET
+
+
+class PresenceFacts(Answer):
+    """How we are seen now."""
+
+    state: Presence
+    status: str | None
+    busy: bool
+
+
+class FoundRow(Row):
+    """Somebody who was found."""
+
+    user_id: str
+    username: str
+    nickname: str | None
+    avatar: str | None
+    status: str | None
+    presence: Presence
+    state: Standing
+
+
+class FoundRows(Answer):
+    """People, those whose name begins with the text first."""
+
+    users: list[FoundRow]
 
 
 ANSWERS: Final[dict[str, type[Answer]]] = {
     "contact_add": ContactAsked,
     "contact_list": ContactRows,
+    "contact_request": ContactStands,
+    "contact_accept": ContactStands,
+    "contact_reject": ContactStands,
+    "contact_cancel": ContactStands,
+    "contact_remove": ContactStands,
+    "contact_block": ContactShut,
+    "contact_unblock": ContactShut,
     "contact_rename": ContactNamed,
     "contact_verify": ContactNumber,
     "contact_policy": ContactTrust,
@@ -92,4 +152,6 @@ ANSWERS: Final[dict[str, type[Answer]]] = {
     "contact_link_reset": ContactLinkAgain,
     "profile_get": ProfileFacts,
     "profile_set": ProfileFacts,
+    "presence_set": PresenceFacts,
+    "user_search": FoundRows,
 }

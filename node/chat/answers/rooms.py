@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from msgspec import UNSET, UnsetType
 
 from node.chat.answers.base import Answer, Row
+from node.chat.answers.people import Presence
 
 
 class MemberRow(Row):
@@ -15,11 +16,13 @@ class MemberRow(Row):
     user_id: str
     username: str
     role: Literal["creator", "admin", "greeter", "member"]
-    presence: str
+    presence: Presence
+    blocked: bool
+    blocked_by: bool
 
 
 class RoomFacts(Answer):
-    """A room as it is; `history_note` is a sentence for people.
+    """A room as it is; `history_note` is a sentence for people, `muted_until` null where it is for good.
 
     `invite` is `anyone`, `admins`, or null in a direct room; while joining, the id of the invite.
     """
@@ -33,6 +36,9 @@ class RoomFacts(Answer):
     invite: str | None
     deleted: bool
     members: list[MemberRow]
+    unread: int
+    muted: bool
+    muted_until: int | None
 
 
 class RoomMade(RoomFacts, kw_only=True):
@@ -56,6 +62,8 @@ class RoomRow(Row):
     members: int
     history: str
     unread: int
+    muted: bool
+    muted_until: int | None
     last_message: Any
     direct: bool
     deleted: bool

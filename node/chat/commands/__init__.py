@@ -142,8 +142,9 @@ Command: TypeAlias = (
 
 BY_NAME: Final[dict[str, type[Command]]] = {snake(kind.__name__): kind for kind in get_args(Command)}
 """Every command by the name that frontends write."""
+_NAMES: Final[dict[type[Command], str]] = {kind: name for name, kind in BY_NAME.items()}
 
 
 def name_of(command: Command) -> str:
     """Return the name that frontends write for a command."""
-    return snake(type(command).__name__)
+    return _NAMES[type(command)]
