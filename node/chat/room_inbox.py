@@ -304,6 +304,7 @@ class RoomInbox:
     def offer(self, turn: Turn, item: Item, *, linked: int = 1) -> None:
         """Show a message, or hold it back until what it refers to is here."""
         room = self.room
+        new = None if item.mid in room.timeline.waiting else item.mid
         shown = room.timeline.offer(item, now=turn.now.mono, linked=linked)
         if item not in shown and item.mid in room.timeline.waiting:
             turn.put(Table.PENDING, b"t" + room.room_id + item.mid, item)
@@ -311,13 +312,13 @@ class RoomInbox:
             if unknown:
                 turn.lookups.append((room.room_id, unknown))
                 turn.sync_wanted = True
-        self.show(turn, shown)
+        self.show(turn, shown, new=new)
 
-    def show(self, turn: Turn, shown: list[Item]) -> None:
-        """Log what may now be shown; what was held back leaves its waiting row."""
+    def show(self, turn: Turn, shown: list[Item], *, new: bytes | None = None) -> None:
+        """Log what may now be shown; what was held back leaves its waiting row, which a `new` one has not."""
         for item in shown:
-            key = (Table.PENDING, b"t" + self.room.room_id + item.mid)
-            turn.rows[key] = None
+            if item.mid != new:
+                turn.rows[(Table.PENDING, b"t" + self.room.room_id + item.mid)] = None
         self.room.show(turn, shown)
 
     def learn(self, turn: Turn, mids: tuple[bytes, ...]) -> None:

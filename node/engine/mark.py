@@ -28,11 +28,11 @@ class Mark:
     def of(cls, turn: Turn) -> Mark:
         """Mark the place where a turn is now."""
         rows, turn.rows = turn.rows, {}
-        return cls(rows, tuple(len(entries) for entries in _lists(turn)), turn.seq)
+        return cls(rows, tuple(map(len, _lists(turn))), turn.seq)
 
     def changed(self, turn: Turn) -> bool:
         """Say whether something was written since: a fault should have been found before."""
-        return bool(turn.rows) or self.lengths != tuple(len(entries) for entries in _lists(turn))
+        return bool(turn.rows) or self.lengths != tuple(map(len, _lists(turn)))
 
     def keep(self, turn: Turn) -> None:
         """Let what was written since stand."""

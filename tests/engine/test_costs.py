@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from node.bridge.ports import CommandReceived
+from node.bridge.ports import CommandReceived, Deliver
 from node.chat import commands as c
 from node.chat.room import Room
 from node.chat.turn import Turn
 from node.crypto import keys, primitives
 from node.crypto.keys import Identity
 from node.crypto.ops import Add, Leaf, Role
-from node.engine.effects import Persist
+from node.engine.effects import Effect, Persist
 from node.mesh.ports import SendBytes
 from node.sim import SimNode, stream
 from tests.engine.worlds import trio
@@ -26,6 +27,14 @@ COUNTED = (
     "crypto_sign_open",
     "crypto_scalarmult",
 )
+SENT = ["AppendEvent", "Put chains", "Put rooms", "PutEnvelope", "PutMessage"]
+"""What a message writes: where it is said, and where it is shown."""
+
+
+def written(effects: Iterable[Effect]) -> list[str]:
+    """Return what effects write, each with the table of a row."""
+    writes = [write for effect in effects if isinstance(effect, Persist) for write in effect.writes]
+    return sorted(f"{type(one).__name__} {getattr(one, 'table', '')}".strip() for one in writes)
 
 
 @pytest.fixture
@@ -80,7 +89,7 @@ def test_sending_costs_two_secretboxes_and_two_signatures_whatever_the_size(
     assert calls == {"crypto_secretbox": 2, "crypto_sign": 2}
     persist = effects[0]
     assert isinstance(persist, Persist)
-    assert len(persist.writes) <= 5
+    assert written(effects) == SENT
     assert any(isinstance(effect, SendBytes) for effect in effects)
 
 
@@ -97,3 +106,46 @@ def test_receiving_costs_two_openings_one_verification_and_one_signature(calls: 
     assert ann_calls == {"crypto_secretbox": 2, "crypto_sign": 2}
     # cat relays with one verification; bob opens two boxes, verifies one signature and signs again to compare
     assert calls == {"crypto_secretbox_open": 2, "crypto_sign_open": 2, "crypto_sign": 1}
+
+
+def test_a_message_writes_five_rows_at_either_end_and_tells_one_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, ann, bob, _, room = trio("rows")
+    ann.call(c.UserMessage(room=room, message="warm up"))
+    world.run(30)
+    took: list[tuple[str, list[Effect]]] = []
+    for node in (ann, bob):
+        assert node.engine is not None
+        monkeypatch.setattr(node.engine, "handle", recorded(node, took))
+    for _ in range(20):
+        ann.call(c.UserMessage(room=room, message="hello"))
+        world.run(0.01)
+    world.run(0.1)
+    said = [effects for name, effects in took if name == "ann CommandReceived"]
+    shown = [effects for name, effects in took if name == "bob LinkBytes" and written(effects)]
+    assert [written(effects) for effects in said] == [SENT] * 20
+    assert shown and all(set(written(effects)) == set(SENT) for effects in shown)
+    assert sum(delivered(effects)["UserMessage"] for effects in shown) == 20
+    assert all(set(delivered(effects)) == {"UserMessage"} for effects in shown)
+    # what tells ann that others have them is gathered: it costs no commit for each
+    news = [effects for name, effects in took if name == "ann LinkBytes" and written(effects)]
+    assert len(news) <= 4
+
+
+def recorded(node: SimNode, took: list[tuple[str, list[Effect]]]) -> Any:
+    """Return an engine's door that notes what came of each input."""
+    assert node.engine is not None
+    real = node.engine.handle
+
+    def handle(event: Any, *, now: Any) -> list[Effect]:
+        effects = real(event, now=now)
+        took.append((f"{node.name} {type(event).__name__}", effects))
+        return effects
+
+    return handle
+
+
+def delivered(effects: Iterable[Effect]) -> Counter[str]:
+    """Count the events that frontends are given, by name."""
+    return Counter(type(effect.event).__name__ for effect in effects if isinstance(effect, Deliver))

@@ -7,6 +7,7 @@ from node.bridge.ports import Resume
 from node.chat import commands as c, events
 from node.chat.timeline import GAP_AFTER_LINK, Item
 from node.sim import SimNode
+from node.tables import Table
 from tests.engine.worlds import texts, trio
 
 
@@ -22,9 +23,15 @@ def hand_in(node: SimNode, room: str, text: str, ref: bytes) -> None:
     node.perform(engine._release(turn, []))
 
 
+def waiting(node: SimNode) -> list[bytes]:
+    """Return the keys of the stored rows of messages that are held back."""
+    return [key for key in node.store.load().rows[Table.PENDING] if key[:1] == b"t"]
+
+
 def test_a_message_held_back_is_still_held_back_after_a_restart_and_then_shown_with_its_gap() -> None:
     world, ann, bob, _, room = trio("held back")
     hand_in(bob, room, "late", b"?" * 16)
+    assert len(waiting(bob)) == 1
     seen = bob.attach()
     bob.crash()
     bob.start()
@@ -34,6 +41,7 @@ def test_a_message_held_back_is_still_held_back_after_a_restart_and_then_shown_w
     world.run(GAP_AFTER_LINK + 20)
     shown = [(m.kind, m.message, m.gap) for m in seen.of(events.UserMessage)]
     assert shown == [("unreadable", "", True), ("text", "late", True)]
+    assert not waiting(bob)
 
 
 def test_a_reference_that_the_store_knows_frees_what_waits_for_it_also_after_a_restart() -> None:
@@ -51,6 +59,7 @@ def test_a_reference_that_the_store_knows_frees_what_waits_for_it_also_after_a_r
     world.run(0.5)
     assert texts(seen)[-1:] == ["answer"]
     assert not seen.of(events.UserMessage)[-1].gap
+    assert not waiting(bob)
 
 
 def test_a_frontend_resumes_where_it_stopped_with_nothing_twice() -> None:
