@@ -6,6 +6,7 @@ crash cut off is passed over; an entry is in the system's hands when the command
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -50,7 +51,11 @@ class AuditFile:
             if self._file is None or self._size + len(data) > MAX_BYTES:
                 self._open(len(data))
             assert self._file is not None
-            self._size += os.write(self._file, data)
+            written = os.write(self._file, data)
+            self._size += written
+            if written < len(data):
+                self.close()  # what comes next begins on a line of its own
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._failing = False
         except OSError as exc:
             if not self._failing:
@@ -62,6 +67,7 @@ class AuditFile:
         found: list[Entry] = []
         for path in self._paths():
             found[:0] = [entry for entry in _entries(path) if before is None or entry.entry < before]
+            before = found[0].entry if found else before  # what is read may become an older file meanwhile
             if len(found) > limit:
                 break
         return found[-limit:], len(found) > limit

@@ -75,6 +75,8 @@ def create(
     folder = source.home / FOLDER
     try:
         files.prepare_home(folder)
+        for left in folder.glob("*.backup.new"):  # of an attempt that was killed; there is one at a time
+            left.unlink()
         if len(list(folder.glob("*.backup"))) >= MAX_FILES:
             text = f"{MAX_FILES} backups lie in {folder}: move them to a safe place first"
             raise Refused("too_many", text)

@@ -196,7 +196,8 @@ def _name(value: object) -> str:
 
 def _level(value: str) -> str:
     if value.lower() not in LOG_LEVELS:
-        raise ValueError(f"{value!r} is not one of {', '.join(LOG_LEVELS)}")
+        near = suggest(value, LOG_LEVELS)
+        raise ValueError(f"{value!r} is not one of {', '.join(LOG_LEVELS)}{near if 'mean' in near else ''}")
     return value.lower()
 
 

@@ -14,6 +14,7 @@ import json
 import logging
 import logging.handlers
 import os
+import re
 import secrets
 import signal
 import stat
@@ -420,13 +421,20 @@ def say(line: str) -> None:
 
 
 def admin_token(home: Path) -> str:
-    """Return the admin token of a home, made on the first run: 256 bits in a 0600 file."""
+    """Return the admin token of a home, made on the first run: 256 bits in a 0600 file.
+
+    One that is none is replaced: what a crash left of one that was overwritten could be guessed.
+    """
     path = home / "token"
-    data = files.read(path, lambda content: len(content.strip()) >= 43)
-    if data is None:
+    data = files.read(path, _is_token)
+    if data is None or not _is_token(data):
         data = secrets.token_urlsafe(32).encode()
         files.replace(path, data)
     return data.decode("ascii").strip()
+
+
+def _is_token(content: bytes) -> bool:
+    return re.fullmatch(rb"\s*[!-~]{43,}\s*", content) is not None
 
 
 def socket_path(home: Path) -> Path | None:

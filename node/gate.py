@@ -99,7 +99,7 @@ class Gate:
 
     def attachment(self, ident: bytes) -> tuple[Manifest, str] | None:
         """Return the manifest of an attachment, and how it stands; raises Refused `locked`."""
-        if self._loop is None:
+        if self._loop is None or not self._loop.begun:
             raise Refused(LOCKED, "the vault is locked", retryable=True)
         record = self._loop.engine.state.attachments.records.get(ident)
         return None if record is None else (record.parsed, record.state)

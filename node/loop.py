@@ -233,8 +233,8 @@ class EngineLoop:
         """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
         try:
             await self._empty()
-            if self._reads and patience:
-                await asyncio.wait(self._reads, timeout=patience)
+            if patience:
+                await self._await_answers(patience)
                 await self._empty()
             await self._write_held()
         except StoreFull as full:
@@ -242,11 +242,19 @@ class EngineLoop:
         if self._filing is not None:
             self._filing.cancel()
             await asyncio.gather(self._filing, return_exceptions=True)
+        if self.files is not None:
+            self.files.close()
         for task in tuple(self._reads):
             task.cancel()
         await asyncio.gather(*self._reads, return_exceptions=True)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    async def _await_answers(self, patience: float) -> None:
+        """Wait for the store and the folder to answer what they were asked."""
+        filed = asyncio.create_task(self._orders.join())
+        await asyncio.wait({filed, *self._reads}, timeout=patience)
+        filed.cancel()
 
     async def _empty(self) -> None:
         while self._frontends or self._others:
@@ -421,6 +429,7 @@ class EngineLoop:
             answer = await asyncio.to_thread(self.files.carry_out, order)
             if answer is not None:
                 self._bring(asked, answer)
+            self._orders.task_done()
 
     async def _read_channel(self, order: ReadChannel, asked: int) -> None:
         after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None

@@ -24,7 +24,7 @@ from node.crypto.channel import network_id
 from node.engine.effects import Stopping
 from node.engine.engine import Engine, Setup
 from node.engine.node_commands import credentials
-from node.errors import Fatal
+from node.errors import Fatal, StoreFull
 from node.loop import EngineLoop, Outlet
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
@@ -78,12 +78,12 @@ class Running:
 
     def _open_folder(self) -> AttachmentFiles:
         """Open the folder of attachments; raises Fatal if it cannot be one."""
+        files = AttachmentFiles(self.folder, os.urandom)
         try:
             self.folder.prepare()
-        except OSError as exc:
-            raise Fatal(f"{self.folder.path} cannot be used: {exc.strerror}", code="home_unusable") from exc
-        files = AttachmentFiles(self.folder, os.urandom)
-        files.open()
+            files.open()
+        except (OSError, StoreFull) as exc:
+            raise Fatal(f"{self.folder.path} cannot be used: {exc}", code="home_unusable") from exc
         return files
 
     def prepare(self, loaded: Loaded, sessions: tuple[SessionStarted, ...] = ()) -> CredentialsChanged:

@@ -281,6 +281,14 @@ def test_a_backup_is_of_one_moment_and_what_is_committed_meanwhile_is_not_in_it(
     asyncio.run(main())
 
 
+def test_what_a_killed_backup_left_goes_with_the_next_one(tmp_path: Path, bob: SimNode) -> None:
+    folder = tmp_path / "home" / "backups"
+    folder.mkdir(parents=True)
+    (folder / "gossamer-20200101-000000.backup.new").write_bytes(b"half")
+    path = made(tmp_path / "home", bob)
+    assert [one.name for one in folder.iterdir()] == [path.name]
+
+
 def test_a_backup_that_is_stopped_or_one_too_many_is_refused_and_leaves_nothing(
     tmp_path: Path, bob: SimNode
 ) -> None:

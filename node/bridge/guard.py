@@ -138,11 +138,11 @@ class Credentials:
         return Grant("owner", ADMIN, via="login", mark=self.admin_hash)
 
     def stands(self, grant: Grant, now_ms: int) -> bool:
-        """Say whether what a grant rests on is still there, and opens the same."""
+        """Say whether what a grant rests on is still there, and opens as much: of a capability, more."""
         if grant.via == "unix" or same(grant.mark, self.admin_hash):
             return True
         return any(
-            same(grant.mark, record.token_hash) and record.scope == grant.scope
+            same(grant.mark, record.token_hash) and _RANK[record.scope] >= _RANK[grant.scope]
             for record in self.tokens
             if record.expires_ms is None or now_ms < record.expires_ms
         )

@@ -18,6 +18,8 @@ from aiohttp import hdrs, web
 
 from node import ids
 from node.bridge import media
+from node.bridge.audit import OK
+from node.bridge.guard import Grant
 from node.bridge.ports import FileUploaded, UploadKept
 from node.chat.attachments import check_name, media_type
 from node.errors import NodeError, PeerFault, Refused, StoreFull
@@ -32,7 +34,7 @@ MAX_DOWNLOADS = 16
 """At a time: each holds a few chunks, and a thread now and then."""
 PIECE = 64 * 1024
 IDLE_SECONDS = 30.0
-"""An upload that brings nothing for so long is given up."""
+"""An upload that brings nothing, or a download that takes nothing, for so long is given up."""
 UPLOAD_SECONDS = 600.0
 """One that takes longer in all is given up too: a few bytes now and then keep nobody's place."""
 _STATUS: Final = {
@@ -45,6 +47,7 @@ _STATUS: Final = {
     "attachment_failed": 410,
     "attachment_damaged": 500,
     "timeout": 408,
+    "unauthorized": 401,
 }
 
 
@@ -54,10 +57,10 @@ class Taking(Protocol):
     size: int
 
     def add(self, piece: bytes) -> None:
-        """Take a piece; raises StoreFull."""
+        """Take a piece; raises StoreFull, Refused `locked`."""
 
     def finish(self, name: str, kind: str) -> Manifest:
-        """Make it durable; raises StoreFull."""
+        """Make it durable; raises StoreFull, Refused `locked`."""
 
     def abandon(self) -> None:
         """Erase it; raises StoreFull."""
@@ -93,10 +96,19 @@ class Nowhere:
 
 
 class Attachments:
-    """The two routes; `kept` brings the engine's answers to uploads."""
+    """The two routes; `kept` brings the engine's answers to uploads.
 
-    def __init__(self, shelf: Shelf, submit: Callable[[FileUploaded], None]) -> None:
-        self._shelf, self._submit = shelf, submit
+    `stands` says whether what a request came in by still holds, `record` notes what was done and its code.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        submit: Callable[[FileUploaded], None],
+        stands: Callable[[Grant | None], bool],
+        record: Callable[[Grant | None, str, str], None],
+    ) -> None:
+        self._shelf, self._submit, self._stands, self._record = shelf, submit, stands, record
         self._waiting: dict[int, asyncio.Future[UploadKept]] = {}
         self._next = 1
         self._uploads = self._downloads = 0
@@ -109,24 +121,32 @@ class Attachments:
 
     # -- in ---------------------------------------------------------------------------------------
 
-    async def take(self, request: web.Request) -> web.StreamResponse:
+    async def take(self, request: web.Request, grant: Grant | None) -> web.StreamResponse:
         """Store the body of a request; 201 with its id once it is durable and committed."""
-        if self._uploads >= MAX_UPLOADS:
-            return refusal(Refused("busy", "too many uploads at a time; ask again", retryable=True))
-        self._uploads += 1
         try:
-            told = await self._take(request)
+            told = await self._admitted(request, grant)
         except Refused as fault:
+            self._record(grant, "attachment_put", fault.code)
             return refusal(fault)
-        except StoreFull as fault:
-            return refusal(Refused("storage_full", str(fault), retryable=True))
-        except TimeoutError:
-            return refusal(Refused("timeout", "the upload took too long"))
-        finally:
-            self._uploads -= 1
+        self._record(grant, "attachment_put", OK)
         return web.Response(status=201, body=msgspec.json.encode(told), content_type="application/json")
 
-    async def _take(self, request: web.Request) -> dict[str, Any]:
+    async def _admitted(self, request: web.Request, grant: Grant | None) -> dict[str, Any]:
+        if self._uploads >= MAX_UPLOADS:
+            raise Refused("busy", "too many uploads at a time; ask again", retryable=True)
+        self._uploads += 1
+        try:
+            return await self._take(request, grant)
+        except StoreFull as fault:
+            raise Refused("storage_full", str(fault), retryable=True) from fault
+        except TimeoutError:
+            raise Refused("timeout", "the upload took too long") from None
+        except ConnectionError:
+            raise Refused("timeout", "the upload was broken off") from None
+        finally:
+            self._uploads -= 1
+
+    async def _take(self, request: web.Request, grant: Grant | None) -> dict[str, Any]:
         name, kind = _name(request), media_type(request.headers.get(hdrs.CONTENT_TYPE))
         if (request.content_length or 0) > MAX_GOSSIPED:
             raise too_large()
@@ -138,6 +158,7 @@ class Attachments:
                         raise too_large()
                     await asyncio.to_thread(upload.add, piece)
             manifest = await asyncio.to_thread(upload.finish, name, kind)
+            self._still(grant)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_abandon, upload))
             raise
@@ -159,18 +180,24 @@ class Attachments:
     # -- out --------------------------------------------------------------------------------------
 
     async def give(
-        self, request: web.Request, dress: Callable[[web.StreamResponse], web.StreamResponse]
+        self,
+        request: web.Request,
+        grant: Grant | None,
+        dress: Callable[[web.StreamResponse], web.StreamResponse],
     ) -> web.StreamResponse:
         """Send an attachment, or the range of it that is asked for."""
-        if self._downloads >= MAX_DOWNLOADS:
-            return refusal(Refused("busy", "too many downloads at a time; ask again", retryable=True))
+        code = OK
         self._downloads += 1
         try:
-            return await self._give(request, self._find(request.match_info["id"]), dress)
+            if self._downloads > MAX_DOWNLOADS:
+                raise Refused("busy", "too many downloads at a time; ask again", retryable=True)
+            return await self._give(request, self._find(request.match_info["id"]), grant, dress)
         except Refused as fault:
+            code = fault.code
             return refusal(fault)
         finally:
             self._downloads -= 1
+            self._record(grant, "attachment_get", code)
 
     def _find(self, named: str) -> Manifest:
         try:
@@ -190,6 +217,7 @@ class Attachments:
         self,
         request: web.Request,
         manifest: Manifest,
+        grant: Grant | None,
         dress: Callable[[web.StreamResponse], web.StreamResponse],
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers=_headers(manifest))
@@ -205,14 +233,21 @@ class Attachments:
         await response.prepare(request)
         try:
             while first:
-                await response.write(first)
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await response.write(first)
+                self._still(grant)
                 first = await asyncio.to_thread(pieces.next)
             await response.write_eof()
-        except NodeError:
-            log.exception("a stored attachment is damaged")
+        except (NodeError, TimeoutError, ConnectionError) as fault:
+            if isinstance(fault, NodeError) and not isinstance(fault, Refused):
+                log.exception("a stored attachment is damaged")
             if request.transport is not None:
                 request.transport.close()
         return response
+
+    def _still(self, grant: Grant | None) -> None:
+        if not self._stands(grant):
+            raise Refused("unauthorized", "the token was revoked or has expired meanwhile")
 
     async def _first(self, pieces: _Slices) -> bytes:
         try:

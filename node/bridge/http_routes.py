@@ -5,6 +5,7 @@ A route that is not in `routes()` does not exist; the guard judges even those (d
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import importlib.resources
@@ -28,6 +29,10 @@ from node.bridge.metrics import CONTENT_TYPE
 
 ADMIT: Final = web.RequestKey("admit", Admit)
 VIEW: Final = web.RequestKey("view", Request)
+IDLE_SECONDS = 30.0
+"""A connection without a whole request, or after its last, for so long is closed; not a websocket."""
+MAX_CONNECTIONS = 640
+"""Connections at a time, websockets (512) among them: systems give a process 1,024 open files."""
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -119,11 +124,13 @@ def make_app(door: Door) -> web.Application:
 
 def _add_attachments(app: web.Application, door: Door) -> None:
     async def download(request: web.Request) -> web.StreamResponse:
-        cors = request[ADMIT].cors_origin
-        return await door.attachments.give(request, lambda response: _dressed(response, cors))
+        admit = request[ADMIT]
+        return await door.attachments.give(
+            request, admit.grant, lambda response: _dressed(response, admit.cors_origin)
+        )
 
     async def upload(request: web.Request) -> web.StreamResponse:
-        return await door.attachments.take(request)
+        return await door.attachments.take(request, request[ADMIT].grant)
 
     app.router.add_post(UPLOADS, upload)
     app.router.add_get(DOWNLOADS, download)
@@ -133,6 +140,13 @@ class _Protocol(RequestHandler):
     """HTTP on one connection; what the parser refuses is answered by code and logged without its bytes."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Cut off what is beyond the number that this process has files for; the owner's socket never."""
+        super().connection_made(transport)
+        full = self._manager is not None and len(self._manager.connections) > MAX_CONNECTIONS
+        if full and transport.get_extra_info("socket").family in {socket.AF_INET, socket.AF_INET6}:
+            self.force_close()
 
     def handle_error(
         self,

@@ -223,6 +223,9 @@ class Connection:
         if effect.manifest is not None and effect.manifest.size <= media.INLINE_BYTES and read is not None:
             try:
                 data = await asyncio.to_thread(read, effect.manifest)
+            except Refused as locked:
+                self.deliver(events.error_of(locked, effect.req))
+                return
             except NodeError:
                 log.exception("a stored attachment cannot be read")
                 fault = Refused("attachment_damaged", "the stored file is damaged", field="id")
@@ -471,7 +474,8 @@ class Connection:
             self.deliver(events.Error(code="internal", message=text, req=effect.req))
             return
         if effect.nonced is not None:
-            whole = {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+            shown = [msgspec.json.decode(self._as_shown(body)) for body in bodies]
+            whole = {"messages": shown, "more": more}
             self.around.submit(ReadAnswered(effect.nonced, whole))
             return
         messages = [self.session.dialect.stored_value(self._as_shown(body)) for body in bodies]

@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 
 from node import ids
-from node.bridge import audit, capabilities, guard
+from node.bridge import audit, capabilities, guard, http_routes
 from node.bridge.audit import Audit
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
@@ -49,6 +49,7 @@ from node.bridge.ports import (
 )
 from node.bridge.session import Phase, Session
 from node.chat import commands
+from node.chat.attachments import FAILED
 from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused
@@ -110,7 +111,7 @@ class BridgeServer:
             submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
-        self.attachments = Attachments(self._shelf, submit)
+        self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
         self._connections: dict[int, Connection] = {}
@@ -126,7 +127,14 @@ class BridgeServer:
 
     async def start(self, *, tries: int = 1) -> tuple[str, int]:
         """Listen and return (host, port); of `tries` ports the first free one. Raises OSError if none is."""
-        runner = Runner(make_app(self), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = Runner(
+            make_app(self),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            keepalive_timeout=http_routes.IDLE_SECONDS,
+            auto_decompress=False,  # it comes before the guard
+        )
         self._audit.last = await asyncio.to_thread(self._kept.last)
         listener = self._bind(tries)
         self._port = listener.getsockname()[1]
@@ -259,6 +267,9 @@ class BridgeServer:
             now=self._clock(),
         )
         await ws.prepare(request)
+        if not self._stands(admit.grant):
+            await ws.close(code=TOKEN_GONE)
+            return ws
         origin = view.origins[0] if view.origins else None
         connection = Connection(ws, session, self._around, origin=origin, transport=request.transport)
         self._connections[number] = connection
@@ -309,6 +320,10 @@ class BridgeServer:
         found, more = await asyncio.to_thread(self._kept.page, asked.before, limit)
         return {"entries": [msgspec.to_builtins(entry) for entry in found], "more": more}
 
+    def _record_http(self, grant: guard.Grant | None, command: str, code: str) -> None:
+        who = audit.NOBODY if grant is None else audit.Who(grant.name, grant.via)
+        self._record(who, command, code)
+
     def _record(self, who: audit.Who, command: str, code: str) -> None:
         self._audit.saw(who, command, code, self._clock())
         self._keep_record()
@@ -322,6 +337,9 @@ class BridgeServer:
 
     def _lookup(self, token: str, now_ms: int) -> guard.Grant | None:
         return self._credentials.lookup(token, now_ms)
+
+    def _stands(self, grant: guard.Grant | None) -> bool:
+        return grant is None or self._credentials.stands(grant, self._clock().wall_ms)
 
     def _login_link(self, nonce: str | None = None) -> tuple[str, int]:
         """Return a new login link and the second it ends; the same nonce again gives the same link."""
@@ -348,7 +366,7 @@ class BridgeServer:
                 found = self._shelf.attachment(ids.parse(ident))
             except (ValueError, Refused):
                 return None
-            return None if found is None else found[1]
+            return FAILED if found is None else found[1]
 
         return Dresser(
             state,

@@ -252,6 +252,7 @@ class Attachments:
             return True
         oldest = next((ident for ident, record in self.records.items() if record.state != READY), None)
         if oldest is not None:
+            self._tell(turn, oldest, FAILED, 0, "too many others are awaited")
             self._erase(turn, oldest)
         return oldest is not None
 

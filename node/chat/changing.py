@@ -233,7 +233,8 @@ class Changing:
 
     def _of(self, room_id: bytes, mid: bytes) -> list[Change]:
         waiting = self._rooms.get(room_id)
-        return [] if waiting is None else [waiting.changes[one] for one in waiting.of.get(mid, ())]
+        found = [] if waiting is None else [waiting.changes[one] for one in waiting.of.get(mid, ())]
+        return [one for one in found if one.type is Type.DELETE or not self.people.hides(one.by)]
 
     def due(self, turn: Turn) -> None:
         """Have those messages read whose time to live is over."""

@@ -8,7 +8,7 @@ inputs. `name` is an attachment's 32 bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from node.wire.manifest import Manifest
 
@@ -79,9 +79,9 @@ class PartRead:
 
 @dataclass(frozen=True, slots=True)
 class SealFile:
-    """Seal a small content that a command brought; `ticket` says whose."""
+    """Seal a small content that a command brought; `asked` is the command, and comes back with the answer."""
 
-    ticket: int
+    asked: Any = field(repr=False)
     name: str
     type: str
     data: bytes = field(repr=False)
@@ -91,7 +91,7 @@ class SealFile:
 class FileSealed:
     """A content is sealed and durable; without `manifest` the disk did not take it."""
 
-    ticket: int
+    asked: Any = field(repr=False)
     manifest: Manifest | None
 
 

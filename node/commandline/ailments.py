@@ -20,9 +20,13 @@ from node.commandline.runtime import pid_of
 from node.config import Endpoint, Settings, load
 from node.errors import NodeError
 from node.store import identity
+from node.store.attachments import QUOTA
+from node.store.folders import OURS
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 LITTLE_SPACE: Final = 1024**3
+LITTLE_ROOM: Final = 128 * 1024**2
+"""Bytes that attachments may still take, below which it is time to say so."""
 NO_SPACE: Final = 64 * 1024**2
 """Bytes free: below the first it is time to make room, below the second writes begin to fail."""
 
@@ -56,7 +60,7 @@ def of_home(home: Path) -> list[Finding]:
     if not home.exists():
         return [Finding("home", WARN, f"there is no {home} yet", "gossamer run")]
     settings, config = _config(home)
-    found = [*_modes(home), config, _keys(home), _space(home), _database(home), _process(home)]
+    found = [*_modes(home), config, _keys(home), _space(home), _database(home), _files(home), _process(home)]
     if settings is not None and running(home) is None:
         found += _ports(settings)
     return found
@@ -143,6 +147,18 @@ def _database(home: Path) -> Finding:
     return Finding(
         "database", FAIL, f"damaged: {verdict}", "keep a copy of the home, then: gossamer backup restore FILE"
     )
+
+
+def _files(home: Path) -> Finding:
+    """Look at the folder of attachments: where it cannot be one the node does not start."""
+    folder = home / "attachments"
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        return Finding("attachments", FAIL, f"{folder} is no folder", "move it away, then: gossamer run")
+    used = sum(path.stat().st_size for path in folder.glob("*") if OURS.fullmatch(path.name))
+    if used > QUOTA - LITTLE_ROOM:
+        text = f"{size(used)} of the {size(QUOTA)} that they may take"
+        return Finding("attachments", WARN, text, "delete messages that have some: what comes waits for room")
+    return Finding("attachments", OK, size(used))
 
 
 def _process(home: Path) -> Finding:

@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 from node import __version__
-from node.commandline import ailments
+from node.backups import FOLDER as BACKUPS
+from node.commandline import ailments, erase
 from node.commandline.ailments import FAIL, Finding
 from node.commandline.app import FAILED, App, Command, current_app
 from node.commandline.asking import connected
@@ -30,9 +31,16 @@ from node.errors import NodeError, Refused
 
 LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring")
 LOG_LINES = 300
+TOLD = frozenset(
+    {
+        "version", "uptime_s", "connectivity", "links", "contacts", "rooms", "clients", "seq", "clock_skew_s",
+        "held_envelopes", "db_bytes",
+    }
+)  # fmt: skip
+"""What `node_status` says that names nobody and nothing."""
 _MARKS = {ailments.OK: "ok  ", ailments.WARN: "warn", FAIL: "FAIL"}
 _REDACTED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bwss?://\S+"), "<address>"),
+    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+"), "<address>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<address>"),
     (re.compile(r"\[?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7}\]?(?::\d+)?"), "<address>"),
     (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<id>"),
@@ -97,13 +105,30 @@ def _bundle(home: Path, findings: list[Finding], asked: dict[str, Any]) -> dict[
         "libraries": {name: _version(name) for name in LIBRARIES},
         "findings": [[f.check, f.state, _redacted(f.text, home)] for f in findings],
         "settings": shown,
-        "node_status": asked.get("status", {}),
+        "node_status": {key: value for key, value in asked.get("status", {}).items() if key in TOLD},
         "peers": [
             {k: v for k, v in peer.items() if k not in {"peer", "address"}} for peer in asked.get("peers", [])
         ],
-        "files": {path.name: path.stat().st_size for path in sorted(home.glob("*")) if path.is_file()},
+        **_files(home),
         "log": [_redacted(line, home) for line in _log(home)],
     }
+
+
+def _files(home: Path) -> dict[str, Any]:
+    """Return what a node has made in its home; of what else lies there only how much it is."""
+    made = [path for path in erase.made(home) if path.is_file()]
+    sizes = [path.stat().st_size for path in erase.attachments(home) if path.is_file()]
+    return {
+        "files": {path.name: path.stat().st_size for path in made},
+        "attachments": {"files": len(sizes), "bytes": sum(sizes)},
+        "backups": len(list((home / BACKUPS).glob("*.backup"))),
+        "others": len(_others(home)),
+    }
+
+
+def _others(home: Path) -> list[Path]:
+    known = {*erase.made(home), home / "lock", home / erase.ATTACHMENTS, home / BACKUPS}
+    return [path for path in home.glob("*") if path not in known]
 
 
 def _kind(value: object) -> object:
@@ -129,6 +154,9 @@ def _redacted(text: str, home: Path) -> str:
     """Return text without the paths, addresses, ids and other long strings that may be in it."""
     for path, word in ((str(home), "<home>"), (str(Path.home()), "~")):
         text = text.replace(path, word)
+    for other in _others(home):
+        if len(other.name) > 2:  # shorter ones are in any word
+            text = text.replace(other.name, "<file>")
     for pattern, word in _REDACTED:
         text = pattern.sub(word, text)
     return text

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import click
 
+from node.backups import FOLDER as BACKUPS
 from node.commandline.app import Command, current_app
 from node.errors import Refused
 from node.store import files
+from node.store.folders import OURS
 from node.store.lock import HomeLock
 
 KEYS = ("identity.key", "ratchets.key", "token")
@@ -24,8 +26,8 @@ FILES = (
     "gossamer.db", "gossamer.db-wal", "gossamer.db-shm", "gossamer.log", "audit.log", "runtime.json",
     "config.toml", "gossamer.sock",
 )  # fmt: skip
-PATTERNS = ("gossamer.log.*", "audit.log.*", "gossamer.db.*", "*.new", "gossamer-*.sock")
-FOLDERS = ("attachments",)
+PATTERNS = ("gossamer.log.*", "audit.log.*", "gossamer.db.*", "gossamer.db-*")
+ATTACHMENTS = "attachments"
 
 
 @click.command(cls=Command)
@@ -71,19 +73,35 @@ def _remove(home: Path, *, backups: bool) -> int:
     count = 0
     for path in [home / name for name in KEYS] + [files.staged(home / name) for name in KEYS]:
         count += _overwritten(path)
-    found = [home / name for name in FILES]
-    for pattern in PATTERNS:
-        found += home.glob(pattern)
-    for path in dict.fromkeys(found):
-        if path.is_symlink() or path.exists():
-            path.unlink()
-            count += 1
-    for name in (*FOLDERS, *(("backups",) if backups else ())):
-        if (home / name).is_dir() and not (home / name).is_symlink():
-            count += sum(path.is_file() for path in (home / name).rglob("*"))
-            shutil.rmtree(home / name)
+    for path in [*made(home), *attachments(home)]:
+        path.unlink()
+        count += 1
+    folder = home / ATTACHMENTS
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+    folder = home / BACKUPS
+    if backups and folder.is_dir() and not folder.is_symlink():
+        count += sum(path.is_file() for path in folder.rglob("*"))
+        shutil.rmtree(folder)
     files.sync_folder(home)
     return count
+
+
+def made(home: Path) -> list[Path]:
+    """Return the files of a home, beside its folders, that a node makes and that are there."""
+    named = [home / name for name in (*KEYS, *FILES)]
+    found = [*named, *map(files.staged, named)]
+    for pattern in PATTERNS:
+        found += sorted(home.glob(pattern))
+    return [path for path in dict.fromkeys(found) if path.is_symlink() or path.is_file() or path.is_socket()]
+
+
+def attachments(home: Path) -> list[Path]:
+    """Return the files of its attachments: whole, still coming, or being sealed."""
+    folder = home / ATTACHMENTS
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if OURS.fullmatch(path.name)]
 
 
 def _overwritten(path: Path) -> int:

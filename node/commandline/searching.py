@@ -9,6 +9,7 @@ import click
 from node.chat.commands import MAX_HISTORY
 from node.commandline.app import Command
 from node.commandline.asking import Node, with_node
+from node.commandline.messages import message_id
 from node.commandline.output import clock, harmless
 from node.commandline.resolve import Row
 
@@ -29,6 +30,8 @@ async def search(node: Node, text: str, room: str | None, limit: int, before: st
         *([] if room is None else ["--room", shlex.quote(room)]),
     ]
     chosen = None if room is None else (await node.room(room))["room"]
+    if chosen is not None and before is not None:
+        before = await message_id(node, str(chosen), before)
     got = await node.call("search", text=text, room=chosen, limit=limit, before=before)
     names = {row["room"]: str(row["name"]) for row in rooms}
     node.app.emit(got, [found_line(message, names) for message in got["messages"]])

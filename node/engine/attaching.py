@@ -53,11 +53,10 @@ def seal(desk: Desk, turn: Turn, received: CommandReceived) -> Answer:
     assert isinstance(asked, c.AttachmentPut)
     data = _decoded(asked.data)
     check_name(asked.name)
-    if len(desk.sealing) >= MAX_SEALING:
+    if desk.sealing >= MAX_SEALING:
         raise Refused("busy", "many files are being stored; ask again", retryable=True)
-    ticket = max(desk.sealing, default=0) + 1
-    desk.sealing[ticket] = received
-    turn.files.append(SealFile(ticket, asked.name, media_type(asked.type), data))
+    desk.sealing += 1
+    turn.files.append(SealFile(received, asked.name, media_type(asked.type), data))
     return LATER
 
 
@@ -66,9 +65,9 @@ def take(desk: Desk, turn: Turn, result: FileResult) -> tuple[CommandReceived, d
     if not isinstance(result, FileSealed):
         desk.state.attachments.answered(turn, result)
         return None
-    received = desk.sealing.pop(result.ticket, None)
-    if received is None:
-        return None
+    received = result.asked
+    assert isinstance(received, CommandReceived)
+    desk.sealing = max(0, desk.sealing - 1)  # it may have been asked of the engine before this one
     try:
         if result.manifest is None:
             raise Refused("storage_full", "the file was not stored: there is no room", retryable=True)

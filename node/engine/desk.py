@@ -65,28 +65,17 @@ class Desk:
         | FetchMessages
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
-    sealing: dict[int, CommandReceived] = field(default_factory=dict)
-    """Contents that the folder is sealing, by ticket."""
+    sealing: int = 0
+    """Contents that the folder is sealing; their commands travel with them."""
     searching: list[CommandReceived] = field(default_factory=list)
     """Those that look for a message in every room."""
     asked: Asked = field(init=False)
-    asking_why: list[CommandReceived] = field(default_factory=list)
-    """Each `message_why` for which rooms are looked through."""
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
 
     def __post_init__(self) -> None:
         """Begin with no command that waits."""
         self.asked = Asked(self.state.changing, self.answer_later)
-
-    def waiting(self) -> list[CommandReceived]:
-        """Return the commands that only this engine can answer, when store or folder have."""
-        return [
-            *self.asked.waiting(),
-            *self.inbox.reading.waiting(),
-            *self.sealing.values(),
-            *self.asking_why,
-        ]
 
     def nonced(self, command: Command) -> CommandReceived | None:
         """Return the command being done if it has a nonce, so that its answer is remembered when it comes."""
@@ -115,8 +104,8 @@ class Desk:
         return self.received
 
     def unanswered(self) -> list[CommandReceived]:
-        """Return the commands that wait for the store or the folder."""
-        return [*self.asked.waiting(), *self.inbox.reading.waiting(), *self.searching, *self.sealing.values()]
+        """Return the commands that wait for the store."""
+        return [*self.asked.waiting(), *self.inbox.reading.waiting(), *self.searching]
 
     def finish(self, turn: Turn, received: CommandReceived, answer: dict[str, Any] | Refused) -> None:
         """Answer a command that somebody else has done or could not do; remember what was done for its nonce.

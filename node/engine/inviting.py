@@ -196,7 +196,7 @@ class Inviting:
             return
         if not self._may_offer(account) or options_.read(options) is None:
             return
-        expires_ms = min(expires_ms, turn.mesh_ms + OFFER_MS)
+        expires_ms = min(expires_ms - turn.mesh_ms, OFFER_MS) + turn.now.wall_ms
         inbox = state.rooms.inboxes.get(room_id)
         if kind == GAME:
             if not self.games.takes(turn, account, room_id, invite_id):

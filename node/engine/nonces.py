@@ -30,6 +30,8 @@ MAX_BYTES = 64 * 1024 * 1024
 """Of all results: reached only where they are hundreds of times as long as those of messages are."""
 MAX_READ_BYTES = 4 * 1024 * 1024
 """Of results of commands that only read; beyond it the oldest go, and what they asked is read again."""
+MAX_READS = 10_000
+"""Of those: short ones crowd no others out by their number either."""
 DIGEST_BYTES = 16
 _SECRET: Final = ("passphrase", "current")
 """Keys whose values leave no digest behind."""
@@ -43,6 +45,8 @@ class Nonce:
     fields: str
     digest: bytes = b""
     """Of what was asked; empty where an earlier version remembered it."""
+    reads: bool = False
+    """Nothing was done by it."""
 
 
 class Nonces:
@@ -84,12 +88,15 @@ class Nonces:
             return  # it may have words that are gone since it was read
         key, fields = _key(received), msgspec.json.encode(answer).decode()
         self._let_go(key)
-        self._take(key, Nonce(turn.now.wall_ms, fields, _digest(received.command)))
+        reads = _only_read(received.command, answer)
+        self._take(key, Nonce(turn.now.wall_ms, fields, _digest(received.command), reads))
         turn.put(Table.NONCES, key.encode(), self.all[key])
+        while key in self.reads and (
+            len(self.reads) > MAX_READS or sum(self.reads.values()) > MAX_READ_BYTES
+        ):
+            self._forget(turn, next(iter(self.reads)))
         while len(self.all) > MAX_NONCES or (self.size > MAX_BYTES and len(self.all) > 1):
             self._forget(turn, next(iter(self.all)))
-        while key in self.reads and sum(self.reads.values()) > MAX_READ_BYTES:
-            self._forget(turn, next(iter(self.reads)))
 
     def rewritten(self, turn: Turn) -> None:
         """Messages were changed or erased: what was read of them before is remembered no longer."""
@@ -112,7 +119,7 @@ class Nonces:
     def _take(self, key: str, nonce: Nonce) -> None:
         self.all[key] = nonce
         self.size += len(nonce.fields)
-        if _only_reads(key):
+        if nonce.reads or _is_read(key.partition(" ")[0]):
             self.reads[key] = len(nonce.fields)
 
     def _let_go(self, key: str) -> None:
@@ -132,11 +139,24 @@ def _key(received: CommandReceived) -> str:
 
 
 def _digest(command: c.Command) -> bytes:
-    fields = msgspec.to_builtins(msgspec.structs.replace(command, req=None, nonce=None))
-    plain = {name: value for name, value in fields.items() if name not in _SECRET}
+    plain = _plain(msgspec.to_builtins(msgspec.structs.replace(command, req=None, nonce=None)))
+    if isinstance(command, c.Batch):
+        plain["commands"] = [_plain(one) for one in plain["commands"]]
     return plain_digest(msgspec.json.encode(plain), DIGEST_BYTES)
 
 
-def _only_reads(key: str) -> bool:
-    name = key.partition(" ")[0]
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _SECRET}
+
+
+def _only_read(command: c.Command, answer: dict[str, Any]) -> bool:
+    """Say whether nothing was done by a command; of a batch, by none that was not refused."""
+    if not isinstance(command, c.Batch):
+        return _is_read(c.name_of(command))
+    asked = zip(command.commands, answer["results"], strict=True)
+    done = [one["event"] for one, result in asked if result["event"] == "ok"]
+    return all(_is_read(name) or name == "ack" for name in done)  # which does nothing the second time
+
+
+def _is_read(name: str) -> bool:
     return SCOPES.get(name) == "read" and name not in {"batch", "ack"}

@@ -20,7 +20,7 @@ from node.bridge.ports import (
     UploadKept,
 )
 from node.chat import events
-from node.chat.filing import DropFile
+from node.chat.filing import DropFile, FileSealed
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.crypto.attachment import object_of
 from node.engine import commands, sessions, token_commands
@@ -33,6 +33,7 @@ AGAIN = (
     CommandReceived,
     SessionStarted,
     SessionEnded,
+    FileSealed,
     FileUploaded,
     VaultSealed,
     BackupWritten,
@@ -97,13 +98,22 @@ def handle(desk: Desk, turn: Turn, event: Input) -> list[Effect]:
             desk.ok(turn, received.session, received.command.req, fields)
         case TokenKept(kept):
             desk.ok(turn, kept.received.session, kept.received.command.req, token_commands.kept(desk, event))
-        case FileUploaded(ticket, manifest):
-            return [DropFile(object_of(manifest)), UploadKept(ticket, fault=commands.no_room())]
+        case FileSealed() | FileUploaded():
+            return _filed(event)
         case MessagesFetched(room, found, to_change=False):
             desk.inbox.receipts.fetched(turn, room, found)
         case _:
             return []
     return _let_go(desk, turn, event)
+
+
+def _filed(event: FileSealed | FileUploaded) -> list[Effect]:
+    """Refuse a content that nothing would ever name, and have its file erased."""
+    gone: list[Effect] = [] if event.manifest is None else [DropFile(object_of(event.manifest))]
+    if isinstance(event, FileUploaded):
+        return [UploadKept(event.ticket, fault=commands.no_room()), *gone]
+    session, req = event.asked.session, event.asked.command.req
+    return [Deliver(session, events.error_of(commands.no_room(), req)), *gone]
 
 
 def _command(desk: Desk, turn: Turn, received: CommandReceived) -> None:

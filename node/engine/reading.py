@@ -37,9 +37,9 @@ class ReadingDesk:
         self.state = state
         state.changing.gone.append(self.gone)
         self._waiting: dict[tuple[bytes, bytes], list[CommandReceived]] = {}
+        """`message_read`, and `room_read` up to a message, that the store is asked for."""
         self._asked_at: dict[tuple[bytes, bytes], bytes | None] = {}
         """The newest message that was known when the store was asked."""
-        """`message_read`, and `room_read` up to a message, that the store is asked for."""
 
     def read_all(self, turn: Turn, room: Room | Direct) -> None:
         """Everything in a conversation was read."""

@@ -39,7 +39,7 @@ from node.crypto.attachment import (
     opened,
 )
 from node.crypto.primitives import Entropy
-from node.errors import PeerFault, StoreFull
+from node.errors import PeerFault, Refused, StoreFull
 from node.store.folders import Folder
 from node.wire.manifest import Manifest
 
@@ -54,23 +54,35 @@ class Upload:
     def __init__(self, store: AttachmentFiles, temporary: str, entropy: Entropy) -> None:
         self._store, self._temporary = store, temporary
         self._sealer = AttachmentSealer(entropy)
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._kept: Manifest | None = None
         self.size = 0
 
     def add(self, piece: bytes) -> None:
-        """Seal and write a piece; raises StoreFull."""
-        self.size += len(piece)
-        self._write(self._sealer.add(piece), self._sealer.sealed)
+        """Seal and write a piece; raises StoreFull, Refused `locked`."""
+        with self._lock:
+            self.size += len(piece)
+            self._write(self._sealer.add(piece), self._sealer.sealed)
 
     def finish(self, name: str, kind: str) -> Manifest:
-        """Make it durable under its own name; raises StoreFull."""
-        self._write(self._sealer.finish(), self._sealer.sealed)
-        return self._store.adopt(self._temporary, self._sealer, name, kind)
+        """Make it durable under its own name; raises StoreFull, Refused `locked`."""
+        with self._lock:
+            self._write(self._sealer.finish(), self._sealer.sealed)
+            self._kept = self._store.adopt(self._temporary, self._sealer, name, kind)
+            return self._kept
 
     def abandon(self) -> None:
-        """Erase what there is of it."""
-        self._store.remove(self._temporary)
+        """Erase what there is of it, once a thread that still works at it is done; nothing comes after."""
+        with self._lock:
+            self._given_up = True
+            self._store.remove(self._temporary)
+            if self._kept is not None:
+                self._store.carry_out(DropFile(object_of(self._kept)))
 
     def _write(self, data: bytes, end: int) -> None:
+        if self._given_up:
+            raise StoreFull("the upload was given up")
         if data:
             self._store.write(self._temporary, end - len(data), data)
 
@@ -84,6 +96,7 @@ class AttachmentFiles:
         self._sizes: dict[str, int] = {}
         self._used = 0
         self._fresh: set[str] = set()
+        self._closed = False
 
     def open(self) -> None:
         """Count what is there, and erase what a crash left of uploads; raises StoreFull."""
@@ -92,6 +105,14 @@ class AttachmentFiles:
             self._used = sum(self._sizes.values())
             for name in [name for name in self._sizes if name.endswith(NEW)]:
                 self.remove(name)
+
+    def close(self) -> None:
+        """Write, finish and give out nothing more: the vault is locked, and another may open the folder."""
+        self._closed = True
+
+    def _stay_open(self) -> None:
+        if self._closed:
+            raise Refused("locked", "the vault was locked meanwhile", retryable=True)
 
     @property
     def used(self) -> int:
@@ -119,6 +140,7 @@ class AttachmentFiles:
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Write at a place; raises StoreFull where the quota or the disk is."""
+        self._stay_open()
         grown = max(0, offset + len(data) - self._sizes.get(name, 0))
         with self._lock:
             if grown and self._used + grown > self.quota:
@@ -135,6 +157,7 @@ class AttachmentFiles:
             raise
 
     def _publish(self, name: str, final: str) -> None:
+        self._stay_open()
         with _disk():
             self._folder.publish(name, final)
         with self._lock:
@@ -158,6 +181,7 @@ class AttachmentFiles:
         """Give out a stored stream; one byte more than it has is asked for, so that growth is seen."""
         at = 0
         while at <= sealed:
+            self._stay_open()
             with _disk():
                 piece = self._folder.read(name, at, min(READ_BYTES, sealed + 1 - at))
             if not piece:
@@ -230,20 +254,22 @@ class AttachmentFiles:
         upload = self.upload()
         try:
             upload.add(order.data)
-            return FileSealed(order.ticket, upload.finish(order.name, order.type))
+            return FileSealed(order.asked, upload.finish(order.name, order.type))
         except StoreFull:
             _quietly(upload.abandon)
-            return FileSealed(order.ticket, None)
+            return FileSealed(order.asked, None)
 
     def _drop(self, name: str) -> None:
+        self._fresh.discard(name)
         for one in (name, name + PART):
             if one in self._sizes:
                 _quietly(partial(self.remove, one))
 
     def _sweep(self, whole: frozenset[bytes], unfinished: frozenset[bytes]) -> FilesSwept:
         """Erase what nobody names; an upload that ended meanwhile is not known to the engine yet."""
-        kept = {name.hex() for name in whole} | {name.hex() + PART for name in unfinished} | self._fresh
-        for name in [name for name in self._sizes if name not in kept and not name.endswith(NEW)]:
+        awaited = {name.hex() for name in unfinished}  # whole already, if a crash came before that was kept
+        kept = {name.hex() for name in whole} | awaited | {name + PART for name in awaited} | self._fresh
+        for name in [name for name in list(self._sizes) if name not in kept and not name.endswith(NEW)]:
             _quietly(partial(self.remove, name))
         return FilesSwept(frozenset(name for name in whole if name.hex() not in self._sizes))
 

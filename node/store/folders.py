@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from node.store import files
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?|[0-9a-f]{32}\.new")
+"""Names of files that we make in the folder of attachments; whatever else lies there is somebody else's."""
 
 
 class Folder(Protocol):
@@ -57,7 +61,8 @@ class DiskFolder:
     def sizes(self) -> dict[str, int]:
         """Return every file with its bytes; what is no file of ours is not seen."""
         with os.scandir(self.path) as found:
-            return {e.name: e.stat().st_size for e in found if e.is_file(follow_symlinks=False)}
+            ours = [e for e in found if OURS.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+            return {e.name: e.stat().st_size for e in ours}
 
     def write(self, name: str, offset: int, data: bytes) -> None:
         """Write at a place, making the file if there is none."""

@@ -80,7 +80,8 @@ class FakeEngine:
                 self.perform(ports.ReadSearch(session, command.req, command.text, None, None, 10))
             case commands.HistoryGet():
                 room = bytes(16)
-                self.perform(ports.ReadHistory(session, command.req, room, None, None, 10))
+                nonced = None if command.nonce is None else ports.CommandReceived(session, command)
+                self.perform(ports.ReadHistory(session, command.req, room, None, None, 10, nonced))
             case _:
                 self.deliver(session, events.Ok(req=command.req))
 

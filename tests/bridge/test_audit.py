@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,17 @@ async def test_a_command_whose_frontend_left_before_its_answer_is_on_record_too(
 
         await asyncio.sleep(0.01)
     assert seen(bridge) == [("owner", "token", None, "room_create", "unanswered")]
+
+
+def test_a_line_that_a_full_disk_cut_off_takes_no_other_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, write = AuditFile(tmp_path), os.write
+    audit = Audit()
+    for number in range(3):
+        audit.saw(Who("bot", session=number), "room_list", "ok", Instant(0.0, 0))
+        if number == 1:
+            monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:20]))
+        kept.append(audit.take())
+        monkeypatch.setattr(os, "write", write)
+    assert [entry.session for entry in kept.page(None, 10)[0]] == [0, 2]

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from node.bridge import http_socket, session
+from node.bridge import http_routes, http_socket, session
 from node.bridge.guard import Admit, Grant, Request, decide
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
 from node.bridge.server import BridgeServer
@@ -230,3 +230,31 @@ async def test_a_read_of_the_bridge_itself_counts_against_its_limit(bridge: Brid
             await ws.send(f'{{"event":"audit_list","req":{number}}}')
         found = [await recv(ws) for _ in range(100)]
         assert {frame["event"] for frame in found} == {"ok"}
+
+
+async def test_a_connection_that_never_asks_whole_is_closed_and_there_are_not_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_routes, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(http_routes, "MAX_CONNECTIONS", 3)
+    server = BridgeServer(
+        lambda _event: None, FakeEngine(), admin_token=ADMIN, host="127.0.0.1", port=0, socket_path=None,
+        entropy=counted_entropy(), clock=clock,
+    )  # fmt: skip
+    _, port = await server.start()
+    try:
+        async with asyncio.timeout(10):
+            slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            for _, writer in slow:
+                writer.write(b"GET /api/v1/health HTTP/1.1\r\nHost: ")
+            reader, beyond = await asyncio.open_connection("127.0.0.1", port)
+            assert await reader.read() == b""
+            for reader, writer in slow:
+                assert await reader.read() == b""
+                writer.close()
+            beyond.close()
+            url = f"http://127.0.0.1:{port}/api/v1/health"
+            async with aiohttp.ClientSession() as http, http.get(url) as answer:
+                assert answer.status == 200
+    finally:
+        await server.stop()

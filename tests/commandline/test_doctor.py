@@ -111,7 +111,14 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     link = ContactLink(bytes(32), bytes(32), bytes(16), 20_000, ("ws://192.168.77.4:7118",))
     node.answers |= {
         "profile_get": {"link": encode_contact(link)},
-        "node_status": STATUS,
+        "node_status": {
+            **STATUS,
+            "username": "alice",
+            "user_id": "c1c1c1c1-0000-8000-8000-000000000001",
+            "seq": 7,
+            "addresses": ["ws://192.168.77.4:7118"],
+            "log_epoch": "c1c1c1c1-0000-8000-8000-000000000002",
+        },
         "peer_list": {
             "peers": [{"peer": "ab" * 32, "address": "ws://carol.example:1", "state": "up", "rtt_ms": 3}]
         },
@@ -122,6 +129,7 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     (home / "config.toml").write_text('name = "alice"\npeers = ["ws://carol.example:1"]\nlisten = "off"\n')
     (home / "config.toml").chmod(0o600)
     (home / "gossamer.log").write_text(
+        "refused a page of origin https://carol.example:8443\n"
         f"dialled ws://carol.example:1 192.168.77.4:7118 [fe80::1:2:3]:7118 {home} room "
         f"c1c1c1c1-0000-8000-8000-000000000003 key {'ab' * 32} {'Zm9vYmFy' * 6}\n"
     )
@@ -131,6 +139,7 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     assert code == 0 and "read it" in err and (home / "bundle.json").stat().st_mode & 0o777 == 0o600
     for secret in ("alice", "carol", "192.168", "fe80", str(home), "c1c1c1c1", "abab", "Zm9v"):
         assert secret not in text
+    assert json.loads(text)["node_status"] == {**STATUS, "seq": 7}
     assert json.loads(text)["peers"] == [{"state": "up", "rtt_ms": 3}] and "dialled" in text
     assert gossamer_exits("doctor", "--bundle", str(home / "bundle.json"))[0] == 7
 
@@ -152,3 +161,26 @@ def test_any_failure_is_the_exit_code(home: Path, gossamer_exits: Exits) -> None
     code, out, _ = gossamer_exits("--json", "doctor")
     assert code == 1
     assert {f["check"]: f["state"] for f in json.loads(out)["findings"]}["settings"] == FAIL
+
+
+def test_a_folder_of_attachments_that_is_none_or_nearly_full_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert by_check(ailments.of_home(home))["attachments"].state == "ok"
+    (home / "attachments").mkdir(mode=0o700)
+    (home / "attachments" / ("ab" * 32)).write_bytes(b"x" * 1000)
+    monkeypatch.setattr(ailments, "QUOTA", ailments.LITTLE_ROOM + 999)
+    assert by_check(ailments.of_home(home))["attachments"].state == "warn"
+    (home / "attachments").rename(home / "elsewhere")
+    (home / "attachments").symlink_to(home / "elsewhere")
+    assert by_check(ailments.of_home(home))["attachments"].state == "fail"
+
+
+def test_the_bundle_names_no_file_of_the_owners(home: Path, gossamer_exits: Callable[..., Any]) -> None:
+    (home / "my secret.txt").write_bytes(b"x")
+    (home / "audit.log.1").write_bytes(b"xyz")
+    bundle = home.parent / f"{home.name}.json"
+    gossamer_exits("doctor", "--bundle", str(bundle))
+    assert "my secret" not in bundle.read_text()
+    told = json.loads(bundle.read_text())
+    assert (told["files"]["audit.log.1"], told["others"]) == (3, 1)

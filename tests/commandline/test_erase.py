@@ -20,8 +20,9 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     home.mkdir()
     for name in (*erase.KEYS, *erase.FILES, "gossamer.log.1", "gossamer.db.v3", "identity.key.new", "lock"):
         (home / name).write_bytes(b"secret")
-    (home / "attachments" / "ab").mkdir(parents=True)
-    (home / "attachments" / "ab" / "cd").write_bytes(b"sealed")
+    (home / "attachments").mkdir()
+    for name in ("ab" * 32, "cd" * 32 + ".part", "ef" * 16 + ".new"):
+        (home / "attachments" / name).write_bytes(b"sealed")
     monkeypatch.setenv("GOSSAMER_HOME", str(home))
     return home
 
@@ -33,11 +34,18 @@ def test_a_home_is_erased_whole_with_its_folder(home: Path, gossamer_exits: Exit
 
 
 def test_what_is_not_ours_and_the_backups_stay(home: Path, gossamer_exits: Exits) -> None:
-    (home / "notes.txt").write_text("mine")
+    for name in ("notes.txt", "draft.new", "attachments/photo.jpg"):
+        (home / name).write_text("mine")
     (home / "backups").mkdir()
     (home / "backups" / "one").write_text("sealed")
     assert gossamer_exits("erase", "--yes")[0] == 0
-    assert sorted(path.name for path in home.iterdir()) == ["backups", "notes.txt"]
+    assert sorted(path.name for path in home.iterdir()) == [
+        "attachments",
+        "backups",
+        "draft.new",
+        "notes.txt",
+    ]
+    assert [path.name for path in (home / "attachments").iterdir()] == ["photo.jpg"]
 
 
 def test_backups_go_when_that_is_said(home: Path, gossamer_exits: Exits) -> None:

@@ -254,9 +254,15 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(tmp_path: Path) -> No
                 async with http.post(at(ann, UP), data=body(), headers=owner(ann)) as got:
                     await got.read()
         async with asyncio.timeout(10):
-            while stored(ann):
+            while stored(ann) or not await _taken(http, ann):
                 await asyncio.sleep(0.05)
-        await put(http, ann, b"x")
+
+
+async def _taken(http: ClientSession, node: NodeProcess) -> bool:
+    """Say whether an upload is taken; where it is not, all places are."""
+    async with http.post(at(node, UP), data=b"x", headers=owner(node)) as got:
+        assert got.status in {201, 503}
+        return got.status == 201
 
 
 async def test_a_locked_node_takes_and_gives_nothing_and_goes_on_when_it_is_opened(tmp_path: Path) -> None:
@@ -272,3 +278,27 @@ async def test_a_locked_node_takes_and_gives_nothing_and_goes_on_when_it_is_open
         await a.call("vault_unlock", passphrase="open sesame")
         async with http.get(at(ann, f"{UP}/{ident}"), headers=owner(ann)) as got:
             assert await got.read() == b"x" * 10
+
+
+async def test_an_upload_that_began_before_a_lock_ends_with_it(tmp_path: Path) -> None:
+    ann = NodeProcess(tmp_path / "ann", "ann")
+    async with running(ann), ClientSession() as http, ann.frontend({}) as a:
+        await a.call("vault_passphrase", passphrase="open sesame")
+        go_on = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield os.urandom(200_000)
+            await go_on.wait()
+            yield os.urandom(200_000)
+
+        task = asyncio.ensure_future(http.post(at(ann, UP), data=body(), headers=owner(ann)).__aenter__())
+        async with asyncio.timeout(10):
+            while not stored(ann):
+                await asyncio.sleep(0.02)
+        await a.call("vault_lock")
+        await a.call("vault_unlock", passphrase="open sesame")
+        go_on.set()
+        got = await task
+        assert (got.status, (await got.json())["error"]["code"]) == (503, "locked")
+        assert stored(ann) == []
+        await put(http, ann, b"x" * 10)

@@ -138,6 +138,27 @@ async def chat(page: Page, alice: NodeProcess, bob: Frontend, room: str) -> None
     said = [EVIL, "hello from the page", EVIL, "(deleted)", "missed 2", "back"]
     await page.until(f"{SAID}.join() === {json.dumps(','.join(said))}")
     assert await page.js("document.querySelectorAll('#log img, #log a').length") == 0
+    await new_things(page, bob, room)
+
+
+async def new_things(page: Page, bob: Frontend, room: str) -> None:
+    """A file without words is a link, an announcement a note, a game no room; names and words are text."""
+    page.faults.clear()  # that the node was down
+    name = "<img src=x onerror=alert(1)>.txt"
+    file = (await bob.call("attachment_put", data="aGVsbG8=", name=name, type="text/html"))["attachment"]
+    await bob.call("user_message", room=room, message="", attachment=file)
+    await page.until("document.querySelector('#log a')?.textContent.includes('onerror') === true")
+    link = "document.querySelector('#log a').href"
+    await page.until(f"fetch({link}).then(answer => answer.text()).then(text => text === 'hello')")
+    await bob.call("announcement_send", contacts=True, text=EVIL)
+    await page.until(
+        f"document.querySelector('#note').textContent === 'bob announces: ' + {json.dumps(EVIL)}"
+    )
+    direct = (await bob.call("dm_open", username="alice"))["room"]
+    await bob.call("user_invite", target="alice", room=direct, kind="game")
+    await page.shows("asks you to a game")
+    assert await page.js("document.querySelectorAll('img').length") == 0
+    assert page.faults == []
 
 
 async def test_the_page_logs_in_chats_and_comes_back(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 
 from node.chat import commands as c, events
 from node.sim import Simulation
-from node.wire.payload import Type
-from tests.engine.hostile import direct, later_on, no_late_faults
+from node.wire.payload import Payload, Type
+from tests.engine.hostile import direct, later_on, no_late_faults, post, room_inner, sending, text
 from tests.engine.test_blocking import about, friends
 from tests.engine.test_receipts import ask, count_receipts, say, statuses, why
 from tests.engine.worlds import befriend, texts
@@ -246,3 +247,20 @@ def test_who_was_removed_says_nothing_to_us_by_their_profile() -> None:
     world.run(5)
     assert [e.status for e in session.of(events.Profile)][-1] == "back"
     no_late_faults(ann, bob)
+
+
+def test_a_reaction_that_waits_for_its_message_is_not_shown_if_its_author_was_blocked_meanwhile() -> None:
+    world, ann, bob, cat, room = friends("waits")
+    payload = text(cat, "late")
+    author = cat.setup.identity.account
+    react = Payload(bytes(15) + b"r", bob.now().wall_ms, 99, Type.REACTION, [payload.mid, author, "👍", 1])
+    post(bob, sending(bob).channel, room_inner(bob, react))
+    world.run(3)
+    ann.call(c.ContactBlock(username="bob", silent=True))
+    session, at_bob = ann.attach(plain=False), bob.attach(plain=False)
+    post(cat, sending(cat).channel, room_inner(cat, payload))
+    world.run(5)
+    (late,) = [e for e in session.of(events.UserMessage) if e.message == "late"]
+    assert late.reactions is UNSET
+    assert [e.message for e in at_bob.of(events.UserMessage)] == ["late"]
+    no_late_faults(ann, cat)

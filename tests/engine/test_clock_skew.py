@@ -92,6 +92,19 @@ def test_an_invite_runs_120_seconds_whatever_the_clocks_say(skew: float) -> None
     assert [e.response for e in at_ann.of(events.InviteResult)] == ["delivered", "ignore"]
 
 
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+def test_an_offer_that_is_not_shown_yet_ends_in_seven_days_by_the_clock_of_each(skew: float) -> None:
+    world, ann, bob = apart(f"offer {skew}", skew)
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    ann.call(c.UserInvite(target="bob", room=room))
+    world.run(5)
+    for node in (ann, bob):
+        (row,) = node.call(c.InviteList())["invites"]
+        assert row["state"] == "offered"
+        ends = EPOCH_MS / 1000 + world.time + node.skew_s + 7 * DAY
+        assert abs(row["expires_at"] - ends) < 10, node.name
+
+
 def test_presence_and_profiles_work_across_the_day_and_over_the_correction() -> None:
     world, ann, bob = apart("seen", DAY)
     bob.attach()

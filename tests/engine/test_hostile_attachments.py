@@ -16,7 +16,7 @@ from node.sim import CallError, SimNode, SimSession
 from node.wire.manifest import Manifest
 from node.wire.payload import Words
 from tests.engine.test_attachments import content, got, here, send, states, upload
-from tests.engine.worlds import trio
+from tests.engine.worlds import befriend, invite, trio
 
 
 def say(node: SimNode, room: str, raw: bytes, text: str = "look") -> None:
@@ -124,6 +124,7 @@ def test_a_flood_of_what_nobody_has_is_bounded_and_keeps_nothing_from_coming(
     assert bob.engine is not None
     book = bob.engine.state.attachments
     assert len(book.records) == 40 and len(book._active) == attachments.MAX_ACTIVE
+    assert len([event for event in session.of(events.Attachment) if event.state == "failed"]) == 20
     assert len([key for key in bob.engine.state.channels._routes if key[0] == 7]) <= attachments.MAX_ACTIVE
     send(ann, room, ident)
     assert world.run_until(lambda: "ready" in states(session, ident), 600)
@@ -320,3 +321,48 @@ def test_an_attachment_that_names_a_room_s_own_channel_takes_nothing_from_the_ro
     ann.call(c.UserMessage(room=room, message="still here"))
     world.run(3)
     assert session.of(events.UserMessage)[-1].message == "still here"
+
+
+def test_who_is_blocked_takes_no_file_along_that_others_sent() -> None:
+    world, ann, bob, cat, room = trio("blocked")
+    befriend(world, ann, cat)
+    invite(world, ann, cat, room)
+    world.run(10)
+    session = bob.attach()
+    ident = upload(ann, content(3_000))["attachment"]
+    send(ann, room, ident)
+    world.run_until(lambda: here(bob, ident) and here(cat, ident), 60)
+    bob.call(c.ContactBlock(username="cat"))
+    world.run(5)
+    taken = send(cat, room, ident)["id"]
+    world.run(10)
+    cat.call(c.MessageDelete(room=room, id=taken))
+    world.run(10)
+    assert here(bob, ident)
+    bob.call(c.ContactUnblock(username="cat"))
+    world.run(10)
+    taken = send(cat, room, ident)["id"]
+    world.run(10)
+    bob.call(c.ContactBlock(username="cat"))
+    world.run(5)
+    cat.call(c.MessageDelete(room=room, id=taken))
+    world.run(10)
+    assert here(bob, ident) and got(bob, ident) == content(3_000)
+    assert len(session.of(events.UserMessage)) == 2
+
+
+def test_an_edited_message_keeps_its_file_and_takes_it_along_once() -> None:
+    world, ann, bob, _, room = trio("edited")
+    ident = upload(ann, content(3_000))["attachment"]
+    first, second = send(ann, room, ident)["id"], send(ann, room, ident)["id"]
+    world.run_until(lambda: here(bob, ident), 60)
+    for text in ("b", "c"):
+        ann.call(c.MessageEdit(room=room, id=first, message=text))
+        world.run(3)
+    ann.call(c.MessageDelete(room=room, id=first))
+    world.run(5)
+    assert here(bob, ident) and here(ann, ident)
+    ann.call(c.MessageDelete(room=room, id=second))
+    world.run(5)
+    assert not here(bob, ident) and not here(ann, ident)
+    assert ann.files.folder.held == {} == bob.files.folder.held

@@ -182,6 +182,10 @@ def test_no_digest_is_kept_of_a_passphrase() -> None:
     _, ann, _, _, _ = trio("digest")
     first = ann.call(c.BackupCreate(passphrase="one", nonce="n"))
     assert ann.call(c.BackupCreate(passphrase="another", nonce="n")) == first
+    inside = [{"event": "backup_create", "passphrase": "one"}, {"event": "room_create", "name": "a"}]
+    done = ann.call(c.Batch(commands=inside, nonce="b"))
+    inside[0]["passphrase"] = "another"
+    assert ann.call(c.Batch(commands=inside, nonce="b")) == done
 
 
 def test_results_remembered_by_the_version_before_are_still_given() -> None:
@@ -326,3 +330,36 @@ def test_what_was_deleted_is_in_no_remembered_answer_either(late: bool) -> None:
     assert not any("swordfish" in one.fields for one in engine_of(ann).state.nonces.all.values())
     assert ann.call(c.Search(text="swordfish", nonce="n"), here)["messages"] == []
     assert ann.call(c.RoomList(nonce="n"), here)["rooms"][0]["last_message"] == ""
+
+
+def test_batches_that_only_read_crowd_nobody_out_and_keep_no_words_that_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nonces, "MAX_READ_BYTES", 3_000)
+    monkeypatch.setattr(nonces, "MAX_READS", 10)
+    monkeypatch.setattr(nonces, "MAX_NONCES", 20)
+    monkeypatch.setattr(nonces, "MAX_BYTES", 20_000)
+    _, ann, _, _, room = trio("reading batches")
+    first = ann.call(c.UserMessage(room=room, message="swordfish", nonce="mine"))
+    reader = ann.attach(plain=False, scope="read", consumer="r")
+    asked = [
+        {"event": "room_list"},
+        {"event": "ack", "seq": 1},
+        {"event": "room_create", "name": "no"},
+        {"event": "nothing"},
+    ]
+    for number in range(100):
+        results = ann.call(c.Batch(commands=asked, nonce=f"n{number}"), reader)["results"]
+        ann.call(c.ConsumerList(nonce=f"n{number}"), reader)
+        assert [one["event"] for one in results] == ["ok", "ok", "error", "error"]
+    kept = engine_of(ann).state.nonces
+    assert (
+        sum(kept.reads.values()) <= 3_000
+        and ann.call(c.UserMessage(room=room, message="swordfish", nonce="mine")) == first
+    )
+    restart(ann)
+    assert engine_of(ann).state.nonces.reads == kept.reads and kept.reads
+    mixed = c.Batch(commands=[{"event": "room_create", "name": "done"}, {"event": "room_list"}], nonce="did")
+    did = ann.call(mixed)
+    ann.call(c.MessageDelete(room=room, id=first["id"]))
+    assert not engine_of(ann).state.nonces.reads and ann.call(mixed) == did

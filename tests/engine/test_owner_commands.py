@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -180,8 +181,12 @@ def test_what_any_frontend_was_handed_is_no_backlog_for_a_plain_one() -> None:
 
 
 def _replays(node: SimNode) -> list[StartReplay]:
-    orders: list[StartReplay] = []
-    node._replay = orders.append  # type: ignore[method-assign,assignment] # what the shell would be told
+    orders, real = list[StartReplay](), node._one
+
+    def told(effect: Any) -> None:
+        orders.append(effect) if isinstance(effect, StartReplay) else real(effect)
+
+    node._one = told  # type: ignore[method-assign]
     return orders
 
 

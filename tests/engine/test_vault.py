@@ -20,7 +20,6 @@ from node.bridge.ports import (
     SessionStarted,
 )
 from node.chat import commands as c, events
-from node.chat.filing import SealFile
 from node.clock import Instant
 from node.engine.effects import FetchAfter, FetchMessages, OpenVault, SealVault, StopNode
 from node.engine.locked import Locked
@@ -149,13 +148,13 @@ def test_a_passphrase_is_in_no_repr_and_in_no_refusal() -> None:
         assert "sesame" not in str(fault.value)
 
 
-def test_what_waits_for_the_store_or_the_folder_when_the_vault_is_locked_is_answered_locked() -> None:
+def test_what_waits_for_the_store_when_the_vault_is_locked_is_answered_locked() -> None:
     _, ann, _, _, room = trio("locked meanwhile")
     said = ann.call(c.UserMessage(room=room, message="one"))["id"]
     real = ann._one
 
     def slow(effect: Any) -> None:
-        if not isinstance(effect, FetchMessages | FetchAfter | SealFile):
+        if not isinstance(effect, FetchMessages | FetchAfter):
             real(effect)
 
     ann._one = slow  # type: ignore[method-assign]
@@ -163,11 +162,10 @@ def test_what_waits_for_the_store_or_the_folder_when_the_vault_is_locked_is_answ
     for command in (
         c.MessageWhy(id=said, req="why"),
         c.MessageRead(room=room, id=said, req="read"),
-        c.AttachmentPut(data="AAAA", name="a", req="put"),
         c.MessageEdit(room=room, id=said, message="two", req="edit"),
     ):
         ann.feed(CommandReceived(here.number, command))
     assert not here.of(events.Ok)
     ann.lock()
     answers = {error.req: error.code for error in here.of(events.Error)}
-    assert answers == dict.fromkeys(["why", "read", "put", "edit"], "locked")
+    assert answers == dict.fromkeys(["why", "read", "edit"], "locked")

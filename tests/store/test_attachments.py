@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from node.chat.filing import (
     WritePart,
 )
 from node.crypto.attachment import object_of
-from node.errors import PeerFault, StoreFull
+from node.errors import PeerFault, Refused, StoreFull
 from node.sim_session import stream
 from node.store.attachments import AttachmentFiles
 from node.store.folders import DiskFolder, Folder, MemoryFolder
@@ -115,7 +116,7 @@ def test_a_sweep_erases_what_nobody_names_and_tells_what_is_missing(folder: Fold
     kept, orphan = stored(files), stored(files, b"orphan")
     folder.write("f" * 64 + ".part", 0, b"x")
     folder.write("e" * 64 + ".part", 0, b"x")
-    folder.write("a.new", 0, b"x")
+    folder.write("a" * 32 + ".new", 0, b"x")
     files = shelf(folder, seed="t")
     fresh = stored(files, b"uploaded before the sweep")
     swept = files.carry_out(
@@ -207,3 +208,52 @@ def test_an_error_of_the_disk_is_never_more_than_a_refusal(
     ]
     for order in orders:
         order()
+
+
+def test_an_upload_that_was_given_up_while_it_was_written_writes_nothing_more(folder: Folder) -> None:
+    files = shelf(folder)
+    upload = files.upload()
+    upload.add(DATA)
+    upload.abandon()
+    with pytest.raises(StoreFull):
+        upload.add(DATA)
+    done = files.upload()
+    done.add(DATA)
+    done.finish("a", "b/c")
+    done.abandon()
+    assert (folder.sizes(), files.used) == ({}, 0)
+
+
+def test_a_folder_that_was_closed_takes_and_gives_nothing_more(folder: Folder) -> None:
+    """Whoever opens it next erases what was coming; a rest that is written then would begin with a hole."""
+    files = shelf(folder)
+    manifest = stored(files)
+    upload, coming = files.upload(), files.content(manifest)
+    upload.add(DATA)
+    next(coming)
+    files.close()
+    following = shelf(folder, seed="t")
+    for late in (partial(upload.add, DATA), partial(upload.finish, "a", "b/c"), partial(list, coming)):
+        with pytest.raises(Refused, match="locked"):
+            late()
+    upload.abandon()
+    assert folder.sizes().keys() == {object_of(manifest).hex()}
+    assert b"".join(following.content(manifest)) == DATA
+
+
+def test_what_was_whole_before_a_crash_is_not_fetched_again(folder: Folder) -> None:
+    manifest = stored(shelf(folder))
+    name = object_of(manifest)
+    files = shelf(folder)
+    files.carry_out(SweepFiles(frozenset(), frozenset({name})))
+    assert files.carry_out(FindParts(name, manifest)) == PartsFound(name, frozenset(), whole=True)
+
+
+def test_what_somebody_else_put_there_is_left_alone(tmp_path: Path) -> None:
+    disk = DiskFolder(tmp_path / "attachments")
+    disk.prepare()
+    for name in ("notes.txt", "draft.new", "a" * 63, "A" * 64, ".part"):
+        (disk.path / name).write_bytes(b"mine")
+    files = shelf(disk)
+    files.carry_out(SweepFiles(frozenset(), frozenset()))
+    assert len(list(disk.path.iterdir())) == 5 and files.used == 0
