@@ -95,7 +95,15 @@ async def pair(folder: Path, *, profiled: bool = False) -> AsyncIterator[Pair]:
             peers = (f"ws://{mesh['host']}:{mesh['port']}",)
             clients.append(await stack.enter_async_context(Client.connect(home=home)))
         alice, bob = clients
-        yield Pair(alice, bob, await asyncio.wait_for(gather(alice, bob), PATIENCE))
+        both = Pair(alice, bob, await asyncio.wait_for(gather(alice, bob), PATIENCE))
+        reading = asyncio.create_task(_read_along(alice))  # who reads no events soon gets no answers either
+        stack.callback(reading.cancel)
+        yield both
+
+
+async def _read_along(client: Client) -> None:
+    async for _ in client.events():
+        pass
 
 
 async def gather(alice: Client, bob: Client) -> str:
