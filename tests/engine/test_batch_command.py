@@ -146,7 +146,7 @@ def test_what_names_a_message_that_has_to_be_read_is_refused_and_not_done_later_
     ]
     answer = ann.call(c.Batch(commands=inside), session)
     assert codes(answer["results"]) == ["not_in_batch"] * len(inside)
-    assert ann.engine is not None and ann.engine.desk.waiting() == []
+    assert ann.engine is not None and ann.engine.desk.unanswered() == []
     world.run(5)
     assert len(session.of(events.Ok)) == 1 and session.of(events.Error) == []
     late = (events.MessageEdited, events.MessageDeleted, events.Reaction, events.RoomUpdated)
