@@ -246,7 +246,18 @@ def _bind_first(host: str, port: int, tries: int) -> socket.socket:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; `::` takes IPv4 too, and falls back to it where there is no IPv6."""
+    """Return a listening socket whose connections send at once.
+
+    Those that it accepts inherit that. The event loop sets it only where a socket names TCP as its protocol,
+    which these do not; without it a small frame may wait 40 ms for the other side's delayed acknowledgement.
+    """
+    listener = _listener(host, port)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Listen; `::` takes IPv4 too, and falls back to it where there is no IPv6."""
     if host in ("", "::") and socket.has_dualstack_ipv6():
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -77,6 +78,14 @@ async def test_bytes_pass_both_ways_and_are_reported_as_written() -> None:
         assert two.of(LinkDrained) == [LinkDrained(link2, 5)]
         assert one.of(LinkOpened)[0].remote.startswith("127.0.0.1:")
         assert not one.of(LinkOpened)[0].outbound and two.of(LinkOpened)[0].outbound
+
+
+async def test_neither_side_holds_small_frames_back() -> None:
+    """Nagle's algorithm against delayed acknowledgements costs 40 ms a frame (RFC 1122, 4.2.3.2 and 4.2.3.4)."""
+    async with pair() as (one, two, link1, link2):
+        for side, link in ((one, link1), (two, link2)):
+            transport = side.transport._lines[link].connection.transport
+            assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_what_gathers_leaves_in_one_message_of_bounded_size() -> None:
