@@ -81,7 +81,7 @@ async def test_bytes_pass_both_ways_and_are_reported_as_written() -> None:
 
 
 async def test_neither_side_holds_small_frames_back() -> None:
-    """Nagle's algorithm against delayed acknowledgements costs 40 ms a frame (RFC 1122, 4.2.3.2 and 4.2.3.4)."""
+    """Nagle's algorithm beside delayed acknowledgements costs 40 ms a frame (RFC 1122, 4.2.3)."""
     async with pair() as (one, two, link1, link2):
         for side, link in ((one, link1), (two, link2)):
             transport = side.transport._lines[link].connection.transport
