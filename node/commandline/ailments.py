@@ -195,9 +195,9 @@ def _mesh(status: dict[str, Any], peers: list[dict[str, Any]]) -> Finding:
             links = _count(status["links"])
             return Finding("mesh", OK, f"{state}, {links} link{'' if links == 1 else 's'}")
         case "connecting":
-            waiting = len([peer for peer in peers if peer.get("state") != "up"])
+            down = sum(peer["state"] == "down" for peer in peers)
             return Finding(
-                "mesh", WARN, f"none of {waiting} peers answers",
+                "mesh", WARN, f"of {down} addresses that are dialled none answers",
                 "see `gossamer peer list`; ask one of them if their node runs, and for a fresh contact link",
             )  # fmt: skip
         case _:

@@ -90,7 +90,7 @@ def test_a_killed_node_is_told_from_one_that_never_ran(home: Path) -> None:
     [
         ({}, [], ["ws://8.8.8.8:7118"], "mesh", OK),
         ({"connectivity": "alone"}, [], [], "mesh", WARN),
-        ({"connectivity": "connecting"}, [{"state": "waiting"}], [], "mesh", WARN),
+        ({"connectivity": "connecting"}, [{"state": "down"}, {"state": "down"}], [], "mesh", WARN),
         ({}, [], [], "reach", WARN),
         ({}, [], ["ws://192.168.1.2:7118"], "reach", WARN),
         ({}, [], ["ws://127.0.0.1:7118"], "reach", WARN),
