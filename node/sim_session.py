@@ -10,10 +10,8 @@ from typing import Any
 from node.bridge.ports import GiveAttachment
 from node.chat import events
 from node.chat.filing import FileOrder, FileSealed
-from node.mesh.ports import ByIds, ByTime, HeldRead
 from node.store.attachments import QUOTA, AttachmentFiles
 from node.store.folders import MemoryFolder
-from node.store.memory import MemoryStore
 from node.wire.manifest import Manifest
 
 
@@ -44,14 +42,6 @@ class SimSession:
     def of(self, kind: type[Any]) -> list[Any]:
         """Return the events of one kind."""
         return [event for event in self.seen if isinstance(event, kind)]
-
-
-def held_read(store: MemoryStore, ticket: int, spec: ByIds | ByTime) -> HeldRead:
-    """Return what a reading of held envelopes finds."""
-    if isinstance(spec, ByIds):
-        return HeldRead(ticket, tuple(store.envelopes_by_id(list(spec.ids16))))
-    found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
-    return HeldRead(ticket, tuple(found), more)
 
 
 class SimFiles:

@@ -46,7 +46,8 @@ AGAIN = (
 def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:
     """Return (the sessions of before, what to ask again) of inputs that could not be committed.
 
-    What waited for the store or the folder is asked again too: its answer goes to the engine that is gone.
+    What waited for the store is asked again too: its answer goes to the engine that is gone. The folder's
+    goes to the one in its place, with the command that it was asked for.
     """
     again: list[Input] = [event for event in failed if isinstance(event, AGAIN)]
     given = {id(event.command) for event in again if isinstance(event, CommandReceived)}

@@ -119,10 +119,6 @@ class AttachmentFiles:
         """Bytes of all attachments, whole and partial."""
         return self._used
 
-    def is_whole(self, name: bytes) -> bool:
-        """Say whether an attachment is here."""
-        return name.hex() in self._sizes
-
     # -- in ---------------------------------------------------------------------------------------
 
     def upload(self) -> Upload:
