@@ -84,6 +84,23 @@ def test_what_somebody_blocked_changes_or_announces_in_a_room_is_not_shown_nor_c
     no_late_faults(ann, cat)
 
 
+def test_a_change_made_while_blocked_does_not_come_to_life_when_its_message_is_read_after_that() -> None:
+    world, ann, bob, cat, room = friends("not made good")
+    old = say(bob, room, "old words")
+    world.run(5)
+    ann.call(c.ContactBlock(username="bob", silent=True))
+    world.run(2)
+    ask(world, bob, c.MessageEdit(room=room, id=old, message="other words"))
+    world.run(5)
+    ann.call(c.ContactUnblock(username="bob"))
+    for session_of in (ann, cat):
+        ask(world, session_of, c.ReactionSet(room=room, id=old, emoji="like"))
+    world.run(5)
+    (row,) = ann.call(c.HistoryGet(room=room))["messages"]
+    assert row["message"] == "old words" and row["reactions"][0]["count"] == 2
+    assert cat.call(c.HistoryGet(room=room))["messages"][0]["message"] == "other words"
+
+
 def test_nobody_hears_when_what_somebody_blocked_said_for_a_time_goes() -> None:
     world, ann, bob, _, room = friends("ttl")
     dm = ann.call(c.DmOpen(username="bob"))["room"]
