@@ -101,6 +101,11 @@ _stored = msgspec.json.Decoder(_Stored)
 class Connection:
     """One frontend: `run` returns when its socket is closed."""
 
+    dialect = "native"
+    """The dialects that may be spoken here, by their names with a space between them."""
+    port: int | None = None
+    """Of this machine, that it came in on."""
+
     def __init__(
         self,
         ws: web.WebSocketResponse,
