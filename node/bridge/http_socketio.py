@@ -20,7 +20,7 @@ from engineio.payload import Payload
 
 from node.bridge.dialects import socket_io
 from node.bridge.dialects.socket_io import Connect, Disconnect, Spoken, Unreadable
-from node.bridge.guard import MAX_BODY
+from node.bridge.guard import MAX_BODY, Grant
 from node.bridge.http_frontend import Surroundings
 from node.bridge.http_routes import VIEW, problem
 from node.bridge.http_socket import ABORT_AFTER, CLOSE_SECONDS
@@ -50,7 +50,7 @@ class Hosting(Protocol):
         """What every frontend shares."""
         ...
 
-    def attach(self, make: Callable[[int], Attached]) -> Attached | None:
+    def attach(self, grant: Grant | None, make: Callable[[int], Attached]) -> Attached | None:
         """Make a frontend with a new number and keep it; None if there are too many."""
         ...
 
@@ -373,9 +373,8 @@ class _Library(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         request: web.Request = environ["aiohttp.request"]
         session = self.eio.sockets[eio_sid]
         line = Line(self, session)
-        attached = self._host.attach(
-            lambda number: Attached(number, self._host.around, request[WELCOME], line)
-        )
+        welcome, around = request[WELCOME], self._host.around
+        attached = self._host.attach(welcome.grant, lambda number: Attached(number, around, welcome, line))
         if attached is None:
             return False
         await super()._handle_eio_connect(eio_sid, environ)

@@ -63,6 +63,7 @@ class Welcome:
 
     grant: Grant | None
     origin: str | None
+    port: int | None
     own: bool
     """The page, if there is one, is the node's own."""
     dialects: tuple[str, ...]
@@ -72,8 +73,8 @@ class Welcome:
 
     def admits(self, other: Welcome) -> bool:
         """Say whether a later request of the session comes from where its handshake came from."""
-        same_page = (self.own and other.own) or (self.origin == other.origin)
-        return same_page and self.grant == other.grant
+        same_page = (self.own and other.own) or self.origin == other.origin
+        return same_page and self.port == other.port and self.grant == other.grant
 
 
 class Attached(Adapting):
@@ -81,7 +82,7 @@ class Attached(Adapting):
 
     def __init__(self, number: int, around: Surroundings, welcome: Welcome, line: Line) -> None:
         super().__init__(number, around, origin=welcome.origin)
-        self.welcome = welcome
+        self.welcome, self.port = welcome, welcome.port
         self.dialect = " ".join(welcome.dialects)
         self.connected = False
         self.over = False
