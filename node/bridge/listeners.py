@@ -94,9 +94,9 @@ class Listeners:
         return self._secret is not None and same(hash_token(secret), self._secret[1])
 
     def address(self, name: str) -> str | None:
-        """Return where a dialect is reached at its own port, if it has one and listens there."""
-        record, site = self.records.get(name), self._sites.get(name)
-        if record is None or site is None or not site.serves(record):
+        """Return where a dialect is reached at its own port, if it listens there or is about to."""
+        record = self.records.get(name)
+        if record is None or record.port is None or name in self._failed:
             return None
         return self._address(record)
 
