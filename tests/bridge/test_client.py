@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from node import client as client_module
 from node.bridge.ports import (
     CredentialsChanged,
     EndSession,
@@ -136,8 +137,9 @@ async def test_a_client_that_reconnects_does_so_without_being_asked_for_events(b
 
 
 async def test_a_command_with_a_nonce_outlives_the_connection_and_one_without_does_not(
-    bridge: Bridge,
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 1.0)  # so that it is not back before it is asked
     async with Client.connect(socket=str(bridge.path), reconnect=True) as client:
         bridge.server.perform(EndSession(1, 1012, "restart"))
         await until_gone(bridge)
