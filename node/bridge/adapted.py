@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from math import inf
+from math import isinf
 from typing import Any, Final, TypeAlias, assert_never
 
 import msgspec
@@ -144,8 +144,8 @@ class Adapted:
         self._next = HELLO
         self._effects: list[Effect] = []
         self._token = Allowance(RATE, BURST, now.mono)
-        limited = adapter.RATE < inf
-        self._frontend = Allowance(adapter.RATE, adapter.BURST, now.mono) if limited else None
+        own = Allowance(adapter.RATE, adapter.BURST, now.mono)
+        self._frontend = None if isinf(adapter.RATE) else own
 
     @property
     def full(self) -> bool:
