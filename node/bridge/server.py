@@ -27,9 +27,10 @@ from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
+from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
 from node.bridge.http_routes import VIEW, Dress, Runner, make_app, problem
-from node.bridge.http_socket import CLOSE_SECONDS, Connection, Surroundings
+from node.bridge.http_socket import CLOSE_SECONDS, Connection
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
 from node.bridge.media import Dresser
@@ -50,7 +51,7 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
-from node.bridge.session import Phase, Session
+from node.bridge.session import Session
 from node.chat import commands
 from node.chat.attachments import FAILED
 from node.clock import Instant
@@ -129,7 +130,7 @@ class BridgeServer:
 
     def _begin(self) -> None:
         """Begin with nobody connected."""
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, Frontend] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
@@ -235,7 +236,7 @@ class BridgeServer:
             self._soon(self._listeners.settle(self._runner))
         now_ms = self._clock().wall_ms
         for connection in tuple(self._connections.values()):
-            grant, at = connection.session.grant, (connection.dialect, connection.port)
+            grant, at = connection.grant, (connection.dialect, connection.port)
             if grant is not None and not self._credentials.stands(grant, now_ms):
                 connection.close(TOKEN_GONE, "the token was revoked or replaced")
             elif not self._policy.welcome(*at, connection.origin):
@@ -318,7 +319,7 @@ class BridgeServer:
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
         found = [] if self._figures is None else await self._figures()
-        phases = Counter((c.session.phase.name.lower(),) for c in self._connections.values())
+        phases = Counter((c.phase,) for c in self._connections.values())
         boxes = [c.outbox for c in self._connections.values()]
         bridge: list[Shown] = [
             counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
@@ -422,7 +423,7 @@ class BridgeServer:
         )
 
     def _nameless(self) -> int:
-        return sum(c.session.phase is Phase.NAMELESS for c in self._connections.values())
+        return sum(c.grant is None for c in self._connections.values())
 
     def _renew_policy(self) -> None:
         self._policy = Policy(
