@@ -15,8 +15,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from yarl import URL
 
 from node.bridge import enabling, listeners, ports
 from node.bridge.server import BridgeServer
@@ -114,7 +116,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-async def get(url: str, method: str = "GET", **keys: Any) -> tuple[int, str, Any]:
+async def get(url: str | URL, method: str = "GET", **keys: Any) -> tuple[int, str, Any]:
     async with aiohttp.ClientSession() as http, http.request(method, url, **keys) as answer:
         return answer.status, await answer.text(), answer.headers
 
@@ -389,3 +391,24 @@ async def test_while_the_vault_is_locked_the_engine_is_asked_as_it_is(home: Path
     (received,) = [event for event in asked if isinstance(event, ports.CommandReceived)]
     assert received.found is None
     await server.stop()
+
+
+async def test_a_slash_that_is_written_as_a_number_divides_no_path(opened: Opened) -> None:
+    status, body, _ = await get(URL(opened.http("/api/users/a%2Fb"), encoded=True))
+    assert (status, code(body)) == (404, "not_enabled")
+    assert (await get(URL(opened.http("/api%2Fusers"), encoded=True)))[0] == 401, "this is no such path"
+
+
+async def test_nobody_is_let_in_at_a_port_before_the_guard_knows_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, start, known = free_port(), web.SockSite.start, []
+
+    async def begin(site: web.SockSite) -> None:
+        known.append(opened.server._policy.at(port))
+        await start(site)
+
+    monkeypatch.setattr(web.SockSite, "start", begin)
+    await opened.enable("001", port=port)
+    assert (await get(f"http://127.0.0.1:{port}/ws"))[0] == 401
+    assert [spoken is not None and spoken.name for spoken in known] == ["001"]
