@@ -265,6 +265,7 @@ def test_a_socket_stays_while_its_dialect_its_port_and_its_origin_do() -> None:
     assert not rules.welcome("003", 3003, "http://127.0.0.1:3003")
     assert not policy({"003"}).welcome("004", 3004, None)
     assert not policy(set()).welcome("002 004", None, None)
+    assert not rules.welcome("003", 3999, None), "its port is another by now"
 
 
 def test_a_port_of_tls_has_https_origins_and_the_usual_ports_go_unsaid() -> None:
