@@ -25,6 +25,7 @@ from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, UNAUTHORIZED, Surr
 from node.bridge.http_socket import ABORT_AFTER, PAUSE, SLOW
 from node.bridge.outbox import Item
 from node.bridge.session import BAD_FRAMES, HELLO_SECONDS, MALFORMED_SECONDS, MAX_MALFORMED, NO_HELLO
+from node.chat import events
 from node.clock import Instant
 from node.errors import Refused
 
@@ -225,6 +226,10 @@ class Attached(Adapting):
     def _encode(self, frame: Frame) -> bytes:
         return socket_io.event(frame.name, frame.args)
 
+    def _queue(self, event: events.Event) -> None:
+        if self._closing is None:
+            super()._queue(event)
+
     def _do(self, effect: adapted.Effect) -> None:
         if isinstance(effect, adapted.Passed) and self._handed and not len(self.outbox):
             if self.outbox.takes(effect.seq):  # told once the last of these has gone
@@ -259,9 +264,15 @@ class Attached(Adapting):
             self._line.end(*self._closing)
 
     def _may_end(self, code: int) -> bool:
-        """Say whether all was told; at a stop, one that polls and does not ask just now is not waited for."""
-        told = self._idle or self._line.listens
-        return (told and not self.outbox.ready) or (code == RESTARTING and not self._line.streams)
+        """Say whether all was told.
+
+        One that polls is not waited for at a stop. When it is put out it leaves by itself: were it cut off in
+        the same answer, its library would see that alone, and try again.
+        """
+        if self._line.streams:
+            return self._idle and not self.outbox.ready
+        told = (self._idle or self._line.listens) and not self.outbox.ready
+        return code == RESTARTING or (told and code not in PUT_OUT)
 
     def _hand_on(self) -> None:
         size = 0
