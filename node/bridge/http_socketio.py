@@ -70,6 +70,8 @@ class SocketIo:
         view = request[VIEW]
         if not _fits(request, websocket=view.websocket):
             return problem(400, "bad_request", "this is no request of Socket.IO 4")
+        if not welcome.dialects:
+            return problem(404, "not_enabled", "no dialect of this path is on for this origin")
         sid = request.query.get("sid")
         if sid is None:
             return await self._begin(request, welcome)

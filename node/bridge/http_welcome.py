@@ -33,7 +33,11 @@ def welcome(
         origin,
         port=view.port,
         own=origin is None or origin in own,
-        dialects=tuple(name for name in admit.dialects if policy.welcome(name, view.port, origin)),
+        dialects=tuple(
+            name
+            for name in admit.dialects
+            if name in VOCABULARIES and policy.welcome(name, view.port, origin)
+        ),
         picks=picked,
         adapter=adapter,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from typing import Any
 
 import aiohttp
@@ -325,3 +327,50 @@ async def test_what_is_no_request_of_it_is_400(both: Bridge, query: str) -> None
             url = both.http("/socket.io/") + f"?{query}&token={ADMIN}"
             async with http.request(method, url) as answer:
                 assert answer.status == 400
+
+
+async def test_a_page_that_the_node_serves_gets_in_by_its_login(both: Bridge) -> None:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+        async with http.get(both.server.login_url(), allow_redirects=False) as answer:
+            assert answer.status == 303
+        page = Polling(
+            http, both, "", {"Sec-Fetch-Site": "same-origin"}
+        )  # browsers send no Origin with a GET
+        own = {"Origin": both.http("")}
+        await page.open()
+        assert (await page.post("40", own))[0] == 200
+        assert (await page.get())[1].startswith('40{"sid"')
+        assert (await page.post('421["echo","x"]', own))[0] == 200
+        assert (await page.get())[1] == '42["echo","x"]\x1e431[["x"]]'
+        assert (await page.post("3", {**own, "Sec-Fetch-Site": "cross-site"}))[0] == 403
+        async with http.ws_connect(page.base.replace("polling", "websocket"), headers=own) as ws:
+            assert (await ws.receive_str()).startswith('0{"sid"')
+            await ws.send_str("40")
+            assert (await ws.receive_str()).startswith('40{"sid"')
+    async with aiohttp.ClientSession() as http:
+        thief = Polling(http, both, "", {"Sec-Fetch-Site": "same-origin"})
+        thief.sid = page.sid
+        assert (await thief.get())[0] == 403
+
+
+async def test_one_that_answers_pings_stays_and_one_that_does_not_is_ended(both: Bridge) -> None:
+    async with socket(both):
+        library = both.server._socket_io._library  # type: ignore[union-attr]
+        library.eio.ping_interval, library.eio.ping_timeout = 0.05, 0.3
+        async with socket(both) as lively, socket(both) as silent:
+            for _ in range(10):
+                assert await lively.receive_str() == "2"
+                await lively.send_str("3")
+            for session in tuple(library.eio.sockets.values()):
+                await session.check_ping_timeout()
+            seen, code = await ending(silent)
+            assert seen == ["2"] and code == 1000
+            assert await lively.receive_str() == "2"
+
+
+def test_the_library_is_loaded_for_those_who_speak_it_alone() -> None:
+    said = (
+        "import sys, node.daemon; print([name for name in sys.modules if name in ('socketio', 'engineio')])"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
