@@ -282,8 +282,8 @@ class Adapted:
         """Hold a command to its struct, the scope and the token's rate; raises Refused."""
         name = commands.name_of(command)
         try:
-            checked = msgspec.convert(msgspec.to_builtins(command), type(command))
-        except (msgspec.ValidationError, UnicodeError) as exc:
+            checked = msgspec.json.decode(msgspec.json.encode(command), type=type(command))
+        except (msgspec.MsgspecError, UnicodeError, OverflowError) as exc:  # halves of characters, too
             raise FrameRefused("invalid", str(exc), command=name) from exc
         if not may(self.grant.scope, name):
             raise Refused("forbidden", f"a token of scope {self.grant.scope} may not use {name}")

@@ -78,8 +78,8 @@ class Welcome:
     own: bool
     """The page, if there is one, is the node's own."""
     dialects: tuple[str, ...]
-    picks: Callable[[tuple[str, ...], str], str | None] = field(repr=False)
-    """Which of these dialects has an event of this name."""
+    picks: Callable[[str], str | None] = field(repr=False)
+    """Which of them, if it is on still, has an event of this name."""
     adapter: Callable[[str, Grant], Adapter] = field(repr=False)
 
     def admits(self, other: Welcome) -> bool:
@@ -127,18 +127,27 @@ class Attached(Adapting):
 
     def connect(self, auth: Any) -> None:
         """Judge what a frontend shows when it connects; raises Refused."""
+        try:
+            self._grant = self._shown(auth)
+        except Refused as fault:
+            self._refused("connect", fault.code)
+            raise
+        self.connected = True
+
+    def _shown(self, auth: Any) -> Grant:
+        grant = self.welcome.grant
         token = auth.get("token") if isinstance(auth, dict) else None
         if token is not None:
             fits = isinstance(token, str) and len(token) <= MAX_TOKEN
             found = self.around.lookup(str(token), self.around.clock().wall_ms) if fits else None
-            if found is None or self.welcome.grant not in {None, found}:
+            if found is None or grant not in {None, found}:
                 raise Refused("unauthorized", "the token is not valid")
             if found.scope == "read":
                 raise Refused("forbidden", "a token of scope read may not use this path")
-            self._grant = found
-        if self._grant is None:
+            grant = found
+        if grant is None:
             raise Refused("unauthorized", "a token is needed: auth.token, or ?token= in the URL")
-        self.connected = True
+        return grant
 
     def answered(self) -> None:
         """It was told whether it is connected."""
@@ -193,7 +202,7 @@ class Attached(Adapting):
             return
         name = packet.call.name
         if not self._picked:
-            found = self.welcome.picks(self.welcome.dialects, name)
+            found = self.welcome.picks(name)
             if found is None:
                 self._not_yet(packet.mark, "unknown_event")
                 return

@@ -13,6 +13,7 @@ import pytest
 import socketio
 
 from node.bridge import http_socketio_frontend as frontend
+from node.bridge.ports import CredentialsChanged, DialectRecord
 from tests.bridge.fake_engine import ADMIN, Bridge
 from tests.bridge.socketio_bench import (
     CHILD,
@@ -170,6 +171,23 @@ async def test_where_one_dialect_is_on_it_is_spoken_from_the_connect_on(
     enable(bridge, "004")
     async with socket(bridge) as ws:
         bridge.engine.say("at once")
+        assert await told(ws) == '42["message_received","at once"]'
+
+
+async def test_a_dialect_that_was_turned_off_meanwhile_is_not_picked(both: Bridge) -> None:
+    async with socket(both) as ws:
+        enable(both, "004")
+        await ws.send_str('421["echo"]')
+        assert await told(ws) == '431[{"ok":false,"error":"unknown_event"}]'
+        await ws.send_str('422["say_again"]')
+        assert await told(ws) == '42["echo"]'
+
+
+async def test_a_page_may_speak_what_it_is_allowed_to_alone(both: Bridge) -> None:
+    records = (DialectRecord("002", (PAGE,)), DialectRecord("004", (OTHER,)))
+    both.server.perform(CredentialsChanged((), (), dialects=records))
+    async with socket(both, headers={"Origin": OTHER}) as ws:
+        both.engine.say("at once")
         assert await told(ws) == '42["message_received","at once"]'
 
 
