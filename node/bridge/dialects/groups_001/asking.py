@@ -45,7 +45,7 @@ def all_groups(memory: Memory, _data: Any) -> Talk[None]:
     listed += [
         shapes.group(room, known)
         for room, known in memory.groups.items()
-        if room not in there and known.invite is not None and not known.joined
+        if room not in there and known.invited
     ]
     yield Frame("GROUP:RETURN_ALL_GROUPS", ({"groups": listed, "count": len(listed)},))
 
@@ -78,7 +78,7 @@ def leave_group(memory: Memory, data: Any) -> Talk[None]:
     """Leave a group, or decline to come into it."""
     room = reading.group_id(data)
     known = memory.groups.get(room)
-    if known is not None and not known.joined and known.invite is not None:
+    if known is not None and known.invited:
         yield Last(c.UserInviteResponse(response="decline", invite=known.invite))
     else:
         yield Last(c.UserLeave(room=room))

@@ -6,14 +6,14 @@ All of it is bounded, and none of it is needed to be right: what is not here is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from msgspec import UNSET
 
 from node.bridge.dialects.adapter import Setting, Talk
-from node.chat import commands as c
+from node.chat import commands as c, events
 from node.errors import Refused
 
 MAX_PEOPLE: Final = 1_024
@@ -56,6 +56,11 @@ class Group:
         """Say whether it is a conversation of two, which is in no list."""
         return self.visibility == "direct"
 
+    @property
+    def invited(self) -> bool:
+        """Say whether somebody invites us, and we are not in."""
+        return self.invite is not None and not self.joined
+
 
 @dataclass(slots=True)
 class Memory:
@@ -74,7 +79,7 @@ class Memory:
     wanted: dict[str, None] = field(default_factory=dict)
     """Groups of which it asked for everything before it was in."""
     given: dict[str, None] = field(default_factory=dict)
-    pending: dict[str, Any] = field(default_factory=dict)
+    pending: dict[str, events.UserMessage] = field(default_factory=dict)
     latest: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=MAX_LATEST))
     shown: int = 0
     now_ms: int = 0
@@ -98,7 +103,10 @@ class Memory:
         self.loaded = True
 
     def listed(self, rows: list[dict[str, Any]]) -> None:
-        """Take the rows of a `room_list`."""
+        """Take the rows of a `room_list`: besides them there are only groups that somebody invites us to."""
+        there = {row["room"] for row in rows}
+        kept = [room for room, known in self.groups.items() if room in there or known.invited]
+        self.groups = {room: self.groups[room] for room in kept}
         for row in rows:
             if not row["deleted"]:
                 old = self.groups.get(row["room"])
@@ -153,10 +161,15 @@ class Memory:
         """Remember a group."""
         remember(self.groups, room, group, MAX_GROUPS)
 
-    def give(self, idents: Iterator[str]) -> None:
+    def give(self, idents: Iterable[str]) -> None:
         """Messages stand in an answer: should their event follow, it is not shown again."""
         for ident in idents:
             remember(self.given, ident, None, MAX_GIVEN)
+
+    def await_file(self, event: events.UserMessage) -> None:
+        """Remember a message whose file is not here yet."""
+        if isinstance(event.attachment, dict) and event.attachment.get("state") == "pending":
+            remember(self.pending, str(event.attachment.get("id")), event, MAX_PENDING)
 
     def count(self) -> int:
         """Number a line of ours, so that its id is its own on this connection."""

@@ -35,7 +35,10 @@ def messages(memory: Memory, room: str, limit: int, before: str | None) -> Talk[
     found = yield c.HistoryGet(room=room, limit=limit, before=before)
     known = memory.groups.get(room)
     direct = known is not None and known.direct
-    page = [shapes.message(memory, message_of(one), direct=direct).args[0] for one in found["messages"]]
+    said = [message_of(one) for one in found["messages"]]
+    page = [shapes.message(memory, one, direct=direct).args[0] for one in said]
+    for one in said:
+        memory.await_file(one)
     if before is None:
         memory.give(one["id"] for one in page)
         there = {one["id"] for one in page}

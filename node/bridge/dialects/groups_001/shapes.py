@@ -29,18 +29,17 @@ def place(room: str | None) -> dict[str, Any]:
 
 def group(room: str, known: Group) -> dict[str, Any]:
     """Return a group as it stands in a list."""
-    invited = known.invite is not None and not known.joined
     shown = {
         "id": room,
         **place(room),
-        "name": (INVITE if invited else "") + known.name,
+        "name": (INVITE if known.invited else "") + known.name,
         "visibility": known.visibility,
         "private": known.visibility != "open",
         "direct": known.direct,
         "joined": known.joined,
         "memberCount": known.members,
     }
-    return {**shown, "invited": True, "invitedBy": known.sender} if invited else shown
+    return {**shown, "invited": True, "invitedBy": known.sender} if known.invited else shown
 
 
 def person(memory: Memory, user_id: str, username: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from node.bridge.dialects.adapter import Frame, Talk
 from node.bridge.dialects.groups_001 import notices, pages, shapes
-from node.bridge.dialects.groups_001.memory import MAX_PENDING, Group, Memory, remember
+from node.bridge.dialects.groups_001.memory import Group, Memory
 from node.chat import events
 from node.chat.events import Event
 
@@ -100,8 +100,7 @@ def _message(memory: Memory, event: events.UserMessage) -> Talk[None]:
         del memory.given[event.id]
         return
     frame = shapes.message(memory, event, direct=group is not None and group.direct)
-    if isinstance(event.attachment, dict) and event.attachment.get("state") == "pending":
-        remember(memory.pending, str(event.attachment.get("id")), event, MAX_PENDING)
+    memory.await_file(event)
     memory.show(event.room, frame.args[0])
     yield frame
 
@@ -160,28 +159,29 @@ def _joined(memory: Memory, event: events.UserJoin) -> Talk[None]:
     yield from memory.person(event.user_id)
     group = memory.groups.get(event.room)
     if group is None or (mine and not group.joined):
-        yield from _entered(memory, event.room, group)
-    elif group.direct:
-        return
+        group = yield from _entered(memory, event.room, group)
     elif not mine:
         group.members += 1
+    if group is not None and group.direct:
+        return
     yield Frame(JOINED, (who_where(memory, event),))
     if mine and event.room in memory.wanted:
         del memory.wanted[event.room]
         yield from pages.everything(memory, event.room)
 
 
-def _entered(memory: Memory, room: str, known: Group | None) -> Talk[None]:
+def _entered(memory: Memory, room: str, known: Group | None) -> Talk[Group | None]:
     """We are in a group: put it in the list, unless it is there already under the same name."""
     memory.groups.pop(room, None)
     memory.joining.pop(room, None)
     group = yield from memory.group(room)
     if group is None or group.direct:
-        return
+        return group
     if known is not None and known.invite is not None:
         yield gone(room, shapes.INVITE + known.name)
     if known is None or known.invite is not None:
         yield Frame(ADDED, (shapes.group(room, group),))
+    return group
 
 
 def who_where(memory: Memory, event: events.UserJoin | events.UserLeave) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _left(memory: Memory, event: events.UserLeave) -> Talk[None]:
 
 def _listed(memory: Memory, event: events.RoomListed) -> Talk[None]:
     known = memory.groups.get(event.room)
-    if known is not None and (known.joined or known.invite is not None):
+    if known is not None and (known.joined or known.invited):
         return
     if known is not None and (not event.listed or known.name != event.name):
         del memory.groups[event.room]
@@ -237,7 +237,9 @@ def _invited(memory: Memory, event: events.UserInvite) -> Talk[None]:
     elif known is None:
         name = event.room_name
         yield added(memory, event.room, Group(name, "private", False, 0, event.invite, event.sender))
-    elif not known.joined and known.visibility == "open":
+    elif known.invited:
+        known.invite, known.sender = event.invite, event.sender
+    elif not known.joined:
         text = f"{event.sender} invites you to {event.room_name}"
         yield notices.line(memory, "invite", text, room=event.room, who=("", event.sender))
 
