@@ -281,6 +281,19 @@ def test_a_picture_that_nobody_can_find_is_a_line() -> None:
     assert told(bench.show(message("a cat", FILE[::-1], kind="gif"))) == [("MESSAGE_RETURN_TEXT", "a cat")]
 
 
+def test_an_address_elsewhere_is_a_picture_for_the_frontend_alone_that_sent_it() -> None:
+    bench, address = Bench(), "https://example.org/a.gif"
+    bench.say("CHAT:SEND_MESSAGE_GIF", {"groupId": ROOM, "gif": address})
+    assert bench.asked == [c.UserMessage(room=ROOM, message=address, kind="gif")]
+    own = msgspec.structs.replace(message(address, kind="gif", remote=True, user_id=ME), mine=True)
+    assert bench.show(own)[0].name == "CHAT:MESSAGE_RETURN_GIF"
+    (told_elsewhere,) = Bench().show(own)
+    (theirs,) = bench.show(message(address, OTHER, kind="gif", remote=True))
+    for frame in (told_elsewhere, theirs):
+        assert frame.name == "CHAT:MESSAGE_RETURN_TEXT" and frame.args[0]["remote"]
+        assert not {"url", "gif"} & frame.args[0].keys()
+
+
 def test_a_message_comes_once_more_when_its_file_is_here() -> None:
     bench = Bench()
     file = {"id": FILE, "name": "a", "type": "image/png", "size": 9, "state": "pending", "url": "/f"}
@@ -521,6 +534,9 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(memories.MAX_PENDING + 50):
         kept.await_file(message(attachment={**file, "id": str(number)}))
         kept.show(ROOM, {})
+    for number in range(memories.MAX_ADDRESSES + 50):
+        bench.say("CHAT:SEND_MESSAGE_GIF", {"id": ROOM, "gif": f"https://example.org/{number}"})
+    assert len(kept.addresses) == memories.MAX_ADDRESSES
     kept.give(str(number) for number in range(memories.MAX_GIVEN + 50))
     assert len(kept.groups) == memories.MAX_GROUPS and len(kept.people) == memories.MAX_PEOPLE
     assert len(kept.pending) == memories.MAX_PENDING and len(kept.given) == memories.MAX_GIVEN

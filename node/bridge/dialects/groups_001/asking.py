@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from node.bridge.dialects.adapter import Frame, Last, Talk
 from node.bridge.dialects.groups_001 import media, pages, reading, shapes, showing
-from node.bridge.dialects.groups_001.memory import MAX_JOINING, Group, Memory, remember
+from node.bridge.dialects.groups_001.memory import MAX_ADDRESSES, MAX_JOINING, Group, Memory, remember
 from node.chat import commands as c
 from node.errors import Refused
 
@@ -114,13 +114,14 @@ def send_text(_memory: Memory, data: Any) -> Talk[None]:
 def sender(kind: media.Kind) -> Callable[[Memory, Any], Talk[None]]:
     """Return what sends pictures or sounds."""
 
-    def send(_memory: Memory, data: Any) -> Talk[None]:
+    def send(memory: Memory, data: Any) -> Talk[None]:
         room = reading.group_id(data)
         shown, caption = media.sent(data, kind)
         reply_to, again = reading.message_id(data, reading.REPLY_KEYS), nonce(data)
         ident: str | None = None
         match shown:
             case media.Remote(address):
+                remember(memory.addresses, address, None, MAX_ADDRESSES)
                 caption = address
             case media.Stored(ident):
                 pass

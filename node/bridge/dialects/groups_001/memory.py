@@ -26,6 +26,8 @@ MAX_GIVEN: Final = 512
 """Messages given in answers that are not shown once more."""
 MAX_PENDING: Final = 64
 """Messages shown whose file was not here yet."""
+MAX_ADDRESSES: Final = 64
+"""Addresses of pictures that this frontend has sent."""
 MAX_LATEST: Final = 256
 """Messages shown last: what comes while a page is being read stands on it."""
 T = TypeVar("T")
@@ -80,6 +82,8 @@ class Memory:
     """Groups of which it asked for everything before it was in."""
     given: dict[str, None] = field(default_factory=dict)
     pending: dict[str, events.UserMessage] = field(default_factory=dict)
+    addresses: dict[str, None] = field(default_factory=dict)
+    """Pictures and sounds elsewhere that this frontend has sent: it alone is shown them as such."""
     latest: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=MAX_LATEST))
     shown: int = 0
     now_ms: int = 0

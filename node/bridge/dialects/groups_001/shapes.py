@@ -136,13 +136,20 @@ def _media(memory: Memory, event: events.UserMessage) -> tuple[str, dict[str, An
         return "TEXT", {}
     if file is not None:
         return _of_file(memory, event, file)
-    if event.remote is True and event.kind in MISSING:
-        word = event.kind
-        shown = {"url": event.message, word: event.message, "remote": True, "mime": None, "size": None}
-        return word.upper(), shown
+    if event.remote is True:
+        return _elsewhere(memory, event)
     if event.kind in MISSING:
         return "TEXT", said(event.message or MISSING[event.kind])
     return "TEXT", {}
+
+
+def _elsewhere(memory: Memory, event: events.UserMessage) -> tuple[str, dict[str, Any]]:
+    """An address is a picture for the frontend that sent it; who else fetched it would tell its server so."""
+    if not event.mine or event.message not in memory.addresses:
+        return "TEXT", {"remote": True}
+    word = event.kind
+    shown = {"url": event.message, word: event.message, "remote": True, "mime": None, "size": None}
+    return word.upper(), shown
 
 
 def _of_file(memory: Memory, event: events.UserMessage, file: dict[str, Any]) -> tuple[str, dict[str, Any]]:
