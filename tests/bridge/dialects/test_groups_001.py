@@ -357,6 +357,13 @@ def test_sends_are_last_commands_so_that_the_next_frame_need_not_wait() -> None:
     ]  # fmt: skip
 
 
+def test_of_an_open_group_it_is_said_that_it_is_confidential_to_nobody() -> None:
+    bench = Bench(room_create={"room": OTHER, "notice": "all see it"})
+    assert told(bench.say("GROUP:ADD_GROUP", "tea")) == [("MESSAGE_RETURN_TEXT", "[notice] all see it")]
+    bench.answers["user_join"] = {"room": OTHER, "state": "joining", "name": "tea", "notice": "all see it"}
+    assert told(bench.say("GROUP:JOIN_GROUP", OTHER)) == [("MESSAGE_RETURN_TEXT", "[notice] all see it")]
+
+
 def test_the_owner_says_what_rooms_are_made() -> None:
     bench = Bench(rooms="private")
     bench.say("GROUP:ADD_GROUP", {"group": {"name": "tea"}})

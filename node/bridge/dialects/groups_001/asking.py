@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from node.bridge.dialects.adapter import Frame, Last, Talk
-from node.bridge.dialects.groups_001 import media, pages, reading, shapes, showing
+from node.bridge.dialects.groups_001 import media, notices, pages, reading, shapes, showing
 from node.bridge.dialects.groups_001.memory import MAX_ADDRESSES, MAX_JOINING, Group, Memory, remember
 from node.chat import commands as c
 from node.errors import Refused
@@ -52,9 +52,15 @@ def all_groups(memory: Memory, _data: Any) -> Talk[None]:
 
 def add_group(memory: Memory, data: Any) -> Talk[None]:
     """Make a group; GROUP_ADDED tells of it, here too."""
-    yield Last(
-        c.RoomCreate(name=reading.group_name(data), visibility=memory.setting.rooms, nonce=nonce(data))
-    )
+    name = reading.group_name(data)
+    answer = yield Last(c.RoomCreate(name=name, visibility=memory.setting.rooms, nonce=nonce(data)))
+    yield from _open_to_all(memory, answer)
+
+
+def _open_to_all(memory: Memory, answer: dict[str, Any]) -> Talk[None]:
+    """Say of an open group that it is confidential to nobody, as every surface does."""
+    if isinstance(answer.get("notice"), str):
+        yield notices.line(memory, "notice", answer["notice"], room=answer["room"])
 
 
 def delete_group(_memory: Memory, data: Any) -> Talk[None]:
@@ -66,6 +72,7 @@ def join_group(memory: Memory, data: Any) -> Talk[None]:
     """Come into an open group, or one that we are invited to; USER_JOINED says when we are in."""
     answer = yield Last(c.UserJoin(room=reading.meant(data)))
     room = answer["room"]
+    yield from _open_to_all(memory, answer)
     if answer["state"] != "joined":
         remember(memory.joining, room, None, MAX_JOINING)
         return

@@ -39,6 +39,8 @@ class Groups(Adapter):
 
     def _claim(self, data: Any) -> None:
         """Whoever a frontend says to be is a name of our own on this connection, and nobody else."""
+        if not isinstance(data, dict) or reading.CLAIMS.isdisjoint(data):
+            return
         name, ident = reading.claimed(data)
         self.memory.alias = name or self.memory.alias
         self.memory.alias_id = self.memory.alias_id if ident is None else ident

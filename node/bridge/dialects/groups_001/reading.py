@@ -19,6 +19,7 @@ TEXT_KEYS: Final = ("text", "message", "content", "body")
 REPLY_KEYS: Final = ("replyTo", "reply_to")
 USERNAME_KEYS: Final = ("username", "userName", "user_name", "sender", "user")
 USER_ID_KEYS: Final = ("userId", "user_id", "senderId", "sender_id")
+CLAIMS: Final = frozenset({*USERNAME_KEYS, *USER_ID_KEYS})
 MAX_GROUP_CHARS: Final = 64
 MAX_ALIAS_CHARS: Final = 64
 """Of a name that somebody claims on a connection, and of an id."""
