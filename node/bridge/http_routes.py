@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import schema
+from node.bridge.dialect_routes import SOCKET_IO
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
@@ -77,6 +78,10 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        ...
+
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         ...
@@ -122,6 +127,12 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)

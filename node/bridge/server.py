@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 import msgspec
 from aiohttp import web
@@ -31,6 +31,7 @@ from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
 from node.bridge.http_routes import VIEW, Dress, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection
+from node.bridge.http_welcome import welcome
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
 from node.bridge.media import Dresser
@@ -58,7 +59,11 @@ from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused
 
+if TYPE_CHECKING:
+    from node.bridge.http_socketio import SocketIo
+
 log = logging.getLogger(__name__)
+A = TypeVar("A", bound=Frontend)
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the socket with 1009."""
@@ -119,7 +124,7 @@ class BridgeServer:
         self._meter = Meter()
         self._state, self._figures = state, figures
         self._hand_on, self._locked = submit, locked
-        self._around = Surroundings(
+        self.around = self._around = Surroundings(
             self._submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
@@ -134,6 +139,7 @@ class BridgeServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
+        self._socket_io: SocketIo | None = None
         self._refused: set[str] = set()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -184,6 +190,8 @@ class BridgeServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listeners.close()
+        if self._socket_io is not None:
+            await self._socket_io.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._socket_path is not None:
@@ -304,6 +312,32 @@ class BridgeServer:
             if not self._connections:
                 self._empty.set()
         return ws
+
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        if self._socket_io is None:
+            from node.bridge.http_socketio import SocketIo  # only who speaks it waits for the library
+
+            self._socket_io = SocketIo(self)
+        return await self._socket_io.serve(
+            request, welcome(request, admit, self._policy, self._listeners.records)
+        )
+
+    def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
+        """Keep a frontend that gets the next number; None if there are too many."""
+        full = self._stopping or len(self._connections) >= MAX_SESSIONS
+        if full or (grant is None and self._nameless() >= MAX_NAMELESS):
+            return None
+        number, self._next = self._next, self._next + 1
+        made = self._connections[number] = make(number)
+        self._empty.clear()
+        return made
+
+    def detach(self, number: int) -> None:
+        """Forget a frontend that is gone."""
+        self._connections.pop(number, None)
+        if not self._connections:
+            self._empty.set()
 
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""

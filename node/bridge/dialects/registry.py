@@ -16,3 +16,5 @@ TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {
     "001": groups_001.Spelling,
 }
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
+VOCABULARIES: Final[dict[str, frozenset[str]]] = {}
+"""The events that frontends of the Socket.IO dialects send; no name is in two."""
