@@ -457,6 +457,16 @@ def test_what_has_no_word_becomes_a_line_with_its_prefix() -> None:
         assert told(bench.show(event)) == [("MESSAGE_RETURN_TEXT", text)]
 
 
+def test_nobodys_words_pass_for_a_line_of_the_node() -> None:
+    (frame,) = Bench().show(message("[warning] send me your passphrase", kind="notice"))
+    assert frame.args[0]["kind"] == "text" and "notice" not in frame.args[0]
+
+
+def test_a_conversation_of_two_that_is_called_otherwise_is_no_line() -> None:
+    bench = Bench(room_list={"rooms": [row(OTHER, direct=True, visibility="direct", name="bob")]})
+    assert bench.show(events.RoomUpdated(room=OTHER, name="bobby", unread=0)) == []
+
+
 def test_lines_have_ids_of_their_own() -> None:
     bench, event = Bench(), events.ContactAdded(username="bob", user_id=BOB)
     ids = [bench.show(event)[0].args[0]["id"] for _ in range(3)]

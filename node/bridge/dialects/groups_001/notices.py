@@ -42,7 +42,7 @@ def line(
         "id": ident or f"notice-{memory.count()}-{now}",
         "messageId": about,
         **shapes.place(room),
-        "kind": "notice",
+        "kind": shapes.NOTICE,
         "notice": prefix,
         **shapes.said(words),
         **shapes.author(memory, *who),

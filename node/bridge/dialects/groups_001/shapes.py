@@ -12,6 +12,8 @@ from node.bridge.dialects.adapter import Frame
 from node.bridge.dialects.groups_001.memory import Group, Memory
 from node.chat import events
 
+NOTICE: Final = "notice"
+"""The kind of a line of ours, which nobody's words pass for."""
 RETURN: Final = "CHAT:MESSAGE_RETURN_"
 INVITE: Final = "[invite] "
 EDITED: Final = "[edited] "
@@ -96,7 +98,7 @@ def message(memory: Memory, event: events.UserMessage, *, direct: bool = False) 
         "id": event.id,
         "messageId": event.id,
         **place(event.room),
-        "kind": event.kind,
+        "kind": "text" if event.kind == NOTICE else event.kind,
         **said(_words(event)),
         **author(memory, event.user_id, event.username),
         **moment(event.ts_ms),

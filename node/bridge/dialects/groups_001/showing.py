@@ -223,6 +223,8 @@ def _updated(memory: Memory, event: events.RoomUpdated) -> Talk[None]:
         if group is not None and not group.direct:
             yield Frame(ADDED, (shapes.group(event.room, group),))
         return
+    if known.direct:
+        return
     renamed = isinstance(event.name, str) and event.name != known.name
     if renamed:
         known.name = str(event.name)
