@@ -383,6 +383,10 @@ def test_what_comes_while_a_page_is_read_stands_on_it_and_is_not_told_twice() ->
     assert [one["text"] for one in page.args[0]["messages"]] == ["Hello", "late"]
     assert bench.show(message()) == []
     assert len(bench.show(message())) == 1
+    assert bench.adapter.memory.readings == []
+    bench.answers["history_get"] = Refused("busy", "later")
+    assert bench.say("CHAT:GET_INIT_MESSAGES", ROOM)[0].args[0]["code"] == "busy"
+    assert bench.adapter.memory.readings == []
 
 
 def test_before_the_vault_is_open_it_asks_again_by_itself() -> None:
@@ -550,14 +554,17 @@ def test_what_is_remembered_is_bounded() -> None:
     file = {"name": "a", "type": "image/png", "size": 9, "state": "pending", "url": "/f"}
     for number in range(memories.MAX_PENDING + 50):
         kept.await_file(message(attachment={**file, "id": str(number)}))
-        kept.show(ROOM, {})
     for number in range(memories.MAX_ADDRESSES + 50):
         bench.say("CHAT:SEND_MESSAGE_GIF", {"id": ROOM, "gif": f"https://example.org/{number}"})
     assert len(kept.addresses) == memories.MAX_ADDRESSES
     kept.give(str(number) for number in range(memories.MAX_GIVEN + 50))
     assert len(kept.groups) == memories.MAX_GROUPS and len(kept.people) == memories.MAX_PEOPLE
     assert len(kept.pending) == memories.MAX_PENDING and len(kept.given) == memories.MAX_GIVEN
-    assert kept.latest.maxlen == memories.MAX_LATEST
+    reading = kept.begin(ROOM)
+    for _ in range(memories.MAX_CAME + 50):
+        kept.show(ROOM, {})
+        kept.show(OTHER, {})
+    assert len(reading.came) == memories.MAX_CAME
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ MAX_PENDING: Final = 64
 """Messages shown whose file was not here yet."""
 MAX_ADDRESSES: Final = 64
 """Addresses of pictures that this frontend has sent."""
-MAX_LATEST: Final = 256
-"""Messages shown last: what comes while a page is being read stands on it."""
+MAX_CAME: Final = 256
+"""Messages that come while a page is being read, the newest of them."""
 T = TypeVar("T")
 
 
@@ -64,6 +64,14 @@ class Group:
         return self.invite is not None and not self.joined
 
 
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A page that is being read, and the messages that were shown there since it was asked for."""
+
+    room: str
+    came: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_CAME))
+
+
 @dataclass(slots=True)
 class Memory:
     """State of one connection."""
@@ -84,8 +92,8 @@ class Memory:
     pending: dict[str, events.UserMessage] = field(default_factory=dict)
     addresses: dict[str, None] = field(default_factory=dict)
     """Pictures and sounds elsewhere that this frontend has sent: it alone is shown them as such."""
-    latest: deque[tuple[int, str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=MAX_LATEST))
-    shown: int = 0
+    readings: list[Reading] = field(default_factory=list)
+    """Pages under way: one of what is asked, and one of what is shown."""
     now_ms: int = 0
     lines: int = 0
 
@@ -180,14 +188,16 @@ class Memory:
         self.lines += 1
         return self.lines
 
+    def begin(self, room: str) -> Reading:
+        """A page of a room is read: what is shown there meanwhile stands on it."""
+        self.readings.append(Reading(room))
+        return self.readings[-1]
+
     def show(self, room: str, data: dict[str, Any]) -> None:
         """A message is shown."""
-        self.shown += 1
-        self.latest.append((self.shown, room, data))
-
-    def since(self, shown: int, room: str) -> list[dict[str, Any]]:
-        """Return the messages of a room that were shown after so many had been."""
-        return [data for number, where, data in self.latest if number > shown and where == room]
+        for reading in self.readings:
+            if reading.room == room:
+                reading.came.append(data)
 
 
 def remember(kept: dict[str, T], key: str, value: T, most: int) -> None:

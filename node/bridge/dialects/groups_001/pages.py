@@ -31,8 +31,11 @@ def everything(memory: Memory, room: str) -> Talk[None]:
 
 def messages(memory: Memory, room: str, limit: int, before: str | None) -> Talk[dict[str, Any]]:
     """Return a page of messages, the oldest first, and whether there are older ones."""
-    shown = memory.shown
-    found = yield c.HistoryGet(room=room, limit=limit, before=before)
+    reading = memory.begin(room)
+    try:
+        found = yield c.HistoryGet(room=room, limit=limit, before=before)
+    finally:
+        memory.readings.remove(reading)
     known = memory.groups.get(room)
     direct = known is not None and known.direct
     said = [message_of(one) for one in found["messages"]]
@@ -42,7 +45,7 @@ def messages(memory: Memory, room: str, limit: int, before: str | None) -> Talk[
     if before is None:
         memory.give(one["id"] for one in page)
         there = {one["id"] for one in page}
-        page += [one for one in memory.since(shown, room) if one["id"] not in there]
+        page += [one for one in reading.came if one["id"] not in there]
     return {"messages": page, "more": found["more"]}
 
 
