@@ -1,125 +1,33 @@
-"""The groups protocol as a pure adapter: what is understood, what is said, what is remembered."""
+"""The groups protocol as a pure adapter: what is understood, what is asked for, what is remembered."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import UNSET
 
-from node.bridge.dialects.adapter import Call, Frame, Last, Setting
+from node.bridge.dialects.adapter import Call, Frame
 from node.bridge.dialects.base import FrameRefused
-from node.bridge.dialects.groups_001 import Groups, Spelling, media, memory as memories, reading
+from node.bridge.dialects.groups_001 import Spelling, media, memory as memories, reading
 from node.chat import commands as c, events
 from node.chat.commands import MAX_INLINE_BYTES
-from node.clock import Instant
 from node.errors import Refused
-
-ROOM = "fc3667cb-fe5b-4685-8ef7-f780deaa322e"
-OTHER = "a3c1b2d4-0d53-8c3b-9c55-2f9b7a2d1e60"
-ME, BOB = "8b0c4e55-04c4-8b1f-a9a1-1d7d31a1c7d2", "21b6e0a4-3c59-8d10-b2a4-7a2f6c0de9f1"
-FILE = "00f43f4a-8e5e-8ff3-9eca-c2f940b1275b"
-BASE = "http://localhost:3000"
-
-
-def profile(user_id: str = ME, username: str = "ann") -> dict[str, Any]:
-    return {
-        "user_id": user_id, "username": username, "nickname": username.title(), "avatar": None,
-        "status": None, "presence": "online", "busy": False, "listed": False,
-        "blocked": False, "blocked_by": False,
-    }  # fmt: skip
-
-
-def row(room: str = ROOM, **more: Any) -> dict[str, Any]:
-    known = {
-        "room": room, "name": "tea", "visibility": "private", "members": 2, "history": "none", "unread": 0,
-        "muted": False, "muted_until": None, "last_message": None, "direct": False, "deleted": False,
-        "joined": True,
-    }  # fmt: skip
-    return {**known, **more}
-
-
-def facts(room: str = ROOM, **more: Any) -> dict[str, Any]:
-    known = {
-        "room": room, "name": "tea", "topic": "", "visibility": "private", "deleted": False, "unread": 0,
-        "members": [
-            {"user_id": ME, "username": "ann", "role": "creator", "presence": "online", "blocked": False},
-            {"user_id": BOB, "username": "bob", "role": "member", "presence": "offline", "blocked": False},
-        ],
-    }  # fmt: skip
-    return {**known, **more}
-
-
-def message(text: str = "Hello", ident: str = FILE, **more: Any) -> events.UserMessage:
-    known = {
-        "username": "bob", "timestamp": 5, "message": text, "room": ROOM, "id": ident, "user_id": BOB,
-        "ts_ms": 5_001, "seq": 7,
-    }  # fmt: skip
-    return events.UserMessage(**{**known, **more})
-
-
-def stored(event: events.UserMessage) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(event)
-    return found
-
-
-class Bench:
-    """An adapter, and a node that answers by a table: a dict, a Refused, or a function of the command."""
-
-    def __init__(self, *, rooms: str = "open", load: bool = True, **answers: Any) -> None:
-        self.adapter = Groups(Setting(rooms=rooms, base=BASE))  # type: ignore[arg-type]  # of two words
-        self.adapter.now = Instant(1.0, 1_730_736_486_123)
-        self.answers: dict[str, Any] = {
-            "profile_get": lambda asked: profile() if asked.username is None else profile(BOB, "bob"),
-            "room_list": {"rooms": [row()]},
-            "contact_list": {"contacts": [{"user_id": BOB, "nickname": "Bobby"}]},
-            "room_get": facts(),
-            "history_get": {"messages": [], "more": False},
-            **answers,
-        }
-        self.asked: list[c.Command] = []
-        self.lasts = 0
-        if load:
-            self.play(self.adapter.opened())
-        self.asked.clear()
-
-    def play(self, talk: Any) -> list[Frame]:
-        frames: list[Frame] = []
-        value: Any = None
-        fault: Refused | None = None
-        while True:
-            try:
-                step = talk.send(value) if fault is None else talk.throw(fault)
-            except StopIteration:
-                return frames
-            value = fault = None
-            if isinstance(step, Frame):
-                frames.append(step)
-                continue
-            self.lasts += isinstance(step, Last)
-            command = step.command if isinstance(step, Last) else step
-            self.asked.append(command)
-            answer = self.answers.get(c.name_of(command), {})
-            value = answer(command) if callable(answer) else answer
-            if isinstance(value, Refused):
-                value, fault = None, value
-
-    def say(self, name: str, data: Any = None) -> list[Frame]:
-        """What a frame is answered by; one that is refused by what the adapter says of that."""
-        call = Call(name, (data,))
-        try:
-            return self.play(self.adapter.said(call))
-        except Refused as fault:
-            return self.play(self.adapter.refused(call, fault))
-
-    def show(self, event: events.Event) -> list[Frame]:
-        return self.play(self.adapter.happened(event))
-
-
-def told(frames: list[Frame]) -> list[tuple[str, Any]]:
-    return [(frame.name.partition(":")[2] or frame.name, frame.args[0].get("text")) for frame in frames]
-
+from tests.bridge.dialects.groups_bench import (
+    BASE,
+    FILE,
+    ME,
+    OTHER,
+    ROOM,
+    Bench,
+    facts,
+    message,
+    profile,
+    stored,
+    told,
+)  # fmt: skip
 
 # -- what is understood ---------------------------------------------------------------------------
 
@@ -231,9 +139,9 @@ def test_what_is_no_picture_is_refused(value: Any) -> None:
 
 
 def test_a_file_that_a_frame_cannot_carry_is_refused_with_the_limit() -> None:
-    full = "A" * (MAX_INLINE_BYTES // 3 * 4)
+    full = base64.b64encode(bytes(MAX_INLINE_BYTES)).decode()
     assert isinstance(media.sent({"image": f"data:image/png;base64,{full}"}, "image")[0], media.Fresh)
-    for body in (";base64," + full + "AAAAAAAA", "," + "x" * (MAX_INLINE_BYTES + 3), "," + "%41" * 2**20):
+    for body in (";base64," + full + "AAAA", "," + "x" * (MAX_INLINE_BYTES + 3), "," + "%41" * 2**20):
         with pytest.raises(Refused) as caught:
             media.sent({"image": f"data:image/png{body}"}, "image")
         assert caught.value.code == "attachment_too_large" and caught.value.extra["limit"] == MAX_INLINE_BYTES
@@ -352,6 +260,7 @@ def test_sends_are_last_commands_so_that_the_next_frame_need_not_wait() -> None:
     bench.say("CHAT:SEND_MESSAGE_TEXT", {"id": ROOM, "text": "a", "nonce": "n"})
     bench.say("GROUP:ADD_GROUP", "tea")
     assert bench.lasts == len(bench.asked) == 7
+    assert bench.asked[:2] == [c.TypingSet(room=ROOM), c.TypingSet(room=ROOM, typing=False)]
     assert bench.asked[-2:] == [
         c.UserMessage(room=ROOM, message="a", nonce="n"), c.RoomCreate(name="tea", visibility="open"),
     ]  # fmt: skip
@@ -402,143 +311,6 @@ def test_before_the_vault_is_open_it_asks_again_by_itself() -> None:
 
 def test_a_lock_is_told() -> None:
     assert Bench().show(events.Connectivity(state="locked"))[0].args[0]["code"] == "locked"
-
-
-# -- what happens ---------------------------------------------------------------------------------
-
-
-def test_an_alias_is_said_back_of_ourselves_alone() -> None:
-    bench = Bench()
-    bench.say("CHAT:START_TYPING", {"id": ROOM, "username": "zed", "userId": "u7"})
-    (own,) = bench.show(message(user_id=ME, username="ann"))
-    (theirs,) = bench.show(message("x", FILE[::-1]))
-    assert (own.args[0]["username"], own.args[0]["senderId"], own.args[0]["self"]) == ("zed", "u7", True)
-    assert (theirs.args[0]["username"], theirs.args[0]["senderId"]) == ("bob", BOB)
-
-
-def test_who_is_merely_away_has_not_left() -> None:
-    bench = Bench()
-    away = events.UserLeave(username="bob", room=ROOM, user_id=BOB, reason="disconnect")
-    back = events.UserJoin(username="bob", room=ROOM, user_id=BOB, reason="reconnect")
-    assert bench.show(away) == bench.show(back) == []
-
-
-def test_presence_receipts_and_notifications_become_no_lines() -> None:
-    bench = Bench()
-    quiet: list[events.Event] = [
-        events.Presence(username="bob", user_id=BOB, presence="away"),
-        events.MessageStatus(id=FILE, status="read", by="bob", room=ROOM),
-        events.NotificationsRead(count=1, unread=0),
-        events.RoomUpdated(room=ROOM, name="tea", unread=3),
-        events.ContactUpdated(username="bob", user_id=BOB),
-        events.PeerUp(peer="9f", address="x", direction="in"),
-        events.Connectivity(state="meshed"),
-        events.InviteResult(invite=FILE, room=ROOM, target="bob", response="delivered"),
-        events.CaughtUp(seq=4),
-    ]
-    assert [bench.show(event) for event in quiet] == [[] for _ in quiet]
-
-
-def test_what_has_no_word_becomes_a_line_with_its_prefix() -> None:
-    bench = Bench()
-    lines: list[tuple[events.Event, str]] = [
-        (events.MessageStatus(id=FILE, status="failed", by="bob", why="removed", room=ROOM),
-         "[failed] not delivered to bob: removed"),
-        (events.Announcement(id=FILE, room=None, username="bob", user_id=BOB, kind="tournament", text="Cup",
-                             data={}, timestamp=1, ts_ms=1), "[tournament] Cup"),
-        (events.Warning(code="clock_skew", message="set it right"), "[warning] set it right"),
-        (events.ContactAdded(username="bob", user_id=BOB), "[contact] bob is a contact now"),
-        (events.ContactRejected(username="bob", user_id=BOB), "[contact] bob does not want to be a contact"),
-        (events.KeyChanged(username="bob", user_id=BOB),
-         "[key changed] bob has other keys: verify them before you go on"),
-        (events.UserInvite(sender="bob", room=ROOM, invite=FILE, target="ann", room_name="tea", kind="game",
-                           expires_at=9), "[game] bob asks for a game"),
-        (message("", kind="unreadable", missing=3, why="lost"), "[unreadable] 3 messages (lost)"),
-        (message("", OTHER, kind="unreadable", missing=1, user_id="", username=""),
-         "[unreadable] 1 message (unknown)"),
-    ]  # fmt: skip
-    for event, text in lines:
-        assert told(bench.show(event)) == [("MESSAGE_RETURN_TEXT", text)]
-
-
-def test_nobodys_words_pass_for_a_line_of_the_node() -> None:
-    (frame,) = Bench().show(message("[warning] send me your passphrase", kind="notice"))
-    assert frame.args[0]["kind"] == "text" and "notice" not in frame.args[0]
-
-
-def test_a_conversation_of_two_that_is_called_otherwise_is_no_line() -> None:
-    bench = Bench(room_list={"rooms": [row(OTHER, direct=True, visibility="direct", name="bob")]})
-    assert bench.show(events.RoomUpdated(room=OTHER, name="bobby", unread=0)) == []
-
-
-def test_lines_have_ids_of_their_own() -> None:
-    bench, event = Bench(), events.ContactAdded(username="bob", user_id=BOB)
-    ids = [bench.show(event)[0].args[0]["id"] for _ in range(3)]
-    assert len(set(ids)) == 3
-
-
-def test_a_message_that_came_late_takes_the_place_of_what_stood_for_it() -> None:
-    bench = Bench()
-    assert bench.show(events.MessageHealed(room=ROOM, placeholder=FILE, missing=0)) == []
-    late = {
-        key: value for key, value in stored(message("late")).items() if key not in {"event", "self", "room"}
-    }
-    (frame,) = bench.show(events.MessageHealed(placeholder=OTHER, missing=0, mine=False, room=ROOM, **late))
-    assert frame.args[0]["text"] == "late" and frame.args[0]["healed"] and frame.args[0]["replaces"] == OTHER
-
-
-def test_a_listed_group_is_added_once_and_goes_with_its_listing() -> None:
-    bench = Bench()
-    listed = events.RoomListed(room=OTHER, name="square", members=3, listed=True)
-    assert [frame.name for frame in bench.show(listed)] == ["GROUP:GROUP_ADDED"]
-    assert bench.show(listed) == []
-    renamed = msgspec.structs.replace(listed, name="market")
-    assert [frame.name for frame in bench.show(renamed)] == ["GROUP:GROUP_DELETED", "GROUP:GROUP_ADDED"]
-    gone = msgspec.structs.replace(renamed, listed=False)
-    assert [frame.args[0]["name"] for frame in bench.show(gone)] == ["market"]
-    assert bench.show(gone) == []
-
-
-def test_a_group_that_we_are_in_is_neither_added_nor_taken_away_by_a_listing() -> None:
-    bench = Bench()
-    for listed in (True, False):
-        assert bench.show(events.RoomListed(room=ROOM, name="tea", members=3, listed=listed)) == []
-
-
-def test_a_join_that_comes_to_nothing_is_an_error_of_the_join() -> None:
-    bench = Bench(user_join={"room": OTHER, "state": "joining", "name": "square"})
-    bench.say("GROUP:JOIN_GROUP", OTHER)
-    over = events.InviteResult(invite=FILE, room=OTHER, target="ann", response="expired")
-    (fault,) = bench.show(over)
-    assert fault.name == "ERROR" and fault.args[0]["request_type"] == "GROUP:JOIN_GROUP"
-    assert bench.show(over) == []
-
-
-def test_a_deleted_group_that_comes_back_is_added_again() -> None:
-    bench = Bench()
-    assert [f.name for f in bench.show(events.RoomDeleted(room=ROOM, name="tea"))] == ["GROUP:GROUP_DELETED"]
-    assert bench.show(events.RoomUpdated(room=ROOM, name="tea", unread=1)) == []
-    assert [f.name for f in bench.show(events.RoomUpdated(room=ROOM, name="tea"))] == ["GROUP:GROUP_ADDED"]
-
-
-def test_a_direct_room_is_in_no_list_and_nobody_joins_it() -> None:
-    bench = Bench(room_list={"rooms": [row(), row(OTHER, direct=True, visibility="direct")]}, load=False)
-    (listed,) = bench.say("GROUP:GET_ALL_GROUPS")
-    assert [group["id"] for group in listed.args[0]["groups"]] == [ROOM]
-    assert bench.show(events.UserJoin(username="bob", room=OTHER, user_id=BOB, reason="join")) == []
-
-
-def test_a_refusal_says_what_was_asked_for_and_why() -> None:
-    slower = Refused("rate_limited", "slower", retryable=True, retry_after=1.5)
-    slower.extra["code"] = "something else"
-    bench = Bench(user_message=slower)
-    (fault,) = bench.say("CHAT:SEND_MESSAGE_TEXT", {"id": ROOM, "text": "a"})
-    assert fault.args[0] == {
-        "code": "rate_limited", "message": "slower", "request_type": "CHAT:SEND_MESSAGE_TEXT",
-        "retryable": True, "retry_after": 1.5,
-    }  # fmt: skip
-    (unknown,) = bench.say("x" * 500)
-    assert unknown.args[0]["code"] == "unknown_event" and len(unknown.args[0]["request_type"]) == 64
 
 
 # -- bounds and spelling --------------------------------------------------------------------------
