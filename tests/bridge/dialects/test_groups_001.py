@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import UNSET
 from node.bridge.dialects.adapter import Call, Frame
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.dialects.groups_001 import Spelling, media, memory as memories, reading
+from node.bridge.dialects.groups_001.asking import ASKED
 from node.chat import commands as c, events
 from node.chat.commands import MAX_INLINE_BYTES
 from node.errors import Refused
@@ -380,3 +382,18 @@ def test_optional_keys_are_there_where_they_apply() -> None:
     (bare,) = Bench().show(message())
     assert not {"history", "gap", "mentioned", "reactions", "expires_ms"} & bare.args[0].keys()
     assert UNSET not in bare.args[0].values()
+
+
+def test_every_row_of_the_protocol_is_understood_played_and_described() -> None:
+    root = Path(__file__).parents[3]
+    folder = root / "tests" / "transcripts" / "groups_001"
+    page = (root / "docs" / "dialects" / "groups_001.md").read_text("utf-8")
+    rows = [line.split(" : ") for line in (folder / "rows.txt").read_text("utf-8").splitlines()]
+    names = {"> ": set[str](), "< ": set[str]()}
+    for row_of, file in rows:
+        text = (folder / f"{file}.txt").read_text("utf-8")
+        mark, name = row_of[:2], row_of[2:]
+        if mark in names:
+            names[mark].add(name)
+            assert f'{mark}{{"type":"{name}"' in text and f"`{name}`" in page, name
+    assert names["> "] == ASKED.keys() and len(names["< "]) == 14
