@@ -77,7 +77,7 @@ SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
     ("hello", "ok", "error", "warning", "caught_up", "lagged",
      "user_join", "user_leave", "user_message", "attachment", "message_healed", "message_status", "typing",
      "message_edited", "message_deleted", "reaction",
-     "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
+     "user_invite", "invite_result", "room_created", "room_updated", "room_deleted", "room_listed",
      "contact_added", "contact_requested", "contact_request_cancelled", "contact_rejected", "contact_removed",
      "contact_updated", "key_changed", "profile", "presence",
      "notification", "notifications_read", "announcement", "peer_up", "peer_down", "connectivity"),

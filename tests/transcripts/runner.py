@@ -249,6 +249,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
+            await asyncio.sleep(0.002)
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 
