@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from node.bridge.dialects.adapter import Adapter, Setting, Textual
+from node.bridge.dialects.rooms_004 import Rooms
 
-ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {}
+ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
+    "004": Rooms,
+}
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
