@@ -186,7 +186,9 @@ class Player:
             case "never":  # a page is not told this, now or within two virtual seconds
                 self.world.run(2)
                 self.pages[first].pump()
-                told = [one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)]
+                told = [
+                    one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)
+                ]
                 assert not told, f"it was told {told}"
             case "closed" if first in self.pages:
                 self.pages[first].pump()

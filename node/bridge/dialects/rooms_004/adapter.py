@@ -20,6 +20,7 @@ from node.bridge.dialects.rooms_004.payloads import (
     picture_of,
     read,
     room_named,
+    text_of,
 )
 from node.bridge.dialects.rooms_004.people import People
 from node.bridge.dialects.rooms_004.telling import MAX_ADDRESSES, Telling, remember
@@ -157,8 +158,10 @@ class Rooms(Adapter):
         room, kind = room_named(asked), asked.type or "text"
         if room not in self._telling.views:
             yield from self._stranger(room)
-        words, attachment = asked.content, None
-        if kind == "image":
+        attachment = None
+        if kind == "text":
+            words = text_of(asked.content)
+        else:
             picture = picture_of(asked.content)
             words, attachment = picture.address or "", picture.attachment
             if picture.address is not None:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from node import ids
 from node.bridge.dialects.adapter import Call
-from node.chat.commands import MAX_INLINE_BYTES
+from node.chat.commands import MAX_INLINE_BYTES, MAX_MESSAGE_BYTES
 from node.errors import Refused
 
 MAX_CLAIM = 128
@@ -121,6 +121,13 @@ class Picture:
     address: str | None = None
 
 
+def text_of(content: str) -> str:
+    """Return the content of a message of type `text`. Refused: `invalid`, if it is too long."""
+    if len(content.encode()) > MAX_MESSAGE_BYTES:
+        raise Refused("invalid", f"a text has at most {MAX_MESSAGE_BYTES} bytes of UTF-8", field="content")
+    return content
+
+
 def picture_of(content: str) -> Picture:
     """Read the content of a message of type `image`.
 
@@ -134,7 +141,7 @@ def picture_of(content: str) -> Picture:
             raise Refused("attachment_too_large", text, field="content")
         return Picture(data=data, type=found[1].lower(), name=f"image.{found[2].lower()}")
     if is_address(content):
-        return Picture(address=content)
+        return Picture(address=text_of(content))
     try:
         return Picture(attachment=ids.text(ids.parse(content)))
     except ValueError:
