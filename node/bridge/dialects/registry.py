@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from node.bridge.dialects.adapter import Adapter, Setting, Textual
-from node.bridge.dialects.rooms_004 import Rooms
+from node.bridge.dialects.rooms_004 import NAMES, Rooms
 
 ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
     "004": Rooms,
@@ -14,5 +14,7 @@ ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
-VOCABULARIES: Final[dict[str, frozenset[str]]] = {}
+VOCABULARIES: Final[dict[str, frozenset[str]]] = {
+    "004": NAMES,
+}
 """The events that frontends of the Socket.IO dialects send; no name is in two."""

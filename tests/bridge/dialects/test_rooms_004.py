@@ -14,6 +14,7 @@ import pytest
 from node.bridge import adapted as m
 from node.bridge.dialects.adapter import Call, Setting
 from node.bridge.dialects.rooms_004 import NAMES, Rooms, people, telling
+from node.bridge.dialects.rooms_004.adapter import LOOKS
 from node.bridge.dialects.rooms_004.errors import CODES, payload_of
 from node.bridge.dialects.rooms_004.payloads import KINDS
 from node.bridge.dialects.rooms_004.words import moment
@@ -47,6 +48,7 @@ class Bench:
         grant = Grant("owner", "page", limited=False)
         self.machine = m.Adapted(7, adapter=self.adapter, client="p", grant=grant, now=NOW)
         self.done: list[m.Effect] = []
+        self.now = NOW
         self.feed(m.Opened())
         self.greet()
         if locked:
@@ -80,10 +82,14 @@ class Bench:
         self.answer(results=[{"event": "ok", "avatar": avatar} for _ in asked.commands])
 
     def feed(self, event: m.Input) -> None:
-        self.done += self.machine.handle(event, now=NOW)
+        self.done += self.machine.handle(event, now=self.now)
 
     def say(self, name: str, *args: Any, mark: int | None = None) -> None:
         self.feed(m.Said(Call(name, args, mark is not None), mark))
+
+    def pass_on(self, seconds: float) -> None:
+        self.now = self.now.after(seconds)
+        self.feed(m.Ticked())
 
     def show(self, *shown: events.Event) -> None:
         for event in shown:
@@ -227,6 +233,40 @@ def test_a_join_that_waited_in_vain_fails_with_what_asked_for_it() -> None:
     bench.show(events.InviteResult(invite=OTHER, room=ROOM, target="ann", response="expired"))
     told = bench.told("error")[-1]
     assert (told["code"], told["event"], told["roomId"]) == ("ERR_ROOM_NOT_FOUND", "join_room", ROOM)
+
+
+def test_a_room_that_is_not_listed_yet_is_looked_for_again_and_nothing_waits_for_that() -> None:
+    bench = Bench()
+    bench.say("join_room", {**JOIN, "roomId": OTHER}, mark=1)
+    bench.fail("room_not_found")
+    for _ in range(LOOKS):
+        bench.fail("room_not_found")
+        bench.say("send_message", {"roomId": ROOM, "userId": "u", "content": "meanwhile"})
+        assert bench.asked()[-1] == c.UserMessage(req=bench.asked()[-1].req, room=ROOM, message="meanwhile")
+        bench.answer(id="i", ts_ms=1)
+        bench.pass_on(0.9)
+        assert isinstance(bench.asked()[-1], c.UserMessage) and bench.order() == []
+        bench.pass_on(0.2)
+        assert isinstance(bench.asked()[-1], c.UserJoin)
+    bench.fail("room_not_found")
+    assert bench.told("error")[0]["roomId"] == OTHER and not bench.machine.resting
+
+
+def test_two_joinings_of_one_room_at_once_are_one() -> None:
+    bench = Bench(joined=False)
+    for mark in (1, 2):
+        bench.say("join_room", JOIN, mark=mark)
+        bench.fail("room_not_found")
+        bench.fail("room_not_found")
+    bench.pass_on(2.0)
+    first, second = [one for one in bench.asked() if isinstance(one, c.UserJoin)][-2:]
+    bench.show(events.Ok(req=first.req, fields=FACTS | {"state": "joined"}))
+    bench.show(message("meanwhile", 9))
+    bench.show(events.Ok(req=second.req, fields=FACTS | {"state": "joined"}))
+    reads = [one for one in bench.asked() if isinstance(one, c.HistoryGet)]
+    bench.show(events.Ok(req=reads[0].req, fields={"messages": [], "more": False}))
+    bench.known()
+    assert len(reads) == 1 and bench.order() == ["history", "user_joined", "message_received"]
 
 
 def test_leaving_while_one_waits_to_be_let_in_is_waiting_no_more() -> None:
@@ -441,7 +481,10 @@ def mutated(dice: random.Random, room: str) -> tuple[str, tuple[Any, ...]]:
     return name, (payload,)
 
 
-def test_ten_thousand_calls_gone_wrong_are_answered_and_disturb_nobody() -> None:
+def test_ten_thousand_calls_gone_wrong_are_answered_and_disturb_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.bridge.dialects.rooms_004.adapter.LOOKS", 0)
     world = Simulation("mutations")
     ann = world.add("ann")
     world.run(1)
@@ -452,7 +495,7 @@ def test_ten_thousand_calls_gone_wrong_are_answered_and_disturb_nobody() -> None
     made = 0
     for number in range(10_000):
         name, args = mutated(dice, room)
-        if name == "create_room" and (made := made + 1) > 300:  # a room costs the node milliseconds
+        if name == "create_room" and (made := made + 1) > 40:  # a room costs the node milliseconds
             name = "join_room"
         rogue.came.clear()
         rogue._feed(m.Said(Call(name, args, True), number))

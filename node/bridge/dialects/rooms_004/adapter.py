@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final, assert_never
 
-from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Setting, Talk
+from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Setting, Talk, Wait
 from node.bridge.dialects.rooms_004.errors import payload_of
 from node.bridge.dialects.rooms_004.payloads import (
     CreateRoom,
@@ -31,6 +31,9 @@ from node.errors import Refused
 
 MAX_ROOMS: Final = 1024
 """Rooms that a connection may have joined, or wait for: as many as open rooms are listed."""
+
+LOOKS: Final = 2
+"""Seconds that a room's listing has to arrive: within one, the maker's node has it on its way."""
 
 
 class Rooms(Adapter):
@@ -96,13 +99,13 @@ class Rooms(Adapter):
     def _join(self, call: Call, asked: JoinRoom) -> Talk[dict[str, Any]]:
         room, telling = room_named(asked), self._telling
         self._people.call(asked)
-        view = telling.views.get(room)
-        if view is not None and view.held is not None:  # what was waited for has just come
-            return {"roomId": room, "state": "joined"}
-        known = view is not None or room in telling.expected
+        known = room in telling.views or room in telling.expected
         if not known and len(telling.views) + len(telling.expected) >= MAX_ROOMS:
             raise Refused("too_many", f"a connection has at most {MAX_ROOMS} rooms")
         facts = yield from self._come(room)
+        view = telling.views.get(room)
+        if view is not None and view.held is not None:  # another has just come in, its history is being read
+            return {"roomId": room, "state": "joined"}
         if facts.get("state") == "joining":
             telling.expected[room] = call
             return {"roomId": room, "state": "joining"}
@@ -123,8 +126,21 @@ class Rooms(Adapter):
         except Refused as fault:
             if fault.code not in {"room_not_found", "not_a_member"}:
                 raise
-            facts = yield c.UserJoin(room=room)
+            facts = yield from self._knock(room)
         return facts
+
+    def _knock(self, room: str) -> Talk[dict[str, Any]]:
+        """Come in; a room that somebody has just made elsewhere may not be on the list here yet."""
+        looks = 0
+        while True:
+            try:
+                facts: dict[str, Any] = yield c.UserJoin(room=room)
+                return facts
+            except Refused as fault:
+                if fault.code != "room_not_found" or looks == LOOKS:
+                    raise
+            looks += 1
+            yield Wait(1.0)
 
     def _leave(self, asked: LeaveRoom) -> Talk[dict[str, Any]]:
         """Go out: the others are told that the owner has left, where there are any and it can be left."""

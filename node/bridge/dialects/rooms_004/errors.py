@@ -22,7 +22,7 @@ CODES: Final[dict[str, str]] = {
          "ambiguous_invite", "ambiguous_room", "token_not_found", "origin_not_found", "peer_not_found",
          "consumer_not_found", "already_member", "code_mismatch", "request_not_found", "invalid_config",
          "not_found", "file_not_found", "file_unwritable", "file_exists", "backup_not_found", "home_exists",
-         "identity_exists", "resync_required"),
+         "identity_exists", "resync_required", "not_here", "no_index", "tls_missing"),
         VALIDATION,
     ),
     **dict.fromkeys(("room_not_found", "room_deleted", "invite_expired", "invite_resolved"), NOT_FOUND),
@@ -30,7 +30,7 @@ CODES: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("forbidden", "unauthorized", "wrong_host", "origin_not_allowed", "credential_missing", "cross_site",
          "not_a_contact", "blocked", "key_changed", "direct_room", "too_many", "device_revoked",
-         "wrong_passphrase", "not_sealed"),
+         "wrong_passphrase", "not_sealed", "not_enabled"),
         FORBIDDEN,
     ),
     **dict.fromkeys(("rate_limited", "busy"), RATE_LIMIT),
