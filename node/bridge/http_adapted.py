@@ -50,9 +50,12 @@ class Adapting(Frontend):
         """Nothing is replayed: no other protocol knows our positions, each has its own history."""
 
     def tick(self, now: Instant) -> None:
-        """Once a second: end what has expired, say what was written."""
+        """Once a second: end what has expired, say what was written, go on with what rests."""
         self._expire(now)
         self._report()
+        running = getattr(self, "machine", None)  # a Socket.IO frontend has none before its first event
+        if running is not None and running.resting:
+            self._feed(adapted.Ticked())
 
     @abstractmethod
     def _encode(self, frame: Frame) -> bytes:

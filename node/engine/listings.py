@@ -26,8 +26,9 @@ from node.mesh.limits import TokenBucket
 from node.tables import Table
 from node.wire.envelope import Envelope
 
-SOON = 1.0
-"""Seconds that the creator's node waits, and a lister that has listed the room before."""
+SOON = 0.1
+"""Seconds that the creator's node waits, and a lister that has listed the room before: others may be told the
+id of a room as soon as it is made."""
 WAIT, WAIT_EACH, WAIT_MOST = 30.0, 2.0, 1_800.0
 """Seconds after which others list, at random, more of them over a longer time: one is enough."""
 PAUSE = 1.0
