@@ -66,7 +66,7 @@ def test_an_invite_is_notified_once_however_often_it_is_shown_and_says_how_it_en
 
 
 def test_an_invite_to_a_game_that_was_accepted_has_its_game_in_the_notification() -> None:
-    world, ann, bob, room = pair("game")
+    world, ann, bob, _ = pair("game")
     guest = bob.attach()
     ann.call(c.UserInvite(target="bob", room=ann.call(c.DmOpen(username="bob"))["room"], kind="game"))
     world.run(2)
