@@ -16,6 +16,15 @@ ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {
     "001": groups_001.Spelling,
+from node.bridge.dialects.live_003.frames import LiveText
+from node.bridge.dialects.live_003.live import Live
+
+ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
+    "003": Live,
+}
+"""What makes an adapter."""
+TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {
+    "003": LiveText,
 }
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
 VOCABULARIES: Final[dict[str, frozenset[str]]] = {
