@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from node.bridge.dialects.adapter import Adapter, Setting, Textual
+from node.bridge.dialects.friends_002 import Friends
 
-ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {}
+ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
+    "002": Friends,
+}
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
