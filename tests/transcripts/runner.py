@@ -183,6 +183,13 @@ class Player:
                 connection = self._node_of(first).server._connections[number]
                 connection.outbox.lagged = True
                 connection._woken()
+            case "never":  # a page is not told this, now or within two virtual seconds
+                self.world.run(2)
+                self.pages[first].pump()
+                told = [
+                    one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)
+                ]
+                assert not told, f"it was told {told}"
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed
@@ -190,6 +197,9 @@ class Player:
                 await self._closed(self.frontends[first], int(rest))
             case _:
                 raise AssertionError("no such order")
+
+    def _fits(self, pattern: Any, frame: Any) -> bool:
+        return self._matched(pattern, frame, dict(self.bound)) is not None
 
     def _node_of(self, name: str) -> Node:
         return self.nodes[name]
@@ -249,6 +259,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
+            await asyncio.sleep(0.002)
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 

@@ -47,7 +47,8 @@ class Page:
             if row["direct"]:
                 self.direct.put(row["name"], row["room"])
         for row in contacts["contacts"][: m.MAX_PEOPLE]:
-            person = m.Person(row["username"], "", row["blocked"], row["blocked_by"])
+            status = telling.shown(row["presence"], row["status"])
+            person = m.Person(row["username"], status, row["blocked"], row["blocked_by"])
             self.people.put(row["user_id"], self.people.get(row["user_id"], person))
         self.loaded = True
 

@@ -13,7 +13,6 @@ from msgspec import UNSET
 from node.bridge.dialects.adapter import Frame, Talk
 from node.bridge.dialects.friends_002 import memory as m, telling
 from node.bridge.dialects.friends_002.page import Page
-from node.bridge.dialects.friends_002.words import shown
 from node.chat import events
 from node.errors import Refused
 
@@ -302,7 +301,7 @@ class Showing:
 
     def _presence(self, event: events.Presence) -> Talk[None]:
         status = event.status if isinstance(event.status, str) else None
-        yield from self._seen(event.user_id, event.username, shown(event.presence, status))
+        yield from self._seen(event.user_id, event.username, telling.shown(event.presence, status))
 
     def _profile(self, event: events.Profile) -> Talk[None]:
         before = self._meet(event.user_id, event.username)

@@ -103,3 +103,8 @@ def file(attachment: dict[str, Any], kind: str, base: str) -> str:
     url = attachment.get("url")
     where = f" {base}{url}" if isinstance(url, str) else ""
     return f"[{kind if kind in FILES else 'file'}] {attachment.get('name')}{where}"
+
+
+def shown(presence: str, status: str | None) -> str:
+    """Return how somebody is: `offline`, else their own words, else `online` or `away`."""
+    return "offline" if presence == "offline" else status or presence

@@ -9,7 +9,7 @@ from node.bridge.dialects.adapter import Call, Last, Talk, message_of
 from node.bridge.dialects.friends_002.memory import Known, Recent
 from node.bridge.dialects.friends_002.page import Page
 from node.bridge.dialects.friends_002.reading import MAX_NAME, Given, as_uuid
-from node.bridge.dialects.friends_002.telling import iso
+from node.bridge.dialects.friends_002.telling import iso, shown
 from node.chat import commands as c
 from node.chat.commands import Command
 from node.errors import Refused
@@ -249,7 +249,7 @@ class Words:
         known = self.page.messages.get(ident)
         if known is None and as_uuid(ident) is not None:
             chat = given.maybe("chat_id", most=MAX_NAME)
-            rooms = yield from self._rooms() if chat is None else self._named(chat)
+            rooms = (yield from self._rooms()) if chat is None else [(yield from self._room(chat))]
             for room in rooms:
                 if (yield from self.page.find(room, ident)) is not None:
                     known = self.page.messages[ident]
@@ -258,14 +258,11 @@ class Words:
             raise Refused("message_not_found", "no message is known by this id", field="message_id")
         return ident, known
 
-    def _named(self, chat: str) -> Talk[list[str]]:
-        return [(yield from self._room(chat))]
-
     def _rooms(self) -> Talk[list[str]]:
-        """Return the rooms that a message may be in, those with the newest messages first."""
-        rows = (yield c.RoomList(joined=True))["rooms"]
-        rows.sort(key=lambda row: -((row["last_message"] or {}).get("ts_ms") or 0))
-        return [row["room"] for row in rows[:MAX_SOUGHT]]
+        """Return the rooms that a message may be in, those that were joined here first."""
+        rooms = [row["room"] for row in (yield c.RoomList(joined=True))["rooms"]]
+        rooms.sort(key=lambda room: room not in self._entered)
+        return rooms[:MAX_SOUGHT]
 
     def _delete(self, given: Given) -> Talk[dict[str, Any]]:
         ident, known = yield from self._message(given)
@@ -286,11 +283,6 @@ class Words:
         done = yield Last(c.MessageRead(room=known.room, id=ident))
         chat = self.page.chat(known.room)
         return {"message_id": ident, "chat_id": chat, "unread": done["unread"]}
-
-
-def shown(presence: str, status: str | None) -> str:
-    """Return how somebody is: `offline`, else their own words, else `online` or `away`."""
-    return "offline" if presence == "offline" else status or presence
 
 
 def wish(status: str) -> c.PresenceSet:
