@@ -47,7 +47,8 @@ class Friends(Adapter):
         """Say that a call failed: to who waits for it by the answer, else by the event `error`."""
         told = {"ok": False, "error": fault.code, "message": fault.message, **_beside(fault)}
         if call is None or not call.wants_ack:
-            name = call.name if call is not None and call.name in NAMES else None
+            said = None if call is None else call.name
+            name = said if isinstance(said, str) and said in NAMES else None
             yield Frame("error", ({**told, "event": name},))
         return told
 

@@ -77,10 +77,11 @@ class Page:
         if chat != room:
             self.called.put(room, chat)
 
-    def renamed(self) -> None:
-        """Somebody has another name now: what names stood for is to be asked again."""
-        self.direct.clear()
-        self.called.clear()
+    def renamed(self, old: str | None) -> None:
+        """Somebody is called otherwise now, and was `old`, if that is known: their name stands for nobody."""
+        room = self.direct.get(old or "")
+        for name in [name for name, one in self.direct.items() if old is None or one == room]:
+            self.called.pop(self.direct.pop(name), None)
 
     # -- frames -----------------------------------------------------------------------------------
 

@@ -268,14 +268,18 @@ class Showing:
         """Remember somebody; returns how they were known before."""
         page = self.page
         before = page.people.get(user_id)
-        if before is None or before.username != username:
-            page.people.put(user_id, (before or m.Person(username))._replace(username=username))
-            page.renamed()
+        if before is None:
+            page.people.put(user_id, m.Person(username))
+        elif before.username != username:
+            page.people.put(user_id, before._replace(username=username))
+            page.renamed(before.username)
         return before or m.Person(username)
 
     def _contact(self, event: events.ContactUpdated) -> Talk[None]:
-        page, before = self.page, self._meet(event.user_id, event.username)
-        texts = []
+        page = self.page
+        if event.user_id not in page.people:  # it may be a name that is new
+            page.renamed(None)
+        before, texts = self._meet(event.user_id, event.username), []
         if before.username != event.username:
             texts.append(f"[renamed] {before.username} is called {event.username} here now")
         if isinstance(event.state, str):

@@ -151,6 +151,7 @@ class Words:
             facts = yield from self._enter(ident)
         room, state = facts.get("room"), facts.get("state", "joined")
         answer = {"chat_id": chat, "room": room, "state": state}
+        self._chat = room or self._chat
         if state == "accepted":
             return {**answer, "game_id": facts.get("game_id")}
         if state != "joined":
@@ -159,7 +160,6 @@ class Words:
             facts = {**facts, **(yield c.RoomGet(room=room))}
         page.call(facts["room"], chat)
         page.rooms.put(facts["room"], facts["name"])
-        self._chat = facts["room"]
         members = [page.name(row["username"], row["user_id"]) for row in facts["members"][:LISTED]]
         messages = yield from self._history(facts["room"], facts["unread"])
         about = {"name": facts["name"], "members": members, "unread": facts["unread"]}
