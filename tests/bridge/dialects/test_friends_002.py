@@ -174,8 +174,8 @@ def presence(state: Any, status: str | None = None, who: tuple[str, str] = (BOB,
 
 
 def test_every_event_of_the_vocabulary_is_shown_or_has_a_reason_not_to_be() -> None:
-    shown = showing.Showing(Page(Setting())).kinds
-    assert shown | showing.UNSAID.keys() == set(events.BY_NAME.values())
+    shown = {events.snake(kind.__name__) for kind in showing.Showing(Page(Setting())).kinds}
+    assert events.BY_NAME.keys() - shown <= showing.UNSAID.keys()
     assert not shown & showing.UNSAID.keys()
 
 
@@ -492,17 +492,20 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
-def deep() -> Any:
+def _deep() -> Any:
     value: Any = []
     for _ in range(2_000):
         value = [value]
     return {"message": value, "content": value}
 
 
+DEEP = _deep()
+
+
 def mutated(chance: random.Random) -> tuple[Any, tuple[Any, ...]]:
     """A valid call with something wrong in it."""
     name, args = chance.choice(VALID)
-    odd = chance.choice([*ODD, deep()]) if chance.random() < 0.9 else chance.choice(VALID)[1]
+    odd = chance.choice([*ODD, DEEP]) if chance.random() < 0.9 else chance.choice(VALID)[1]
     match chance.randrange(6):
         case 0:
             return chance.choice(

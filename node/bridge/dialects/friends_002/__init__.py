@@ -1,4 +1,4 @@
-"""The friends protocol: events with spaces in their names, over Socket.IO (docs/dialects/friends.md).
+"""The friends protocol: events with spaces in their names, over Socket.IO (docs/dialects/friends_002.md).
 
 The published table never says who sends an event: each name goes both ways, and what it names is turned, so
 that `other_username` is the other one at both ends.

@@ -1,7 +1,7 @@
 """What a frontend of the friends protocol says: positional arguments, or one object with the same names.
 
 Values are checked for their types and for what no command could carry; sizes and meanings are the core's to
-judge (docs/dialects/friends.md).
+judge (docs/dialects/friends_002.md).
 """
 
 from __future__ import annotations

@@ -16,20 +16,21 @@ from node.bridge.dialects.friends_002.page import Page
 from node.chat import events
 from node.errors import Refused
 
-UNSAID: Final[dict[type[events.Event], str]] = {
-    events.Hello: "it opens the connection",
-    events.Ok: "it answers a command, not a frontend",
-    events.Error: "it answers a command, not a frontend",
-    events.CaughtUp: "nothing is replayed",
-    events.Lagged: "nothing is replayed",
-    events.RoomCreated: "that we are in it follows, as `join room`",
-    events.Typing: "nobody wants it as a text",
-    events.Notification: "what it is about has come itself",
-    events.NotificationsRead: "what was read has been seen",
-    events.PeerUp: "it is about the node, and says nothing of people",
-    events.PeerDown: "it is about the node, and says nothing of people",
+UNSAID: Final[dict[str, str]] = {
+    "hello": "it opens the connection",
+    "ok": "it answers a command, not a frontend",
+    "error": "it answers a command, not a frontend",
+    "caught_up": "nothing is replayed",
+    "lagged": "nothing is replayed",
+    "room_created": "that we are in it follows, as `join room`",
+    "room_listed": "a room that one is not in is no chat",
+    "typing": "nobody wants it as a text",
+    "notification": "what it is about has come itself",
+    "notifications_read": "what was read has been seen",
+    "peer_up": "it is about the node, and says nothing of people",
+    "peer_down": "it is about the node, and says nothing of people",
 }
-"""What is not shown, and why."""
+"""Events that are not shown, and why."""
 ENDED: Final = {
     "decline": "declined",
     "ignore": "not answered",

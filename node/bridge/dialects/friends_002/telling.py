@@ -1,7 +1,7 @@
 """How the friends protocol is told things: a message's object, and words for what it has no event for.
 
 A frontend is told in the form in which it speaks: positional arguments, or one object with their names.
-What has no event of its own is a message that begins with a word in brackets (docs/dialects/friends.md).
+What has no event of its own is a message that begins with a word in brackets (docs/dialects/friends_002.md).
 """
 
 from __future__ import annotations
