@@ -387,6 +387,33 @@ def test_after_somebody_is_renamed_their_old_name_is_asked_for_anew() -> None:
     assert bench.say("new message", {"chat_id": "bob", "content": "hi"})["error"] == "unknown_user"
 
 
+def test_a_chat_is_called_as_the_frontend_called_it_last() -> None:
+    bench = Bench()
+    for chat in ("bob", DIRECT.upper(), DIRECT):
+        assert bench.say("new message", {"chat_id": chat, "content": "hi"})["chat_id"] == chat
+        [(_, (told,))] = bench.told(message(OLD, room=DIRECT))
+        assert (told["chat_id"], told["room"]) == (chat, DIRECT)
+
+
+def test_a_page_of_history_stays_under_what_may_wait_for_a_frontend() -> None:
+    bench = Bench("owner")
+    bench.node.history = [stored(f"{n:08}{ID[8:]}", "\x01" * 16_384) for n in range(words.HISTORY)]
+    _route(bench.node, c.UserJoin, lambda _asked: {
+        "room": ROOM, "name": "tea", "unread": 50, "members": [], "state": "joined",
+    })  # fmt: skip
+    told = bench.say("join room", {"chat_id": ROOM})
+    size = len(json.dumps(told)) + sum(len(json.dumps(args)) for _, args in bench.frames)
+    assert [one["id"] for one in told["messages"]] == [f"{n:08}{ID[8:]}" for n in range(46, 50)]
+    assert [args[0]["id"] for _, args in bench.frames] == [one["id"] for one in told["messages"]]
+    assert size < 4 * 1024 * 1024
+
+
+def test_a_message_says_whether_it_is_of_before_or_mentions_its_owner_or_goes() -> None:
+    [(_, (told,))] = Bench().told(message(history=True, mentioned=True, expires_ms=1_700_000_000_000))
+    assert told["history"] is told["mentioned"] is True
+    assert told["expires_at"] == "2023-11-14T22:13:20.000Z"
+
+
 def test_somebody_who_is_listed_in_the_mesh_is_found_by_name() -> None:
     bench = Bench()
     bench.node.found = [{"username": "Carol", "nickname": "carol", "user_id": CAROL}]

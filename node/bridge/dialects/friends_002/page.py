@@ -76,6 +76,8 @@ class Page:
         """Remember what the frontend calls a room."""
         if chat != room:
             self.called.put(room, chat)
+        elif room in self.called:
+            del self.called[room]
 
     def renamed(self, old: str | None) -> None:
         """Somebody is called otherwise now, and was `old`, if that is known: their name stands for nobody."""
@@ -157,6 +159,8 @@ class Page:
             told["reply_to"] = event.reply_to
         if isinstance(event.attachment, dict):
             told["attachment"] = event.attachment
+        if event.history is True or event.mentioned is True or isinstance(event.expires_ms, int):
+            told |= telling.marks(event)
         return told
 
     def find(self, room: str, ident: str) -> Talk[events.UserMessage | None]:

@@ -243,7 +243,9 @@ class Showing:
 
     def _invite_result(self, event: events.InviteResult) -> Talk[None]:
         page = self.page
-        sender, name = page.invites.get(event.invite, (event.target, page.rooms.get(event.room, "a room")))
+        known = page.invites.get(event.invite)
+        other = telling.NODE if event.target == page.username else event.target
+        other, name = known or (other, page.rooms.get(event.room, "a room"))
         what = "to a game" if event.kind == "game" else f"to the room {name}"
         if event.response == "accept" and isinstance(event.game_id, str):
             text = f"[invite] {what}: accepted, the game is {event.game_id}"
@@ -252,7 +254,7 @@ class Showing:
             text = f"[invite] {what}: {ENDED[event.response]}{why}"
         else:  # delivered; or accepted, and `join room` follows
             return
-        yield page.notice(text, chat=page.chat_with(sender), seq=event.seq, invite=event.invite)
+        yield page.notice(text, chat=page.chat_with(other), seq=event.seq, invite=event.invite)
 
     # -- people -----------------------------------------------------------------------------------
 

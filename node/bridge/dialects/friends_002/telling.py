@@ -45,8 +45,8 @@ def iso(ts_ms: int | None) -> str | None:
     """Return a time as ISO 8601 writes it, in UTC with milliseconds."""
     if ts_ms is None or not 0 <= ts_ms <= LAST_MS:
         return None
-    moment = datetime.fromtimestamp(ts_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ts_ms % 1000:03}Z"
+    second = datetime.fromtimestamp(ts_ms // 1000, UTC).isoformat()[:19]
+    return f"{second}.{ts_ms % 1000:03}Z"
 
 
 def message(
@@ -81,6 +81,16 @@ def message(
         "kind": kind,
         "self": mine,
     }
+
+
+def marks(event: events.UserMessage) -> dict[str, Any]:
+    """Return what is to be known besides of some messages."""
+    told: dict[str, Any] = {"history": True} if event.history is True else {}
+    if event.mentioned is True:
+        told["mentioned"] = True
+    if isinstance(event.expires_ms, int):
+        told["expires_at"] = iso(event.expires_ms)
+    return told
 
 
 def words(event: events.UserMessage, base: str) -> str:

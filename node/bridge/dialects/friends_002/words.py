@@ -12,10 +12,13 @@ from node.bridge.dialects.friends_002.reading import MAX_NAME, Given, as_uuid
 from node.bridge.dialects.friends_002.telling import iso, shown
 from node.chat import commands as c
 from node.chat.commands import Command
+from node.chat.events import UserMessage
 from node.errors import Refused
 
 HISTORY: Final = 50
 """Messages that the answer to `join room` has, and at most so many unread ones come as events."""
+PAGE_CHARS: Final = 64 * 1024
+"""Characters of these: as JSON, twice in the answer and in each event, they stay under what may wait."""
 LISTED: Final = 256
 """People who are told of at once: of a `user connect` or a room."""
 MAX_SOUGHT: Final = 64
@@ -71,18 +74,23 @@ class Words:
         page.username = me["username"]
         if me["presence"] == "offline" and page.setting.scope != "read":
             me = {**me, **self._seen((yield c.PresenceSet(state="online")))}
+        rows = (yield c.ContactList())["contacts"]
         if not self._greeted:
             self._greeted = True
-            yield from self._greet()
-        return {"username": page.me, "status": shown(me["presence"], me["status"])}
+            yield from self._greet(rows)
+        friends = [row["username"] for row in rows if row["state"] == "contact"]
+        return {
+            "username": page.me,
+            "status": shown(me["presence"], me["status"]),
+            "friends": friends[:LISTED],
+        }
 
     @staticmethod
     def _seen(facts: dict[str, Any]) -> dict[str, Any]:
         return {"presence": facts["state"], "status": facts["status"]}
 
-    def _greet(self) -> Talk[None]:
+    def _greet(self, rows: list[dict[str, Any]]) -> Talk[None]:
         """Tell of friends who are there, and of who asks to be one: once a connection."""
-        rows = (yield c.ContactList())["contacts"]
         here = [row for row in rows if row["state"] == "contact" and row["presence"] != "offline"]
         for row in here[:LISTED]:
             name, status = row["username"], shown(row["presence"], row["status"])
@@ -186,7 +194,7 @@ class Words:
     def _history(self, room: str, unread: int) -> Talk[list[dict[str, Any]]]:
         """Read the newest messages; those that nobody has read come as events too, once a connection."""
         page, found = self.page, (yield c.HistoryGet(room=room, limit=HISTORY))["messages"]
-        messages = [message_of(one) for one in found]
+        messages = _fitting([message_of(one) for one in found])
         new = [one.id for one in messages if not one.mine and one.kind != "unreadable"]
         new = [] if room in self._entered or not unread else new[-unread:]
         new = [ident for ident in new if ident not in page.messages]
@@ -283,6 +291,16 @@ class Words:
         done = yield Last(c.MessageRead(room=known.room, id=ident))
         chat = self.page.chat(known.room)
         return {"message_id": ident, "chat_id": chat, "unread": done["unread"]}
+
+
+def _fitting(messages: list[UserMessage]) -> list[UserMessage]:
+    """Return the newest of these messages that go into one answer, one at least."""
+    size = 0
+    for place, message in enumerate(reversed(messages)):
+        size += len(message.message)
+        if size > PAGE_CHARS and place:
+            return messages[-place:]
+    return messages
 
 
 def wish(status: str) -> c.PresenceSet:
