@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from node.bridge.dialects.adapter import Call, Last, Talk, message_of
-from node.bridge.dialects.friends_002.memory import Known, Recent
+from node.bridge.dialects.friends_002.memory import MAX_CHATS, Known, Recent
 from node.bridge.dialects.friends_002.page import Page
 from node.bridge.dialects.friends_002.reading import MAX_NAME, Given, as_uuid
 from node.bridge.dialects.friends_002.telling import iso, shown
@@ -36,7 +36,7 @@ class Words:
         self.page = page
         self._chat: str | None = None
         """The room that was joined last: where a message goes that names none."""
-        self._entered: Recent[str, bool] = Recent(1024)
+        self._entered: Recent[str, bool] = Recent(MAX_CHATS)
         self._own: Recent[str, str] = Recent(MAX_OWN)
         self._greeted = False
         self._words: dict[str, Callable[[Given], Talk[dict[str, Any]]]] = {
@@ -192,12 +192,11 @@ class Words:
             raise missing from None
 
     def _history(self, room: str, unread: int) -> Talk[list[dict[str, Any]]]:
-        """Read the newest messages; those that nobody has read come as events too, once a connection."""
+        """Read the newest messages; those that are unread, and were not told, come as events too."""
         page, found = self.page, (yield c.HistoryGet(room=room, limit=HISTORY))["messages"]
         messages = _fitting([message_of(one) for one in found])
         new = [one.id for one in messages if not one.mine and one.kind != "unreadable"]
-        new = [] if room in self._entered or not unread else new[-unread:]
-        new = [ident for ident in new if ident not in page.messages]
+        new = [ident for ident in new[-unread:] if ident not in page.messages] if unread else []
         told = [page.told(one) for one in messages]
         self._entered.put(room, True)
         for one in told:
