@@ -236,7 +236,7 @@ async def test_an_upgrade_that_is_not_finished_leaves_polling_as_it_was(both: Br
         page = Polling(http, both, f"&token={ADMIN}")
         await page.connect()
         url = page.base.replace("polling", "websocket") + f"&sid={page.sid}"
-        for said in ([], ["nonsense"], ["2probe"], ["2probe", "3"]):
+        for said in (["nonsense"], ["2probe", "3"], ["2probe"], []):
             async with http.ws_connect(url) as ws:
                 for text in said:
                     await ws.send_str(text)
