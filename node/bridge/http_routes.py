@@ -77,6 +77,10 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    def lands(self, port: int | None) -> bool:
+        """Say whether there is a page at `/` of a port."""
+        ...
+
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         ...
@@ -104,7 +108,10 @@ def make_app(door: Door) -> web.Application:
         if found is None:
             text = "This link was used or is too old. Make another:  gossamer bridge login\n"
             return web.Response(status=401, text=text)
-        response = web.Response(status=303, headers={"Location": "/"})
+        if door.lands(request[VIEW].port):
+            response = web.Response(status=303, headers={"Location": "/"})
+        else:
+            response = web.Response(text="You are logged in. Go back to the frontend, and load it again.\n")
         value, seconds = found
         name, secure = door.cookie_at(request[VIEW].port), request.secure
         response.set_cookie(

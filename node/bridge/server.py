@@ -113,6 +113,7 @@ class BridgeServer:
         self._listeners = Listeners(
             host, extra_hosts, entropy=entropy, keep=keep, home=home, changed=self._renew_policy
         )
+        self._builds = static.Builds()
         self._renew_policy()
         self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
         self._audit = Audit()
@@ -134,7 +135,7 @@ class BridgeServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
-        self._refused: set[str] = set()
+        self._refused: set[tuple[str, tuple[str, ...]]] = set()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -231,7 +232,8 @@ class BridgeServer:
         self._origins = frozenset(change.origins)
         self._listeners.records = {record.name: record for record in change.dialects}
         self._renew_policy()
-        self._refused -= self._origins.union(*(record.origins for record in change.dialects))
+        allowed = self._origins.union(*(record.origins for record in change.dialects))
+        self._refused = {known for known in self._refused if known[0] not in allowed}
         if self._runner is not None:
             self._soon(self._listeners.settle(self._runner))
         now_ms = self._clock().wall_ms
@@ -255,7 +257,7 @@ class BridgeServer:
             self._meter.refused[(decision.code,)] += 1
             self._record(audit.NOBODY, "connect", decision.code)
             if decision.origin is not None:
-                self._tell_refused(decision.origin)
+                self._tell_refused(decision.origin, decision.dialects)
         return decision
 
     def redeem(self, code: str) -> tuple[str, int] | None:
@@ -308,8 +310,15 @@ class BridgeServer:
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         folder = self._listeners.folder(dialect)
-        found = None if folder is None else await static.give(request, folder, dress)
+        if self._builds.full:
+            return problem(503, "busy", "too many files of builds are being given")
+        found = None if folder is None else await self._builds.give(request, folder, dress)
         return problem(404, "http_error", "the build has no such file") if found is None else found
+
+    def lands(self, port: int | None) -> bool:
+        """Say whether there is a page at `/` of a port."""
+        there = self._policy.at(port)
+        return there is None or there.serves
 
     @property
     def health(self) -> str:
@@ -438,15 +447,16 @@ class BridgeServer:
             cron_valid=self._listeners.cron_valid,
         )
 
-    def _tell_refused(self, origin: str) -> None:
-        if origin in self._refused or len(self._refused) >= MAX_REFUSED_ORIGINS:
+    def _tell_refused(self, origin: str, dialects: tuple[str, ...]) -> None:
+        if (origin, dialects) in self._refused or len(self._refused) >= MAX_REFUSED_ORIGINS:
             return
-        self._refused.add(origin)
+        self._refused.add((origin, dialects))
         if origin == "null":
             log.warning("refused a page without an origin (null); serve it over http, and allow that origin")
             return
         shown = origin[:200].encode("ascii", "backslashreplace").decode().replace("'", "")
-        log.warning("refused a page of origin %s; to allow it: gossamer bridge allow '%s'", shown, shown)
+        how = f"enable {dialects[0]} --origin '{shown}'" if dialects else f"allow '{shown}'"
+        log.warning("refused a page of origin %s; to allow it: gossamer bridge %s", shown, how)
 
     async def _tick(self) -> None:
         while True:
