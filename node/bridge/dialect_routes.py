@@ -14,10 +14,12 @@ Route: TypeAlias = tuple[str, str]
 """Method and path as aiohttp spells it; `{name}` stands for one part of a path."""
 DialectName: TypeAlias = Literal["001", "002", "003", "004"]
 DIALECTS: Final[tuple[DialectName, ...]] = ("001", "002", "003", "004")
-SOCKET_IO: Final = "/socket.io/"
+SOCKET_IO: Final = ("/socket.io/", "/socket.io")
 CRON: Final[Route] = ("DELETE", "/api/cronjob/cron/check-inactive-users")
 """The one path that opens to a secret of its own, and to nothing else."""
-_SOCKET_IO: Final[dict[Route, Scope]] = {("GET", SOCKET_IO): "chat", ("POST", SOCKET_IO): "chat"}
+_SOCKET_IO: Final[dict[Route, Scope]] = {
+    (method, path): "chat" for path in SOCKET_IO for method in ("GET", "POST")
+}
 _HTTP_003: Final[dict[Route, Scope]] = {
     ("GET", "/api/chats"): "read",
     ("PUT", "/api/chats/{username}"): "chat",

@@ -337,7 +337,7 @@ def _credential(
         return _write_rules(request, grants[0], cors, by_cookie=False)
     if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
         return _by_capability(request, policy, cors, now_ms)
-    waits = request.path == SOCKET_IO  # its token may come in the first packet; the shell sees to that
+    waits = request.path in SOCKET_IO  # its token may come in the first packet; the shell sees to that
     public = place.build is not None or _is_public(request)
     # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
     # reads from its own origin, only Sec-Fetch-Site does.
@@ -409,7 +409,7 @@ def _write_rules(request: Request, grant: Grant | None, cors: str | None, *, by_
     if by_cookie and request.fetch_site not in {"same-origin", "none"}:
         return Deny(403, "cross_site", "a login may write only from the node's own page")
     # Any kind of content is uploaded, and polling's is text; it is no form's, for a form's cookie is refused.
-    uploads = request.path == SOCKET_IO or route_of(request.method, request.path) in BODIES
+    uploads = request.path in SOCKET_IO or route_of(request.method, request.path) in BODIES
     if (
         request.has_body
         and not uploads

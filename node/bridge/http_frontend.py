@@ -83,7 +83,7 @@ class Frontend(ABC):
     """One attached frontend, as the engine and the bridge see it."""
 
     dialect = "native"
-    """Which dialect it came in by; several where it has not yet picked one, with a space between them."""
+    """The dialects that may be spoken here, by their names with a space between them."""
     port: int | None = None
     """Of this machine, that it came in on."""
 

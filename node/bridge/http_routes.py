@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import schema
+from node.bridge.dialect_routes import SOCKET_IO
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
@@ -81,6 +82,10 @@ class Door(Protocol):
         """Say whether there is a page at `/` of a port."""
         ...
 
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        ...
+
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         ...
@@ -103,6 +108,31 @@ def make_app(door: Door) -> web.Application:
             return problem(426, "websocket_needed", "this path speaks websocket")
         return await door.serve(request, request[ADMIT])
 
+    app.router.add_get("/", root)
+    app.router.add_get("/bridge", bridge, allow_head=False)
+
+    async def health(_request: web.Request) -> web.StreamResponse:
+        body = msgspec.json.encode({"status": door.health})
+        return web.Response(body=body, content_type="application/json")
+
+    async def metrics(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
+    _add_login(app, door)
+    _add_attachments(app, door)
+    app.router.add_get("/api/v1/health", health)
+    app.router.add_get("/api/v1/metrics", metrics)
+    app.router.add_get("/api/v1/schema", _schema)
+    return app
+
+
+def _add_login(app: web.Application, door: Door) -> None:
     async def login(request: web.Request) -> web.StreamResponse:
         found = door.redeem(request.query.get("code", ""))
         if found is None:
@@ -119,22 +149,7 @@ def make_app(door: Door) -> web.Application:
         )
         return response
 
-    app.router.add_get("/", root)
-    app.router.add_get("/bridge", bridge, allow_head=False)
-
-    async def health(_request: web.Request) -> web.StreamResponse:
-        body = msgspec.json.encode({"status": door.health})
-        return web.Response(body=body, content_type="application/json")
-
-    async def metrics(_request: web.Request) -> web.StreamResponse:
-        return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
-
-    _add_attachments(app, door)
-    app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
-    app.router.add_get("/api/v1/metrics", metrics)
-    app.router.add_get("/api/v1/schema", _schema)
-    return app
 
 
 def _add_attachments(app: web.Application, door: Door) -> None:

@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 import msgspec
 from aiohttp import web
@@ -31,10 +30,11 @@ from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
 from node.bridge.http_routes import VIEW, Dress, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection
+from node.bridge.http_welcome import welcome
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
 from node.bridge.media import Dresser
-from node.bridge.metrics import Meter, Shown, counters, gauge, render
+from node.bridge.metrics import Meter, Shown, attached, render
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
@@ -51,6 +51,7 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
+from node.bridge.refusals import Refusals
 from node.bridge.session import Session
 from node.chat import commands
 from node.chat.attachments import FAILED
@@ -58,7 +59,11 @@ from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused
 
+if TYPE_CHECKING:
+    from node.bridge.http_socketio import SocketIo
+
 log = logging.getLogger(__name__)
+A = TypeVar("A", bound=Frontend)
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the socket with 1009."""
@@ -66,8 +71,6 @@ MAX_SESSIONS = 512
 """Open sockets; an owner has a handful of frontends."""
 MAX_NAMELESS = 64
 """Of these, sockets that have not said hello yet."""
-MAX_REFUSED_ORIGINS = 256
-"""Refused origins remembered so that each is logged once."""
 RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
 STOP_SECONDS = 4.0
 LOGIN: Final = audit.Who(ADMIN, "login")
@@ -120,7 +123,7 @@ class BridgeServer:
         self._meter = Meter()
         self._state, self._figures = state, figures
         self._hand_on, self._locked = submit, locked
-        self._around = Surroundings(
+        self.around = self._around = Surroundings(
             self._submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
@@ -135,7 +138,8 @@ class BridgeServer:
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
-        self._refused: set[tuple[str, tuple[str, ...]]] = set()
+        self._socket_io: SocketIo | None = None
+        self._refusals = Refusals()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,6 +189,8 @@ class BridgeServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listeners.close()
+        if self._socket_io is not None:
+            await self._socket_io.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._socket_path is not None:
@@ -232,8 +238,7 @@ class BridgeServer:
         self._origins = frozenset(change.origins)
         self._listeners.records = {record.name: record for record in change.dialects}
         self._renew_policy()
-        allowed = self._origins.union(*(record.origins for record in change.dialects))
-        self._refused = {known for known in self._refused if known[0] not in allowed}
+        self._refusals.forget(self._origins.union(*(record.origins for record in change.dialects)))
         if self._runner is not None:
             self._soon(self._listeners.settle(self._runner))
         now_ms = self._clock().wall_ms
@@ -257,7 +262,9 @@ class BridgeServer:
             self._meter.refused[(decision.code,)] += 1
             self._record(audit.NOBODY, "connect", decision.code)
             if decision.origin is not None:
-                self._tell_refused(decision.origin, decision.dialects)
+                text = self._refusals.told(decision.origin, decision.dialects)
+                if text is not None:
+                    log.warning("%s", text)
         return decision
 
     def redeem(self, code: str) -> tuple[str, int] | None:
@@ -307,6 +314,32 @@ class BridgeServer:
                 self._empty.set()
         return ws
 
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        if self._socket_io is None:
+            from node.bridge.http_socketio import SocketIo  # only who speaks it waits for the library
+
+            self._socket_io = SocketIo(self)
+        return await self._socket_io.serve(
+            request, welcome(request, admit, self._policy, self._listeners.records)
+        )
+
+    def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
+        """Keep a frontend that gets the next number; None if there are too many."""
+        full = self._stopping or len(self._connections) >= MAX_SESSIONS
+        if full or (grant is None and self._nameless() >= MAX_NAMELESS):
+            return None
+        number, self._next = self._next, self._next + 1
+        made = self._connections[number] = make(number)
+        self._empty.clear()
+        return made
+
+    def detach(self, number: int) -> None:
+        """Forget a frontend that is gone."""
+        self._connections.pop(number, None)
+        if not self._connections:
+            self._empty.set()
+
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         folder = self._listeners.folder(dialect)
@@ -328,14 +361,7 @@ class BridgeServer:
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
         found = [] if self._figures is None else await self._figures()
-        phases = Counter((c.phase,) for c in self._connections.values())
-        boxes = [c.outbox for c in self._connections.values()]
-        bridge: list[Shown] = [
-            counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
-            gauge("bridge_backlog", "Commands that wait for the engine.", self._around.backlog()),
-            gauge("outbox_events", "Frames that wait for frontends.", sum(map(len, boxes))),
-            gauge("outbox_bytes", "Bytes of them.", sum(box.bytes for box in boxes)),
-        ]
+        bridge = attached(self._connections.values(), self._around.backlog())
         return render([*bridge, *self._meter.figures(), *found])
 
     # -- what the bridge does itself ----------------------------------------------------------------
@@ -446,17 +472,6 @@ class BridgeServer:
             dialects=self._listeners.spoken(),
             cron_valid=self._listeners.cron_valid,
         )
-
-    def _tell_refused(self, origin: str, dialects: tuple[str, ...]) -> None:
-        if (origin, dialects) in self._refused or len(self._refused) >= MAX_REFUSED_ORIGINS:
-            return
-        self._refused.add((origin, dialects))
-        if origin == "null":
-            log.warning("refused a page without an origin (null); serve it over http, and allow that origin")
-            return
-        shown = origin[:200].encode("ascii", "backslashreplace").decode().replace("'", "")
-        how = f"enable {dialects[0]} --origin '{shown}'" if dialects else f"allow '{shown}'"
-        log.warning("refused a page of origin %s; to allow it: gossamer bridge %s", shown, how)
 
     async def _tick(self) -> None:
         while True:

@@ -11,3 +11,5 @@ ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {}
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
+VOCABULARIES: Final[dict[str, frozenset[str]]] = {}
+"""The events that frontends of the Socket.IO dialects send; no name is in two."""
