@@ -94,12 +94,14 @@ async def enable(
     node.app.emit(done, [harmless(f"{done['address']}{SOCKETS.get(dialect, '')}")])
     _say_more(node.app, done)
     if done["serve"] is not None:
-        node.app.say(f"log a browser in:  gossamer bridge login --dialect {dialect}")
+        told = f"log a browser in:  gossamer bridge login --dialect {dialect}"
     else:
-        node.app.say(f"a frontend needs a token (?token=...):  gossamer token create frontend-{dialect}")
+        told = f"a frontend needs a token (?token=...):  gossamer token create frontend-{dialect}"
+    node.app.say(node.app.ours(told))
     if done["rooms"] == "open":
         node.app.say("rooms made in it are open: anybody in the mesh can find, join and read them")
-        node.app.say(f"to have private ones:  gossamer bridge enable {dialect} --rooms private")
+        told = f"to have private ones:  gossamer bridge enable {dialect} --rooms private"
+        node.app.say(node.app.ours(told))
 
 
 def _say_more(app: App, row: dict[str, Any]) -> None:
