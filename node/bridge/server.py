@@ -401,10 +401,14 @@ class BridgeServer:
 
     async def _submit_found(self, event: CommandReceived) -> None:
         asked = event.command
+        found = self._listeners.found()
         if isinstance(asked, commands.DialectEnable):
-            found = await self._listeners.check(asked)
-        else:
-            found = self._listeners.found()
+            try:
+                found = await self._listeners.check(asked)
+            except Exception:
+                log.exception("a dialect could not be checked")
+                fault = Refused("internal", "this could not be checked; the log says why")
+                found = replace(found, fault=fault)
         self._hand_on(replace(event, found=found))
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:

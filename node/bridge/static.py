@@ -48,7 +48,7 @@ def check(folder: Path, home: Path | None) -> None:
         real = folder.resolve(strict=True)
         with (real / INDEX).open("rb") as file:
             file.read(1)
-    except (OSError, RuntimeError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         text = f"the folder has no {INDEX} that can be read: build the frontend, and name what it made"
         raise Refused("no_index", text, field="serve") from exc
     if home is not None:

@@ -455,3 +455,14 @@ async def test_no_more_files_are_given_at_a_time_than_a_process_may_open(
             return
         await asyncio.sleep(0.02)
     raise AssertionError("what is over counts on")
+
+
+async def test_a_check_that_breaks_is_answered_and_the_log_has_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_folder: Path, _home: Path | None) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(static, "check", broken)
+    answer = await opened.enable("003", port=free_port(), serve="/srv")
+    assert answer["code"] == "internal" and "ZeroDivisionError" in caplog.text
