@@ -12,8 +12,6 @@ from node.commandline.asking import Node, with_node
 from node.commandline.output import harmless, heading, table
 
 DIALECTS: Final = ("001", "002", "003", "004")
-SOCKETS: Final = {"001": "/ws", "003": "/ws/events"}
-"""Where frontends open a websocket; the others are given the address alone."""
 
 
 @click.group(cls=Group)
@@ -91,7 +89,7 @@ async def enable(
     )
     for origin in origins[1:]:
         done = await node.call("dialect_enable", dialect=dialect, origin=origin)
-    node.app.emit(done, [harmless(f"{done['address']}{SOCKETS.get(dialect, '')}")])
+    node.app.emit(done, [harmless(_where(done))])
     _say_more(node.app, done)
     if done["serve"] is not None:
         told = f"log a browser in:  gossamer bridge login --dialect {dialect}"
@@ -102,6 +100,12 @@ async def enable(
         node.app.say("rooms made in it are open: anybody in the mesh can find, join and read them")
         told = f"to have private ones:  gossamer bridge enable {dialect} --rooms private"
         node.app.say(node.app.ours(told))
+
+
+def _where(row: dict[str, Any]) -> str:
+    """Return what a frontend is configured with: those of 001 know one address, of a websocket."""
+    address = str(row["address"])
+    return f"ws{address.removeprefix('http')}/ws" if row["dialect"] == "001" else address
 
 
 def _say_more(app: App, row: dict[str, Any]) -> None:
