@@ -35,6 +35,7 @@ async def test_a_served_build_logs_in_by_a_link_reads_and_writes_and_talks_to_no
         await page.do("Page.navigate", url=f"{at}/chats/1")
         await page.until("document.title === 'runs'")
         assert (await run(page, FETCH, "/api/self"))[1] == 401
+        assert (await run(page, SOCKET, f"wss://127.0.0.1:{port}/ws/events"))[-1] == 3002
         link = (await owner.call("login_link_create", dialect="003"))["url"]
         await page.do("Page.navigate", url=link)
         await page.until("document.title === 'runs'")
@@ -42,6 +43,8 @@ async def test_a_served_build_logs_in_by_a_link_reads_and_writes_and_talks_to_no
         assert await page.js("document.cookie") == ""
         assert (await run(page, FETCH, "/api/self"))[1] not in {401, 403}
         assert (await run(page, FETCH, "/api/users/bob/friends", method="POST"))[1] not in {401, 403}
+        said = await run(page, SOCKET, f"wss://127.0.0.1:{port}/ws/events")
+        assert said[0] == "open" and said[-1] != 3002
         assert (await run(page, FETCH, "/bridge"))[1] == 200, "a path of the page's own: it is the page"
         assert (await run(page, FETCH, "/api/v1/schema"))[1] == 404
         for other in (f"http://127.0.0.1:{ann.bridge_port}/api/v1/health", "https://example.com/"):
