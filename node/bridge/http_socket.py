@@ -464,7 +464,7 @@ class Connection:
 
     async def _from_store(self, effect: ReadHistory | ReadSearch) -> None:
         try:
-            bodies, more = await found(self.around.reader, effect)
+            bodies, rest = await found(self.around.reader, effect)
         except Refused as fault:
             self.deliver(events.error_of(fault, effect.req))
             return
@@ -475,8 +475,8 @@ class Connection:
             return
         if effect.nonced is not None:
             shown = [msgspec.json.decode(self._as_shown(body)) for body in bodies]
-            whole = {"messages": shown, "more": more}
+            whole = {"messages": shown, **rest}
             self.around.submit(ReadAnswered(effect.nonced, whole))
             return
         messages = [self.session.dialect.stored_value(self._as_shown(body)) for body in bodies]
-        self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
+        self.deliver(events.Ok(req=effect.req, fields={"messages": messages, **rest}))

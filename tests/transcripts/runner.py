@@ -89,9 +89,12 @@ class Node:
         return self.sim.store.events_after(seq, limit)
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
-        return self.sim.store.history(room, before, after, limit)
+        return self.sim.store.history(room, before, after, limit, skip)
+
+    async def message_count(self, room: bytes) -> int:
+        return self.sim.store.message_count(room)
 
     async def search(
         self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from msgspec import UNSET, UnsetType
+
 from node.chat.answers.base import Answer
 from node.chat.events import UserMessage
 
@@ -17,10 +19,14 @@ class MessageSent(Answer):
 
 
 class MessagePage(Answer):
-    """Messages, oldest first (of a search: newest first), and whether there are more."""
+    """Messages, oldest first (of a search: newest first), and whether there are more.
+
+    `count`, if it was asked for: how many the room has in all.
+    """
 
     messages: list[UserMessage]
     more: bool
+    count: int | UnsetType = UNSET
 
 
 class MessageChanged(Answer):
