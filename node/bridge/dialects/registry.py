@@ -6,8 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 from node.bridge.dialects.adapter import Adapter, Setting, Textual
+from node.bridge.dialects.live_003.frames import LiveText
+from node.bridge.dialects.live_003.live import Live
 
-ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {}
+ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
+    "003": Live,
+}
 """What makes an adapter."""
-TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
+TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {
+    "003": LiveText,
+}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
