@@ -88,7 +88,7 @@ class Attendance:
 
     def _state(self, now: float) -> State:
         here = [at for at in self._here.values() if now >= at]
-        if self._gone is not None and any(at > self._gone for at in here):
+        if self._gone is not None and any(at > self._gone + SETTLES_AFTER for at in here):
             self._gone = None
         if self.hidden or self._gone is not None or (not here and now >= self._left + LEFT_AFTER):
             return State.OFFLINE

@@ -48,6 +48,7 @@ from tests.bridge.fake_engine import counted_entropy
 from tests.engine.healing_worlds import lost
 from tests.engine.worlds import befriend, invite, joined
 from tests.transcripts.adapted import SimFrontend
+from tests.transcripts.requests import pattern_of
 
 ADMIN = "a" * 43
 STEP, STEPS = 0.05, 1_200
@@ -240,7 +241,7 @@ class Player:
             await page.send(self._filled(text))
             return
         wanted = re.fullmatch(r"(\d+)(\[.*\])", text)
-        pattern = json.loads(wanted[2] if wanted else text)
+        pattern = pattern_of(text) or json.loads(wanted[2] if wanted else text)
         for _ in range(STEPS):
             page.pump()
             for place, frame in enumerate(page.came):
