@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any, Final, TypeAlias, assert_never
 
 import msgspec
@@ -143,7 +144,8 @@ class Adapted:
         self._next = HELLO
         self._effects: list[Effect] = []
         self._token = Allowance(RATE, BURST, now.mono)
-        self._frontend = Allowance(adapter.RATE, adapter.BURST, now.mono)
+        own = Allowance(adapter.RATE, adapter.BURST, now.mono)
+        self._frontend = None if isinf(adapter.RATE) else own
 
     @property
     def full(self) -> bool:
@@ -217,7 +219,7 @@ class Adapted:
 
     def _begin(self, said: Said | Garbled) -> None:
         call = said.call if isinstance(said, Said) else None
-        wait = self._frontend.wait(self.adapter.now.mono, 1)
+        wait = self._frontend.wait(self.adapter.now.mono, 1) if self._frontend else 0.0
         fault = too_fast(wait) if wait else said.fault if isinstance(said, Garbled) else None
         if fault is not None:
             run = _Run(self.adapter.refused(call, fault), said, answering=True)

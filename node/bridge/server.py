@@ -26,9 +26,10 @@ from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
+from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
 from node.bridge.http_routes import VIEW, Runner, make_app, problem
-from node.bridge.http_socket import CLOSE_SECONDS, Connection, Surroundings
+from node.bridge.http_socket import CLOSE_SECONDS, Connection
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
 from node.bridge.media import Dresser
 from node.bridge.metrics import Meter, Shown, counters, gauge, render
@@ -47,7 +48,7 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
-from node.bridge.session import Phase, Session
+from node.bridge.session import Session
 from node.chat import commands
 from node.chat.attachments import FAILED
 from node.clock import Instant
@@ -114,7 +115,7 @@ class BridgeServer:
         self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, Frontend] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
@@ -213,7 +214,7 @@ class BridgeServer:
         self._refused -= self._origins
         now_ms = self._clock().wall_ms
         for connection in tuple(self._connections.values()):
-            grant, origin = connection.session.grant, connection.origin
+            grant, origin = connection.grant, connection.origin
             if grant is not None and not self._credentials.stands(grant, now_ms):
                 connection.close(TOKEN_GONE, "the token was revoked or replaced")
             elif origin is not None and origin not in self._policy.own_origins | self._origins:
@@ -290,7 +291,7 @@ class BridgeServer:
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
         found = [] if self._figures is None else await self._figures()
-        phases = Counter((c.session.phase.name.lower(),) for c in self._connections.values())
+        phases = Counter((c.phase,) for c in self._connections.values())
         boxes = [c.outbox for c in self._connections.values()]
         bridge: list[Shown] = [
             counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
@@ -374,7 +375,7 @@ class BridgeServer:
         )
 
     def _nameless(self) -> int:
-        return sum(c.session.phase is Phase.NAMELESS for c in self._connections.values())
+        return sum(c.grant is None for c in self._connections.values())
 
     def _make_policy(self, hosts: frozenset[str]) -> Policy:
         return Policy(

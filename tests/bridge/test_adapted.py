@@ -24,6 +24,8 @@ ROOM = "fc3667cb-fe5b-4685-8ef7-f780deaa322e"
 class Parrot(Adapter):
     """Says back what it is asked; `two` needs two commands, `fast` lets the next begin."""
 
+    RATE, BURST = 100.0, 500.0
+
     def opened(self) -> Talk[None]:
         found = yield c.ProfileGet()
         yield Frame("welcome", (found["username"],))

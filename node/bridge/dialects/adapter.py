@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -81,9 +82,9 @@ class Adapter:
     `now` is the time of the talk's present step.
     """
 
-    RATE: ClassVar[float] = 100.0
-    """Calls a second of one connection, besides what its token is held to."""
-    BURST: ClassVar[float] = 500.0
+    RATE: ClassVar[float] = inf
+    """Calls a second of one connection, where the protocol has such a limit; a child token has its own."""
+    BURST: ClassVar[float] = inf
     """Calls at once."""
 
     def __init__(self, setting: Setting) -> None:
