@@ -22,7 +22,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
-from node.bridge import schema
+from node.bridge import http_live, schema
+from node.bridge.dialects.adapter import Ask, Reply
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
@@ -75,6 +76,10 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    async def ask(self, request: web.Request, ask: Ask) -> Reply:
+        """Answer one request of the dialect 003."""
+        ...
+
 
 def make_app(door: Door) -> web.Application:
     """Return the application: the guard outermost, then the few routes there are."""
@@ -115,6 +120,7 @@ def make_app(door: Door) -> web.Application:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     _add_attachments(app, door)
+    http_live.add(app, door.ask)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)

@@ -15,7 +15,7 @@ import msgspec
 from node.bridge.adapted import fault_of, too_fast
 from node.bridge.dialects.adapter import Frame, Last, Part, Reply, Talk
 from node.bridge.guard import Grant, may
-from node.bridge.ports import BridgeInput, CommandReceived, SessionEnded, SessionStarted, Subscription
+from node.bridge.ports import BridgeInput, CommandReceived, SessionStarted, Subscription
 from node.bridge.session import Allowance
 from node.chat import commands, events
 from node.clock import Instant
@@ -36,7 +36,7 @@ class Asker:
 
 
 class OneTalk:
-    """`begin`, then `answered` with what the engine answers, until there is a `reply`; then `end`.
+    """`begin`, then `answered` with what the engine answers, until there is a `reply`; then `close`.
 
     `rate` is what the credential is held to, shared by its requests; None for one that has no limit.
     """
@@ -75,10 +75,9 @@ class OneTalk:
         """Let the talk say that no answer came, if it has not ended."""
         return [] if self.reply is not None else self._go_on(None, fault, now)
 
-    def end(self) -> list[BridgeInput]:
-        """Close the session."""
+    def close(self) -> None:
+        """End the talk, wherever it is."""
         self._talk.close()
-        return [SessionEnded(self.number)]
 
     def _go_on(self, value: object, fault: Refused | None, now: Instant) -> list[BridgeInput]:
         while True:

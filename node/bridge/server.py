@@ -12,7 +12,8 @@ import logging
 import os
 import socket
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -20,19 +21,23 @@ import msgspec
 from aiohttp import web
 
 from node import ids
-from node.bridge import audit, capabilities, guard, http_routes
+from node.bridge import audit, capabilities, guard, http_live, http_routes
 from node.bridge.audit import Audit
+from node.bridge.dialects.adapter import Ask, Reply, Setting
 from node.bridge.dialects.base import Dialect
+from node.bridge.dialects.live_003 import http as live_003
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
 from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
-from node.bridge.http_routes import VIEW, Runner, make_app, problem
+from node.bridge.http_routes import ADMIT, VIEW, Runner, make_app, problem
 from node.bridge.http_socket import CLOSE_SECONDS, Connection
+from node.bridge.http_talks import Talks, told
 from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
 from node.bridge.media import Dresser
 from node.bridge.metrics import Meter, Shown, counters, gauge, render
+from node.bridge.one_talk import Asker
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
@@ -115,6 +120,7 @@ class BridgeServer:
         self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
+        self._talks = Talks(self._around, self._attached)
         self._connections: dict[int, Frontend] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -257,7 +263,7 @@ class BridgeServer:
             compress=False,
             timeout=CLOSE_SECONDS,
         )
-        number, self._next = self._next, self._next + 1
+        number = self._number()
         dialect: Dialect = NativeMsgpack() if known[:1] == ("gossamer.v1.msgpack",) else NativeJson()
         session = Session(
             number,
@@ -273,15 +279,41 @@ class BridgeServer:
             return ws
         origin = view.origins[0] if view.origins else None
         connection = Connection(ws, session, self._around, origin=origin, transport=request.transport)
-        self._connections[number] = connection
+        with self._attached(connection):
+            await connection.run()
+        return ws
+
+    async def ask(self, request: web.Request, ask: Ask) -> Reply:
+        """Answer one request of the dialect 003."""
+        view, grant, sweep = request[VIEW], request[ADMIT].grant, http_live.is_sweep(ask)
+        if grant is None or not (sweep or self._stands(grant)):
+            return told(401, "unauthorized", "a token is needed")
+        if self._stopping:
+            return told(503, "busy", "the node is stopping")
+        asker = Asker(grant, "003 http")
+        if sweep:
+            asker = Asker(replace(grant, scope="chat"), http_live.SWEEPER, passing=False)
+        base = "" if view.unix else f"{request.scheme}://{request.host}"
+        talk = live_003.answer(ask, Setting(asker.grant.scope, base=base))
+        return await self._talks.answer(
+            talk, asker, self._number(), origin=view.origins[0] if view.origins else None
+        )
+
+    def _number(self) -> int:
+        number, self._next = self._next, self._next + 1
+        return number
+
+    @contextlib.contextmanager
+    def _attached(self, frontend: Frontend) -> Iterator[None]:
+        """Have a frontend among those that the engine's orders reach."""
+        self._connections[frontend.number] = frontend
         self._empty.clear()
         try:
-            await connection.run()
+            yield
         finally:
-            del self._connections[number]
+            del self._connections[frontend.number]
             if not self._connections:
                 self._empty.set()
-        return ws
 
     @property
     def health(self) -> str:

@@ -46,9 +46,8 @@ def requested(node: SimNode, ask: Ask, setting: Setting, *, passing: bool = True
         if place < len(session.seen):
             todo = one.answered(session.seen[place], node.now())
             place += 1
-    for event in one.end():
-        node.feed(event)
-    del node.sessions[session.number]
+    one.close()
+    node.detach(session)
     assert one.reply is not None, "the node did not answer"
     return shown(one.reply.status, json.loads(json.dumps(one.reply.body)))
 

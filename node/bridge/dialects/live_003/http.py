@@ -52,10 +52,10 @@ def _found(ask: Ask) -> tuple[Endpoint | Reply, str]:
             continue
         endpoint = methods.get("GET" if ask.method == "HEAD" else ask.method)
         if endpoint is None:
-            refused = failed(Refused("method_not_allowed", f"here there is {', '.join(methods)}"))
+            refused = failed(Refused("http_error", f"here there is {', '.join(methods)}"))
             return Reply(405, refused.body), name
         return endpoint, name
-    refused = failed(Refused("not_found", "there is no such path"))
+    refused = failed(Refused("http_error", "there is no such path"))
     return Reply(404, refused.body), ""
 
 

@@ -25,6 +25,7 @@ STATUS: Final = {
     "room_not_found": 404,
     "message_not_found": 404,
     "notification_not_found": 404,
+    "request_not_found": 404,
     "not_a_contact": 403,
     "forbidden": 403,
     "blocked": 403,
