@@ -47,9 +47,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """The frontend sent what is no call of its dialect."""
+    """The frontend sent what is no call of its dialect; `mark` as in Said."""
 
     fault: FrameRefused
+    mark: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +303,7 @@ class Adapted:
         return True
 
     def _ended(self, run: _Run, value: Any) -> None:
-        if isinstance(run.said, Said) and run.said.mark is not None:
+        if run.said is not None and run.said.mark is not None:
             self._effects.append(Acknowledge(run.said.mark, value))
         if run.event is not None:
             self._passed(run.event)

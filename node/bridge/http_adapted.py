@@ -37,7 +37,7 @@ class Adapting(Frontend):
     machine: Adapted
 
     @property
-    def grant(self) -> Grant:
+    def grant(self) -> Grant | None:
         """What its credential opens."""
         return self.machine.grant
 

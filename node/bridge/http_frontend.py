@@ -83,7 +83,9 @@ class Frontend(ABC):
     """One attached frontend, as the engine and the bridge see it."""
 
     dialect = "native"
-    """Which dialect it came in by."""
+    """The dialects that may be spoken here, by their names with a space between them."""
+    port: int | None = None
+    """Of this machine, that it came in on."""
 
     def __init__(self, number: int, around: Surroundings, *, origin: str | None) -> None:
         self.number = number

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -42,8 +42,33 @@ PAUSE: Final = 0.005
 LATE: Final = "the node did not answer in time"
 ENDS: Final = {4401: ("unauthorized", 401), 4403: ("origin_not_allowed", 403)}
 """Why the bridge closes sessions of this kind; in all other cases it is stopping."""
-Attached = Callable[[Frontend], AbstractContextManager[None]]
-"""Has a frontend attached for a while."""
+BUSY: Final = "too many requests are under way, or the node is stopping"
+Talking: TypeAlias = Callable[[], Awaitable[Talk[Reply]]]
+
+
+class Hosting(Protocol):
+    """What is needed of the bridge."""
+
+    @property
+    def around(self) -> Surroundings:
+        """What every frontend shares."""
+        ...
+
+    def attach(self, grant: Grant | None, make: Callable[[int], OneRequest]) -> OneRequest | None:
+        """Make a frontend with a new number and keep it; None if there are too many."""
+        ...
+
+    def detach(self, number: int) -> None:
+        """Forget a frontend that is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Where a request came from: the page's origin, and the port of this machine."""
+
+    origin: str | None = None
+    port: int | None = None
 
 
 class BadBody(Exception):
@@ -77,9 +102,11 @@ class OneRequest(Frontend):
 
     dialect = "003"
 
-    def __init__(self, one: OneTalk, asker: Asker, around: Surroundings, *, origin: str | None) -> None:
-        super().__init__(one.number, around, origin=origin)
-        self._one, self._asker = one, asker
+    def __init__(self, number: int, asker: Asker, around: Surroundings, came: Came) -> None:
+        super().__init__(number, around, origin=came.origin)
+        self.port = came.port
+        self._asker = asker
+        self._one: OneTalk | None = None
         self._done = asyncio.Event()
         self._todo: deque[BridgeInput] = deque()
         self._feeding = False
@@ -112,28 +139,28 @@ class OneRequest(Frontend):
     def start_replay(self, effect: StartReplay) -> None:
         """Nothing is replayed to a request."""
 
-    async def run(self) -> Reply:
+    async def run(self, talk: Talk[Reply], rate: Allowance | None) -> Reply:
         """Return what is answered."""
+        one = self._one = OneTalk(self.number, talk, self._asker, rate)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while self._waits():  # noqa: ASYNC110 - the inbox is the daemon's and tells nobody
                     await asyncio.sleep(PAUSE)
                 if not self._done.is_set():
-                    self._feed(self._one.begin(self.around.clock()))
+                    self._feed(one.begin(self.around.clock()))
                 await self._done.wait()
         except TimeoutError:
-            fault = Refused("timeout", LATE, retryable=True)
-            self._one.give_up(fault, self.around.clock())
+            one.give_up(Refused("timeout", LATE, retryable=True), self.around.clock())
         finally:
-            self._one.close()
+            one.close()
             await self._ended()
-        return self._ending or self._one.reply or told(503, "timeout", LATE)
+        return self._ending or one.reply or told(503, "timeout", LATE)
 
     def _waits(self) -> bool:
         return self.around.backlog() >= MAX_BACKLOG and not self._done.is_set()
 
     def _queue(self, event: events.Event) -> None:
-        if isinstance(event, events.Ok | events.Error) and not self._done.is_set():
+        if self._one is not None and not self._done.is_set():
             self._feed(self._one.answered(event, self.around.clock()))
 
     def _value(self, body: bytes) -> Any:
@@ -142,7 +169,7 @@ class OneRequest(Frontend):
     def _feed(self, inputs: list[BridgeInput]) -> None:
         """Hand on what is asked, one after the other, though an answer may come meanwhile."""
         self._todo.extend(inputs)
-        if self._one.reply is not None:
+        if self._one is not None and self._one.reply is not None:
             self._done.set()
         if self._feeding:
             return
@@ -164,34 +191,40 @@ def told(status: int, code: str, message: str) -> Reply:
 
 
 class Talks:
-    """Runs the talks of requests; `attached` has the engine's orders reach one."""
+    """Runs the talks of requests."""
 
-    def __init__(self, around: Surroundings, attached: Attached) -> None:
-        self._around, self._attached = around, attached
+    def __init__(self, host: Hosting) -> None:
+        self._host = host
         self._open = 0
         self._rates: OrderedDict[bytes, Allowance] = OrderedDict()
 
-    async def answer(self, talk: Talk[Reply], asker: Asker, number: int, *, origin: str | None) -> Reply:
-        """Run one talk in the session of this number; a refusal to begin is an answer as well."""
+    async def answer(self, asker: Asker, came: Came, talking: Talking) -> Reply:
+        """Answer one request, whose body `talking` reads; a refusal to begin is an answer as well."""
         if self._open >= MAX_AT_ONCE:
-            return told(503, "busy", "too many requests are under way, or the node is stopping")
-        running = OneTalk(number, talk, asker, self._rate(asker.grant))
-        one = OneRequest(running, asker, self._around, origin=origin)
+            return told(503, "busy", BUSY)
+        around = self._host.around
+        one = self._host.attach(asker.grant, lambda number: OneRequest(number, asker, around, came))
+        if one is None:
+            return told(503, "busy", BUSY)
         self._open += 1
         try:
-            with self._attached(one):
-                return await one.run()
+            return await one.run(await talking(), self._rate(asker.grant))
+        except BadBody as fault:
+            return told(400, "bad_request", str(fault))
+        except web.HTTPException:
+            raise  # too large a body: the application answers
         except Exception:
             log.exception("a request could not be answered")
             return told(500, "internal", "this could not be answered; the log says why")
         finally:
             self._open -= 1
+            self._host.detach(one.number)
 
     def _rate(self, grant: Grant) -> Allowance | None:
         """Return what all requests with a child token have together."""
         if not grant.limited:
             return None
-        rate = self._rates.pop(grant.mark, None) or Allowance(RATE, BURST, self._around.clock().mono)
+        rate = self._rates.pop(grant.mark, None) or Allowance(RATE, BURST, self._host.around.clock().mono)
         self._rates[grant.mark] = rate
         while len(self._rates) > MAX_RATES:
             self._rates.popitem(last=False)

@@ -12,12 +12,25 @@ import aiohttp
 import pytest
 
 from node.bridge import http_live, http_talks
-from node.bridge.dialects.adapter import Ask, Reply
-from node.bridge.ports import CommandReceived, Deliver, SessionEnded, SessionStarted
+from node.bridge.dialects.adapter import Reply
+from node.bridge.dialects.live_003.http import PATHS
+from node.bridge.guard import SWEEPER
+from node.bridge.ports import (
+    CommandReceived,
+    CredentialsChanged,
+    Deliver,
+    DialectRecord,
+    SessionEnded,
+    SessionStarted,
+    TokenRecord,
+    hash_token,
+)
 from node.chat import commands as c, events
 from node.sim import Simulation
 from tests.engine.worlds import befriend
 from tests.transcripts.runner import ADMIN, Node
+
+PAGE = "http://localhost:5173"
 
 
 class World:
@@ -42,6 +55,9 @@ class World:
         self.node.server._around.submit = submit
         self.http = aiohttp.ClientSession()
 
+    def enable(self, *records: DialectRecord) -> None:
+        self.node.server.perform(CredentialsChanged((), (), dialects=records))
+
     async def ask(self, method: str, path: str, **how: Any) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {ADMIN}", **how.pop("headers", {})}
         url = f"http://127.0.0.1:{self.node.port}{path}"
@@ -57,6 +73,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     made = World()
     _, made.node.port = await made.node.server.start()
+    made.enable(DialectRecord("003", origins=(PAGE,)))
     yield made
     await made.http.close()
     await made.node.server.stop()
@@ -212,13 +229,94 @@ async def test_requests_keep_their_owner_from_being_away(world: World) -> None:
 
 
 async def test_a_page_asks_from_its_origin_as_the_guard_allows(world: World) -> None:
-    origin = {"Origin": "http://localhost:5173"}
-    assert (await world.ask("GET", "/api/self", headers=origin))[0] == 403
-    status, _ = await world.ask("GET", "/api/self", headers={"Origin": f"http://localhost:{world.node.port}"})
-    assert status == 200
+    assert (await world.ask("GET", "/api/self", headers={"Origin": PAGE}))[0] == 200
+    assert (await world.ask("GET", "/api/self", headers={"Origin": "http://localhost:1"}))[0] == 403
+    own = f"http://localhost:{world.node.port}"
+    assert (await world.ask("GET", "/api/self", headers={"Origin": own}))[0] == 200
+
+
+async def test_nothing_is_there_until_the_dialect_is_on(world: World) -> None:
+    world.enable()
+    for method, path in sorted(http_live.paths()):
+        status, body = await world.ask(method, path.replace("{username}", "bob"))
+        assert (status, body["error"]["code"]) == (404, "not_enabled")
+    assert not world.inputs
+
+
+async def test_a_login_reads_and_writes_from_the_nodes_own_page_alone(world: World) -> None:
+    login = world.node.server.login_url().replace("127.0.0.1", "localhost")
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        async with browser.get(login, allow_redirects=False) as response:
+            assert response.status == 303
+        own = f"http://localhost:{world.node.port}"
+
+        async def ask(method: str, path: str, site: str | None, *, origin: str = own) -> int:
+            headers = {"Origin": origin, **({} if site is None else {"Sec-Fetch-Site": site})}
+            async with browser.request(method, own + path, headers=headers) as answer:
+                return answer.status
+
+        assert await ask("GET", "/api/self", "same-origin") == 200
+        assert await ask("PUT", "/api/chats/bob", "cross-site") == 403
+        assert await ask("PUT", "/api/chats/bob", None) == 403
+        assert await ask("PUT", "/api/chats/bob", "same-origin", origin="http://localhost:1") == 403
+        assert await ask("POST", "/api/notifications/mark_all_as_read", "same-site") == 403
+        assert await ask("PUT", "/api/chats/bob", "same-origin") == 201
+        kept = {cookie.key: cookie.value for cookie in jar}
+        assert await ask("POST", "/api/logout", "same-origin") == 204
+        assert not list(jar), "the browser has lost its cookie"
+        browser.cookie_jar.update_cookies(kept)
+        assert await ask("GET", "/api/self", "same-origin") == 401
+    assert world.ann.call(c.ProfileGet())["presence"] == "offline"
+
+
+async def test_the_sweep_needs_its_own_secret_and_makes_nobody_active(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/api/cronjob/cron/check-inactive-users"
+    assert (await world.ask("DELETE", path))[0] == 401
+    monkeypatch.setattr(world.node.server._listeners, "cron_valid", lambda secret: secret == "s" * 64)
+    world.enable(DialectRecord("003"))
+    world.sim.run(300)
+    secret = {"Authorization": "Bearer " + "s" * 64}
+    status, body = await world.ask("DELETE", path + "/", headers=secret)
+    assert (status, body) == (200, {"msg": "0 found to be offline", "users": []})
+    assert world.ann.call(c.ProfileGet())["presence"] == "offline"
+    assert (await world.ask("GET", "/api/self", headers=secret))[0] == 401
+
+
+async def test_child_tokens_have_one_rate_for_all_their_requests(world: World) -> None:
+    record = TokenRecord("page", "chat", hash_token("c" * 43), 0)
+    world.node.server.perform(CredentialsChanged((record,), (), dialects=(DialectRecord("003"),)))
+    child = {"Authorization": "Bearer " + "c" * 43}
+    answers = [await world.ask("GET", "/api/self", headers=child) for _ in range(300)]
+    refused = [body for status, body in answers if status == 429]
+    assert 5 <= len(refused) < 140 and refused[0]["error"]["retry_after"] > 0
+    assert (await world.ask("GET", "/api/self"))[0] == 200
+
+
+async def test_a_token_that_is_revoked_ends_what_it_asked(world: World) -> None:
+    record = TokenRecord("page", "chat", hash_token("c" * 43), 0)
+    world.node.server.perform(CredentialsChanged((record,), (), dialects=(DialectRecord("003"),)))
+    world.held = True
+    asked = asyncio.create_task(
+        world.ask("GET", "/api/self", headers={"Authorization": "Bearer " + "c" * 43})
+    )
+    while not world.inputs:
+        await asyncio.sleep(0.005)
+    world.enable(DialectRecord("003"))
+    assert (await asked)[0] == 401
 
 
 def test_a_reply_that_is_no_text_is_refused_as_the_frontends_own() -> None:
     assert http_live.response(Reply(200, {"msg": "\ud800"})).status == 422
     assert http_live.response(Reply(204)).body is None
-    assert http_live.is_sweep(Ask("DELETE", "/api/cronjob/cron/check-inactive-users/"))
+    sweep = http_live.asker_of("DELETE", "/api/cronjob/cron/check-inactive-users/", SWEEPER)
+    assert not sweep.passing and sweep.grant.scope == "chat"
+    assert http_live.asker_of("GET", "/api/self", SWEEPER).grant == SWEEPER
+
+
+def test_the_guard_and_the_talks_know_the_same_paths() -> None:
+    named = {path.replace("{}", "{username}"): methods for path, methods in PATHS.items()}
+    ours = {(one, path + end) for path, methods in named.items() for one in methods for end in ("", "/")}
+    assert ours == http_live.paths()

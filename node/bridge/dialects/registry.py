@@ -17,3 +17,5 @@ TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {
     "003": LiveText,
 }
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
+VOCABULARIES: Final[dict[str, frozenset[str]]] = {}
+"""The events that frontends of the Socket.IO dialects send; no name is in two."""

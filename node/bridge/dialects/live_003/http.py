@@ -6,9 +6,9 @@ its end. Where a `username` is part of it a group's UUID does as well, as everyw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote
 
 from node import ids
 from node.bridge.dialects.adapter import Ask, Reply, Setting, Talk, message_of
@@ -28,6 +28,7 @@ from node.errors import Refused
 
 Fields: TypeAlias = dict[str, Any]
 Endpoint: TypeAlias = Callable[[Ask, Setting, str], Talk[Reply]]
+_ESCAPED: Final = re.compile(rb"%([0-9a-fA-F]{2})")
 ASKED: Final = frozenset({"requested", "pending"})
 """How somebody stands to us whom we have asked to be a contact."""
 
@@ -45,7 +46,7 @@ def answer(ask: Ask, setting: Setting) -> Talk[Reply]:
 
 def _found(ask: Ask) -> tuple[Endpoint | Reply, str]:
     """Return what answers a method at a path, or the refusal, and the name that is part of the path."""
-    parts = tuple(unquote(part, errors="replace") for part in ask.path.strip("/").split("/"))
+    parts = tuple(_decoded(part) for part in ask.path.strip("/").split("/"))
     for pattern, methods in ENDPOINTS.items():
         name = _name_in(parts, pattern)
         if name is None:
@@ -57,6 +58,12 @@ def _found(ask: Ask) -> tuple[Endpoint | Reply, str]:
         return endpoint, name
     refused = failed(Refused("http_error", "there is no such path"))
     return Reply(404, refused.body), ""
+
+
+def _decoded(part: str) -> str:
+    """Return one part of a path without the spelling that URLs have."""
+    plain = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), part.encode("utf-8", "replace"))
+    return plain.decode("utf-8", "replace")
 
 
 def _name_in(parts: tuple[str, ...], pattern: tuple[str, ...]) -> str | None:
