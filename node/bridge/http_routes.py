@@ -137,14 +137,8 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def socket_io(request: web.Request) -> web.StreamResponse:
-        return await door.socket_io(request, request[ADMIT])
-
-    for path in SOCKET_IO:
-        app.router.add_get(path, socket_io, allow_head=False)
-        app.router.add_post(path, socket_io)
+    _add_dialects(app, door)
     _add_attachments(app, door)
-    _add_live(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
@@ -166,7 +160,14 @@ def _add_attachments(app: web.Application, door: Door) -> None:
     app.router.add_get(DOWNLOADS, download)
 
 
-def _add_live(app: web.Application, door: Door) -> None:
+def _add_dialects(app: web.Application, door: Door) -> None:
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
+
     async def live(request: web.Request) -> web.StreamResponse:
         return await http_live.answered(request, door, request[VIEW], request[ADMIT].grant)
 
