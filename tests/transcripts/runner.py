@@ -187,6 +187,10 @@ class Player:
                 connection = self._node_of(first).server._connections[number]
                 connection.outbox.lagged = True
                 connection._woken()
+            case "quiet":  # a page was told nothing of that name, or nothing else of it than was looked for
+                self.pages[first].pump()
+                left = [frame for frame in self.pages[first].came if rest in str(frame)[:200]]
+                assert not left, left
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed
@@ -253,6 +257,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
+            await asyncio.sleep(0.002)  # what a session beside it has sent comes over a real socket
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 

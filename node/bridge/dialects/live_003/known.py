@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from node.bridge.dialects.adapter import Talk
 from node.bridge.dialects.live_003.shapes import Chat, chat_of, person
 from node.chat import commands as c
+from node.errors import Refused
 
 MAX_CHATS = 4_096
 """Conversations remembered; another is looked up when something is said there."""
@@ -86,14 +87,18 @@ class Known:
         self.invites: Newest[str, Invited] = Newest(MAX_INVITES)
         self.online: Newest[str, bool] = Newest(MAX_SHOWN)
         self.files: Newest[str, dict[str, Any]] = Newest(MAX_FILES)
-        self.confirmed: Newest[str, None] = Newest(MAX_AUTHORS)
+        self.confirmed: Newest[str, bool] = Newest(MAX_AUTHORS)
         """Messages confirmed before they were shown, which then are not shown again."""
         self.sending: list[Sending] = []
 
-    def load(self) -> Talk[None]:
-        """Learn who we are and which conversations there are; raises Refused while the vault is locked."""
-        yield from self.myself()
-        answer = yield c.RoomList(joined=True)
+    def learn(self) -> Talk[None]:
+        """Learn who we are and which conversations there are, if the node says so: not while it is locked."""
+        try:
+            yield from self.myself()
+            answer = yield c.RoomList(joined=True)
+        except Refused:
+            self.me = None
+            return
         for row in answer["rooms"]:
             self.chats.put(row["room"], chat_of(row))
 

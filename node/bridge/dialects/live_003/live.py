@@ -32,11 +32,8 @@ class Live(Adapter):
         self._telling = Telling(self._known)
 
     def opened(self) -> Talk[None]:
-        """Learn what is needed to show messages; a vault that is locked is asked again when it opens."""
-        try:
-            yield from self._known.load()
-        except Refused:
-            self._known.me = None
+        """Learn what is needed to show messages; where the vault is locked, when it opens."""
+        yield from self._known.learn()
 
     def happened(self, event: events.Event) -> Talk[None]:
         """Show an event, if the dialect has a word for it or is given one."""
@@ -101,7 +98,7 @@ class Live(Adapter):
         if sending.echoed:
             return
         me = yield from self._known.myself()
-        self._known.confirmed.put(sent["id"], None)
+        self._known.confirmed.put(sent["id"], True)
         shown = {
             "chat_id": said.chat_id,
             "id": sent["id"],

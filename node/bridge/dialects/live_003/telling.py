@@ -326,7 +326,7 @@ class Telling:
 
     def _connectivity(self, event: events.Connectivity) -> Talk[None]:
         if event.state != "locked" and self.known.me is None:
-            yield from self.known.load()
+            yield from self.known.learn()
 
     def _warned(self, event: events.Warning | events.Error) -> Talk[None]:
         yield _error(None, event.code, event.message)
