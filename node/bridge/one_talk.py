@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from node.bridge.adapted import fault_of, too_fast
+from node.bridge.adapted import checked_of, fault_of, too_fast
 from node.bridge.dialects.adapter import Frame, Last, Part, Reply, Talk
 from node.bridge.guard import Grant, may
 from node.bridge.ports import BridgeInput, CommandReceived, SessionStarted, Subscription
@@ -100,10 +100,7 @@ class OneTalk:
     def _judged(self, command: commands.Command, now: Instant) -> commands.Command:
         """Hold a command to its struct, the scope and the rate; raises Refused."""
         name = commands.name_of(command)
-        try:
-            checked = msgspec.convert(msgspec.to_builtins(command), type(command))
-        except (msgspec.ValidationError, UnicodeError) as exc:
-            raise Refused("invalid", str(exc)) from exc
+        checked = checked_of(command)
         if not may(self._asker.grant.scope, name):
             raise Refused("forbidden", f"a token of scope {self._asker.grant.scope} may not use {name}")
         count = len(command.commands) if isinstance(command, commands.Batch) else 1
