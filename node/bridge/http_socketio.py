@@ -145,10 +145,9 @@ class Line:
             if frames is None:
                 return self._refuse()
             said = [frame for frame in frames if not frame.startswith("b")]
-            if not self.attach(len(frames) - len(said)):
-                return self._refuse()
             request[BODY] = socket_io.SEPARATOR.join(said).encode()
-            return await self._library.answer(request)
+            answer = await self._library.answer(request)
+            return answer if self.attach(len(frames) - len(said)) else self._refuse()
         finally:
             self._posted = False
 
@@ -177,6 +176,16 @@ class Line:
 
     # -- what the frontend needs (http_socketio_frontend.Line) ------------------------------------
 
+    @property
+    def listens(self) -> bool:
+        """Say whether a request waits for what there is to say."""
+        return self._polled and not self._upgrades
+
+    @property
+    def streams(self) -> bool:
+        """Say whether it is a websocket."""
+        return self.socket is not None
+
     def put(self, data: bytes) -> None:
         """Hand on one frame."""
         self._session.queue.put_nowait(_Ready(data))
@@ -196,6 +205,13 @@ class Line:
         if self.socket is not None:
             self.socket.abort()
         self._library.soon(self.over())
+
+    def leave(self, *, told: bool) -> None:
+        """Let go of what carried it; `told`: the frontend itself has ended it, and nobody else says so."""
+        if self.socket is not None:
+            self._library.soon(self.socket.close())
+        elif told:
+            self._session.queue.put_nowait(engineio.packet.Packet(engineio.packet.CLOSE))
 
     async def over(self) -> None:
         """End the session of the library, if it has not ended; who waits for an answer is told."""
@@ -229,6 +245,11 @@ class _Queue(asyncio.Queue[Any]):
         if self.line is not None and self.empty():
             self.line.attached.taken()
         return await super().get()
+
+    def _put(self, item: Any) -> None:
+        if self.line is not None:
+            self.line.attached.handed()
+        super()._put(item)
 
 
 class _WebSocket:
@@ -358,7 +379,8 @@ class _Library(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
 
     async def stop(self) -> None:
         """End every session and task."""
-        await self.shutdown()
+        if self.eio.service_task_handle is not None:
+            await self.shutdown()
         for line in tuple(self.lines.values()):
             await line.over()
         tasks = (*self._tasks, *self.eio.pings.values())
@@ -415,8 +437,7 @@ class _Library(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
             ping.cancel()
         line = self.lines.pop(eio_sid, None)
         if line is not None:
-            if line.socket is not None:
-                self.soon(line.socket.close())
+            line.leave(told=reason == self.reason.CLIENT_DISCONNECT)
             await line.attached.ended()
             self._host.detach(line.attached.number)
 

@@ -36,13 +36,23 @@ MAX_CONNECTS: Final = 8
 """Tries to be connected to a namespace; each is answered past the outbox."""
 MAX_TOKEN: Final = 1024
 """Characters of a token that is looked up; ours have 43."""
-ORIGIN_GONE: Final = 4403
+ORIGIN_GONE, RESTARTING = 4403, 1012
 PUT_OUT: Final = frozenset({UNAUTHORIZED, ORIGIN_GONE})
 """Closed for good: it is told, so that it does not try again and again."""
 
 
 class Line(Protocol):
     """What carries a frontend at present."""
+
+    @property
+    def listens(self) -> bool:
+        """Say whether a request waits for what there is to say."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """Say whether it is a websocket."""
+        ...
 
     def put(self, data: bytes) -> None:
         """Hand on one frame."""
@@ -226,6 +236,10 @@ class Attached(Adapting):
         self.outbox.push(Item(socket_io.acknowledgement(mark, value)))
         self._woken()
 
+    def handed(self) -> None:
+        """The library has something to get rid of."""
+        self._idle = False
+
     def taken(self) -> None:
         """The library has got rid of all it was handed, and asks for more."""
         handed, self._handed, self._idle = self._handed, [], True
@@ -236,8 +250,18 @@ class Attached(Adapting):
     def _woken(self) -> None:
         if self.outbox.lagged and self._closing is None:
             self.close(SLOW, "too slow")
-        if self._idle and not self.over:
+        if self.over:
+            return
+        if self._idle:
             self._hand_on()
+        if self._closing is not None and not self._ending and self._may_end(self._closing[0]):
+            self._ending = True
+            self._line.end(*self._closing)
+
+    def _may_end(self, code: int) -> bool:
+        """Say whether all was told; at a stop, one that polls and does not ask just now is not waited for."""
+        told = self._idle or self._line.listens
+        return (told and not self.outbox.ready) or (code == RESTARTING and not self._line.streams)
 
     def _hand_on(self) -> None:
         size = 0
@@ -248,12 +272,8 @@ class Attached(Adapting):
             self._handed += found
             size += len(found[0].data)
         if self._handed:
-            self._idle = False
             for item in self._handed:
                 self._line.put(item.data)
-        elif self._closing is not None and not self._ending:
-            self._ending = True
-            self._line.end(*self._closing)
 
     # -- the end ----------------------------------------------------------------------------------
 

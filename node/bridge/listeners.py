@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -94,9 +95,9 @@ class Listeners:
         return self._secret is not None and same(hash_token(secret), self._secret[1])
 
     def address(self, name: str) -> str | None:
-        """Return where a dialect is reached at its own port, if it has one and listens there."""
-        record, site = self.records.get(name), self._sites.get(name)
-        if record is None or site is None or not site.serves(record):
+        """Return where a dialect is reached at its own port, if it listens there or is about to."""
+        record = self.records.get(name)
+        if record is None or record.port is None or name in self._failed:
             return None
         return self._address(record)
 
@@ -147,15 +148,13 @@ class Listeners:
             self._prints[record.name] = (await self._certificate())[1]
         site = self._sites.get(record.name)
         if asked.port is not None and asked.port not in self._held and (not site or site.port != asked.port):
-            if asked.port == self.port:
-                raise Refused("port_taken", f"port {asked.port} is the bridge's own", field="port")
             self._hold(asked.port)
 
     def _hold(self, port: int) -> None:
         try:
             self._held[port] = bind(self._host, port)
         except OSError as exc:
-            text = f"port {port} cannot be had: {exc.strerror or exc}"
+            text = f"port {port} cannot be had: {_reason(exc)}"
             code = "port_taken" if exc.errno == errno.EADDRINUSE else "invalid"
             raise Refused(code, text, field="port") from exc
         asyncio.get_running_loop().call_later(HELD_SECONDS, self._give_back, port)
@@ -202,17 +201,18 @@ class Listeners:
             self._changed()
 
     async def _begin(self, record: DialectRecord, runner: web.AppRunner) -> None:
-        self._failed.pop(record.name, None)
+        before = self._failed.pop(record.name, None)
         try:
             if record.name == "003":
                 await self._read_secret()
             if record.port is not None:
                 await self._listen(record, record.port, runner)
         except (OSError, Refused) as exc:
-            why = str(exc) if isinstance(exc, Refused) else f"port {record.port}: {exc.strerror or exc}"
+            why = str(exc) if isinstance(exc, Refused) else f"port {record.port}: {_reason(exc)}"
             self._failed[record.name] = why
             self._sites.pop(record.name, None)
-            log.warning("dialect %s does not listen: %s", record.name, why)
+            if why != before:
+                log.warning("dialect %s does not listen: %s", record.name, why)
 
     async def _listen(self, record: DialectRecord, port: int, runner: web.AppRunner) -> None:
         context = None
@@ -228,6 +228,10 @@ class Listeners:
         """Give back what was taken for nothing; the runner closes what is listened at."""
         for port in tuple(self._held):
             self._give_back(port)
+
+
+def _reason(fault: OSError) -> str:
+    return str(fault) if fault.errno is None else os.strerror(fault.errno)
 
 
 def _is_secret(data: bytes) -> bool:

@@ -31,13 +31,15 @@ def own(port: int) -> str:
 HOSTS = {"own": "127.0.0.1:{port}", "main": f"localhost:{MAIN}", "attacker": "attacker.example:{port}"}
 ORIGINS = {"none": None, "null": "null", "evil": "https://evil.example", "own": "own", "plain": "plain"}
 ORIGINS |= {"main": own(MAIN), "general": GENERAL, **OF}
-CHAT = {"/ws": {"001"}, "/socket.io/": {"002", "004"}, "/ws/events": {"003"}, "/ws/events/": {"003"}}
+SOCKET_IO = ("/socket.io/", "/socket.io")
+CHAT = {"/ws": {"001"}, **dict.fromkeys(SOCKET_IO, {"002", "004"})}
+CHAT |= {"/ws/events": {"003"}, "/ws/events/": {"003"}}
 HTTP = ("/api/chats", "/api/chats/", "/api/users/x/friends", "/api/self", "/api/chats/a%2Fb")
 SPOKEN = CHAT | {path: {"003"} for path in HTTP}
 SWEEP = "/api/cronjob/cron/check-inactive-users"
 LINK = "/api/v1/attachments/x?cap"
 OTHERS = ("/", "/bridge", "/api/v1/health", "/api/v1/login", "/api/v1/schema", "/api/v1/attachments/x")
-OTHERS += ("/assets/app.js", "/socket.io", "/api/other")
+OTHERS += ("/assets/app.js", "/api/other")
 PATHS = (*SPOKEN, SWEEP, LINK, *OTHERS)
 TRANSPORTS = ("websocket", "GET", "POST", "DELETE", "OPTIONS")
 CREDENTIALS = ("none", "bad", "good", "child", "cookie", "own cookie", "dead cookie", "cron")
@@ -140,7 +142,7 @@ def credential(cell: Cell, here: set[str] | None, *, public: bool) -> str:
     if cell.credential in {"bad", "cron"}:
         return "401"
     least = "chat" if cell.path in CHAT and cell.transport in {"websocket", "GET"} else "read"
-    if cell.path == "/socket.io/" and cell.transport == "POST":
+    if cell.path in SOCKET_IO and cell.transport == "POST":
         least = "chat"
     if cell.path == "/api/users/x/friends" and cell.transport in {"POST", "DELETE"}:
         least = "chat"
@@ -159,7 +161,7 @@ def credential(cell: Cell, here: set[str] | None, *, public: bool) -> str:
         return "chat" if here is not None or cell.port != MAIN else "owner"
     public |= cell.port == MAIN and cell.transport == "GET"
     public &= cell.path in {"/", "/api/v1/health", "/api/v1/login"} or cell.port == 3003
-    if public or cell.path == "/socket.io/":
+    if public or cell.path in SOCKET_IO:
         return "nobody"
     if cell.path in {"/", "/bridge"} and cell.transport == "websocket":
         if cell.origin == "none":
@@ -263,6 +265,7 @@ def test_a_socket_stays_while_its_dialect_its_port_and_its_origin_do() -> None:
     assert not rules.welcome("003", 3003, "http://127.0.0.1:3003")
     assert not policy({"003"}).welcome("004", 3004, None)
     assert not policy(set()).welcome("002 004", None, None)
+    assert not rules.welcome("003", 3999, None), "its port is another by now"
 
 
 def test_a_port_of_tls_has_https_origins_and_the_usual_ports_go_unsaid() -> None:
