@@ -257,7 +257,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
-            await asyncio.sleep(0.002)  # what a session beside it has sent comes over a real socket
+            await asyncio.sleep(0.002)  # native frontends speak beside it
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 

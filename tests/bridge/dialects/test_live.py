@@ -440,6 +440,21 @@ def test_a_like_of_an_older_message_is_looked_up_and_what_its_author_likes_does_
     assert page.told() == [("like_message", {"chat_id": CHAT, "id": MID, "is_liked": False})]
 
 
+def test_who_likes_and_unlikes_without_end_makes_nobody_read_the_history_more_than_once() -> None:
+    page = Page()
+    like = {"room": ROOM, "id": MID, "username": "eve", "user_id": "u-eve", "emoji": "👍", "ts_ms": 1}
+    for number in range(100):
+        page.show(events.Reaction(**like, on=number % 2 == 0))
+        if number == 0:
+            other = {"emoji": "👍", "count": 2, "users": [{"user_id": "u-eve"}, {"user_id": "u-cat"}]}
+            page.answer(messages=[], more=False)
+            page.answer(messages=[msgspec.to_builtins(message(room=ROOM, reactions=[other]))], more=False)
+    assert len(page.asked()) == 2
+    assert [data["is_liked"] for _, data in page.told()] == [True] * 100
+    page.show(events.Reaction(**{**like, "user_id": "u-cat"}, on=False))
+    assert page.told()[-1][1]["is_liked"] is False
+
+
 def test_a_file_that_comes_later_is_said_again_with_its_address() -> None:
     page = Page()
     file = {"id": ROOM, "name": "cat.png", "type": "image/png", "size": 3, "state": "pending", "url": None}
@@ -552,7 +567,7 @@ def test_what_is_remembered_has_an_end() -> None:
     for number in range(known.MAX_AUTHORS + 50):
         page.show(message(id=str(number)))
         page.done.clear()
-    assert len(adapter._known.own) == known.MAX_AUTHORS
+    assert len(adapter._known.authors) == known.MAX_AUTHORS
     for number in range(60):
         page.act("new_message", chat_id=CHAT, content="x", timestamp=str(number))
         page.fail("internal")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from node.bridge.dialects.adapter import Talk
+from node.bridge.dialects.live_003.likes import Likes
 from node.bridge.dialects.live_003.shapes import Chat, chat_of, person
 from node.chat import commands as c
 from node.errors import Refused
@@ -15,7 +16,7 @@ from node.errors import Refused
 MAX_CHATS = 4_096
 """Conversations remembered; another is looked up when something is said there."""
 MAX_AUTHORS = 1_024
-"""Messages of which we know whether they are our own: a like of the others is looked up."""
+"""Messages whose author we know, and those whose likes we know: of the others a like is looked up once."""
 MAX_INVITES = 256
 """Invites of others, to say whose it was that ended; twenty of one person can be open at once."""
 MAX_SHOWN = 4_096
@@ -83,7 +84,9 @@ class Known:
         self.me: dict[str, Any] | None = None
         self.user_id = ""
         self.chats: Newest[str, Chat] = Newest(MAX_CHATS)
-        self.own: Newest[str, bool] = Newest(MAX_AUTHORS)
+        self.authors: Newest[str, str] = Newest(MAX_AUTHORS)
+        """By message, of those that were shown before anybody could like them."""
+        self.likes: Newest[str, Likes] = Newest(MAX_AUTHORS)
         self.invites: Newest[str, Invited] = Newest(MAX_INVITES)
         self.online: Newest[str, bool] = Newest(MAX_SHOWN)
         self.files: Newest[str, dict[str, Any]] = Newest(MAX_FILES)

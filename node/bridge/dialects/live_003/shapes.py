@@ -151,6 +151,7 @@ def notice_of(kind: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             return GAME_INVITE, {
                 **invite_data(data, username, nickname),
                 "status": status_of(data.get("state")),
+                "game_id": data.get("game_id"),
             }
         case "tournament":
             return NEW_TOURNAMENT, tournament(data, nickname)

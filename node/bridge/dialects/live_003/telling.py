@@ -14,6 +14,7 @@ from msgspec import UNSET
 from node.bridge.dialects.adapter import Frame, Talk, message_of
 from node.bridge.dialects.live_003.frames import timestamp_of
 from node.bridge.dialects.live_003.known import Invited, Known
+from node.bridge.dialects.live_003.likes import Likes, likes_of
 from node.bridge.dialects.live_003.shapes import (
     LIKE,
     Chat,
@@ -79,7 +80,8 @@ class Telling:
         for sending in self.known.sending:
             sending.echoed = sending.echoed or sending.nonce == event.nonce
         chat = self.known.chats.get(event.room) or (yield from self.known.chat(event.room))
-        self.known.own.put(event.id, event.mine)
+        if event.reactions is UNSET:
+            self.known.authors.put(event.id, event.user_id)
         if event.mine and self.known.confirmed.pop(event.id) is not None:
             return
         data = self._message(
@@ -158,18 +160,23 @@ class Telling:
             if event.on:
                 yield from self._by(event, f"[reaction] {event.emoji}")
             return
-        chat = yield from self.known.chat(event.room)
-        own = self.known.own.get(event.id)
-        if chat.direct and own is not None and own is not event.mine:
-            yield _like(event.room, event.id, liked=event.on)
-            return
-        try:
-            message = yield from self.message(event.room, event.id)
-        except Refused:
-            yield _like(event.room, event.id, liked=event.on)  # it has gone meanwhile
-            return
-        self.known.own.put(event.id, message.mine)
-        yield self.like(message, event.room)
+        likes = yield from self._likes(event)
+        likes.take(event.user_id, on=event.on)
+        yield _like(event.room, event.id, liked=likes.liked)
+
+    def _likes(self, event: events.Reaction) -> Talk[Likes]:
+        """Return who likes a message: as counted so far, or as it is stored, where it was not shown here."""
+        likes, author = self.known.likes.get(event.id), self.known.authors.get(event.id)
+        if likes is None and author is not None:
+            likes = Likes(author)
+        if likes is None:
+            try:
+                likes = likes_of((yield from self.message(event.room, event.id)))
+            except Refused:
+                likes = Likes("")  # it has gone meanwhile
+            likes.take(event.user_id, on=not event.on)  # the stored one has this very change in it
+        self.known.likes.put(event.id, likes)
+        return likes
 
     def _status(self, event: events.MessageStatus) -> Talk[None]:
         if event.status == "failed":
