@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import http_live, schema
-from node.bridge.dialect_routes import SOCKET_IO
+from node.bridge.dialect_routes import SOCKET_IO, WEBSOCKETS
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.http_talks import Talks
@@ -137,6 +137,8 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
+    for path in WEBSOCKETS:
+        app.router.add_get(path, bridge, allow_head=False)
     _add_dialects(app, door)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)

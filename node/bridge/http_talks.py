@@ -156,6 +156,9 @@ class OneRequest(Frontend):
             await self._ended()
         return self._ending or one.reply or told(503, "timeout", LATE)
 
+    def _woken(self) -> None:
+        """Nothing is written but the reply."""
+
     def _waits(self) -> bool:
         return self.around.backlog() >= MAX_BACKLOG and not self._done.is_set()
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from node.bridge.adapted import checked_of, fault_of, too_fast
-from node.bridge.dialects.adapter import Frame, Last, Part, Reply, Talk
+from node.bridge.dialects.adapter import Frame, Last, Part, Reply, Talk, Wait
 from node.bridge.guard import Grant, may
 from node.bridge.ports import BridgeInput, CommandReceived, SessionStarted, Subscription
 from node.bridge.session import Allowance
@@ -87,8 +87,8 @@ class OneTalk:
                 self.reply = end.value
                 return []
             value = fault = None
-            if isinstance(step, Frame | Part):
-                continue  # there is nobody to be told, and nothing to close, but by the reply
+            if isinstance(step, Frame | Wait | Part):
+                continue  # nobody is told, waited for or cut off, but by the reply
             try:
                 command = self._judged(step.command if isinstance(step, Last) else step, now)
             except Refused as refusal:

@@ -347,3 +347,17 @@ def test_an_offer_of_a_room_with_a_time_of_its_own_lets_nobody_in_afterwards() -
     world.run(5)
     assert [one["state"] for one in ann.call(c.InviteList())["invites"]] == ["expired"]
     assert [one["username"] for one in ann.call(c.RoomGet(room=room))["members"]] == ["ann"], host.seen
+
+
+def test_an_offer_that_is_shown_while_its_sender_gives_it_up_unheard_is_taken_back_there() -> None:
+    world, (ann, bob) = players("crossing")
+    host = ann.attach()
+    ask(ann, bob, expires_in=5)
+    world.run(2)
+    world.partition(["ann"], ["bob"])
+    guest = bob.attach()
+    world.run(10)
+    assert (len(guest.of(events.UserInvite)), results(host)) == (1, ["expired"])
+    world.heal()
+    world.run(20)
+    assert (results(guest), results(host)) == (["cancelled"], ["expired"])

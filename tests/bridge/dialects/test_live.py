@@ -161,6 +161,8 @@ def test_a_field_of_another_type_or_none_at_all_is_bad_data_and_closes(action: s
         '{"action":"game_invite","data":{"username":"b","client_id":"c","options":' + '{"a":' * 5_000 + "1"
         + "}" * 5_000 + "}}",
         '{"action":"game_invite","data":{"username":"b","client_id":"c","options":{"a":' + "9" * 30 + "}}}",
+        '{"action":"game_invite","data":{"username":"b","client_id":"c","settings":{"a":[' + "[]," * 300
+        + "1]}}}",
         '{"action":"game_invite","data":{"username":"b","client_id":"c","options":{"a":1e999}}}',
     ],
 )  # fmt: skip
@@ -453,6 +455,18 @@ def test_who_likes_and_unlikes_without_end_makes_nobody_read_the_history_more_th
     assert [data["is_liked"] for _, data in page.told()] == [True] * 100
     page.show(events.Reaction(**{**like, "user_id": "u-cat"}, on=False))
     assert page.told()[-1][1]["is_liked"] is False
+
+
+def test_a_stored_like_that_is_only_counted_is_not_counted_twice() -> None:
+    page = Page()
+    like = {"room": ROOM, "id": MID, "username": "eve", "user_id": "u-eve", "emoji": "👍", "ts_ms": 1}
+    page.show(events.Reaction(**like, on=True))
+    stored = {"emoji": "👍", "count": 2, "users": [{"user_id": "u-cat"}]}
+    page.answer(messages=[], more=False)
+    page.answer(messages=[msgspec.to_builtins(message(room=ROOM, reactions=[stored]))], more=False)
+    page.show(events.Reaction(**{**like, "user_id": "u-cat"}, on=False))
+    page.show(events.Reaction(**like, on=False))
+    assert [data["is_liked"] for _, data in page.told()] == [True, True, False]
 
 
 def test_a_file_that_comes_later_is_said_again_with_its_address() -> None:
