@@ -26,6 +26,7 @@ MAX_SEQ = (1 << 63) - 1
 """The highest number SQLite holds."""
 _PAGE = "SELECT id, room, seq, box FROM messages WHERE room = ? AND (seq, n) > (?, ?) AND (seq, n) < (?, ?) "
 _PAGE_FORWARD = _PAGE + "ORDER BY seq, n LIMIT ? OFFSET ?"
+_NEWEST_BUT = "SELECT seq, n FROM messages WHERE room = ? ORDER BY seq DESC, n DESC LIMIT 1 OFFSET ?"
 _PAGE_BACKWARD = _PAGE + "ORDER BY seq DESC, n DESC LIMIT ? OFFSET ?"
 
 
@@ -135,6 +136,11 @@ def history(
     low = _position(conn, cells, room, after, "after") if after is not None else (-1, 0)
     high = _position(conn, cells, room, before, "before") if before is not None else (MAX_SEQ, MAX_SEQ)
     forward = after is not None
+    if skip and before is None and not forward:  # without conditions on each row the index is walked faster
+        last = conn.execute(_NEWEST_BUT, (room_id(cells, room), skip - 1)).fetchone()
+        if last is None:
+            return [], False
+        high, skip = last, 0
     rows = conn.execute(
         _PAGE_FORWARD if forward else _PAGE_BACKWARD, (room_id(cells, room), *low, *high, limit + 1, skip)
     ).fetchall()
@@ -143,7 +149,7 @@ def history(
 
 
 def message_count(conn: sqlite3.Connection, cells: Cells, room: bytes) -> int:
-    """Return how many messages of a room are stored, from the index alone: 5 ms for a hundred thousand."""
+    """Return how many messages of a room are stored, from the index alone: 10 ms for a hundred thousand."""
     name = room_id(cells, room)
     (count,) = conn.execute("SELECT count(*) FROM messages WHERE room = ?", (name,)).fetchone()
     return int(count)

@@ -44,6 +44,15 @@ async def test_a_long_chat_is_paged_to_its_end_and_is_there_again_after_a_kill(t
                 await at_bob.event("user_message", message="word 249")
                 await at_bob.call("user_message", room=chat["chat_id"], message="and an answer")
                 await at_ann.event("user_message", message="and an answer")
+                file = (await at_ann.call("attachment_put", name="a.txt", data="aGVsbG8="))["attachment"]
+                mine = {"name": "files", "visibility": "private"}
+                files = (await at_ann.call("room_create", **mine))["room"]
+                await at_ann.call("user_message", room=files, message="look", attachment=file)
+            shown = (await ask(ann, "GET", f"/api/chats/{files}/messages"))[1]["items"][0]["content"]
+            kind, name, link, word = shown.split(" ")
+            assert (kind, name, word) == ("[file]", "a.txt", "look")
+            async with aiohttp.ClientSession() as http, http.get(link) as answer:
+                assert (answer.status, await answer.text()) == (200, "hello"), "a link needs no token"
             for _ in range(2):
                 _, found = await ask(ann, "GET", "/api/chats/bob/messages")
                 assert (found["count"], len(found["items"])) == (251, 30)
@@ -57,7 +66,8 @@ async def test_a_long_chat_is_paged_to_its_end_and_is_there_again_after_a_kill(t
                     said += [one["content"] for one in (await ask(ann, "GET", page))[1]["items"]]
                 assert said == ["and an answer", *(f"word {n}" for n in range(249, -1, -1))]
                 _, chats = await ask(ann, "GET", "/api/chats/")
-                assert chats["items"][0]["last_message"]["content"] == "and an answer"
+                assert [one["nickname"] for one in chats["items"]] == ["files", "bob"]
+                assert chats["items"][1]["last_message"]["content"] == "and an answer"
                 assert (await ask(ann, "GET", "/api/self"))[1]["unread_messages_count"] == 1
                 await ann.kill()
                 await ann.start()
