@@ -1087,8 +1087,8 @@ export interface HistoryGetCommand {
   count?: boolean | null;
 }
 
-/** Messages, oldest first (of a search: newest first), and whether there are more. `count`, if it was asked for: how many the room has in all. */
-export interface MessagePage {
+/** The same, and with `count`, if it was asked for, how many the room has in all. */
+export interface HistoryPage {
   messages: UserMessageEvent[];
   more: boolean;
   count?: number;
@@ -1103,6 +1103,12 @@ export interface SearchCommand {
   room?: string | null;
   before?: string | null;
   limit?: number | null;
+}
+
+/** Messages, oldest first (of a search: newest first), and whether there are more. */
+export interface MessagePage {
+  messages: UserMessageEvent[];
+  more: boolean;
 }
 
 /** Tell a conversation that we type, or have stopped; it ends by itself after 6 s. */
@@ -1183,12 +1189,12 @@ export interface LedgerGetCommand {
   room: string;
 }
 
-/** Up to which `seq` our messages in a room are held for others, and how far everybody is. `read`: up to where the owner has read what others said; of that, `unread` messages are left. */
+/** Up to which `seq` our messages in a room are held for others, and how far everybody is. `read_seq`: up to where the owner has read what others said; of that, `unread` messages are left. */
 export interface Ledger {
   room: string;
   held: number;
   recipients: LedgerRow[];
-  read: number;
+  read_seq: number;
   unread: number;
 }
 
@@ -2085,7 +2091,7 @@ export interface Commands {
   message_edit: { command: MessageEditCommand; answer: MessageChanged; scope: "chat" };
   message_delete: { command: MessageDeleteCommand; answer: MessageGone; scope: "chat" };
   reaction_set: { command: ReactionSetCommand; answer: ReactionTold; scope: "chat" };
-  history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
+  history_get: { command: HistoryGetCommand; answer: HistoryPage; scope: "read" };
   search: { command: SearchCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };

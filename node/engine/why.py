@@ -104,7 +104,7 @@ def ledger_get(desk: Desk, _turn: Turn, _session: int, command: c.LedgerGet) -> 
         "room": command.room,
         "held": held_to,
         "recipients": rows,
-        "read": read_to,
+        "read_seq": read_to,
         "unread": room.unread,
     }
 

@@ -19,13 +19,15 @@ class MessageSent(Answer):
 
 
 class MessagePage(Answer):
-    """Messages, oldest first (of a search: newest first), and whether there are more.
-
-    `count`, if it was asked for: how many the room has in all.
-    """
+    """Messages, oldest first (of a search: newest first), and whether there are more."""
 
     messages: list[UserMessage]
     more: bool
+
+
+class HistoryPage(MessagePage):
+    """The same, and with `count`, if it was asked for, how many the room has in all."""
+
     count: int | UnsetType = UNSET
 
 
@@ -62,7 +64,7 @@ class TypingTold(Answer):
 
 ANSWERS: Final[dict[str, type[Answer]]] = {
     "user_message": MessageSent,
-    "history_get": MessagePage,
+    "history_get": HistoryPage,
     "search": MessagePage,
     "message_edit": MessageChanged,
     "message_delete": MessageGone,

@@ -52,13 +52,13 @@ class LedgerRow(Row):
 class Ledger(Answer):
     """Up to which `seq` our messages in a room are held for others, and how far everybody is.
 
-    `read`: up to where the owner has read what others said; of that, `unread` messages are left.
+    `read_seq`: up to where the owner has read what others said; of that, `unread` messages are left.
     """
 
     room: str
     held: int
     recipients: list[LedgerRow]
-    read: int
+    read_seq: int
     unread: int
 
 

@@ -79,7 +79,7 @@ class Desk:
                 return {**found[0], "members": []} if found else "room_not_found"
             case c.LedgerGet():
                 bob = {"user_id": BOB, "username": "bob", "delivered": 9, "read": self.read_by_bob}
-                return {"held": 0, "recipients": [bob], "read": self.read, "unread": self.unread}
+                return {"held": 0, "recipients": [bob], "read_seq": self.read, "unread": self.unread}
             case c.HistoryGet(limit=limit, skip=skip):
                 newest = self.said[::-1][skip or 0 :][: limit or 50][::-1]
                 return {"messages": newest, "more": False, "count": len(self.said)}

@@ -131,7 +131,7 @@ def _is_read(message: events.UserMessage, ledger: Fields | None) -> bool:
         return False
     if message.mine:
         return bool(ledger["recipients"]) and all(one["read"] >= message.seq for one in ledger["recipients"])
-    return bool(ledger["unread"] == 0 or message.seq <= ledger["read"])
+    return bool(ledger["unread"] == 0 or message.seq <= ledger["read_seq"])
 
 
 def _open_chat(ask: Ask, setting: Setting, name: str) -> Talk[Reply]:
