@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from node.bridge import http_live, http_talks
 from node.bridge.dialects.adapter import Reply
@@ -240,6 +241,10 @@ async def test_nothing_is_there_until_the_dialect_is_on(world: World) -> None:
     for method, path in sorted(http_live.paths()):
         status, body = await world.ask(method, path.replace("{username}", "bob"))
         assert (status, body["error"]["code"]) == (404, "not_enabled")
+    for path in ("chats/a%2Fb", "chats/%2F/", "%63hats/b", "users/a%2fb/friends", "./chats/b", "/chats/b"):
+        url = URL(f"http://127.0.0.1:{world.node.port}/api/{path}", encoded=True)
+        async with world.http.put(url, headers={"Authorization": f"Bearer {ADMIN}"}) as answer:
+            assert answer.status == 404, path
     assert not world.inputs
 
 
