@@ -27,6 +27,7 @@ from tests.bridge.dialects.groups_bench import (
     facts,
     message,
     profile,
+    row,
     stored,
     told,
 )  # fmt: skip
@@ -66,6 +67,7 @@ def test_a_group_is_named_by_its_id_save_where_it_is_joined() -> None:
         ({"user": {"name": "zed", "id": "u7"}}, ("zed", "u7")),
         ({"sender": "zed", "senderId": "u7"}, ("zed", "u7")),
         ({"user": "zed"}, ("zed", None)),
+        ({"username": "z" * 64, "userId": "u" * 64}, ("z" * 64, "u" * 64)),
         ({"userId": 0.5}, None),
         ({"userId": 2**60}, None),
         ({"userId": True}, None),
@@ -298,6 +300,14 @@ def test_what_comes_while_a_page_is_read_stands_on_it_and_is_not_told_twice() ->
     bench.answers["history_get"] = Refused("busy", "later")
     assert bench.say("CHAT:GET_INIT_MESSAGES", ROOM)[0].args[0]["code"] == "busy"
     assert bench.adapter.memory.readings == []
+
+
+def test_a_page_of_a_conversation_of_two_says_so_and_one_of_a_group_does_not() -> None:
+    page = {"messages": [stored(message())], "more": False}
+    for visibility in ("direct", "private"):
+        bench = Bench(room_list={"rooms": [row(visibility=visibility)]}, history_get=page)
+        (told_of,) = bench.say("CHAT:GET_INIT_MESSAGES", ROOM)
+        assert told_of.args[0]["messages"][0]["direct"] is (visibility == "direct")
 
 
 def test_before_the_vault_is_open_it_asks_again_by_itself() -> None:
