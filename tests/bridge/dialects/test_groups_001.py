@@ -371,7 +371,8 @@ def test_a_frame_is_an_object_of_type_and_data() -> None:
     assert spelling.decode('{"type":"A:B","data":{"id":1},"more":2}') == Call("A:B", ({"id": 1},))
     assert spelling.decode('{"type":"A:B"}') == Call("A:B", (None,))
     deep = '{"type":"a","data":' + "[" * 31 + "]" * 31 + "}"
-    assert spelling.decode(deep).name == "a"
+    wide = '{"type":"a","data":[' + '[7,{"a":null}],' * 40 + "{}]}"
+    assert spelling.decode(deep).name == spelling.decode(wide).name == "a"
     assert spelling.encode(Frame("A:B", ({"text": "é\x00"},))) == '{"type":"A:B","data":{"text":"é\\u0000"}}'
 
 
