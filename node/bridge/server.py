@@ -294,9 +294,8 @@ class BridgeServer:
             from node.bridge.http_socketio import SocketIo  # only who speaks it waits for the library
 
             self._socket_io = SocketIo(self)
-        return await self._socket_io.serve(
-            request, welcome(request, admit, self._policy, self._listeners.records)
-        )
+        found = welcome(request, admit, lambda: self._policy, lambda: self._listeners.records)
+        return await self._socket_io.serve(request, found)
 
     def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
         """Keep a frontend that gets the next number; None if there are too many."""

@@ -208,6 +208,18 @@ def test_what_fails_is_said_in_the_dialects_own_words_and_acknowledged(word: str
     assert len(bench.asked()) == 1
 
 
+def test_half_a_character_never_reaches_the_node() -> None:
+    bench = Bench()
+    bench.say("fast", "a\ud83d")
+    assert list(bench.frames()) == [("error", "invalid")] and not bench.asked()
+
+
+def test_what_is_no_call_is_acknowledged_where_that_is_waited_for() -> None:
+    bench = Bench()
+    bench.feed(m.Garbled(FrameRefused("invalid", "binary"), mark=4))
+    assert bench.done[-1] == m.Acknowledge(4, {"ok": False})
+
+
 def test_a_refusal_of_the_node_reaches_the_talk_with_its_code() -> None:
     bench = Bench()
     bench.say("two")
