@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from node.bridge.dialects.adapter import Adapter, Setting, Textual
-from node.bridge.dialects.friends_002 import Friends
+from node.bridge.dialects.friends_002 import NAMES as FRIENDS, Friends
 
 ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
     "002": Friends,
@@ -14,5 +14,7 @@ ADAPTERS: Final[dict[str, Callable[[Setting], Adapter]]] = {
 """What makes an adapter."""
 TEXTUAL: Final[dict[str, Callable[[], Textual]]] = {}
 """How those whose frames are text over a websocket are spelled; the others are Socket.IO."""
-VOCABULARIES: Final[dict[str, frozenset[str]]] = {}
+VOCABULARIES: Final[dict[str, frozenset[str]]] = {
+    "002": FRIENDS,
+}
 """The events that frontends of the Socket.IO dialects send; no name is in two."""
