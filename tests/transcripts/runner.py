@@ -190,6 +190,10 @@ class Player:
                     one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)
                 ]
                 assert not told, f"it was told {told}"
+            case "quiet":  # a page was told nothing of that name, or nothing else of it than was looked for
+                self.pages[first].pump()
+                left = [frame for frame in self.pages[first].came if rest in str(frame)[:200]]
+                assert not left, left
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed
@@ -259,7 +263,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # native frontends speak beside it
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 
@@ -313,6 +317,8 @@ class Player:
             return bound
         if isinstance(pattern, str) and re.fullmatch(r"\$[a-z_]\w*", pattern):
             return bound if bound.setdefault(pattern[1:], value) == value else None
+        if isinstance(pattern, str) and isinstance(value, str):  # what is bound may stand in a longer text
+            return bound if self._filled(pattern) == value else None
         if isinstance(pattern, dict) and isinstance(value, dict):
             wanted = pattern.keys() - {"*"}
             if not wanted <= value.keys() or ("*" not in pattern and wanted != value.keys()):
