@@ -65,10 +65,6 @@ class Adapting(Frontend):
     def _acknowledge(self, mark: int, value: Any) -> None:
         """Answer the call of this mark."""
 
-    @abstractmethod
-    def _woken(self) -> None:
-        """There is something to write."""
-
     def _queue(self, event: events.Event) -> None:
         dresser = self.dresser if isinstance(event, media.DRESSED) else None
         self._feed(adapted.Shown(event if dresser is None else dresser.event(event)))
@@ -118,13 +114,11 @@ class AdaptedSocket(Adapting, Socket):
         textual: Textual,
         around: Surroundings,
         *,
-        dialect: str,
         origin: str | None,
         transport: asyncio.BaseTransport | None,
     ) -> None:
         super().__init__(ws, running.number, around, origin=origin, transport=transport)
         self.machine = running
-        self.dialect = dialect
         self._textual = textual
 
     @property
