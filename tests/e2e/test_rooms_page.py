@@ -128,6 +128,7 @@ async def test_a_page_joins_a_room_that_a_page_of_another_node_has_made_just_now
             await page.js("socket.once('room_created', made => other.contentWindow.join(made.id)), 0")
             await fill(page, "make", "title", "square")
             await page.shows("bob is here")
+            await page.until("other.contentDocument.querySelector('#state').textContent.startsWith('in ')")
             await page.js("other.contentWindow.send('hello over there', 'text')")
             await page.until(f"{SAID}.includes('hello over there')")
             await page.js("send('and back', 'text')")
