@@ -294,7 +294,7 @@ def test_a_room_that_cannot_be_left_stays_joined() -> None:
     assert bench.told()[-1]["content"] == "still here"
     bench.show(events.UserLeave(username="ann", room=ROOM, user_id=ANN, reason="removed", seq=10))
     assert bench.told("user_left")[0]["userId"] == "u"
-    bench.show(message("not for us", 11))
+    bench.show(message("not for us", 11, user_id=ANN))
     assert bench.told()[-1]["content"] == "still here"
 
 
@@ -408,7 +408,7 @@ def test_what_is_kept_of_people_rooms_files_invites_and_addresses_is_bounded() -
     inside = bench.adapter._telling
     for number in range(300):
         file = {**with_file("pending").attachment, "id": str(number)}
-        bench.show(message("", 9 + number, user_id=ANN, attachment=file))
+        bench.show(message("words", 9 + number, user_id=ANN, attachment=file))
         content = f"https://example.com/{number}"
         bench.say("send_message", {"roomId": ROOM, "userId": "u", "content": content, "type": "image"})
         bench.answer(id="i", ts_ms=1)
