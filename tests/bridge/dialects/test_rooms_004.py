@@ -131,7 +131,8 @@ def test_what_happens_while_history_is_read_follows_it_and_nothing_comes_twice()
     bench.say("join_room", JOIN)
     bench.answer(**FACTS)
     bench.show(message("in the list", 8), message("after it", 9))
-    assert bench.order() == []
+    asked = bench.waiting()
+    assert bench.order() == [] and isinstance(asked, c.HistoryGet) and asked.limit == 50
     bench.give([message("older", 7), message("in the list", 8)])
     assert bench.order() == ["history", "user_joined", "message_received"]
     assert [line["content"] for line in bench.told("history")[0]] == ["older", "in the list"]
