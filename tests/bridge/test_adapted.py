@@ -44,6 +44,8 @@ class Parrot(Adapter):
                 answer = yield c.RoomGet(room="no id")
             case "long":
                 answer = yield c.UserMessage(room=ROOM, message="x" * 20_000)
+            case "half":
+                answer = yield c.UserMessage(room=ROOM, message="\ud800")
             case "owner":
                 answer = yield c.NodeStop()
             case "bye":
@@ -189,7 +191,13 @@ def test_events_are_shown_in_order_though_one_has_to_ask_first() -> None:
 
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("wrong", "invalid"), ("long", "invalid"), ("no such", "unknown_event"), ("owner", "forbidden")],
+    [
+        ("wrong", "invalid"),
+        ("long", "invalid"),
+        ("half", "invalid"),
+        ("no such", "unknown_event"),
+        ("owner", "forbidden"),
+    ],
 )
 def test_what_fails_is_said_in_the_dialects_own_words_and_acknowledged(word: str, code: str) -> None:
     bench = Bench("chat")
