@@ -15,10 +15,12 @@ from typing import Any, assert_never
 
 import msgspec
 from aiohttp import WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from node.bridge import intervals, media, session as machine
 from node.bridge.audit import OK, UNANSWERED, Who
 from node.bridge.dialects.base import Dialect
+from node.bridge.framing import framed
 from node.bridge.guard import Grant
 from node.bridge.http_reading import Reader, found
 from node.bridge.media import Dresser
@@ -104,6 +106,7 @@ class Connection:
     def __init__(
         self,
         ws: web.WebSocketResponse,
+        stream: AbstractStreamWriter,
         session: Session,
         around: Surroundings,
         *,
@@ -116,7 +119,7 @@ class Connection:
         self.origin = origin
         self.outbox = Outbox()
         self._transport = transport
-        self._opcode = WSMsgType.BINARY if session.dialect.binary else WSMsgType.TEXT
+        self._stream = stream
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._started = False
@@ -385,9 +388,11 @@ class Connection:
     async def _write_some(self) -> bool:
         """Write what is next, or wait for it; True when the socket is closed."""
         box = self.outbox
-        for item in box.take():
-            await self.ws.send_frame(item.data, self._opcode)
-            box.written(item)
+        items = box.take()
+        if items:
+            await self._put([item.data for item in items])
+            for item in items:
+                box.written(item)
         if box.lagged:
             await self._send(events.Lagged(resume_from=box.position or 0))
             await self.ws.close(code=SLOW, message=b"too slow; resume")
@@ -406,7 +411,13 @@ class Connection:
         return False
 
     async def _send(self, event: events.Event) -> None:
-        await self.ws.send_frame(self.session.dialect.encode(event), self._opcode)
+        await self._put([self.session.dialect.encode(event)])
+
+    async def _put(self, messages: list[bytes]) -> None:
+        """Write messages in one piece; waits while the socket takes no more."""
+        if self.ws.closed:
+            raise ConnectionResetError("the frontend has said goodbye")
+        await self._stream.write(framed(messages, binary=self.session.dialect.binary))
 
     async def _replay(self, replay: Replay) -> None:
         if replay.newest is not None:
@@ -420,9 +431,7 @@ class Connection:
             if self.outbox.replay is not replay:
                 return
             if self._shown(body):
-                await self.ws.send_frame(
-                    self.session.dialect.encode_stored(self._as_shown(body)), self._opcode
-                )
+                await self._put([self.session.dialect.encode_stored(self._as_shown(body))])
                 self.outbox.written(Item(b"", seq))
             replay.cursor = seq
         if self.outbox.replay is not replay:
@@ -449,7 +458,7 @@ class Connection:
         for seq, body in found:
             if self.outbox.replay is not replay:
                 return
-            await self.ws.send_frame(self.session.dialect.encode_stored(self._as_shown(body)), self._opcode)
+            await self._put([self.session.dialect.encode_stored(self._as_shown(body))])
             self.outbox.written(Item(b"", seq))
         if self.outbox.replay is replay:
             self.outbox.end_replay(until)

@@ -266,12 +266,14 @@ class BridgeServer:
             lookup=self._lookup,
             now=self._clock(),
         )
-        await ws.prepare(request)
+        stream = await ws.prepare(request)
         if not self._stands(admit.grant):
             await ws.close(code=TOKEN_GONE)
             return ws
         origin = view.origins[0] if view.origins else None
-        connection = Connection(ws, session, self._around, origin=origin, transport=request.transport)
+        connection = Connection(
+            ws, stream, session, self._around, origin=origin, transport=request.transport
+        )
         self._connections[number] = connection
         self._empty.clear()
         try:

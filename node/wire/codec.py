@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgpack
+import msgspec
 
 from node.errors import DecodeError
 
@@ -18,6 +19,8 @@ Value: TypeAlias = int | bytes | str | Sequence[Any] | None
 """What can be packed: sequences hold values again."""
 Shape: TypeAlias = Callable[[Any], bool]
 """Says whether one decoded value is acceptable."""
+
+_encoder = msgspec.msgpack.Encoder()
 
 MAX_DEPTH = 8
 """The deepest of our structures nests five arrays; a bomb nests thousands."""
@@ -27,7 +30,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 def pack(value: Value) -> bytes:
     """Return the canonical msgpack bytes of `value`."""
-    return bytes(msgpack.packb(value, use_bin_type=True))
+    return _encoder.encode(value)
 
 
 def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
