@@ -6,6 +6,7 @@ Rooms, messages, invites and people are UUID strings wherever a person or a fron
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import NewType
 
@@ -21,6 +22,9 @@ InviteId = NewType("InviteId", bytes)
 """16 bytes: random UUIDv4; of a room link the UUIDv8 of its public key."""
 EnvelopeId = NewType("EnvelopeId", bytes)
 """32 bytes: BLAKE2b-256 of the whole envelope."""
+
+
+_PRINTED = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def uuid8(digest: bytes) -> bytes:
@@ -47,4 +51,6 @@ def text(raw16: bytes) -> str:
 
 def parse(value: str) -> bytes:
     """Read a UUID string back to 16 bytes; raises ValueError if it is none."""
+    if _PRINTED.fullmatch(value):  # as `text` prints it, which needs no look at the other ways to write one
+        return bytes.fromhex(value.replace("-", ""))
     return uuid.UUID(value).bytes

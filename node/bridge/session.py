@@ -196,7 +196,7 @@ class Session:
         name = commands.name_of(command)
         if not may(grant.scope, name):
             return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command)
-        return Submit(CommandReceived(self.number, command))
+        return Submit(CommandReceived(self.number, command, grant.name))
 
     def _wait(self, now: Instant, count: int) -> float:
         """Take so many commands from the allowance; return the seconds until they are there, or 0."""
