@@ -271,9 +271,7 @@ class BridgeServer:
             await ws.close(code=TOKEN_GONE)
             return ws
         origin = view.origins[0] if view.origins else None
-        connection = Connection(
-            ws, stream, session, self._around, origin=origin, transport=request.transport
-        )
+        connection = Connection(ws, stream, session, self._around, origin=origin, transport=request.transport)
         self._connections[number] = connection
         self._empty.clear()
         try:
