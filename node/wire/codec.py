@@ -63,14 +63,16 @@ _SCALARS = frozenset({bytes, int, str, type(None)})
 
 
 def _check_types(value: object, depth: int) -> None:
-    if depth >= MAX_DEPTH and isinstance(value, list):
-        raise DecodeError("nested too deep")
     if not isinstance(value, list):
         if type(value) not in _SCALARS:
             raise DecodeError(f"type {type(value).__name__} is not used")
-    elif not _SCALARS.issuperset(map(type, value)):
+        return
+    if depth >= MAX_DEPTH:
+        raise DecodeError("nested too deep")
+    if not _SCALARS.issuperset(map(type, value)):
         for item in value:
-            _check_types(item, depth + 1)
+            if type(item) not in _SCALARS:
+                _check_types(item, depth + 1)
 
 
 def array(*fields: Shape) -> Shape:
