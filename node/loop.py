@@ -349,6 +349,9 @@ class EngineLoop:
                 self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Deliver):  # as most are
+            self._show(effect)
+            return
         if isinstance(effect, FileOrder):
             self._orders.put_nowait((self._generation, effect))
             if self._filing is None:
@@ -378,7 +381,7 @@ class EngineLoop:
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
-            case Deliver() | StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
+            case StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
                 self._show(effect)
             case UploadKept() | EndSession() | CredentialsChanged():
                 self._show(effect)
