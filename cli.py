@@ -35,7 +35,7 @@ COMMANDS = {
     "token": f"{_HERE}.owner:token",
     "consumer": f"{_HERE}.owner:consumer",
     "audit": f"{_HERE}.owner:audit",
-    "bridge": f"{_HERE}.owner:bridge",
+    "bridge": f"{_HERE}.bridging:bridge",
     "passphrase": f"{_HERE}.vault:passphrase",
     "lock": f"{_HERE}.vault:lock",
     "unlock": f"{_HERE}.vault:unlock",

@@ -1895,11 +1895,78 @@ export interface OriginRemoveCommand {
   origin: string;
 }
 
-/** Make a link that logs one browser in, once, within five minutes. */
+/** List the dialects of other frontends, which are on, and where they listen. */
+export interface DialectListCommand {
+  event: "dialect_list";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** All dialects but the native one, which is always on. */
+export interface DialectRows {
+  dialects: DialectRow[];
+}
+
+/** One dialect and where it is spoken; `why` says what is wrong where `state` is `failed`. */
+export interface DialectRow {
+  dialect: "001" | "002" | "003" | "004";
+  enabled: boolean;
+  origins: string[];
+  port: number | null;
+  rooms: "open" | "private";
+  serve: string | null;
+  tls: boolean;
+  state: "failed" | "listening" | "off" | "on";
+  why: string | null;
+  address: string | null;
+  fingerprint: string | null;
+  cron_secret: string | null;
+}
+
+/** Let frontends of a dialect in, or change how: what is not given stays; an origin is added. */
+export interface DialectEnableCommand {
+  event: "dialect_enable";
+  req?: string | number | null;
+  nonce?: string | null;
+  dialect: "001" | "002" | "003" | "004";
+  origin?: string | null;
+  port?: number | null;
+  rooms?: "open" | "private" | null;
+  serve?: string | null;
+  tls?: boolean | null;
+}
+
+/** How a dialect is now. */
+export interface DialectFacts {
+  dialect: "001" | "002" | "003" | "004";
+  enabled: boolean;
+  origins: string[];
+  port: number | null;
+  rooms: "open" | "private";
+  serve: string | null;
+  tls: boolean;
+  state: "failed" | "listening" | "off" | "on";
+  why: string | null;
+  address: string | null;
+  fingerprint: string | null;
+  cron_secret: string | null;
+}
+
+/** Turn a dialect off, or take one origin from it; sessions that lose their right are closed. */
+export interface DialectDisableCommand {
+  event: "dialect_disable";
+  req?: string | number | null;
+  nonce?: string | null;
+  dialect: "001" | "002" | "003" | "004";
+  origin?: string | null;
+}
+
+/** Make a link that logs one browser in, once, within five minutes; with `dialect`, at that one's port. */
 export interface LoginLinkCreateCommand {
   event: "login_link_create";
   req?: string | number | null;
   nonce?: string | null;
+  dialect?: "001" | "002" | "003" | "004" | null;
 }
 
 /** A link that logs one browser in, once. */
@@ -2035,6 +2102,9 @@ export interface Commands {
   origin_list: { command: OriginListCommand; answer: Origins; scope: "read" };
   origin_allow: { command: OriginAllowCommand; answer: OriginNamed; scope: "owner" };
   origin_remove: { command: OriginRemoveCommand; answer: OriginNamed; scope: "owner" };
+  dialect_list: { command: DialectListCommand; answer: DialectRows; scope: "read" };
+  dialect_enable: { command: DialectEnableCommand; answer: DialectFacts; scope: "owner" };
+  dialect_disable: { command: DialectDisableCommand; answer: DialectFacts; scope: "owner" };
   login_link_create: { command: LoginLinkCreateCommand; answer: LoginLink; scope: "owner" };
   backup_create: { command: BackupCreateCommand; answer: BackupFacts; scope: "owner" };
   vault_passphrase: { command: VaultPassphraseCommand; answer: Sealed; scope: "owner" };
@@ -2118,6 +2188,9 @@ export type GossamerCommand =
   | OriginListCommand
   | OriginAllowCommand
   | OriginRemoveCommand
+  | DialectListCommand
+  | DialectEnableCommand
+  | DialectDisableCommand
   | LoginLinkCreateCommand
   | BackupCreateCommand
   | VaultPassphraseCommand

@@ -182,6 +182,8 @@ class Daemon:
             backlog=self._gate.backlog,
             locked=lambda: self._gate.is_locked,
             shelf=self._gate,
+            home=self.settings.home,
+            keep=partial(files.kept, self.settings.home),
             extra_hosts=self.settings.bridge_hosts,
             audit_store=AuditFile(self.settings.home),
             state=lambda: self._gate.state,

@@ -36,6 +36,7 @@ class Table:
     NOTICES: Final = "notices"
     ATTACHMENTS: Final = "attachments"
     LEDGER: Final = "ledger"
+    DIALECTS: Final = "dialects"
 
 
 ALL: Final[frozenset[str]] = frozenset(

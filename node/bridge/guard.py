@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+from node.bridge.dialect_routes import CRON, DIALECT_ROUTES, DIALECTS, SOCKET_IO, pattern_of, speakers
 from node.bridge.ports import ADMIN, Scope, TokenRecord, Via, hash_token
 from node.crypto.primitives import same
 
@@ -25,11 +26,14 @@ ROUTES: Final[dict[tuple[str, str], Scope | None]] = {
     ("POST", "/api/v1/attachments"): "chat",
     ("GET", "/api/v1/attachments/{id}"): "read",
     ("GET", "/api/v1/schema"): "read",
+    **DIALECT_ROUTES,
 }
 """The least scope of every route; None: it needs no credential. `{name}` in a path stands for one part of it.
 
 Public are the page itself, health, and the login link, whose code is a credential. HEAD goes as GET.
 """
+LOGIN_PATH: Final = "/api/v1/login"
+DOWNLOADS: Final = "/api/v1/attachments/"
 PUBLIC: Final = frozenset(route for route, scope in ROUTES.items() if scope is None)
 MAX_BODY: Final = 1024 * 1024
 """Bytes of an HTTP body; what takes more has an entry in BODIES."""
@@ -42,7 +46,7 @@ SCOPES: Final[dict[str, Scope]] = {
     **dict.fromkeys(
         ("hello", "ack", "room_list", "room_get", "invite_list", "contact_list", "history_get", "profile_get",
          "search", "batch", "consumer_list", "user_search", "attachment_get", "message_why", "receipts_get",
-         "ledger_get", "node_status", "peer_list", "token_list", "origin_list"),
+         "ledger_get", "node_status", "peer_list", "token_list", "origin_list", "dialect_list"),
         "read",
     ),
     **dict.fromkeys(
@@ -60,7 +64,8 @@ SCOPES: Final[dict[str, Scope]] = {
     ),
     **dict.fromkeys(
         ("node_stop", "peer_add", "peer_remove", "token_create", "token_revoke", "token_rotate",
-         "origin_allow", "origin_remove", "consumer_remove", "login_link_create", "audit_list",
+         "origin_allow", "origin_remove", "dialect_enable", "dialect_disable",
+         "consumer_remove", "login_link_create", "audit_list",
          "backup_create", "vault_passphrase", "vault_lock", "vault_unlock", "receipts_set"),
         "owner",
     ),
@@ -111,6 +116,8 @@ class Grant:
 
 OWNER: Final = Grant("owner", ADMIN, via="unix")
 """What the unix socket opens: it rests on no token."""
+SWEEPER: Final = Grant("read", "cron", limited=True)
+"""What the secret of dialect 003's cron path opens: that path, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,21 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """A dialect that is on. With a port of its own it has Host values and own origins of that port, too.
+
+    `origins` may speak this dialect and do nothing else; `serves` means that a build is shown at the port.
+    """
+
+    name: str
+    origins: frozenset[str] = frozenset()
+    port: int | None = None
+    hosts: frozenset[str] = frozenset()
+    own_origins: frozenset[str] = frozenset()
+    serves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the owner allows: Host values and own origins with their port, and the origin allow list."""
 
@@ -160,6 +182,23 @@ class Policy:
     own_uid: int
     capability: Callable[[str, str, int], Grant | None] = lambda _path, _capability, _now_ms: None
     """What a capability opens at a path, if it is good for exactly that one."""
+    dialects: tuple[Spoken, ...] = ()
+    cron_valid: Callable[[str], bool] = lambda _secret: False
+
+    def at(self, port: int | None) -> Spoken | None:
+        """Return the dialect whose own port this is; None for the bridge's."""
+        return next((one for one in self.dialects if port is not None and one.port == port), None)
+
+    def welcome(self, dialect: str, port: int | None, origin: str | None) -> bool:
+        """Say whether a socket that was opened so may stay; `dialect` is `native`, or names with spaces."""
+        there = self.at(port)
+        if there is None and port is not None and f"localhost:{port}" not in self.hosts:
+            return False
+        own = self.own_origins if there is None else there.own_origins
+        if dialect == "native":
+            return origin is None or origin in own or (there is None and origin in self.origins)
+        spoken = [one for one in self.dialects if one.name in dialect.split() and there in {None, one}]
+        return bool(spoken) and (origin is None or origin in own or any(origin in o.origins for o in spoken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +207,8 @@ class Request:
 
     method: str
     path: str
+    port: int | None = None
+    """Of this machine, that it came in on."""
     websocket: bool = False
     unix: bool = False
     peer_uid: int | None = None
@@ -187,10 +228,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Let it through; `grant` is None where no credential is needed or a `hello{token}` has to follow."""
+    """Let it through; `grant` is None where no credential is needed or one has to follow on the connection.
+
+    `dialects` are those that are on and spoken at this path; `build` names the one whose build is asked for.
+    """
 
     grant: Grant | None
     cors_origin: str | None = None
+    dialects: tuple[str, ...] = ()
+    build: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,38 +262,118 @@ Decision: TypeAlias = Admit | Preflight | Deny
 def decide(request: Request, policy: Policy, now_ms: int) -> Decision:
     """Judge one request; the only way to any handler."""
     place = _place(request, policy)
-    if place is not None:
+    if not isinstance(place, Place):
         return place
     origin = request.origins[0] if request.origins else None
-    if origin is not None and (len(request.origins) > 1 or not _known(origin, policy)):
+    if origin is not None and (len(request.origins) > 1 or not place.knows(origin)):
         return Deny(403, "origin_not_allowed", "pages of this origin may not connect to this node", origin)
-    cors = origin if origin in policy.origins else None
+    cors = origin if origin in place.listed else None
     if request.method == "OPTIONS" and origin is not None:
         return Preflight(origin)
-    decision = Admit(OWNER, cors) if request.unix else _credential(request, policy, origin, cors, now_ms)
-    return _within(request, decision) if isinstance(decision, Admit) else decision
+    if place.dialects and _is_cron(request):
+        decision = _by_secret(request, policy, cors)
+    elif request.unix:
+        decision = Admit(OWNER, cors)
+    else:
+        decision = _credential(request, policy, place, now_ms, origin=origin)
+    if not isinstance(decision, Admit):
+        return decision
+    return _within(request, replace(decision, dialects=place.dialects, build=place.build))
 
 
-def _place(request: Request, policy: Policy) -> Deny | None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request arrives: whose pages may ask there, and which dialects are spoken there."""
+
+    own: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+    dialects: tuple[str, ...] = ()
+    build: str | None = None
+    extra: bool = False
+    """A port of a dialect's own."""
+
+    def knows(self, origin: str) -> bool:
+        """Say whether pages of this origin may ask here, given a credential."""
+        return origin != "null" and (origin in self.own or origin in self.listed)
+
+
+def _place(request: Request, policy: Policy) -> Place | Deny:
+    there = policy.at(request.port)
     if request.unix:
-        if request.peer_uid == policy.own_uid:
-            return None
-        return Deny(403, "forbidden", "this socket belongs to another user")
+        if request.peer_uid != policy.own_uid:
+            return Deny(403, "forbidden", "this socket belongs to another user")
+    elif not _named(request, policy.hosts if there is None else there.hosts):
+        return Deny(421, "wrong_host", "the Host header names no address of this bridge")
+    spoken = speakers(request.path)
+    if spoken:
+        return _spoken_place(policy, spoken, there)
+    if there is not None:
+        return _extra_place(request, there)
+    listed = policy.origins
+    if _by_link(request):  # of the pages that were given the link, and it opens nothing else
+        listed |= frozenset().union(*(one.origins for one in policy.dialects))
+    return Place(policy.own_origins, listed)
+
+
+def _named(request: Request, hosts: frozenset[str]) -> bool:
     named = [host.lower() for host in request.hosts]
     if request.target_host is not None:
         named.append(request.target_host.lower())
-    if len(request.hosts) == 1 and all(host in policy.hosts for host in named):
-        return None
-    return Deny(421, "wrong_host", "the Host header names no address of this bridge")
+    return len(request.hosts) == 1 and all(host in hosts for host in named)
 
 
-def _known(origin: str, policy: Policy) -> bool:
-    return origin != "null" and (origin in policy.own_origins or origin in policy.origins)
+def _spoken_place(policy: Policy, spoken: frozenset[str], there: Spoken | None) -> Place | Deny:
+    """The path of a dialect: its own port speaks it alone, the bridge's port all that are on."""
+    here = policy.dialects if there is None else (there,)
+    on = [one for one in here if one.name in spoken]
+    if on:
+        own = policy.own_origins if there is None else there.own_origins
+        listed = frozenset[str]().union(*(one.origins for one in on))
+        return Place(own, listed, tuple(one.name for one in on), extra=there is not None)
+    if there is not None:
+        return _not_here(there)
+    which = " or ".join(name for name in DIALECTS if name in spoken)
+    return Deny(404, "not_enabled", f"this dialect is off: gossamer bridge enable {which}")
+
+
+def _extra_place(request: Request, there: Spoken) -> Place | Deny:
+    """A port of a dialect's own has the login link, links of attachments, the build, and nothing else."""
+    reads = not request.websocket and request.method in {"GET", "HEAD", "OPTIONS"}
+    if (reads and request.path == LOGIN_PATH) or _by_link(request):
+        return Place(there.own_origins, there.origins, extra=True)
+    if reads and there.serves and not request.path.startswith("/api/"):
+        build = None if request.method == "OPTIONS" else there.name
+        return Place(there.own_origins, there.origins, build=build, extra=True)
+    return _not_here(there)
+
+
+def _not_here(there: Spoken) -> Deny:
+    return Deny(404, "not_here", f"this port is for dialect {there.name} alone")
+
+
+def _by_link(request: Request) -> bool:
+    """Say whether an attachment is asked for by its capability and by nothing else."""
+    reads = not request.websocket and request.method in {"GET", "HEAD", "OPTIONS"}
+    plain = reads and bool(request.capabilities) and not offered_tokens(request)
+    return plain and request.path.startswith(DOWNLOADS)
+
+
+def _is_cron(request: Request) -> bool:
+    return (request.method, request.path.removesuffix("/")) == CRON
+
+
+def _by_secret(request: Request, policy: Policy, cors: str | None) -> Decision:
+    """The secret of the cron path, as the only credential there is."""
+    offered = offered_tokens(request)
+    if len(offered) == len(request.authorization) == 1 and policy.cron_valid(offered[0]):
+        return _write_rules(request, SWEEPER, cors, by_cookie=False)
+    return Deny(401, "unauthorized", "this path needs the secret in the file `cron_secret`")
 
 
 def _credential(
-    request: Request, policy: Policy, origin: str | None, cors: str | None, now_ms: int
+    request: Request, policy: Policy, place: Place, now_ms: int, *, origin: str | None
 ) -> Decision:
+    cors = origin if origin in place.listed else None
     offered = offered_tokens(request)
     if offered:
         grants = [policy.credentials.lookup(token, now_ms) for token in offered]
@@ -256,14 +382,19 @@ def _credential(
         return _write_rules(request, grants[0], cors, by_cookie=False)
     if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
         return _by_capability(request, policy, cors, now_ms)
-    public = _is_public(request)
-    # A cookie rides along unasked, so it counts only where the browser says which page asks.
-    if request.cookie is not None and origin is not None:
+    waits = request.path in SOCKET_IO  # its token may come in the first packet; the shell sees to that
+    public = place.build is not None or _is_public(request)
+    # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
+    # reads from its own origin, only Sec-Fetch-Site does.
+    asked = origin is not None or (bool(place.dialects) and request.fetch_site == "same-origin")
+    if request.cookie is not None and asked:
         if policy.cookie_valid(request.cookie, now_ms):
-            return _write_rules(request, policy.credentials.login, cors, by_cookie=True)
-        if not public:
+            login = policy.credentials.login
+            grant = replace(login, scope="chat") if place.extra or place.dialects else login
+            return _write_rules(request, grant, cors, by_cookie=True)
+        if not (public or waits):
             return Deny(401, "unauthorized", "the login is over: make a new login link")
-    if public:
+    if public or waits:
         return Admit(None, cors)
     if request.websocket and request.path in NATIVE_PATHS:
         if origin is None:
@@ -298,9 +429,7 @@ def route_of(method: str, path: str) -> tuple[str, str] | None:
     return next(found, None)
 
 
-_PATTERNS: Final = {
-    key: re.compile("[^/]+".join(re.escape(part) for part in re.split(r"\{\w+\}", key[1]))) for key in ROUTES
-}
+_PATTERNS: Final = {key: pattern_of(key[1]) for key in ROUTES}
 
 
 def _within(request: Request, admit: Admit) -> Decision:
@@ -324,7 +453,8 @@ def _write_rules(request: Request, grant: Grant | None, cors: str | None, *, by_
         return Admit(grant, cors)
     if by_cookie and request.fetch_site not in {"same-origin", "none"}:
         return Deny(403, "cross_site", "a login may write only from the node's own page")
-    uploads = route_of(request.method, request.path) in BODIES  # any kind of content, and no form: no cookie
+    # Any kind of content is uploaded, and polling's is text; it is no form's, for a form's cookie is refused.
+    uploads = request.path in SOCKET_IO or route_of(request.method, request.path) in BODIES
     if (
         request.has_body
         and not uploads
@@ -334,16 +464,17 @@ def _write_rules(request: Request, grant: Grant | None, cors: str | None, *, by_
     return Admit(grant, cors)
 
 
-def hosts_of(port: int, extra: tuple[str, ...] = ()) -> frozenset[str]:
+def hosts_of(port: int, extra: tuple[str, ...] = (), *, tls: bool = False) -> frozenset[str]:
     """Return the Host values this bridge answers to: loopback names with its port, and the owner's own."""
     names = {f"127.0.0.1:{port}", f"[::1]:{port}", f"localhost:{port}"}
     for name in extra:
         names.add(name.lower() if re.search(r":\d+\Z", name) else f"{name.lower()}:{port}")
-    if port == 80:
-        names |= {name.removesuffix(":80") for name in names}
+    usual = 443 if tls else 80
+    if port == usual:
+        names |= {name.removesuffix(f":{usual}") for name in names}
     return frozenset(names)
 
 
-def own_origins_of(hosts: frozenset[str]) -> frozenset[str]:
+def own_origins_of(hosts: frozenset[str], *, tls: bool = False) -> frozenset[str]:
     """Return the origins of the node's own page under these Host values."""
-    return frozenset(f"http://{host}" for host in hosts)
+    return frozenset(f"http{'s' if tls else ''}://{host}" for host in hosts)

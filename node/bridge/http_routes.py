@@ -13,7 +13,8 @@ import re
 import socket
 import struct
 import sys
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,10 +24,13 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import schema
+from node.bridge.dialect_routes import SOCKET_IO
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
 
+Dress: TypeAlias = Callable[[web.StreamResponse], web.StreamResponse]
+"""Adds the headers that every answer has."""
 ADMIT: Final = web.RequestKey("admit", Admit)
 VIEW: Final = web.RequestKey("view", Request)
 IDLE_SECONDS = 30.0
@@ -44,9 +48,8 @@ _HEADERS: Final = {
 class Door(Protocol):
     """What the routes need of the bridge."""
 
-    @property
-    def cookie_name(self) -> str:
-        """The name of the login cookie."""
+    def cookie_at(self, port: int | None) -> str:
+        """Return the name of the login cookie at a port of this machine."""
         ...
 
     def judge(self, request: Request) -> Decision:
@@ -75,6 +78,14 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        ...
+
+    async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
+        """Give a file of the static build that is served for a dialect."""
+        ...
+
 
 def make_app(door: Door) -> web.Application:
     """Return the application: the guard outermost, then the few routes there are."""
@@ -100,8 +111,10 @@ def make_app(door: Door) -> web.Application:
             return web.Response(status=401, text=text)
         response = web.Response(status=303, headers={"Location": "/"})
         value, seconds = found
-        name = door.cookie_name
-        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="Strict", path="/")
+        name, secure = door.cookie_at(request[VIEW].port), request.secure
+        response.set_cookie(
+            name, value, max_age=seconds, httponly=True, secure=secure or None, samesite="Strict", path="/"
+        )
         return response
 
     app.router.add_get("/", root)
@@ -114,6 +127,12 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
@@ -205,7 +224,7 @@ async def _schema(request: web.Request) -> web.StreamResponse:
 def _guarded(door: Door) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        view = view_of(request, door.cookie_name)
+        view = view_of(request, door.cookie_at)
         decision = door.judge(view)
         match decision:
             case Deny():
@@ -215,7 +234,12 @@ def _guarded(door: Door) -> Middleware:
             case Admit():
                 request[ADMIT], request[VIEW] = decision, view
         try:
-            response = await handler(request)
+            if decision.build is not None:
+                response = await door.build(
+                    request, decision.build, lambda response: _dressed(response, decision.cors_origin)
+                )
+            else:
+                response = await handler(request)
         except web.HTTPException as exc:
             response = problem(exc.status, "http_error", exc.reason)
             if hdrs.ALLOW in exc.headers:
@@ -246,16 +270,19 @@ def _dressed(response: web.StreamResponse, cors_origin: str | None) -> web.Strea
     return response
 
 
-def view_of(request: web.Request, cookie_name: str) -> Request:
+def view_of(request: web.Request, cookie_at: Callable[[int | None], str]) -> Request:
     """Return the request as the guard sees it."""
     headers = request.headers
     target = request.raw_path
     link = request.transport.get_extra_info("socket") if request.transport is not None else None
     unix = link is not None and link.family == getattr(socket, "AF_UNIX", None)
+    named = None if unix or request.transport is None else request.transport.get_extra_info("sockname")
+    port = named[1] if isinstance(named, tuple) else None
     listed = ",".join(headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())).split(",")
     return Request(
         method=request.method,
-        path=request.path,
+        path=request.rel_url.path_safe,  # what the router goes by: a `/` that is written %2F divides nothing
+        port=port,
         websocket=headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket" and request.method == "GET",
         unix=unix,
         peer_uid=peer_uid(link) if unix and link is not None else None,
@@ -265,7 +292,7 @@ def view_of(request: web.Request, cookie_name: str) -> Request:
         authorization=tuple(headers.getall(hdrs.AUTHORIZATION, ())),
         query_tokens=tuple(request.query.getall("token", ())),
         protocols=tuple(entry.strip() for entry in listed if entry.strip()),
-        cookie=request.cookies.get(cookie_name),
+        cookie=request.cookies.get(cookie_at(port)),
         content_type=headers.get(hdrs.CONTENT_TYPE, ""),
         has_body=request.body_exists,
         body_bytes=request.content_length,

@@ -27,6 +27,7 @@ class Logins:
         self._key = hash_token(admin_token)
         self._entropy = entropy
         self._codes: OrderedDict[bytes, int] = OrderedDict()
+        self._links: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def cookie_name(self, port: int) -> str:
         """Return the name of the cookie of this node on this port."""
@@ -53,6 +54,17 @@ class Logins:
         until, _, mac = cookie.partition(".")
         genuine = same(mac.encode("utf-8", "surrogatepass"), self._mac(until).encode())
         return genuine and until.isdecimal() and now_ms // 1000 < int(until)
+
+    def link(self, address: str, nonce: str | None, now_ms: int) -> tuple[str, int]:
+        """Return a link at `http://HOST:PORT` and the second it ends; the same nonce gives the same again."""
+        if nonce is not None and nonce in self._links:
+            return self._links[nonce]
+        made = f"{address}/api/v1/login?code={self.create(now_ms)}", (now_ms + LINK_MS) // 1000
+        if nonce is not None:
+            self._links[nonce] = made
+            while len(self._links) > MAX_LINKS:
+                self._links.popitem(last=False)
+        return made
 
     def _mac(self, text: str) -> str:
         data = text.encode("utf-8", "surrogatepass")

@@ -73,6 +73,29 @@ class SessionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """How one dialect listens: where frontends reach it, and why not if they do not.
+
+    `state`: `on` (at the bridge's own port), `listening` (at a port of its own), `failed`.
+    """
+
+    state: str
+    address: str | None = None
+    why: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the bridge knows as a command comes that it has to carry out: how all listen, or why it cannot."""
+
+    fault: Refused | None = None
+    listening: dict[str, Listening] = field(default_factory=dict)
+    cron_secret: str | None = None
+    """The path of the file."""
+
+
+@dataclass(frozen=True, slots=True)
 class CommandReceived:
     """A command that this session's scope and rate allow."""
 
@@ -82,6 +105,8 @@ class CommandReceived:
     """Whose nonces count; the engine knows it from the session, and keeps it when that has ended."""
     rewrites: int | None = None
     """How often messages had been changed when the store was asked for it."""
+    found: Found | None = field(default=None, compare=False)
+    """What the bridge found before it let a command in that is about its listeners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +242,24 @@ class TokenRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DialectRecord:
+    """A dialect that is on: whose pages may speak it, and where it listens beside the bridge's own port.
+
+    `rooms` is what its frontends make: open or private ones. `serve`: a folder with a static build, shown at
+    its port. `tls`: that port speaks TLS.
+    """
+
+    name: str
+    origins: tuple[str, ...] = ()
+    port: int | None = None
+    rooms: Literal["open", "private"] = "open"
+    serve: str | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialsChanged:
-    """The whole truth about child tokens and allowed origins; sessions that lost theirs are closed.
+    """The whole truth about child tokens, allowed origins and dialects; who lost theirs is closed.
 
     `admin_token`, if there is one, is the admin token from now on; None leaves it as it is.
     """
@@ -226,6 +267,7 @@ class CredentialsChanged:
     tokens: tuple[TokenRecord, ...]
     origins: tuple[str, ...]
     admin_token: str | None = field(default=None, repr=False)
+    dialects: tuple[DialectRecord, ...] = ()
 
 
 BridgeEffect: TypeAlias = (

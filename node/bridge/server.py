@@ -10,32 +10,37 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
-from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 import msgspec
 from aiohttp import web
 
 from node import ids
-from node.bridge import audit, capabilities, guard, http_routes
+from node.bridge import audit, capabilities, guard, http_routes, static
 from node.bridge.audit import Audit
+from node.bridge.certificates import Keep
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
+from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
-from node.bridge.http_routes import VIEW, Runner, make_app, problem
-from node.bridge.http_socket import CLOSE_SECONDS, Connection, Surroundings
-from node.bridge.logins import COOKIE_SECONDS, LINK_MS, MAX_LINKS, Logins
+from node.bridge.http_routes import VIEW, Dress, Runner, make_app, problem
+from node.bridge.http_socket import CLOSE_SECONDS, Connection
+from node.bridge.http_welcome import welcome
+from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
+from node.bridge.logins import COOKIE_SECONDS, Logins
 from node.bridge.media import Dresser
 from node.bridge.metrics import Meter, Shown, counters, gauge, render
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
     BridgeInput,
+    CommandReceived,
     CredentialsChanged,
     Deliver,
     EndSession,
@@ -47,14 +52,18 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
-from node.bridge.session import Phase, Session
+from node.bridge.session import Session
 from node.chat import commands
 from node.chat.attachments import FAILED
 from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused
 
+if TYPE_CHECKING:
+    from node.bridge.http_socketio import SocketIo
+
 log = logging.getLogger(__name__)
+A = TypeVar("A", bound=Frontend)
 
 MAX_FRAME = 1024 * 1024
 """Bytes of one frame; a longer one closes the socket with 1009."""
@@ -67,6 +76,8 @@ MAX_REFUSED_ORIGINS = 256
 RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
 STOP_SECONDS = 4.0
 LOGIN: Final = audit.Who(ADMIN, "login")
+ABOUT: Final = (commands.DialectList, commands.DialectEnable, commands.DialectDisable)
+"""Commands that the engine does with what the bridge knows of its listeners."""
 
 
 class BridgeServer:
@@ -92,6 +103,8 @@ class BridgeServer:
         state: Callable[[], str] = lambda: "ok",
         figures: Callable[[], Awaitable[list[Shown]]] | None = None,
         shelf: Shelf | None = None,
+        home: Path | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._socket_path = socket_path
@@ -99,28 +112,38 @@ class BridgeServer:
         self._clock = clock
         self._entropy = entropy
         self._logins = Logins(admin_token, entropy)
-        self._links: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._credentials = Credentials(hash_token(admin_token), tokens)
         self._origins = frozenset(origins)
-        self._policy = self._make_policy(frozenset())
+        self._hosts = frozenset[str]()
+        self._listeners = Listeners(
+            host, extra_hosts, entropy=entropy, keep=keep, home=home, changed=self._renew_policy
+        )
+        self._renew_policy()
         self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
         self._audit = Audit()
         self._meter = Meter()
         self._state, self._figures = state, figures
-        self._around = Surroundings(
-            submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
+        self._hand_on, self._locked = submit, locked
+        self.around = self._around = Surroundings(
+            self._submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
         self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
-        self._connections: dict[int, Connection] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin with nobody connected."""
+        self._connections: dict[int, Frontend] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self._next = 1
+        self._socket_io: SocketIo | None = None
         self._refused: set[str] = set()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # -- life -------------------------------------------------------------------------------------
@@ -136,15 +159,17 @@ class BridgeServer:
             auto_decompress=False,  # it comes before the guard
         )
         self._audit.last = await asyncio.to_thread(self._kept.last)
-        listener = self._bind(tries)
-        self._port = listener.getsockname()[1]
-        named = () if self._host in {"0.0.0.0", "::", ""} else (_bracketed(self._host),)  # noqa: S104
-        self._policy = self._make_policy(guard.hosts_of(self._port, (*self._extra_hosts, *named)))
+        listener = bind(self._host, self._port, tries)
+        self._port = self._listeners.port = listener.getsockname()[1]
+        named = () if self._host in {"0.0.0.0", "::", ""} else (bracketed(self._host),)  # noqa: S104
+        self._hosts = guard.hosts_of(self._port, (*self._extra_hosts, *named))
+        self._renew_policy()
         await runner.setup()
         self._runner = runner
         await web.SockSite(runner, listener).start()
         if self._socket_path is not None:
-            await self._listen_unix(runner, self._socket_path)
+            await web.SockSite(runner, bind_unix(self._socket_path)).start()
+        await self._listeners.settle(runner)
         self._ticker = asyncio.create_task(self._tick(), name="bridge-ticker")
         return self._host, self._port
 
@@ -160,9 +185,13 @@ class BridgeServer:
             connection.abort()
         self._audit.close()
         self._kept.append(self._audit.take())
-        if self._ticker is not None:
-            self._ticker.cancel()
-            await asyncio.gather(self._ticker, return_exceptions=True)
+        tasks = {task for task in (self._ticker, *self._tasks) if task is not None}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listeners.close()
+        if self._socket_io is not None:
+            await self._socket_io.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._socket_path is not None:
@@ -170,7 +199,7 @@ class BridgeServer:
 
     def login_url(self) -> str:
         """Return a link that logs one browser in, once, within five minutes."""
-        return self._login_link()[0]
+        return self._logins.link(self._own_address, None, self._clock().wall_ms)[0]
 
     # -- orders of the engine ---------------------------------------------------------------------
 
@@ -206,25 +235,26 @@ class BridgeServer:
                 hash_token(change.admin_token),
                 Logins(change.admin_token, self._entropy),
             )
-            self._links.clear()
         self._credentials = Credentials(admin_hash, change.tokens)
         self._origins = frozenset(change.origins)
-        self._policy = self._make_policy(self._policy.hosts)
-        self._refused -= self._origins
+        self._listeners.records = {record.name: record for record in change.dialects}
+        self._renew_policy()
+        self._refused -= self._origins.union(*(record.origins for record in change.dialects))
+        if self._runner is not None:
+            self._soon(self._listeners.settle(self._runner))
         now_ms = self._clock().wall_ms
         for connection in tuple(self._connections.values()):
-            grant, origin = connection.session.grant, connection.origin
+            grant, at = connection.grant, (connection.dialect, connection.port)
             if grant is not None and not self._credentials.stands(grant, now_ms):
                 connection.close(TOKEN_GONE, "the token was revoked or replaced")
-            elif origin is not None and origin not in self._policy.own_origins | self._origins:
-                connection.close(ORIGIN_GONE, "the origin was taken off the list")
+            elif not self._policy.welcome(*at, connection.origin):
+                connection.close(ORIGIN_GONE, "the origin or the dialect was taken off the list")
 
     # -- requests (http_routes.Door) --------------------------------------------------------------
 
-    @property
-    def cookie_name(self) -> str:
-        """The name of the login cookie of this node on this port."""
-        return self._logins.cookie_name(self._port)
+    def cookie_at(self, port: int | None) -> str:
+        """Return the name of the login cookie of this node on a port."""
+        return self._logins.cookie_name(self._port if port is None else port)
 
     def judge(self, request: Request) -> Decision:
         """Ask the guard; tell the owner once about each origin it refuses."""
@@ -271,7 +301,10 @@ class BridgeServer:
             await ws.close(code=TOKEN_GONE)
             return ws
         origin = view.origins[0] if view.origins else None
-        connection = Connection(ws, stream, session, self._around, origin=origin, transport=request.transport)
+        connection = Connection(
+            ws, session, self._around, origin=origin, transport=request.transport, stream=stream
+        )
+        connection.port = view.port
         self._connections[number] = connection
         self._empty.clear()
         try:
@@ -282,6 +315,38 @@ class BridgeServer:
                 self._empty.set()
         return ws
 
+    async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        """Answer a request of Socket.IO."""
+        if self._socket_io is None:
+            from node.bridge.http_socketio import SocketIo  # only who speaks it waits for the library
+
+            self._socket_io = SocketIo(self)
+        return await self._socket_io.serve(
+            request, welcome(request, admit, self._policy, self._listeners.records)
+        )
+
+    def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
+        """Keep a frontend that gets the next number; None if there are too many."""
+        full = self._stopping or len(self._connections) >= MAX_SESSIONS
+        if full or (grant is None and self._nameless() >= MAX_NAMELESS):
+            return None
+        number, self._next = self._next, self._next + 1
+        made = self._connections[number] = make(number)
+        self._empty.clear()
+        return made
+
+    def detach(self, number: int) -> None:
+        """Forget a frontend that is gone."""
+        self._connections.pop(number, None)
+        if not self._connections:
+            self._empty.set()
+
+    async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
+        """Give a file of the static build that is served for a dialect."""
+        folder = self._listeners.folder(dialect)
+        found = None if folder is None else await static.give(request, folder, dress)
+        return problem(404, "http_error", "the build has no such file") if found is None else found
+
     @property
     def health(self) -> str:
         """`ok`, `locked` or `starting`."""
@@ -290,7 +355,7 @@ class BridgeServer:
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
         found = [] if self._figures is None else await self._figures()
-        phases = Counter((c.session.phase.name.lower(),) for c in self._connections.values())
+        phases = Counter((c.phase,) for c in self._connections.values())
         boxes = [c.outbox for c in self._connections.values()]
         bridge: list[Shown] = [
             counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
@@ -305,20 +370,53 @@ class BridgeServer:
     def _own(self, asked: commands.Command) -> Awaitable[dict[str, Any]] | None:
         match asked:
             case commands.LoginLinkCreate():
-                return self._login_answer(asked.nonce)
+                return self._login_answer(asked)
             case commands.AuditList():
                 return self._audit_answer(asked)
             case _:
                 return None
 
-    async def _login_answer(self, nonce: str | None) -> dict[str, Any]:
-        url, expires = self._login_link(nonce)
-        return {"url": url, "expires_at": expires}
+    def _login_answer(self, asked: commands.LoginLinkCreate) -> Awaitable[dict[str, Any]] | None:
+        """Make a link; None where it cannot be, which the engine says better."""
+        address = self._own_address if asked.dialect is None else self._listeners.address(asked.dialect)
+        if address is None:
+            return None
+
+        async def answer() -> dict[str, Any]:
+            url, expires = self._logins.link(address, asked.nonce, self._clock().wall_ms)
+            return {"url": url, "expires_at": expires}
+
+        return answer()
 
     async def _audit_answer(self, asked: commands.AuditList) -> dict[str, Any]:
         limit = commands.MAX_HISTORY if asked.limit is None else asked.limit
         found, more = await asyncio.to_thread(self._kept.page, asked.before, limit)
         return {"entries": [msgspec.to_builtins(entry) for entry in found], "more": more}
+
+    def _submit(self, event: BridgeInput) -> None:
+        """Hand on what frontends ask; what is about dialects brings along what the bridge knows of them."""
+        if isinstance(event, CommandReceived) and isinstance(event.command, ABOUT) and not self._locked():
+            self._soon(self._submit_found(event))
+        else:
+            self._hand_on(event)
+
+    async def _submit_found(self, event: CommandReceived) -> None:
+        asked = event.command
+        if isinstance(asked, commands.DialectEnable):
+            found = await self._listeners.check(asked)
+        else:
+            found = self._listeners.found()
+        self._hand_on(replace(event, found=found))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the listeners could not be changed", exc_info=task.exception())
 
     def _record_http(self, grant: guard.Grant | None, command: str, code: str) -> None:
         who = audit.NOBODY if grant is None else audit.Who(grant.name, grant.via)
@@ -341,22 +439,9 @@ class BridgeServer:
     def _stands(self, grant: guard.Grant | None) -> bool:
         return grant is None or self._credentials.stands(grant, self._clock().wall_ms)
 
-    def _login_link(self, nonce: str | None = None) -> tuple[str, int]:
-        """Return a new login link and the second it ends; the same nonce again gives the same link."""
-        if nonce is not None and nonce in self._links:
-            return self._links[nonce]
-        link = self._new_link()
-        if nonce is not None:
-            self._links[nonce] = link
-            while len(self._links) > MAX_LINKS:
-                self._links.popitem(last=False)
-        return link
-
-    def _new_link(self) -> tuple[str, int]:
-        now_ms = self._clock().wall_ms
-        host = "127.0.0.1" if self._host in {"0.0.0.0", ""} else self._host  # noqa: S104
-        at = f"{_bracketed('::1' if host == '::' else host)}:{self._port}"
-        return f"http://{at}/api/v1/login?code={self._logins.create(now_ms)}", (now_ms + LINK_MS) // 1000
+    @property
+    def _own_address(self) -> str:
+        return f"http://{shown_host(self._host)}:{self._port}"
 
     def _dress(self, grant: guard.Grant) -> Dresser:
         """Return what dresses events for a session with this grant."""
@@ -374,17 +459,19 @@ class BridgeServer:
         )
 
     def _nameless(self) -> int:
-        return sum(c.session.phase is Phase.NAMELESS for c in self._connections.values())
+        return sum(c.grant is None for c in self._connections.values())
 
-    def _make_policy(self, hosts: frozenset[str]) -> Policy:
-        return Policy(
-            hosts=hosts,
-            own_origins=guard.own_origins_of(hosts),
+    def _renew_policy(self) -> None:
+        self._policy = Policy(
+            hosts=self._hosts,
+            own_origins=guard.own_origins_of(self._hosts),
             origins=self._origins,
             credentials=self._credentials,
             cookie_valid=self._logins.valid,
             capability=lambda path, cap, now_ms: capabilities.opened(path, cap, self._credentials, now_ms),
             own_uid=os.getuid() if hasattr(os, "getuid") else -1,
+            dialects=self._listeners.spoken(),
+            cron_valid=self._listeners.cron_valid,
         )
 
     def _tell_refused(self, origin: str) -> None:
@@ -397,20 +484,6 @@ class BridgeServer:
         shown = origin[:200].encode("ascii", "backslashreplace").decode().replace("'", "")
         log.warning("refused a page of origin %s; to allow it: gossamer bridge allow '%s'", shown, shown)
 
-    def _bind(self, tries: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        for port in range(self._port, self._port + tries):
-            try:
-                return socket.create_server((self._host, port), family=family)
-            except OSError:
-                if port == self._port + tries - 1:
-                    raise
-        raise AssertionError("at least one try")
-
-    async def _listen_unix(self, runner: web.AppRunner, path: Path) -> None:
-        listener = _bind_unix(path)
-        await web.SockSite(runner, listener).start()
-
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
@@ -420,15 +493,3 @@ class BridgeServer:
             for connection in tuple(self._connections.values()):
                 with contextlib.suppress(ConnectionError):
                     connection.tick(now)
-
-
-def _bind_unix(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)  # a killed node's: the lock of the home says that it is gone
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    return listener
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

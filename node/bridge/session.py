@@ -103,6 +103,23 @@ Input: TypeAlias = Opened | FrameReceived | DeadlineReached
 Effect: TypeAlias = Send | Submit | Park | Release | Discard | Close
 
 
+class Allowance:
+    """How much may be asked at once, and how fast it comes back; `now` in seconds."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._counted = burst, now
+
+    def wait(self, now: float, count: int) -> float:
+        """Take so many; return 0, or take nothing and return the seconds until they are there."""
+        self._left = min(self._burst, self._left + (now - self._counted) * self._rate)
+        self._counted = now
+        if self._left < count:
+            return round((count - self._left) / self._rate, 3)
+        self._left -= count
+        return 0.0
+
+
 class Session:
     """Feed inputs, carry out the effects in order, wake at `deadline`."""
 
@@ -125,7 +142,7 @@ class Session:
         self._lookup = lookup
         self._parked = False
         self._malformed: deque[float] = deque(maxlen=MAX_MALFORMED)
-        self._allowance, self._counted = BURST, now.mono
+        self._allowance = Allowance(RATE, BURST, now.mono)
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the machine; the only method that changes it."""
@@ -190,22 +207,13 @@ class Session:
 
     def _judge(self, command: commands.Command, grant: Grant, now: Instant) -> Effect:
         inside = len(command.commands) if isinstance(command, commands.Batch) else 1
-        wait = self._wait(now, inside) if grant.limited else 0.0
+        wait = self._allowance.wait(now.mono, inside) if grant.limited else 0.0
         if wait:
             return _refuse("rate_limited", "too many commands at once", command, retry_after=wait)
         name = commands.name_of(command)
         if not may(grant.scope, name):
             return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command)
         return Submit(CommandReceived(self.number, command, grant.name))
-
-    def _wait(self, now: Instant, count: int) -> float:
-        """Take so many commands from the allowance; return the seconds until they are there, or 0."""
-        self._allowance = min(BURST, self._allowance + (now.mono - self._counted) * RATE)
-        self._counted = now.mono
-        if self._allowance < count:
-            return round((count - self._allowance) / RATE, 3)
-        self._allowance -= count
-        return 0.0
 
     def _on_hello(self, hello: commands.Hello, now: Instant) -> list[Effect]:
         if hello.token is not None:

@@ -225,6 +225,7 @@ KEPT: Final[dict[str, Rule]] = {
     Table.EPOCHS: _channel_alone,
     Table.INVITES: _as_it_is,
     Table.ORIGINS: _as_it_is,
+    Table.DIALECTS: _as_it_is,
     Table.SETTINGS: _settings,
     Table.REQUESTS: _requests,
     Table.PENDING: _pending,

@@ -82,6 +82,17 @@ def of_a_node(status: dict[str, Any], peers: list[dict[str, Any]], addresses: Se
     ]
 
 
+def of_dialects(rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Say where the dialects that are on are spoken, and which of their ports the node could not have."""
+    for row in rows:
+        name = row["dialect"]
+        if row["state"] == "failed":
+            text = f"{name} does not listen: {row['why']}"
+            yield Finding("dialect", FAIL, text, f"mend that, then: gossamer bridge enable {name}")
+        elif row["enabled"]:
+            yield Finding("dialect", OK, f"{name} is spoken at {row['address']}")
+
+
 def _config(home: Path) -> tuple[Settings | None, Finding]:
     try:
         settings = load(home)

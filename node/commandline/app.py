@@ -48,6 +48,8 @@ _EXIT: Final[Mapping[str, int]] = {
     "not_supported": FAILED,
     "no_open_invite": NOT_FOUND,
     "not_found": NOT_FOUND,
+    "not_enabled": NOT_FOUND,
+    "no_index": NOT_FOUND,
     "conflict": CONFLICT,
     "direct_room": CONFLICT,
     "room_deleted": CONFLICT,

@@ -29,7 +29,8 @@ from node.config import KEYS, load, sources
 from node.crypto.links import decode_contact
 from node.errors import NodeError, Refused
 
-LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring")
+LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring",
+             "cryptography")  # fmt: skip
 LOG_LINES = 300
 TOLD = frozenset(
     {
@@ -86,10 +87,12 @@ async def _ask(asked: dict[str, Any]) -> list[Finding]:
                 return ailments.of_a_locked_node()
             asked["status"] = await node.call("node_status")
             asked["peers"] = (await node.call("peer_list"))["peers"]
+            asked["dialects"] = (await node.call("dialect_list"))["dialects"]
             asked["addresses"] = decode_contact((await node.call("profile_get"))["link"]).addresses
     except NodeError as fault:
         return [Finding("bridge", FAIL, f"the node runs but does not answer: {fault}", "gossamer stop")]
-    return ailments.of_a_node(asked["status"], asked["peers"], asked["addresses"])
+    found = ailments.of_a_node(asked["status"], asked["peers"], asked["addresses"])
+    return [*found, *ailments.of_dialects(asked["dialects"])]
 
 
 def _bundle(home: Path, findings: list[Finding], asked: dict[str, Any]) -> dict[str, Any]:

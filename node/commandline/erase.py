@@ -20,7 +20,7 @@ from node.store import files
 from node.store.folders import OURS
 from node.store.lock import HomeLock
 
-KEYS = ("identity.key", "ratchets.key", "token")
+KEYS = ("identity.key", "ratchets.key", "token", "cron_secret", "tls.pem")
 """Without the first nothing in the home opens; they are overwritten before they are removed."""
 FILES = (
     "gossamer.db", "gossamer.db-wal", "gossamer.db-shm", "gossamer.log", "audit.log", "runtime.json",

@@ -1,15 +1,14 @@
-"""What only the owner does: peers, tokens, consumers, and which pages may reach the bridge."""
+"""What only the owner does: peers, tokens, consumers, and what each frontend did."""
 
 from __future__ import annotations
 
-import webbrowser
 from typing import Any
 
 import click
 
 from node.commandline.app import Command, Group, duration
 from node.commandline.asking import Node, with_node
-from node.commandline.output import clock, harmless, heading, span, table
+from node.commandline.output import clock, heading, span, table
 from node.config import parse_peer
 from node.errors import Refused
 
@@ -149,44 +148,3 @@ async def consumers(node: Node) -> None:
 async def consumer_remove(node: Node, name: str) -> None:
     """Forget NAME and how far it has come; if it comes again it begins anew."""
     node.app.emit(await node.call("consumer_remove", name=name), [])
-
-
-@click.group(cls=Group)
-def bridge() -> None:
-    """Which web pages may reach the bridge, with a credential."""
-
-
-@bridge.command("list")
-@with_node
-async def origins(node: Node) -> None:
-    """List the origins that are allowed."""
-    found = await node.call("origin_list")
-    node.app.emit(found, [harmless(str(origin)) for origin in found["origins"]])
-
-
-@bridge.command()
-@click.argument("origin")
-@with_node
-async def allow(node: Node, origin: str) -> None:
-    """Let pages of ORIGIN (http://localhost:5173) in; they need a token all the same."""
-    node.app.emit(await node.call("origin_allow", origin=origin), [])
-
-
-@bridge.command()
-@click.argument("origin")
-@with_node
-async def disallow(node: Node, origin: str) -> None:
-    """Shut pages of ORIGIN out; their sessions are closed."""
-    node.app.emit(await node.call("origin_remove", origin=origin), [])
-
-
-@bridge.command()
-@click.option("--open", "show_it", is_flag=True, help="Open it in the browser.")
-@with_node
-async def login(node: Node, show_it: bool) -> None:
-    """Print a link that logs one browser in to the node's own page, once."""
-    made = await node.call("login_link_create")
-    if show_it and webbrowser.open(str(made["url"])):
-        node.app.say("opened in the browser")
-        return
-    node.app.emit(made, [str(made["url"])])

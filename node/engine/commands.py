@@ -18,6 +18,7 @@ from node.engine import (
     attaching,
     batch,
     contact_commands,
+    dialect_commands,
     link_commands,
     log_commands,
     message_commands,
@@ -105,6 +106,10 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.OriginList: node_commands.origin_list,
     c.OriginAllow: node_commands.origin_allow,
     c.OriginRemove: node_commands.origin_remove,
+    c.DialectList: dialect_commands.dialect_list,
+    c.DialectEnable: dialect_commands.dialect_enable,
+    c.DialectDisable: dialect_commands.dialect_disable,
+    c.LoginLinkCreate: dialect_commands.login_link_create,
     c.Ack: log_commands.ack,
     c.ConsumerList: log_commands.consumer_list,
     c.ConsumerRemove: log_commands.consumer_remove,
@@ -114,7 +119,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.VaultLock: vault_commands.vault_lock,
     c.VaultUnlock: vault_commands.vault_unlock,
 }
-"""Every command that reaches the engine; `hello` starts a session, `login_link_create` is the server's."""
+"""Every command that reaches the engine; `hello` starts a session."""
 
 
 SPEAKING: Final = frozenset(name for name, scope in SCOPES.items() if scope == "chat") - {

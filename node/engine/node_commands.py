@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from typing import Any, Final
 
 from node import __version__
+from node.bridge.enabling import origin_of
 from node.bridge.ports import ADMIN, CredentialsChanged, TokenRecord, hash_token
 from node.chat import commands as c
 from node.chat.turn import Turn
@@ -20,8 +21,6 @@ MAX_TOKENS = 100
 MAX_ORIGINS = 100
 MAX_PEERS = 64
 _ADDRESS: Final = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/[^\s?#]*)?")
-_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#@*\\]*)/?")
-_WEB: Final = ("http://", "https://")
 
 
 def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> Answer:
@@ -158,7 +157,7 @@ def origin_list(desk: Desk, _turn: Turn, _session: int, _command: c.OriginList) 
 
 def origin_allow(desk: Desk, turn: Turn, _session: int, command: c.OriginAllow) -> Answer:
     """Let pages of an origin connect, given that they have a token."""
-    origin = _origin(command.origin)
+    origin = origin_of(command.origin)
     if len(desk.state.origins) >= MAX_ORIGINS and origin not in desk.state.origins:
         raise Refused("too_many", f"{MAX_ORIGINS} origins are allowed already")
     desk.state.origins[origin] = turn.now.wall_ms
@@ -167,17 +166,9 @@ def origin_allow(desk: Desk, turn: Turn, _session: int, command: c.OriginAllow) 
     return {"origin": origin}
 
 
-def _origin(text: str) -> str:
-    """Return an origin as browsers write it; `file://` and other schemes of applications have no host."""
-    found = _ORIGIN.fullmatch(text)
-    if found is None or (found[1].lower() in _WEB and not found[2]):
-        raise Refused("invalid", "an origin is SCHEME://HOST[:PORT], exactly, or file://", field="origin")
-    return (found[1] + found[2]).lower()
-
-
 def origin_remove(desk: Desk, turn: Turn, _session: int, command: c.OriginRemove) -> Answer:
     """Take an origin off the list and close its sessions."""
-    origin = _origin(command.origin)
+    origin = origin_of(command.origin)
     if desk.state.origins.pop(origin, None) is None:
         raise Refused("origin_not_found", f"{origin} is not on the list", field="origin")
     turn.delete(Table.ORIGINS, origin.encode())
@@ -186,5 +177,7 @@ def origin_remove(desk: Desk, turn: Turn, _session: int, command: c.OriginRemove
 
 
 def credentials(desk: Desk) -> CredentialsChanged:
-    """Return the whole truth about child tokens and origins for the guard."""
-    return CredentialsChanged(tuple(desk.state.tokens.values()), tuple(sorted(desk.state.origins)))
+    """Return the whole truth about child tokens, origins and dialects for the guard."""
+    state = desk.state
+    dialects = tuple(state.dialects[name] for name in sorted(state.dialects))
+    return CredentialsChanged(tuple(state.tokens.values()), tuple(sorted(state.origins)), dialects=dialects)

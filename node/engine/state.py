@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from node.bridge.intervals import Intervals
-from node.bridge.ports import SessionStarted, TokenRecord
+from node.bridge.ports import DialectRecord, SessionStarted, TokenRecord
 from node.chat import expiring, sent_changes
 from node.chat.announcements import Announcements
 from node.chat.attachments import Attachments, Record
@@ -112,6 +112,7 @@ class State:
         self.nonces = Nonces()
         self.tokens: dict[str, TokenRecord] = {}
         self.origins: dict[str, int] = {}
+        self.dialects: dict[str, DialectRecord] = {}
         self.peers: dict[str, int] = {}
         self.consumers: dict[str, Consumer] = {}
         self.had: Intervals = ()
@@ -449,6 +450,9 @@ class Restorer:
             state.tokens[token.name] = token
         for key, data in self.rows[Table.ORIGINS].items():
             state.origins[key.decode()] = unpack_row(data, int)
+        for data in self.rows[Table.DIALECTS].values():
+            record = unpack_row(data, DialectRecord)
+            state.dialects[record.name] = record
         for key, data in self.rows[Table.CONSUMERS].items():
             stored = msgspec.msgpack.decode(data)  # an earlier version kept the seq alone
             state.consumers[key.decode()] = Consumer(*(stored if isinstance(stored, list) else [stored]))

@@ -93,6 +93,18 @@ def read(path: Path, valid: Callable[[bytes], bool]) -> bytes | None:
     return there
 
 
+def kept(
+    home: Path, name: str, valid: Callable[[bytes], bool], make: Callable[[], bytes]
+) -> tuple[Path, bytes]:
+    """Return path and content of a private file, made where none is there that is valid."""
+    path = home / name
+    data = read(path, valid)
+    if data is None or not valid(data):
+        data = make()
+        replace(path, data)
+    return path, data
+
+
 def _bytes(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from node import client as client_module
 from node.bridge.ports import (
     CredentialsChanged,
     EndSession,
@@ -128,16 +129,14 @@ async def test_a_client_that_reconnects_does_so_without_being_asked_for_events(b
         bridge.server.perform(EndSession(1, 1012, "restart"))
         await until_gone(bridge)
         bridge.engine.say("while away")
-        async with asyncio.timeout(5):
-            while not bridge.engine.sessions:
-                await asyncio.sleep(0.01)
-        assert await client.call("room_list") == {}
+        assert await client.call("room_list", nonce="it waits for the connection", timeout=5) == {}
         assert (await anext(client.events()))["message"] == "while away"
 
 
 async def test_a_command_with_a_nonce_outlives_the_connection_and_one_without_does_not(
-    bridge: Bridge,
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 1.0)  # so that it is not back before it is asked
     async with Client.connect(socket=str(bridge.path), reconnect=True) as client:
         bridge.server.perform(EndSession(1, 1012, "restart"))
         await until_gone(bridge)

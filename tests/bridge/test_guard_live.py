@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from node.bridge import http_routes, http_socket, session
+from node.bridge import http_frontend, http_routes, session
 from node.bridge.guard import Admit, Grant, Request, decide
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
 from node.bridge.server import BridgeServer
@@ -224,7 +224,7 @@ async def test_a_name_that_the_owner_added_is_a_host_and_an_origin_with_our_port
 
 
 async def test_a_read_of_the_bridge_itself_counts_against_its_limit(bridge: Bridge) -> None:
-    assert http_socket.MAX_READS == 16
+    assert http_frontend.MAX_READS == 16
     async with connect(bridge.url()) as ws:
         for number in range(100):
             await ws.send(f'{{"event":"audit_list","req":{number}}}')

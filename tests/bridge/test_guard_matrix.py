@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from node.bridge import guard
+from node.bridge.dialect_routes import DIALECT_ROUTES
 from node.bridge.guard import Admit, Credentials, Policy, Preflight, Request, decide
 from node.bridge.logins import Logins
 from node.bridge.ports import CredentialsChanged, TokenRecord, hash_token
@@ -47,7 +48,6 @@ ORIGINS: dict[str, str | None] = {
 PATHS = (
     "/",
     "/bridge",
-    "/ws",
     "/api/v1/health",
     "/api/v1/schema",
     "/api/v1/metrics",
@@ -113,7 +113,7 @@ TOKENS = (
 
 def test_the_matrix_is_large_and_mostly_shut() -> None:
     total = sum(1 for _ in cells())
-    assert total > 16_000 and set(cells()) > OPEN and len(OPEN) < total / 20
+    assert total > 14_000 and set(cells()) > OPEN and len(OPEN) < total / 20
 
 
 def request(cell: Cell, cookie: str) -> Request:
@@ -179,7 +179,7 @@ async def test_a_listening_bridge_opens_the_same_cells(bridge: Bridge) -> None:
     now = clock().wall_ms
     value = bridge.server.redeem(bridge.server.login_url().partition("code=")[2])
     assert value is not None and now
-    cookie = (bridge.server.cookie_name, value[0])
+    cookie = (bridge.server.cookie_at(bridge.port), value[0])
     asked = [Cell(*cell) for cell in itertools.product(*SMALL.values())]
     assert len(asked) >= 900
     for cell in asked:
@@ -206,4 +206,6 @@ def test_no_decision_is_about_what_does_not_exist(word: str) -> None:
         "SHOWN": events.BY_NAME.keys(),
         "ROUTES": {route for route in routes(make_app(None)) if route[0] != "HEAD"},  # type: ignore[arg-type]
     }
-    assert getattr(guard, word).keys() == there[word]
+    decided = getattr(guard, word).keys()
+    assert decided >= there[word]
+    assert decided - there[word] <= (DIALECT_ROUTES.keys() if word == "ROUTES" else set())

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from node.bridge import http_socket, outbox
+from node.bridge import http_frontend, http_socket, outbox
 from node.bridge.ports import SessionStarted, StartReplay
 from node.chat import events
 from tests.bridge.fake_engine import EPOCH, ROOM, Bridge, recv
@@ -84,13 +84,13 @@ async def test_a_search_ends_with_the_session_that_asked(bridge: Bridge) -> None
     async with connect(bridge.url() + "&hello=1") as ws:
         await ws.send(json.dumps({"event": "hello"}))
         await recv(ws)
-        for req in range(http_socket.MAX_READS + 9):
+        for req in range(http_frontend.MAX_READS + 9):
             await ws.send(json.dumps({"event": "search", "text": "x", "req": req}))
         async with asyncio.timeout(5):
-            while bridge.engine.searches < http_socket.MAX_READS:
+            while bridge.engine.searches < http_frontend.MAX_READS:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        assert bridge.engine.searches <= http_socket.MAX_READS + 1, "one more is read while the others wait"
+        assert bridge.engine.searches <= http_frontend.MAX_READS + 1, "one more is read while the others wait"
         ws.transport.abort()
     async with asyncio.timeout(5):
         while bridge.engine.searches:

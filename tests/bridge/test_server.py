@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from node.bridge import http_socket, outbox, session
+from node.bridge import http_frontend, http_socket, outbox, session
 from node.bridge.http_routes import peer_uid
 from node.bridge.ports import (
     CredentialsChanged,
@@ -471,7 +471,7 @@ async def test_a_full_engine_leaves_the_socket_unread(bridge: Bridge) -> None:
         await hello(ws)
         await ws.send('{"event":"room_list","req":1}')
         await recv(ws)
-        bridge.engine.queued = http_socket.MAX_BACKLOG
+        bridge.engine.queued = http_frontend.MAX_BACKLOG
         await ws.send('{"event":"room_list","req":2}')
         await recv(ws)  # this one was being awaited already
         await ws.send('{"event":"room_list","req":3}')

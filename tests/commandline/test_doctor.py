@@ -122,6 +122,11 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
         "peer_list": {
             "peers": [{"peer": "ab" * 32, "address": "ws://carol.example:1", "state": "up", "rtt_ms": 3}]
         },
+        "dialect_list": {
+            "dialects": [
+                {"dialect": "003", "enabled": True, "state": "on", "address": "http://carol.example"}
+            ]
+        },
     }
     node.hello["connectivity"] = "synced"
     monkeypatch.setattr(doctor, "connected", doctor_connects(node))
@@ -142,6 +147,15 @@ def test_the_bundle_has_the_findings_and_nobodys_names_addresses_or_ids(
     assert json.loads(text)["node_status"] == {**STATUS, "seq": 7}
     assert json.loads(text)["peers"] == [{"state": "up", "rtt_ms": 3}] and "dialled" in text
     assert gossamer_exits("doctor", "--bundle", str(home / "bundle.json"))[0] == 7
+
+
+def test_a_dialect_that_does_not_listen_is_found_with_what_to_do() -> None:
+    off = {"dialect": "001", "enabled": False, "state": "off", "why": None, "address": None}
+    on = {"dialect": "002", "enabled": True, "state": "on", "why": None, "address": "http://127.0.0.1:7117"}
+    failed = {**on, "dialect": "004", "state": "failed", "why": "port 3000: Address already in use"}
+    found = list(ailments.of_dialects([off, on, failed]))
+    assert [(one.state, one.check) for one in found] == [(ailments.OK, "dialect"), (ailments.FAIL, "dialect")]
+    assert "3000" in found[1].text and "gossamer bridge enable 004" in found[1].do
 
 
 def doctor_connects(node: Scripted) -> Callable[..., Any]:

@@ -34,6 +34,8 @@ class NodeProcess:
         self.home, self.name, self.clock_s = home, name, clock_s
         self.flags = flags if "--log-level" in flags else (*flags, "--log-level", "debug")
         self.secrets = Secrets()
+        self.env: dict[str, str] = {}
+        """Environment variables besides those of this process."""
         self.process: asyncio.subprocess.Process | None = None
         self.mesh_port = 0
         self.bridge_port = 0
@@ -55,7 +57,7 @@ class NodeProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
-                env={**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, "XDG_RUNTIME_DIR": "", "PYTHONDONTWRITEBYTECODE": "1", **self.env},
             )  # fmt: skip
         pid = self.process.pid
         async with asyncio.timeout(START_SECONDS):

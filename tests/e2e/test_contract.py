@@ -196,6 +196,9 @@ async def owner(ann: Checked) -> None:
     await ann.call("origin_allow", origin="file://")
     assert (await ann.call("origin_list"))["origins"] == ["file://"]
     await ann.call("origin_remove", origin="file://")
+    await ann.call("dialect_enable", dialect="003", origin="http://localhost:5173", rooms="private")
+    assert (await ann.call("dialect_list"))["dialects"]
+    await ann.call("dialect_disable", dialect="003")
     await ann.call("login_link_create")
     await ann.call("ack", seq=1)
     assert (await ann.call("consumer_list"))["consumers"]

@@ -97,6 +97,7 @@ def test_what_is_answered_later_may_not_be_inside() -> None:
         "id": room,
         "data": "",
         "name": "x",
+        "dialect": "001",
     }
     late = [{"event": name, **keys} for name in sorted(NOT_INSIDE)]
     assert {row["code"] for row in results(ann, *late)} == {"not_in_batch"}

@@ -5,6 +5,7 @@ A line is one of
     # words for people
     @ world contacts            ann and bob: alone (ann), linked, contacts, room (both in `$room`, "tea")
     @ session phone ann         another frontend of ann; `plain` says no hello, `token=$t` comes in by that
+    @ page chat ann 001         a frontend of that dialect at ann's node; `rooms=private`, `scope=chat` set it
     @ run 130                   time passes; more in `Player._order`
     ann> {"event":"room_list"}  what a frontend sends, with `$name` replaced
     ann< {"event":"ok","rooms":"*"}
@@ -28,6 +29,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from node.bridge.dialects.adapter import Setting
+from node.bridge.media import Dresser
 from node.bridge.ports import (
     BridgeInput,
     CredentialsChanged,
@@ -44,6 +47,7 @@ from node.sim import SimNode, Simulation
 from tests.bridge.fake_engine import counted_entropy
 from tests.engine.healing_worlds import lost
 from tests.engine.worlds import befriend, invite, joined
+from tests.transcripts.adapted import SimFrontend
 
 ADMIN = "a" * 43
 STEP, STEPS = 0.05, 1_200
@@ -60,6 +64,7 @@ class Node:
             self.submit, self, admin_token=ADMIN, host="127.0.0.1", port=0, socket_path=None,
             entropy=counted_entropy(), clock=sim.now, locked=lambda: sim.engine is None,
         )  # fmt: skip
+        self.dresser = Dresser(lambda _ident: "ready", lambda ident: f"/api/v1/attachments/{ident}?cap=cap")
         self._inner = sim._one
         sim._one = self._one  # type: ignore[method-assign]  # this is where a simulated node meets the world
 
@@ -68,7 +73,7 @@ class Node:
 
     def _one(self, effect: Any) -> None:
         match effect:
-            case Deliver() if effect.session in self.sim.sessions:
+            case Deliver() | ReadHistory() | ReadSearch() if effect.session in self.sim.sessions:
                 self._inner(effect)
             case AnswerStatus(session, req, fields):
                 ok = events.Ok(req=req, fields={**fields, **self.sim.store.stats()})
@@ -119,6 +124,7 @@ class Player:
         self.world = Simulation(name)
         self.nodes: dict[str, Node] = {}
         self.frontends: dict[str, Frontend] = {}
+        self.pages: dict[str, SimFrontend] = {}
         self.bound: dict[str, Any] = {}
         self.sent: set[str] = set()
         self.seen: set[str] = set()
@@ -133,8 +139,11 @@ class Player:
 
     async def _line(self, line: str) -> None:
         spoken = re.match(r"(\w+)([<>]) (.*)", line)
+        page = self.pages.get(spoken[1]) if spoken else None
         if line.startswith("@ "):
             await self._order(*line[2:].split(" ", 2))
+        elif spoken and page is not None:
+            await self._on_page(page, spoken[2], spoken[3])
         elif spoken and spoken[2] == ">":
             await self._send(self.frontends[spoken[1]], spoken[3])
         elif spoken:
@@ -150,6 +159,8 @@ class Player:
                 await self._make(first)
             case "session" | "socket":
                 await self._attach(first, *rest.split(), hello=word == "session")
+            case "page":
+                self._open(first, *rest.split())
             case "run":
                 self.world.run(float(first))
             case "part":
@@ -172,6 +183,9 @@ class Player:
                 connection = self._node_of(first).server._connections[number]
                 connection.outbox.lagged = True
                 connection._woken()
+            case "closed" if first in self.pages:
+                self.pages[first].pump()
+                assert self.pages[first].closed == int(rest), self.pages[first].closed
             case "closed":
                 await self._closed(self.frontends[first], int(rest))
             case _:
@@ -212,6 +226,31 @@ class Player:
         if hello and "plain" not in given:
             await self._send(frontend, json.dumps({"event": "hello", "req": 0, "client": name}))
             await self._expect(frontend, {"event": "hello", "req": 0, "*": "*"})
+
+    def _open(self, name: str, at: str, dialect: str, *how: str) -> None:
+        given: dict[str, Any] = dict(word.partition("=")[::2] for word in how)
+        self.pages[name] = SimFrontend(self.nodes[at].sim, dialect, Setting(**given), self.nodes[at].dresser)
+
+    async def _on_page(self, page: SimFrontend, way: str, text: str) -> None:
+        """Play a line of a frontend of another protocol."""
+        if way == ">":
+            await page.send(self._filled(text))
+            return
+        wanted = re.fullmatch(r"(\d+)(\[.*\])", text)
+        pattern = json.loads(wanted[2] if wanted else text)
+        for _ in range(STEPS):
+            page.pump()
+            for place, frame in enumerate(page.came):
+                mark = re.fullmatch(r"(\d+)(\[.*\])", frame) if isinstance(frame, str) else None
+                if (wanted and wanted[1]) != (mark and mark[1]):
+                    continue
+                found = self._matched(pattern, json.loads(mark[2]) if mark else frame, dict(self.bound))
+                if found is not None:
+                    del page.came[place]
+                    self.bound = found
+                    return
+            self.world.run(STEP)
+        raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 
     async def _closed(self, frontend: Frontend, code: int) -> None:
         async with asyncio.timeout(10):
@@ -283,6 +322,8 @@ class Player:
         for frontend in self.frontends.values():
             frontend.reading.cancel()
             await frontend.ws.close()
+        for page in self.pages.values():
+            await page.stop()
         for node in self.nodes.values():
             await node.server.stop()
 

@@ -130,6 +130,46 @@ class OriginNamed(Answer):
     origin: str
 
 
+class DialectRow(Row):
+    """One dialect and where it is spoken; `why` says what is wrong where `state` is `failed`."""
+
+    dialect: Literal["001", "002", "003", "004"]
+    enabled: bool
+    origins: list[str]
+    port: int | None
+    rooms: Literal["open", "private"]
+    serve: str | None
+    tls: bool
+    state: Literal["off", "on", "listening", "failed"]
+    why: str | None
+    address: str | None
+    fingerprint: str | None
+    cron_secret: str | None
+
+
+class DialectRows(Answer):
+    """All dialects but the native one, which is always on."""
+
+    dialects: list[DialectRow]
+
+
+class DialectFacts(Answer):
+    """How a dialect is now."""
+
+    dialect: Literal["001", "002", "003", "004"]
+    enabled: bool
+    origins: list[str]
+    port: int | None
+    rooms: Literal["open", "private"]
+    serve: str | None
+    tls: bool
+    state: Literal["off", "on", "listening", "failed"]
+    why: str | None
+    address: str | None
+    fingerprint: str | None
+    cron_secret: str | None
+
+
 class LoginLink(Answer):
     """A link that logs one browser in, once."""
 
@@ -173,6 +213,9 @@ ANSWERS: Final[dict[str, type[Answer]]] = {
     "origin_list": Origins,
     "origin_allow": OriginNamed,
     "origin_remove": OriginNamed,
+    "dialect_list": DialectRows,
+    "dialect_enable": DialectFacts,
+    "dialect_disable": DialectFacts,
     "login_link_create": LoginLink,
     "backup_create": BackupFacts,
     "vault_passphrase": Sealed,

@@ -57,6 +57,9 @@ from node.chat.commands.notices import (
 from node.chat.commands.owner import (
     AuditList as AuditList,
     BackupCreate as BackupCreate,
+    DialectDisable as DialectDisable,
+    DialectEnable as DialectEnable,
+    DialectList as DialectList,
     LoginLinkCreate as LoginLinkCreate,
     NodeStatus as NodeStatus,
     NodeStop as NodeStop,

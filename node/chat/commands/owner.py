@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
 from node.chat.commands.base import Address, Base, Count, Limit, Name, Passphrase, Scope
+
+DialectName: TypeAlias = Literal["001", "002", "003", "004"]
+Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class NodeStatus(Base, frozen=True, kw_only=True):
@@ -80,8 +83,32 @@ class OriginRemove(Base, frozen=True, kw_only=True):
     origin: Address
 
 
+class DialectList(Base, frozen=True, kw_only=True):
+    """List the dialects of other frontends, which are on, and where they listen."""
+
+
+class DialectEnable(Base, frozen=True, kw_only=True):
+    """Let frontends of a dialect in, or change how: what is not given stays; an origin is added."""
+
+    dialect: DialectName
+    origin: Address | None = None
+    port: Port | None = None
+    rooms: Literal["open", "private"] | None = None
+    serve: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    tls: bool | None = None
+
+
+class DialectDisable(Base, frozen=True, kw_only=True):
+    """Turn a dialect off, or take one origin from it; sessions that lose their right are closed."""
+
+    dialect: DialectName
+    origin: Address | None = None
+
+
 class LoginLinkCreate(Base, frozen=True, kw_only=True):
-    """Make a link that logs one browser in, once, within five minutes."""
+    """Make a link that logs one browser in, once, within five minutes; with `dialect`, at that one's port."""
+
+    dialect: DialectName | None = None
 
 
 class BackupCreate(Base, frozen=True, kw_only=True):
@@ -133,6 +160,9 @@ OwnerCommand: TypeAlias = (
     | OriginList
     | OriginAllow
     | OriginRemove
+    | DialectList
+    | DialectEnable
+    | DialectDisable
     | LoginLinkCreate
     | BackupCreate
     | VaultPassphrase

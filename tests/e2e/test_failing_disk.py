@@ -1,0 +1,79 @@
+"""A real node whose disk fails under it: made read-only by its system, or answering with errors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
+from tests.e2e.test_full_disk import answer
+
+COMPILER = shutil.which("cc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or COMPILER is None, reason="writes are made to fail by a library, for Linux"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that makes writes fail."""
+    assert COMPILER is not None
+    built = tmp_path_factory.mktemp("disk") / "failing_disk.so"
+    source = Path(__file__).with_name("failing_disk.c")
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", built, source, "-ldl"], check=True)
+    return built
+
+
+async def taken(frontend: Frontend, room: str, text: str) -> None:
+    """Say something, with one nonce, until it is taken."""
+    for number in range(100):
+        came = await answer(frontend, f"{text} {number}", "user_message", room=room, message=text, nonce=text)
+        if came["event"] == "ok":
+            return
+        assert came["code"] == "storage_full", came
+        await asyncio.sleep(0.2)
+    raise AssertionError("the disk was well again, and it was not noticed")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO], ids=lambda number: errno.errorcode[number])
+async def test_a_disk_that_takes_no_writes_refuses_and_is_got_over_without_a_restart(
+    number: int, library: Path, tmp_path: Path
+) -> None:
+    switch = tmp_path / "disk"
+    ann, bob = NodeProcess(tmp_path / "ann", "ann"), NodeProcess(tmp_path / "bob", "bob")
+    ann.env = {"LD_PRELOAD": str(library), "FAILING_DISK": str(switch)}
+    async with running(ann):
+        bob.flags = ("--peer", ann.address)
+        await bob.start()
+        try:
+            await befriend(ann, bob)
+            room = await make_room(ann, bob)
+            async with ann.frontend({}) as at_ann, bob.frontend({}) as at_bob:
+                await at_ann.call("user_message", room=room, message="before")
+                switch.write_text(str(number))
+                came = await answer(at_ann, "a", "user_message", room=room, message="lost?", nonce="lost?")
+                assert (came["event"], came["code"], came["retryable"]) == ("error", "storage_full", True)
+                page = await at_ann.call("history_get", room=room)
+                assert [m["message"] for m in page["messages"]] == ["before"]
+                await at_bob.call("user_message", room=room, message="from bob")
+                await asyncio.sleep(2)
+                assert ann.process is not None and ann.process.returncode is None
+                switch.unlink()
+                await taken(at_ann, room, "lost?")
+                await at_ann.wait(lambda e: e.get("message") == "from bob", 60)
+                await at_bob.wait(lambda e: e.get("message") == "lost?", 60)
+                assert sorted(at_ann.texts()) == ["before", "from bob", "lost?"]
+                assert sorted(at_bob.texts()) == ["before", "from bob", "lost?"]
+            assert await ann.stop() == 0
+        finally:
+            if bob.process is not None:
+                await bob.kill()
