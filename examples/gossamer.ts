@@ -322,6 +322,15 @@ export interface RoomDeletedEvent {
   seq?: number;
 }
 
+/** An open room that we are not in has come onto the network's list, or is called otherwise there now. With `listed` false it is no longer there. Not logged: `room_list` has the whole list. */
+export interface RoomListedEvent {
+  event: "room_listed";
+  room: string;
+  name: string;
+  members: number;
+  listed: boolean;
+}
+
 /** A message; `timestamp` is UNIX seconds, `gap` says that something before it is missing. Of kind `unreadable`, and empty, it stands for `missing` messages that cannot be opened; `why` says why. `nonce` is that of the command which sent it from this node: how a frontend knows its own words again. `history` is there, and true, for what was said before we came in: nothing to notify anybody of. `mentioned`: it mentions the owner. `ttl`: it is gone so many seconds after it was sent, at `expires_ms`. `remote`: it is the address of a picture. `deleted`: its words were erased, by whomever. */
 export interface UserMessageEvent {
   event: "user_message";
@@ -2210,6 +2219,7 @@ export type GossamerEvent =
   | RoomCreatedEvent
   | RoomUpdatedEvent
   | RoomDeletedEvent
+  | RoomListedEvent
   | UserMessageEvent
   | MessageHealedEvent
   | MessageEditedEvent

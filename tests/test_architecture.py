@@ -86,7 +86,7 @@ WORLD = frozenset(
 )
 PURE_PARTS = {
     "uuid": frozenset({"UUID"}),  # parsing and printing; uuid4 draws from the system
-    "urllib": frozenset({"urlsplit"}),
+    "urllib": frozenset({"urlsplit", "unquote_to_bytes"}),
     "datetime": frozenset({"UTC", "datetime", "timedelta", "timezone"}),
 }
 """What a core may take from a module that otherwise touches the world; never a call that reads the clock."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 import msgspec
 
-from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Part, Talk
+from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Part, Talk, Wait
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.guard import Grant, may, may_see
 from node.bridge.ports import BridgeInput, CommandReceived, SessionStarted
@@ -58,6 +58,11 @@ class Shown:
     """The engine delivered an event, or an answer."""
 
     event: events.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """About a second has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ class Close:
     reason: str
 
 
-Input: TypeAlias = Opened | Said | Garbled | Shown
+Input: TypeAlias = Opened | Said | Garbled | Shown | Ticked
 Effect: TypeAlias = Write | Acknowledge | Submit | Anchor | Passed | Unshown | Close
 
 
@@ -142,6 +147,7 @@ class Adapted:
         self._speaking: _Run | None = None
         self._showing: _Run | None = None
         self._waiting: dict[int, _Run] = {}
+        self._resting: deque[tuple[float, _Run]] = deque()
         self._next = HELLO
         self._effects: list[Effect] = []
         self._token = Allowance(RATE, BURST, now.mono)
@@ -151,12 +157,17 @@ class Adapted:
     @property
     def full(self) -> bool:
         """Say whether the frontend has said enough for now."""
-        return len(self._calls) + len(self._waiting) >= MAX_TALKS
+        return len(self._calls) + len(self._waiting) + len(self._resting) >= MAX_TALKS
+
+    @property
+    def resting(self) -> bool:
+        """Say whether a call goes on by itself after a while."""
+        return bool(self._resting)
 
     @property
     def idle(self) -> bool:
         """Say whether everything that was said is answered, and everything shown."""
-        return not (self._calls or self._events or self._waiting)
+        return not (self._calls or self._events or self._waiting or self._resting)
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the machine; the only method that changes it."""
@@ -178,6 +189,8 @@ class Adapted:
                 self._calls.append(event)
             case Shown():
                 self._on_shown(event.event)
+            case Ticked():
+                self._on_tick(now.mono)
             case _:
                 assert_never(event)
         self._go_on()
@@ -204,6 +217,15 @@ class Adapted:
                 self._events.append(event)
                 if len(self._events) > MAX_SHOWN:
                     self._close(SLOW, "too slow")
+
+    def _on_tick(self, now: float) -> None:
+        """Go on with what has waited long enough."""
+        resting, self._resting = self._resting, deque()
+        for due, run in resting:
+            if due <= now:
+                self._resume(run)
+            else:
+                self._resting.append((due, run))
 
     def _answered(self, run: _Run, answer: events.Ok | events.Error) -> None:
         if isinstance(answer, events.Ok):
@@ -258,6 +280,11 @@ class Adapted:
                     self._effects.append(Write(step))
                 case Part():
                     self._close(step.code, step.reason)
+                case Wait():
+                    assert run.said is not None, "what is shown waits for nothing"
+                    self._resting.append((self.adapter.now.mono + step.seconds, run))
+                    self._leave(run)
+                    return
                 case _:
                     fault = self._ask(run, step)
                     if fault is None:

@@ -17,6 +17,9 @@ DIALECTS: Final[tuple[DialectName, ...]] = ("001", "002", "003", "004")
 SOCKET_IO: Final = ("/socket.io/", "/socket.io")
 CRON: Final[Route] = ("DELETE", "/api/cronjob/cron/check-inactive-users")
 """The one path that opens to a secret of its own, and to nothing else."""
+EVENTS: Final = ("/ws/events", "/ws/events/")
+WEBSOCKETS: Final = ("/ws", *EVENTS)
+"""Where frames are text over a plain websocket."""
 _SOCKET_IO: Final[dict[Route, Scope]] = {
     (method, path): "chat" for path in SOCKET_IO for method in ("GET", "POST")
 }

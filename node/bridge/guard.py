@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from node.bridge.dialect_routes import CRON, DIALECT_ROUTES, DIALECTS, SOCKET_IO, pattern_of, speakers
+from node.bridge.dialect_routes import CRON, DIALECT_ROUTES, DIALECTS, EVENTS, SOCKET_IO, pattern_of, speakers
 from node.bridge.ports import ADMIN, Scope, TokenRecord, Via, hash_token
 from node.crypto.primitives import same
 
@@ -77,7 +77,7 @@ SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
     ("hello", "ok", "error", "warning", "caught_up", "lagged",
      "user_join", "user_leave", "user_message", "attachment", "message_healed", "message_status", "typing",
      "message_edited", "message_deleted", "reaction",
-     "user_invite", "invite_result", "room_created", "room_updated", "room_deleted",
+     "user_invite", "invite_result", "room_created", "room_updated", "room_deleted", "room_listed",
      "contact_added", "contact_requested", "contact_request_cancelled", "contact_rejected", "contact_removed",
      "contact_updated", "key_changed", "profile", "presence",
      "notification", "notifications_read", "announcement", "peer_up", "peer_down", "connectivity"),
@@ -382,7 +382,9 @@ def _credential(
         return _write_rules(request, grants[0], cors, by_cookie=False)
     if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
         return _by_capability(request, policy, cors, now_ms)
-    waits = request.path in SOCKET_IO  # its token may come in the first packet; the shell sees to that
+    # Of Socket.IO the token may come in the first packet; a page of the events protocol is told its lack by
+    # a close code, for it cannot see a status. The shells do nothing before, and nothing else.
+    waits = request.path in SOCKET_IO or (request.websocket and request.path in EVENTS)
     public = place.build is not None or _is_public(request)
     # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
     # reads from its own origin, only Sec-Fetch-Site does.

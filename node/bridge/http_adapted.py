@@ -50,9 +50,12 @@ class Adapting(Frontend):
         """Nothing is replayed: no other protocol knows our positions, each has its own history."""
 
     def tick(self, now: Instant) -> None:
-        """Once a second: end what has expired, say what was written."""
+        """Once a second: end what has expired, say what was written, go on with what rests."""
         self._expire(now)
         self._report()
+        running = getattr(self, "machine", None)  # a Socket.IO frontend has none before its first event
+        if running is not None and running.resting:
+            self._feed(adapted.Ticked())
 
     @abstractmethod
     def _encode(self, frame: Frame) -> bytes:
@@ -61,10 +64,6 @@ class Adapting(Frontend):
     @abstractmethod
     def _acknowledge(self, mark: int, value: Any) -> None:
         """Answer the call of this mark."""
-
-    @abstractmethod
-    def _woken(self) -> None:
-        """There is something to write."""
 
     def _queue(self, event: events.Event) -> None:
         dresser = self.dresser if isinstance(event, media.DRESSED) else None
@@ -115,13 +114,11 @@ class AdaptedSocket(Adapting, Socket):
         textual: Textual,
         around: Surroundings,
         *,
-        dialect: str,
         origin: str | None,
         transport: asyncio.BaseTransport | None,
     ) -> None:
         super().__init__(ws, running.number, around, origin=origin, transport=transport)
         self.machine = running
-        self.dialect = dialect
         self._textual = textual
 
     @property

@@ -127,6 +127,10 @@ class Frontend(ABC):
         """Send the log after a position before anything live."""
 
     @abstractmethod
+    def _woken(self) -> None:
+        """There is something to write."""
+
+    @abstractmethod
     def _queue(self, event: events.Event) -> None:
         """Show an event, or an answer, if this session is to see it."""
 

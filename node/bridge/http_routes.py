@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from node.bridge import schema
-from node.bridge.dialect_routes import SOCKET_IO
+from node.bridge.dialect_routes import SOCKET_IO, WEBSOCKETS
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
 from node.bridge.metrics import CONTENT_TYPE
@@ -127,18 +127,24 @@ def make_app(door: Door) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=await door.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def socket_io(request: web.Request) -> web.StreamResponse:
-        return await door.socket_io(request, request[ADMIT])
-
-    for path in SOCKET_IO:
-        app.router.add_get(path, socket_io, allow_head=False)
-        app.router.add_post(path, socket_io)
+    for path in WEBSOCKETS:
+        app.router.add_get(path, bridge, allow_head=False)
+    _add_socket_io(app, door)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
     app.router.add_get("/api/v1/schema", _schema)
     return app
+
+
+def _add_socket_io(app: web.Application, door: Door) -> None:
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
 
 
 def _add_attachments(app: web.Application, door: Door) -> None:

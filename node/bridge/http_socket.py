@@ -56,6 +56,8 @@ class Socket(Frontend):
 
     opcode = WSMsgType.TEXT
     """What kind of frame is written."""
+    stream: AbstractStreamWriter
+    """What carries the bytes of the websocket."""
 
     def __init__(
         self,
@@ -65,11 +67,10 @@ class Socket(Frontend):
         *,
         origin: str | None,
         transport: asyncio.BaseTransport | None,
-        stream: AbstractStreamWriter | None = None,
     ) -> None:
         super().__init__(number, around, origin=origin)
         self.ws = ws
-        self._transport, self._stream = transport, stream
+        self._transport = transport
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._abort: asyncio.TimerHandle | None = None
@@ -181,14 +182,10 @@ class Socket(Frontend):
         return False
 
     async def _put(self, messages: list[bytes]) -> None:
-        """Write messages, in one piece where there is a stream; waits while the socket takes no more."""
+        """Write messages in one piece; waits while the socket takes no more."""
         if self.ws.closed:
             raise ConnectionResetError("the frontend has said goodbye")
-        if self._stream is not None:
-            await self._stream.write(framed(messages, binary=self.opcode is WSMsgType.BINARY))
-            return
-        for message in messages:
-            await self.ws.send_frame(message, self.opcode)
+        await self.stream.write(framed(messages, binary=self.opcode is WSMsgType.BINARY))
 
 
 class Connection(Socket):
@@ -202,9 +199,8 @@ class Connection(Socket):
         *,
         origin: str | None,
         transport: asyncio.BaseTransport | None,
-        stream: AbstractStreamWriter | None = None,
     ) -> None:
-        super().__init__(ws, session.number, around, origin=origin, transport=transport, stream=stream)
+        super().__init__(ws, session.number, around, origin=origin, transport=transport)
         self.session = session
         self.opcode = WSMsgType.BINARY if session.dialect.binary else WSMsgType.TEXT
         self._told = 0.0

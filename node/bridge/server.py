@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
@@ -20,17 +20,14 @@ import msgspec
 from aiohttp import web
 
 from node import ids
-from node.bridge import audit, capabilities, guard, http_routes, static
+from node.bridge import audit, capabilities, guard, http_routes, http_websockets, static
 from node.bridge.audit import Audit
 from node.bridge.certificates import Keep
-from node.bridge.dialects.base import Dialect
-from node.bridge.dialects.native import NativeJson, NativeMsgpack
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
 from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
-from node.bridge.http_routes import VIEW, Dress, Runner, make_app, problem
-from node.bridge.http_socket import CLOSE_SECONDS, Connection
+from node.bridge.http_routes import Dress, Runner, make_app, problem
 from node.bridge.http_welcome import welcome
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
@@ -43,6 +40,7 @@ from node.bridge.ports import (
     CommandReceived,
     CredentialsChanged,
     Deliver,
+    DialectRecord,
     EndSession,
     GiveAttachment,
     ReadHistory,
@@ -52,7 +50,6 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
-from node.bridge.session import Session
 from node.chat import commands
 from node.chat.attachments import FAILED
 from node.clock import Instant
@@ -65,8 +62,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 A = TypeVar("A", bound=Frontend)
 
-MAX_FRAME = 1024 * 1024
-"""Bytes of one frame; a longer one closes the socket with 1009."""
 MAX_SESSIONS = 512
 """Open sockets; an owner has a handful of frontends."""
 MAX_NAMELESS = 64
@@ -128,7 +123,7 @@ class BridgeServer:
             self._submit, reader, clock, backlog, self._lookup, self._own, self._record, self._meter, locked
         )
         self._shelf: Shelf = Nowhere() if shelf is None else shelf
-        self.attachments = Attachments(self._shelf, submit, self._stands, self._record_http)
+        self.attachments = Attachments(self._shelf, submit, self.stands, self._record_http)
         self._around.dress = self._dress
         self._around.content = lambda manifest: b"".join(self._shelf.content(manifest))
         self._begin()
@@ -274,46 +269,17 @@ class BridgeServer:
 
     async def serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
         """Serve one websocket until it is closed."""
-        if self._stopping or len(self._connections) >= MAX_SESSIONS:
-            return problem(503, "busy", "too many frontends are connected, or the node is stopping")
-        if admit.grant is None and self._nameless() >= MAX_NAMELESS:
-            return problem(503, "busy", "too many connections wait for a hello")
-        view = request[VIEW]
-        known = tuple(entry for entry in view.protocols if entry in guard.PROTOCOLS)
-        ws = web.WebSocketResponse(
-            protocols=known or view.protocols,  # a browser insists on one of those it offered
-            max_msg_size=MAX_FRAME + 1,
-            compress=False,
-            timeout=CLOSE_SECONDS,
-        )
-        number, self._next = self._next, self._next + 1
-        dialect: Dialect = NativeMsgpack() if known[:1] == ("gossamer.v1.msgpack",) else NativeJson()
-        session = Session(
-            number,
-            grant=admit.grant,
-            announced="hello" in request.query,
-            dialect=dialect,
-            lookup=self._lookup,
-            now=self._clock(),
-        )
-        stream = await ws.prepare(request)
-        if not self._stands(admit.grant):
-            await ws.close(code=TOKEN_GONE)
-            return ws
-        origin = view.origins[0] if view.origins else None
-        connection = Connection(
-            ws, session, self._around, origin=origin, transport=request.transport, stream=stream
-        )
-        connection.port = view.port
-        self._connections[number] = connection
-        self._empty.clear()
-        try:
-            await connection.run()
-        finally:
-            del self._connections[number]
-            if not self._connections:
-                self._empty.set()
-        return ws
+        return await http_websockets.serve(self, request, admit)
+
+    @property
+    def records(self) -> Mapping[str, DialectRecord]:
+        """What the owner set of the dialects that are on."""
+        return self._listeners.records
+
+    def room(self, grant: guard.Grant | None) -> bool:
+        """Say whether one more frontend may be attached."""
+        full = self._stopping or len(self._connections) >= MAX_SESSIONS
+        return not full and (grant is not None or self._nameless() < MAX_NAMELESS)
 
     async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
         """Answer a request of Socket.IO."""
@@ -327,8 +293,7 @@ class BridgeServer:
 
     def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
         """Keep a frontend that gets the next number; None if there are too many."""
-        full = self._stopping or len(self._connections) >= MAX_SESSIONS
-        if full or (grant is None and self._nameless() >= MAX_NAMELESS):
+        if not self.room(grant):
             return None
         number, self._next = self._next, self._next + 1
         made = self._connections[number] = make(number)
@@ -436,7 +401,8 @@ class BridgeServer:
     def _lookup(self, token: str, now_ms: int) -> guard.Grant | None:
         return self._credentials.lookup(token, now_ms)
 
-    def _stands(self, grant: guard.Grant | None) -> bool:
+    def stands(self, grant: guard.Grant | None) -> bool:
+        """Say whether what a grant rests on is still there."""
         return grant is None or self._credentials.stands(grant, self._clock().wall_ms)
 
     @property

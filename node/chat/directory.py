@@ -178,10 +178,12 @@ class Directory:
     def _distance(self, creator: bytes) -> int:
         return int.from_bytes(creator, "big") ^ int.from_bytes(self._near, "big")
 
-    def expire(self, turn: Turn) -> None:
-        """Forget what nobody has listed for two days."""
-        for room in [room for room in self.rooms.values() if room.over(turn.mesh_ms)]:
+    def expire(self, turn: Turn) -> list[Listed]:
+        """Forget, and return, what nobody has listed for two days."""
+        over = [room for room in self.rooms.values() if room.over(turn.mesh_ms)]
+        for room in over:
             self._drop(turn, room.room_id)
+        return over
 
     def end(self, turn: Turn, room_id: bytes) -> None:
         """A room of ours was deleted: show it no more, whatever is still on its way."""
@@ -200,6 +202,11 @@ class Directory:
         turn.delete(Table.OBJECTS, b"list" + room_id)
 
     # -- what frontends see -----------------------------------------------------------------------
+
+    def listed(self, room_id: bytes, now_ms: int) -> Listed | None:
+        """Return a room that can be joined, as far as this node knows."""
+        held = self._held(room_id, now_ms)
+        return held if held is not None and held.count else None
 
     def shown(self, now_ms: int) -> list[Listed]:
         """Return the rooms that can be joined, as far as this node knows, by name."""

@@ -18,6 +18,8 @@ from node.wire.payload import Words
 
 UNREADABLE: Final = "unreadable"
 """The kind of a placeholder: ours to give, so that nobody's words pass for something that is missing."""
+MEDIA: Final = frozenset({"gif", "image", "audio"})
+"""Kinds of messages that may be the address of what is to be shown."""
 
 
 def stored_message(body: bytes | None) -> events.UserMessage | None:
@@ -54,8 +56,8 @@ def message_event(
 
 
 def _is_remote(item: Item) -> bool:
-    """Say whether a picture is somewhere else: its address is text, and nobody's node fetches it."""
-    return item.kind == "gif" and item.attachment is None and item.text.startswith(("https://", "http://"))
+    """Say whether a picture or sound is elsewhere: its address is text, and nobody's node fetches it."""
+    return item.kind in MEDIA and item.attachment is None and item.text.startswith(("https://", "http://"))
 
 
 def attachment_shown(packed: bytes) -> Any:

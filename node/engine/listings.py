@@ -8,6 +8,8 @@ follow from what is listed.
 
 from __future__ import annotations
 
+from node import ids
+from node.chat import events
 from node.chat.channels import Route
 from node.chat.directory import AGAIN_MS, GAP_MS, MAX_EACH, TTL_DAYS, Directory, Listed
 from node.chat.joining import Joining
@@ -24,8 +26,9 @@ from node.mesh.limits import TokenBucket
 from node.tables import Table
 from node.wire.envelope import Envelope
 
-SOON = 1.0
-"""Seconds that the creator's node waits, and a lister that has listed the room before."""
+SOON = 0.1
+"""Seconds that the creator's node waits, and a lister that has listed the room before: others may be told the
+id of a room as soon as it is made."""
 WAIT, WAIT_EACH, WAIT_MOST = 30.0, 2.0, 1_800.0
 """Seconds after which others list, at random, more of them over a longer time: one is enough."""
 PAUSE = 1.0
@@ -34,6 +37,9 @@ CHECKS = 50.0
 """Listings whose signatures are checked in a second: 4 % of a core."""
 BURST = 1_000.0
 """The same at once, after some quiet: what a whole directory has."""
+TOLD, TOLD_AT_ONCE = 5.0, 50.0
+"""Changes of the list that frontends are told of in a second, and at once: whoever makes up rooms fills the
+list, not the frontends' queues. `room_list` has all of it."""
 
 
 class Listings:
@@ -43,6 +49,7 @@ class Listings:
         self.state = state
         self.route = Route(directory_channel(network_id), network_id)
         self._checks = TokenBucket(CHECKS, now=now, burst=BURST)
+        self._tells = TokenBucket(TOLD, now=now, burst=TOLD_AT_ONCE)
         self._due: dict[bytes, float] = {}
         self._last = now - PAUSE
         self.profiles = Profiles(state, self.route, now)
@@ -76,11 +83,22 @@ class Listings:
         cert = verify_listing(listing)
         if room is not None and room.log.roster.by_device(cert.device_id) is None:
             raise CryptoFault("a listing of our room by somebody who is not in it")
-        self.directory.keep(turn, listing, cert.account, ours=room is not None)
+        before = self.directory.listed(listing.room_id, turn.mesh_ms)
+        kept = self.directory.keep(turn, listing, cert.account, ours=room is not None)
         if room is not None:
             self.look_at(turn, room)
-        elif not listing.count:
+            return
+        if not listing.count:
             self._ended(turn, listing)
+        shown = self.directory.listed(listing.room_id, turn.mesh_ms)
+        if (before is None) != (shown is None) or (before and shown and before.name != shown.name):
+            self._tell(turn, kept, listed_now=shown is not None)
+
+    def _tell(self, turn: Turn, listed: Listed, *, listed_now: bool) -> None:
+        """Tell frontends of a change of the list, unless they were told of very many just now."""
+        if self._tells.take(1, now=turn.now.mono):
+            room, count = ids.text(listed.room_id), listed.count
+            turn.tell(events.RoomListed(room=room, name=listed.name, members=count, listed=listed_now))
 
     def _room(self, room_id: bytes) -> Room | None:
         inbox = self.state.rooms.inboxes.get(room_id)
@@ -108,7 +126,9 @@ class Listings:
 
     def look(self, turn: Turn) -> None:
         """Look, hourly, what has expired and which rooms are to be listed again."""
-        self.directory.expire(turn)
+        for listed in self.directory.expire(turn):
+            if listed.count and self._room(listed.room_id) is None:
+                self._tell(turn, listed, listed_now=False)
         self.profiles.look(turn)
         for room in self.state.rooms.rooms():
             self.look_at(turn, room)

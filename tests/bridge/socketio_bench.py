@@ -106,7 +106,11 @@ class Polling:
 
 @asynccontextmanager
 async def socket(
-    bridge: Bridge, query: str = f"&token={ADMIN}", auth: Any = None, headers: Any = None, connect: bool = True
+    bridge: Bridge,
+    query: str = f"&token={ADMIN}",
+    auth: Any = None,
+    headers: Any = None,
+    connect: bool = True,
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A websocket of its own, connected to the main namespace."""
     async with aiohttp.ClientSession() as http:

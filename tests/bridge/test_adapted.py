@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from node.bridge import adapted as m
-from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Part, Setting, Talk
+from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Part, Setting, Talk, Wait
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.guard import Grant
 from node.bridge.ports import CommandReceived, Scope, SessionStarted
@@ -37,6 +37,9 @@ class Parrot(Adapter):
                 answer = yield c.RoomGet(room=ROOM)
             case "fast":
                 answer = yield Last(c.UserMessage(room=ROOM, message=call.args[0]))
+            case "rest":
+                yield Wait(1.0)
+                answer = yield c.RoomList()
             case "wrong":
                 answer = yield c.RoomGet(room="no id")
             case "owner":
@@ -148,6 +151,28 @@ def test_after_the_last_command_of_one_the_next_is_begun_before_the_answer() -> 
     bench.answer(0, id="a")
     told = [e for e in bench.done if isinstance(e, m.Acknowledge)]
     assert told == [m.Acknowledge(1, {"id": "b"}), m.Acknowledge(0, {"id": "a"})]
+
+
+def test_a_call_that_rests_goes_on_after_its_time_and_keeps_nobody_waiting() -> None:
+    bench = Bench()
+    bench.say("rest", mark=1)
+    bench.say("fast", "after", mark=2)
+    assert [type(one) for one in bench.asked()] == [c.UserMessage]
+    bench.now = NOW.after(0.5)
+    bench.feed(m.Ticked())
+    assert bench.machine.resting and len(bench.asked()) == 1
+    bench.now = NOW.after(1.0)
+    bench.feed(m.Ticked())
+    assert [type(one) for one in bench.asked()] == [c.UserMessage, c.RoomList]
+    bench.answer(rooms=[])
+    assert bench.done[-1] == m.Acknowledge(1, {"rooms": []}) and not bench.machine.resting
+
+
+def test_calls_that_rest_count_among_those_that_are_not_answered() -> None:
+    bench = Bench()
+    for _ in range(m.MAX_TALKS):
+        bench.say("rest")
+    assert bench.machine.full and not bench.machine.idle
 
 
 def test_events_are_shown_in_order_though_one_has_to_ask_first() -> None:

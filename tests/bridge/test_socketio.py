@@ -305,9 +305,9 @@ async def test_there_is_room_for_so_many_and_no_more(both: Bridge) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["EIO=3&transport=polling", "transport=polling", "EIO=4", "EIO=4&transport=flash", "EIO=4&transport=websocket",
-     "EIO=4&transport=polling&j=0", "EIO=4&transport=polling&sid=nobody", "EIO=4&transport=polling&sid=a&sid=b",
-     "EIO=4&EIO=4&transport=polling"],
+    ["EIO=3&transport=polling", "transport=polling", "EIO=4", "EIO=4&transport=flash",
+     "EIO=4&transport=websocket", "EIO=4&transport=polling&j=0", "EIO=4&transport=polling&sid=nobody",
+     "EIO=4&transport=polling&sid=a&sid=b", "EIO=4&EIO=4&transport=polling"],
 )  # fmt: skip
 async def test_what_is_no_request_of_it_is_400(both: Bridge, query: str) -> None:
     async with aiohttp.ClientSession() as http:

@@ -98,7 +98,7 @@ async def test_a_port_that_is_taken_at_a_start_does_not_keep_the_node_from_start
         assert (await get(f"http://127.0.0.1:{port}/nothing"))[0] == 404
 
 
-async def test_a_planned_restart_listens_at_the_port_within_a_second_of_its_end(tmp_path: Path) -> None:
+async def test_a_planned_restart_listens_at_the_port_again(tmp_path: Path) -> None:
     home, port = tmp_path / "ann", free_port()
     ann = NodeProcess(home, "ann")
     async with running(ann):

@@ -241,14 +241,17 @@ def test_a_mention_is_told_to_who_is_meant_under_each_nodes_own_names() -> None:
     assert history(bob, room)[-1].mentioned is not True
 
 
-def test_a_gif_at_an_address_travels_as_text_and_is_marked() -> None:
+def test_a_picture_at_an_address_travels_as_text_and_is_marked() -> None:
     world, ann, bob, _, room = trio()
     theirs = bob.attach()
     say(ann, room, "https://example.org/cat.gif", kind="gif")
+    say(ann, room, "http://example.org/cat.png", kind="image")
     say(ann, room, "a sound", kind="audio")
+    say(ann, room, "https://example.org/", kind="text")
     world.run(2)
     told = theirs.of(events.UserMessage)
-    assert [(e.kind, e.remote is True) for e in told] == [("gif", True), ("audio", False)]
+    marked = [("gif", True), ("image", True), ("audio", False), ("text", False)]
+    assert [(e.kind, e.remote is True) for e in told] == marked
 
 
 def test_in_a_conversation_of_two_deleted_words_are_not_kept_to_be_sent_again_either() -> None:

@@ -25,6 +25,7 @@ from node.bridge.adapted import (
     Said,
     Shown,
     Submit,
+    Ticked,
     Unshown,
     Write,
 )
@@ -65,7 +66,12 @@ class SimFrontend:
         self._feed(self._said(text))
 
     def pump(self) -> None:
-        """Let it see what its node has shown since."""
+        """Let it see what its node has shown since, and go on with what rests."""
+        if self.machine.resting and self.closed is None:
+            self._feed(Ticked())
+        self._look()
+
+    def _look(self) -> None:
         while self._place < len(self._session.seen) and self.closed is None:
             event = self._session.seen[self._place]
             self._place += 1
@@ -92,7 +98,7 @@ class SimFrontend:
         for effect in self.machine.handle(event, now=self._node.now()):
             self._do(effect)
         if self.closed is None:
-            self.pump()
+            self._look()
 
     def _do(self, effect: Effect) -> None:
         match effect:

@@ -183,6 +183,13 @@ class Player:
                 connection = self._node_of(first).server._connections[number]
                 connection.outbox.lagged = True
                 connection._woken()
+            case "never":  # a page is not told this, now or within two virtual seconds
+                self.world.run(2)
+                self.pages[first].pump()
+                told = [
+                    one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)
+                ]
+                assert not told, f"it was told {told}"
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed
@@ -190,6 +197,9 @@ class Player:
                 await self._closed(self.frontends[first], int(rest))
             case _:
                 raise AssertionError("no such order")
+
+    def _fits(self, pattern: Any, frame: Any) -> bool:
+        return self._matched(pattern, frame, dict(self.bound)) is not None
 
     def _node_of(self, name: str) -> Node:
         return self.nodes[name]
@@ -249,6 +259,7 @@ class Player:
                     del page.came[place]
                     self.bound = found
                     return
+            await asyncio.sleep(0.002)  # native frontends speak beside it
             self.world.run(STEP)
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 
@@ -302,6 +313,8 @@ class Player:
             return bound
         if isinstance(pattern, str) and re.fullmatch(r"\$[a-z_]\w*", pattern):
             return bound if bound.setdefault(pattern[1:], value) == value else None
+        if isinstance(pattern, str) and isinstance(value, str):  # what is bound may stand in a longer text
+            return bound if self._filled(pattern) == value else None
         if isinstance(pattern, dict) and isinstance(value, dict):
             wanted = pattern.keys() - {"*"}
             if not wanted <= value.keys() or ("*" not in pattern and wanted != value.keys()):

@@ -64,6 +64,13 @@ class Last:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Go on in a while, to the second; what the frontend said next is begun meanwhile. For calls alone."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Close the connection, with a websocket close code."""
 
@@ -71,7 +78,7 @@ class Part:
     reason: str
 
 
-Step: TypeAlias = Command | Last | Frame | Part
+Step: TypeAlias = Command | Last | Frame | Wait | Part
 Talk: TypeAlias = Generator[Step, Any, T]
 """Commands are answered by a dict, the fields of their `ok`; the other steps by None."""
 

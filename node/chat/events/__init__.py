@@ -65,6 +65,7 @@ from node.chat.events.rooms import (
     RoomCreated as RoomCreated,
     RoomDeleted as RoomDeleted,
     RoomEvent as RoomEvent,
+    RoomListed as RoomListed,
     RoomUpdated as RoomUpdated,
     UserJoin as UserJoin,
     UserLeave as UserLeave,

@@ -68,4 +68,16 @@ class RoomDeleted(Base, frozen=True, kw_only=True):
     seq: int | UnsetType = UNSET
 
 
-RoomEvent: TypeAlias = UserJoin | UserLeave | RoomCreated | RoomUpdated | RoomDeleted
+class RoomListed(Base, frozen=True, kw_only=True):
+    """An open room that we are not in has come onto the network's list, or is called otherwise there now.
+
+    With `listed` false it is no longer there. Not logged: `room_list` has the whole list.
+    """
+
+    room: str
+    name: str
+    members: int
+    listed: bool
+
+
+RoomEvent: TypeAlias = UserJoin | UserLeave | RoomCreated | RoomUpdated | RoomDeleted | RoomListed
