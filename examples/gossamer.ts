@@ -1272,7 +1272,7 @@ export interface AttachmentFacts {
   data?: string;
 }
 
-/** Invite a contact or co-member to a room. */
+/** Invite a contact or co-member to a room; the offer has `expires_in` seconds to reach somebody. */
 export interface UserInviteCommand {
   event: "user_invite";
   req?: string | number | null;
@@ -1282,6 +1282,7 @@ export interface UserInviteCommand {
   kind?: "game" | "room" | null;
   options?: Record<string, unknown> | null;
   client_id?: string | null;
+  expires_in?: number | null;
 }
 
 /** An offer, and when it ends: in 7 days, or 120 seconds after it is shown. */

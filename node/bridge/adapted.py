@@ -269,7 +269,8 @@ class Adapted:
             except StopIteration as end:
                 self._ended(run, end.value)
                 return
-            except Refused as refusal:
+            except (Refused, ValueError, OverflowError) as exc:  # a command measures its own values
+                refusal = exc if isinstance(exc, Refused) else FrameRefused("invalid", str(exc))
                 if not self._failed(run, refusal):
                     return
                 value = fault = None

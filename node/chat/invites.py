@@ -61,7 +61,8 @@ class Invite:
     """One invite as this node knows it; `state` is `offered`, `open`, or how it ended.
 
     `seq` is the number of its `user_invite` in the event log, 0 before. `client_id` is what the frontend that
-    sent it calls it by; `opened_ms`: when we heard that it is delivered. Of a game, `seed` makes its id.
+    sent it calls it by; `opened_ms`: when we heard that it is delivered. Of a game, `seed` makes its id. By
+    `deliver_by` the clock of one that came starts, and one of ours is over if it has not (None: in a week).
     """
 
     invite_id: bytes
@@ -85,6 +86,12 @@ class Invite:
     def live(self) -> bool:
         """Say whether it can still be answered or cancelled."""
         return self.state in {OFFERED, OPEN}
+
+    @property
+    def ends_ms(self) -> int:
+        """When it ends by itself, as far as this node knows."""
+        clock = self.deliver_by if self.answer_by is None and not self.incoming else self.answer_by
+        return self.expires_ms if clock is None else clock.wall_ms
 
 
 def game_id(invite: Invite) -> str | None:
@@ -122,7 +129,7 @@ class InviteBook:
         return earliest(*(self._moment(invite) for invite in self.all.values()))
 
     def _moment(self, invite: Invite) -> float | None:
-        if not invite.live or not invite.incoming:
+        if not invite.live or (not invite.incoming and invite.state == OPEN):
             return None
         clock = invite.answer_by if invite.state == OPEN else invite.deliver_by
         return None if clock is None else clock.mono
@@ -153,7 +160,7 @@ class InviteBook:
         return over
 
     def due(self, now: Instant) -> list[tuple[Invite, str]]:
-        """Return what is due: (invite, `deliver` | `ignore` | `expired`)."""
+        """Return what is due: (invite, `deliver` | `ignore` | `expired` | `unheard`)."""
         moments: list[tuple[Invite, str]] = []
         for invite in self.all.values():
             if not invite.live:
@@ -162,7 +169,8 @@ class InviteBook:
             if (invite.state == OFFERED or not invite.incoming) and now.wall_ms >= invite.expires_ms:
                 moments.append((invite, "expired"))
             elif moment is not None and now.mono >= moment:
-                moments.append((invite, "ignore" if invite.state == OPEN else "deliver"))
+                what = "deliver" if invite.incoming else "unheard"
+                moments.append((invite, "ignore" if invite.state == OPEN else what))
         return moments
 
     def taken_back(self, account: bytes, invite_id: bytes) -> None:

@@ -41,6 +41,8 @@ class Games:
         account: bytes,
         options: dict[str, Any] | None,
         client_id: str | None,
+        *,
+        expires_in: int | None = None,
     ) -> Invite:
         """Ask somebody to play, once: the open invite is returned if it is the same; raises Refused."""
         book = self.state.invites
@@ -64,7 +66,7 @@ class Games:
             ends,
             OFFERED,
         )
-        return self.inviting.offer(turn, Invite(*what, client_id=client_id))
+        return self.inviting.offer(turn, Invite(*what, client_id=client_id), expires_in)
 
     def _check_place(self, room: Room | Direct, account: bytes) -> None:
         state = self.state

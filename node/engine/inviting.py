@@ -21,6 +21,7 @@ from node.chat.invites import (
     ROOM,
     Invite,
     game_id,
+    start_clock,
 )
 from node.chat.joining import Joining
 from node.chat.people import CONTACT, check_wanted
@@ -60,6 +61,8 @@ class Inviting:
         account: bytes,
         options: dict[str, Any] | None,
         client_id: str | None = None,
+        *,
+        expires_in: int | None = None,
     ) -> Invite:
         """Offer a room to somebody, once: the open invite is returned if there is one."""
         state = self.state
@@ -89,7 +92,7 @@ class Inviting:
         invite = Invite(
             invite_id, room.room_id, seed, False, account, room.name, ROOM, text, expires, OFFERED
         )
-        return self.offer(turn, replace(invite, client_id=client_id))
+        return self.offer(turn, replace(invite, client_id=client_id), expires_in)
 
     def check_person(self, account: bytes) -> None:
         """Refuse to invite somebody with whom we have nothing to do, or whose keys changed."""
@@ -100,11 +103,16 @@ class Inviting:
         if trust.blocked(person):
             raise trust.refusal(person, "target")
 
-    def offer(self, turn: Turn, invite: Invite) -> Invite:
-        """Keep an invite of ours and send it."""
+    def offer(self, turn: Turn, invite: Invite, expires_in: int | None = None) -> Invite:
+        """Keep an invite of ours and send it; it has so many seconds to reach somebody."""
+        if expires_in is not None:
+            clock = start_clock(expires_in, turn.now, self.state.invites.boot_id)
+            invite = replace(invite, deliver_by=clock)
         self.save(turn, invite)
         what = [invite.invite_id, invite.room_id, invite.seed, invite.room_name, invite.kind, invite.options]
-        self.send(turn, invite.account, Type.INVITE, [*what, turn.mesh_ms + OFFER_MS])
+        self.send(
+            turn, invite.account, Type.INVITE, [*what, turn.mesh_ms + invite.ends_ms - turn.now.wall_ms]
+        )
         return invite
 
     def cancel(self, turn: Turn, invite_id: bytes) -> None:
@@ -220,7 +228,11 @@ class Inviting:
 
     def deliver(self, turn: Turn, invite_id: bytes) -> None:
         """Log the invite, start its 120 seconds, tell the inviter; nothing if they run already."""
-        if self.games.refuses(turn, self.state.invites.all[invite_id]):
+        offered = self.state.invites.all[invite_id]
+        if offered.state == OFFERED and turn.now.wall_ms >= offered.expires_ms:
+            self.end(turn, offered, "expired")
+            return
+        if self.games.refuses(turn, offered):
             return
         invite = self.state.invites.delivered(invite_id, turn.now)
         if invite is None:
@@ -339,6 +351,10 @@ class Inviting:
                 self.result(turn, invite, "ignore", None)
             else:
                 self.end(turn, invite, "expired")
+            if what == "unheard":  # it may be shown there in this moment: then it is taken back
+                with suppress(Refused):
+                    self._revoke(turn, invite)
+                self.result(turn, invite, "cancelled", None)
 
     def end(self, turn: Turn, invite: Invite, how: str, *, why: str | None = None) -> None:
         """End an invite and tell every session, once; `why` it did so by itself."""
@@ -411,8 +427,6 @@ class Inviting:
 
     def _row(self, invite: Invite) -> dict[str, Any]:
         me, other = self.state.me.profile.username, self.state.people.username(invite.account)
-        clock = invite.answer_by
-        ends_ms = invite.expires_ms if clock is None else clock.wall_ms
         return {
             "invite": ids.text(invite.invite_id),
             "room": ids.text(invite.room_id),
@@ -421,7 +435,7 @@ class Inviting:
             "target": me if invite.incoming else other,
             "kind": invite.kind,
             "state": invite.state,
-            "expires_at": ends_ms // 1000,
+            "expires_at": invite.ends_ms // 1000,
             "client_id": invite.client_id,
             "game_id": game_id(invite) if invite.state == "accept" else None,
         }

@@ -128,12 +128,15 @@ class Noticing:
 
     def _invite_ended(self, turn: Turn, event: events.InviteResult) -> None:
         if event.response != "delivered":
+            told: dict[str, Any] = {"state": event.response}
+            if isinstance(event.game_id, str):
+                told["game_id"] = event.game_id
             self.notices.change(
                 turn,
                 f"invite {event.invite}",
                 withdrawn=event.response == "cancelled",
                 read=event.response in ANSWERED,
-                state=event.response,
+                **told,
             )
 
     # -- contacts ---------------------------------------------------------------------------------

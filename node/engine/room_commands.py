@@ -163,13 +163,13 @@ def user_invite(desk: Desk, turn: Turn, _session: int, command: c.UserInvite) ->
     except Refused as fault:
         fault.field = "target"
         raise
+    what, within = (account, command.options, command.client_id), command.expires_in
     if command.kind == GAME:
         place = rooms.find(command.room)
-        invite = desk.inviting.games.invite(turn, place, account, command.options, command.client_id)
+        invite = desk.inviting.games.invite(turn, place, *what, expires_in=within)
     else:
-        room = rooms.find_group(command.room)
-        invite = desk.inviting.invite(turn, room, account, command.options, command.client_id)
-    return {"invite": ids.text(invite.invite_id), "expires_at": invite.expires_ms // 1000}
+        invite = desk.inviting.invite(turn, rooms.find_group(command.room), *what, expires_in=within)
+    return {"invite": ids.text(invite.invite_id), "expires_at": invite.ends_ms // 1000}
 
 
 def user_invite_response(desk: Desk, turn: Turn, session: int, command: c.UserInviteResponse) -> Answer:

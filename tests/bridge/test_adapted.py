@@ -42,6 +42,8 @@ class Parrot(Adapter):
                 answer = yield c.RoomList()
             case "wrong":
                 answer = yield c.RoomGet(room="no id")
+            case "long":
+                answer = yield c.UserMessage(room=ROOM, message="x" * 20_000)
             case "owner":
                 answer = yield c.NodeStop()
             case "bye":
@@ -186,7 +188,8 @@ def test_events_are_shown_in_order_though_one_has_to_ask_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "code"), [("wrong", "invalid"), ("no such", "unknown_event"), ("owner", "forbidden")]
+    ("word", "code"),
+    [("wrong", "invalid"), ("long", "invalid"), ("no such", "unknown_event"), ("owner", "forbidden")],
 )
 def test_what_fails_is_said_in_the_dialects_own_words_and_acknowledged(word: str, code: str) -> None:
     bench = Bench("chat")

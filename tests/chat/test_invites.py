@@ -19,6 +19,7 @@ from node.chat.invites import (
     Invite,
     InviteBook,
     game_id,
+    start_clock,
 )
 from node.clock import Instant
 
@@ -124,3 +125,17 @@ def test_an_invite_of_ours_is_the_same_only_for_the_same_person_place_and_kind()
     assert invites.open_outgoing(b"r" * 16, b"b" * 32, GAME) is None
     assert invites.ended(mine.invite_id, "cancelled", NOW) is not None
     assert invites.open_outgoing(b"r" * 16, b"a" * 32, GAME) is None and invites.games() == []
+
+
+def test_an_offer_of_ours_with_a_time_of_its_own_is_unheard_then_unless_it_was_shown() -> None:
+    invites = InviteBook("boot-1")
+    clock = start_clock(30, NOW, "boot-1")
+    mine = replace(offer(), incoming=False, deliver_by=clock)
+    invites.all[mine.invite_id] = mine
+    assert (mine.ends_ms, invites.deadline) == (NOW.wall_ms + 30_000, NOW.mono + 30)
+    assert [what for _, what in invites.due(NOW.after(30))] == ["unheard"]
+    invites.all[mine.invite_id] = replace(mine, state=OPEN)
+    assert invites.deadline is None and invites.due(NOW.after(30)) == []
+    again = InviteBook("boot-2")
+    again.restore(mine, Instant(5.0, NOW.wall_ms + 20_000))
+    assert again.deadline == 15.0

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from node.chat import commands as c, events
+from node.chat.turn import Logged
 from node.sim import CallError, SimNode, SimSession, Simulation
 from node.wire.payload import Type
 from tests.engine.hostile import direct, engine_of, no_late_faults, turn_of
@@ -280,3 +281,83 @@ def test_taking_back_while_it_is_accepted_ends_cancelled_whoever_is_killed_when(
     assert results(seen)[-1:] == ["cancelled"]
     assert ask(ann, bob)["invite"] != invite
     no_late_faults(ann, bob)
+
+
+def test_an_offer_with_a_time_of_its_own_is_over_when_it_has_reached_nobody_and_shown_to_nobody_later() -> (
+    None
+):
+    world, (ann, bob) = players("own time")
+    host = ann.attach()
+    world.partition(["ann"], ["bob"])
+    made = ask(ann, bob, expires_in=120, client_id="tab 7")
+    assert 119 <= int(str(made["expires_at"])) - ann.now().wall_ms // 1000 <= 120
+    world.run(60)
+    ann.crash()
+    ann.start()
+    host = ann.attach()
+    world.run(57)
+    assert results(host) == []
+    world.run(5)
+    assert (results(host), last(host).client_id) == (["expired"], "tab 7")
+    world.heal()
+    world.run(20)
+    guest = bob.attach()
+    world.run(2)
+    assert guest.of(events.UserInvite) == [] and results(guest) == []
+    ask(ann, bob, expires_in=120)
+    world.run(2)
+    assert len(guest.of(events.UserInvite)) == 1
+
+
+def test_an_offer_that_was_shown_in_time_has_its_120_seconds_whatever_time_it_was_given() -> None:
+    world, (ann, bob) = players("shown in time")
+    host = ann.attach()
+    ask(ann, bob, expires_in=5)
+    world.run(3)
+    guest = bob.attach()
+    world.run(60)
+    assert results(host) == ["delivered"]
+    bob.call(c.UserInviteResponse(response="accept"), guest)
+    world.run(2)
+    assert results(host) == ["delivered", "accept"]
+
+
+def test_an_offer_that_is_over_before_a_frontend_comes_is_not_shown_to_it() -> None:
+    world, (ann, bob) = players("over before")
+    ask(ann, bob, expires_in=30)
+    world.run(2)
+    engine = engine_of(bob)
+    invite = next(iter(engine.state.invites.all.values()))
+    turn = engine._turn(bob.now().after(31.0))  # a frontend comes before anything looks at the clock
+    engine.desk.inviting.deliver(turn, invite.invite_id)
+    assert [type(one.event) for one in turn.out if isinstance(one, Logged)] == [events.InviteResult]
+
+
+def test_an_offer_of_a_room_with_a_time_of_its_own_lets_nobody_in_afterwards() -> None:
+    world, (ann, bob) = players("room in time")
+    room = ann.call(c.RoomCreate(name="tea"))["room"]
+    ann.call(c.UserInvite(target="bob", room=room, expires_in=30))
+    world.run(2)
+    world.partition(["ann"], ["bob"])
+    world.run(40)
+    host = ann.attach()
+    with pytest.raises(CallError, match="room_not_found"):
+        bob.call(c.UserJoin(room=room))
+    world.heal()
+    world.run(5)
+    assert [one["state"] for one in ann.call(c.InviteList())["invites"]] == ["expired"]
+    assert [one["username"] for one in ann.call(c.RoomGet(room=room))["members"]] == ["ann"], host.seen
+
+
+def test_an_offer_that_is_shown_while_its_sender_gives_it_up_unheard_is_taken_back_there() -> None:
+    world, (ann, bob) = players("crossing")
+    host = ann.attach()
+    ask(ann, bob, expires_in=5)
+    world.run(2)
+    world.partition(["ann"], ["bob"])
+    guest = bob.attach()
+    world.run(10)
+    assert (len(guest.of(events.UserInvite)), results(host)) == (1, ["expired"])
+    world.heal()
+    world.run(20)
+    assert (results(guest), results(host)) == (["cancelled"], ["expired"])

@@ -65,6 +65,16 @@ def test_an_invite_is_notified_once_however_often_it_is_shown_and_says_how_it_en
     assert listed(ann, kind="invite") == []
 
 
+def test_an_invite_to_a_game_that_was_accepted_has_its_game_in_the_notification() -> None:
+    world, ann, bob, _ = pair("game")
+    guest = bob.attach()
+    ann.call(c.UserInvite(target="bob", room=ann.call(c.DmOpen(username="bob"))["room"], kind="game"))
+    world.run(2)
+    answer = bob.call(c.UserInviteResponse(response="accept"), guest)
+    (row,) = listed(bob, kind="invite")
+    assert row["data"]["state"] == "accept" and row["data"]["game_id"] == answer["game_id"]  # type: ignore[index]
+
+
 def test_a_cancelled_invite_is_marked_withdrawn_and_a_missed_one_stays_unread() -> None:
     world, ann, bob, room = pair("withdrawn")
     guest = bob.attach()

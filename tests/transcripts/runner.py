@@ -190,6 +190,10 @@ class Player:
                     one for one in self.pages[first].came if self._fits(json.loads(self._filled(rest)), one)
                 ]
                 assert not told, f"it was told {told}"
+            case "quiet":  # a page was told nothing of that name, or nothing else of it than was looked for
+                self.pages[first].pump()
+                left = [frame for frame in self.pages[first].came if rest in str(frame)[:200]]
+                assert not left, left
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed

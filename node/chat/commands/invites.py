@@ -11,13 +11,14 @@ from node.chat.commands.base import MAX_OPTIONS_BYTES, Base, Id, Who
 
 
 class UserInvite(Base, frozen=True, kw_only=True):
-    """Invite a contact or co-member to a room."""
+    """Invite a contact or co-member to a room; the offer has `expires_in` seconds to reach somebody."""
 
     target: Who
     room: Id
     kind: Literal["room", "game"] | None = None
     options: dict[str, Any] | None = None
     client_id: Annotated[str, Meta(max_length=128)] | None = None
+    expires_in: Annotated[int, Meta(ge=1, le=86_400)] | None = None
 
     def __post_init__(self) -> None:
         """Measure the options as they will travel."""
