@@ -12,9 +12,12 @@ import ipaddress
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.errors import Refused
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 FILE: Final = "tls.pem"
 """Key and certificate, in the home."""
@@ -33,7 +36,8 @@ def load(keep: Keep, names: tuple[str, ...]) -> Loaded:
     """Return what TLS needs and the SHA-256 fingerprint as browsers show it; blocks.
 
     Raises:
-        Refused: `tls_missing` where the extra is not installed, `storage_full` where no file can be written.
+        Refused: `tls_missing` where the extra is not installed, `tls_damaged` where the file is,
+            `storage_full` where none can be written.
     """
     try:
         path, data = keep(FILE, _lasts, lambda: _made(names))
@@ -45,8 +49,12 @@ def load(keep: Keep, names: tuple[str, ...]) -> Loaded:
         raise Refused("storage_full", f"the certificate could not be written: {exc.strerror}") from exc
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(path)
-    return context, fingerprint(data)
+    try:
+        context.load_cert_chain(path)
+        return context, fingerprint(data)
+    except (ssl.SSLError, ValueError) as exc:
+        text = f"{path} is damaged: remove it, and another is made"
+        raise Refused("tls_damaged", text, field="tls") from exc
 
 
 def fingerprint(pem: bytes) -> str:
@@ -62,16 +70,28 @@ def _lasts(pem: bytes) -> bool:
     whole = b"PRIVATE KEY" in pem and b"BEGIN CERTIFICATE" in pem
     try:
         from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
         if whole:
             return True  # it was made when there was a way to, and goes on without
         raise
     try:
         found = x509.load_pem_x509_certificate(pem)
-    except ValueError:
+        load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
         return False
     left = found.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return whole and left > datetime.timedelta(days=RENEW_DAYS)
+
+
+def _host(text: str) -> x509.GeneralName | None:
+    """Return a name of this machine as a certificate has it; None for what none can have."""
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return x509.DNSName(text) if text.isascii() else None
 
 
 def _made(names: tuple[str, ...]) -> bytes:
@@ -83,8 +103,9 @@ def _made(names: tuple[str, ...]) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gossamer on this machine")])
     now = datetime.datetime.now(datetime.UTC)
-    hosts: list[x509.GeneralName] = [x509.DNSName("localhost"), *(x509.DNSName(name) for name in names)]
-    hosts += [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    hosts = [
+        found for text in dict.fromkeys(("localhost", "127.0.0.1", "::1", *names)) if (found := _host(text))
+    ]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+from node.bridge.credentials import OWNER, RANK as _RANK, SWEEPER, Credentials, Grant
 from node.bridge.dialect_routes import CRON, DIALECT_ROUTES, DIALECTS, EVENTS, SOCKET_IO, pattern_of, speakers
-from node.bridge.ports import ADMIN, Scope, TokenRecord, Via, hash_token
-from node.crypto.primitives import same
+from node.bridge.ports import Scope
+
+__all__ = ("OWNER", "SWEEPER", "Credentials", "Grant")  # what is judged by, at hand where it is judged
 
 NATIVE_PATHS: Final = frozenset({"/", "/bridge"})
 """Where the native dialect is spoken over websockets."""
@@ -84,7 +86,6 @@ SHOWN: Final[dict[str, Scope]] = dict.fromkeys(
     "read",
 )  # fmt: skip
 """The least scope that is shown an event; one without an entry is shown to nobody."""
-_RANK: Final[dict[Scope, int]] = {"read": 0, "chat": 1, "owner": 2}
 
 
 def may(scope: Scope, command: str) -> bool:
@@ -97,62 +98,6 @@ def may_see(scope: Scope, event: str) -> bool:
     """Say whether a session of `scope` is shown events of this name."""
     least = SHOWN.get(event)
     return least is not None and _RANK[scope] >= _RANK[least]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a credential opens; `limited` means the rate of child tokens, `expires_ms` is UNIX time.
-
-    `mark` is the hash of the token it rests on: when that token goes, so does the session.
-    """
-
-    scope: Scope
-    name: str
-    limited: bool = False
-    expires_ms: int | None = None
-    via: Via = field(default="token", compare=False)
-    mark: bytes = field(default=b"", repr=False, compare=False)
-
-
-OWNER: Final = Grant("owner", ADMIN, via="unix")
-"""What the unix socket opens: it rests on no token."""
-SWEEPER: Final = Grant("read", "cron", limited=True)
-"""What the secret of dialect 003's cron path opens: that path, and nothing else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Every token that opens something, as hashes."""
-
-    admin_hash: bytes = field(repr=False)
-    tokens: tuple[TokenRecord, ...] = ()
-
-    def lookup(self, token: str, now_ms: int) -> Grant | None:
-        """Return what `token` opens; the time taken says nothing about where it differs."""
-        mark = hash_token(token)
-        found = Grant("owner", ADMIN, mark=mark) if same(mark, self.admin_hash) else None
-        for record in self.tokens:
-            alive = record.expires_ms is None or now_ms < record.expires_ms
-            if same(mark, record.token_hash) and alive:
-                found = Grant(
-                    record.scope, record.name, limited=True, expires_ms=record.expires_ms, mark=mark
-                )
-        return found
-
-    @property
-    def login(self) -> Grant:
-        """What a login opens: the owner's, for as long as the admin token stays."""
-        return Grant("owner", ADMIN, via="login", mark=self.admin_hash)
-
-    def stands(self, grant: Grant, now_ms: int) -> bool:
-        """Say whether what a grant rests on is still there, and opens as much: of a capability, more."""
-        if grant.via == "unix" or same(grant.mark, self.admin_hash):
-            return True
-        return any(
-            same(grant.mark, record.token_hash) and _RANK[record.scope] >= _RANK[grant.scope]
-            for record in self.tokens
-            if record.expires_ms is None or now_ms < record.expires_ms
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +193,16 @@ class Preflight:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Answer with this status and stable code; `origin` is the one to name to the owner."""
+    """Answer with this status and stable code; `origin` is the one to name to the owner.
+
+    `dialects` are those that it could be let in to; none where the general list would.
+    """
 
     status: int
     code: str
     message: str
     origin: str | None = None
+    dialects: tuple[str, ...] = ()
 
 
 Decision: TypeAlias = Admit | Preflight | Deny
@@ -266,7 +215,8 @@ def decide(request: Request, policy: Policy, now_ms: int) -> Decision:
         return place
     origin = request.origins[0] if request.origins else None
     if origin is not None and (len(request.origins) > 1 or not place.knows(origin)):
-        return Deny(403, "origin_not_allowed", "pages of this origin may not connect to this node", origin)
+        text = "pages of this origin may not connect to this node"
+        return Deny(403, "origin_not_allowed", text, origin, place.whose)
     cors = origin if origin in place.listed else None
     if request.method == "OPTIONS" and origin is not None:
         return Preflight(origin)
@@ -289,8 +239,13 @@ class Place:
     listed: frozenset[str] = frozenset()
     dialects: tuple[str, ...] = ()
     build: str | None = None
-    extra: bool = False
-    """A port of a dialect's own."""
+    extra: str | None = None
+    """The dialect whose own port it is."""
+
+    @property
+    def whose(self) -> tuple[str, ...]:
+        """The dialects whose origins count here; none where the general list does."""
+        return self.dialects or (() if self.extra is None else (self.extra,))
 
     def knows(self, origin: str) -> bool:
         """Say whether pages of this origin may ask here, given a credential."""
@@ -329,7 +284,7 @@ def _spoken_place(policy: Policy, spoken: frozenset[str], there: Spoken | None) 
     if on:
         own = policy.own_origins if there is None else there.own_origins
         listed = frozenset[str]().union(*(one.origins for one in on))
-        return Place(own, listed, tuple(one.name for one in on), extra=there is not None)
+        return Place(own, listed, tuple(one.name for one in on), extra=None if there is None else there.name)
     if there is not None:
         return _not_here(there)
     which = " or ".join(name for name in DIALECTS if name in spoken)
@@ -340,10 +295,10 @@ def _extra_place(request: Request, there: Spoken) -> Place | Deny:
     """A port of a dialect's own has the login link, links of attachments, the build, and nothing else."""
     reads = not request.websocket and request.method in {"GET", "HEAD", "OPTIONS"}
     if (reads and request.path == LOGIN_PATH) or _by_link(request):
-        return Place(there.own_origins, there.origins, extra=True)
+        return Place(there.own_origins, there.origins, extra=there.name)
     if reads and there.serves and not request.path.startswith("/api/"):
         build = None if request.method == "OPTIONS" else there.name
-        return Place(there.own_origins, there.origins, build=build, extra=True)
+        return Place(there.own_origins, there.origins, build=build, extra=there.name)
     return _not_here(there)
 
 
@@ -392,7 +347,7 @@ def _credential(
     if request.cookie is not None and asked:
         if policy.cookie_valid(request.cookie, now_ms):
             login = policy.credentials.login
-            grant = replace(login, scope="chat") if place.extra or place.dialects else login
+            grant = replace(login, scope="chat") if place.whose else login
             return _write_rules(request, grant, cors, by_cookie=True)
         if not (public or waits):
             return Deny(401, "unauthorized", "the login is over: make a new login link")

@@ -78,6 +78,10 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    def lands(self, port: int | None) -> bool:
+        """Say whether there is a page at `/` of a port."""
+        ...
+
     async def socket_io(self, request: web.Request, admit: Admit) -> web.StreamResponse:
         """Answer a request of Socket.IO."""
         ...
@@ -104,19 +108,6 @@ def make_app(door: Door) -> web.Application:
             return problem(426, "websocket_needed", "this path speaks websocket")
         return await door.serve(request, request[ADMIT])
 
-    async def login(request: web.Request) -> web.StreamResponse:
-        found = door.redeem(request.query.get("code", ""))
-        if found is None:
-            text = "This link was used or is too old. Make another:  gossamer bridge login\n"
-            return web.Response(status=401, text=text)
-        response = web.Response(status=303, headers={"Location": "/"})
-        value, seconds = found
-        name, secure = door.cookie_at(request[VIEW].port), request.secure
-        response.set_cookie(
-            name, value, max_age=seconds, httponly=True, secure=secure or None, samesite="Strict", path="/"
-        )
-        return response
-
     app.router.add_get("/", root)
     app.router.add_get("/bridge", bridge, allow_head=False)
 
@@ -130,12 +121,32 @@ def make_app(door: Door) -> web.Application:
     for path in WEBSOCKETS:
         app.router.add_get(path, bridge, allow_head=False)
     _add_socket_io(app, door)
+    _add_login(app, door)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
-    app.router.add_get("/api/v1/login", login, allow_head=False)
     app.router.add_get("/api/v1/metrics", metrics)
     app.router.add_get("/api/v1/schema", _schema)
     return app
+
+
+def _add_login(app: web.Application, door: Door) -> None:
+    async def login(request: web.Request) -> web.StreamResponse:
+        found = door.redeem(request.query.get("code", ""))
+        if found is None:
+            text = "This link was used or is too old. Make another:  gossamer bridge login\n"
+            return web.Response(status=401, text=text)
+        if door.lands(request[VIEW].port):
+            response = web.Response(status=303, headers={"Location": "/"})
+        else:
+            response = web.Response(text="You are logged in. Go back to the frontend, and load it again.\n")
+        value, seconds = found
+        name, secure = door.cookie_at(request[VIEW].port), request.secure
+        response.set_cookie(
+            name, value, max_age=seconds, httponly=True, secure=secure or None, samesite="Strict", path="/"
+        )
+        return response
+
+    app.router.add_get("/api/v1/login", login, allow_head=False)
 
 
 def _add_socket_io(app: web.Application, door: Door) -> None:

@@ -65,7 +65,11 @@ class Listeners:
         self.records: dict[str, DialectRecord] = {}
         self.port = 0
         self._host, self._home = host, home
-        self._names = tuple(name for name in names if ":" not in name)  # another port's names are not ours
+        named = () if host in {"0.0.0.0", "::", ""} else (bracketed(host),)  # noqa: S104 - compared, not bound
+        self._names = (
+            *named,
+            *(name for name in names if ":" not in name),
+        )  # those with a port are of another
         self._entropy, self._keep, self._changed = entropy, keep, changed
         self._sites: dict[str, Site] = {}
         self._held: dict[int, socket.socket] = {}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from node.bridge.outbox import Outbox
 
 Kind: TypeAlias = Literal["counter", "gauge"]
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -87,6 +89,32 @@ class Meter:
             counters("refused_requests_total", "Requests that the guard refused.", ("code",), self.refused),
             self.seconds,
         ]
+
+
+class Attached(Protocol):
+    """What is counted of a frontend."""
+
+    @property
+    def phase(self) -> str:
+        """Where the connection is."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for it."""
+        ...
+
+
+def attached(frontends: Collection[Attached], backlog: int) -> list[Shown]:
+    """Return the figures of those who are connected; `backlog`: commands that wait for the engine."""
+    phases = Counter((one.phase,) for one in frontends)
+    boxes = [one.outbox for one in frontends]
+    return [
+        counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
+        gauge("bridge_backlog", "Commands that wait for the engine.", backlog),
+        gauge("outbox_events", "Frames that wait for frontends.", sum(map(len, boxes))),
+        gauge("outbox_bytes", "Bytes of them.", sum(box.bytes for box in boxes)),
+    ]
 
 
 def render(figures: Iterable[Shown]) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from node.bridge.http_welcome import welcome
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
 from node.bridge.media import Dresser
-from node.bridge.metrics import Meter, Shown, counters, gauge, render
+from node.bridge.metrics import Meter, Shown, attached, render
 from node.bridge.ports import (
     ADMIN,
     BridgeEffect,
@@ -50,6 +49,7 @@ from node.bridge.ports import (
     UploadKept,
     hash_token,
 )
+from node.bridge.refusals import Refusals
 from node.chat import commands
 from node.chat.attachments import FAILED
 from node.clock import Instant
@@ -66,8 +66,6 @@ MAX_SESSIONS = 512
 """Open sockets; an owner has a handful of frontends."""
 MAX_NAMELESS = 64
 """Of these, sockets that have not said hello yet."""
-MAX_REFUSED_ORIGINS = 256
-"""Refused origins remembered so that each is logged once."""
 RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
 STOP_SECONDS = 4.0
 LOGIN: Final = audit.Who(ADMIN, "login")
@@ -113,6 +111,7 @@ class BridgeServer:
         self._listeners = Listeners(
             host, extra_hosts, entropy=entropy, keep=keep, home=home, changed=self._renew_policy
         )
+        self._builds = static.Builds()
         self._renew_policy()
         self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
         self._audit = Audit()
@@ -135,7 +134,7 @@ class BridgeServer:
         self._empty.set()
         self._next = 1
         self._socket_io: SocketIo | None = None
-        self._refused: set[str] = set()
+        self._refusals = Refusals()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -234,7 +233,7 @@ class BridgeServer:
         self._origins = frozenset(change.origins)
         self._listeners.records = {record.name: record for record in change.dialects}
         self._renew_policy()
-        self._refused -= self._origins.union(*(record.origins for record in change.dialects))
+        self._refusals.forget(self._origins.union(*(record.origins for record in change.dialects)))
         if self._runner is not None:
             self._soon(self._listeners.settle(self._runner))
         now_ms = self._clock().wall_ms
@@ -258,7 +257,9 @@ class BridgeServer:
             self._meter.refused[(decision.code,)] += 1
             self._record(audit.NOBODY, "connect", decision.code)
             if decision.origin is not None:
-                self._tell_refused(decision.origin)
+                text = self._refusals.told(decision.origin, decision.dialects)
+                if text is not None:
+                    log.warning("%s", text)
         return decision
 
     def redeem(self, code: str) -> tuple[str, int] | None:
@@ -309,8 +310,15 @@ class BridgeServer:
     async def build(self, request: web.Request, dialect: str, dress: Dress) -> web.StreamResponse:
         """Give a file of the static build that is served for a dialect."""
         folder = self._listeners.folder(dialect)
-        found = None if folder is None else await static.give(request, folder, dress)
+        if self._builds.full:
+            return problem(503, "busy", "too many files of builds are being given")
+        found = None if folder is None else await self._builds.give(request, folder, dress)
         return problem(404, "http_error", "the build has no such file") if found is None else found
+
+    def lands(self, port: int | None) -> bool:
+        """Say whether there is a page at `/` of a port."""
+        there = self._policy.at(port)
+        return there is None or there.serves
 
     @property
     def health(self) -> str:
@@ -320,14 +328,7 @@ class BridgeServer:
     async def metrics(self) -> str:
         """Return what was counted and measured, as Prometheus reads it."""
         found = [] if self._figures is None else await self._figures()
-        phases = Counter((c.phase,) for c in self._connections.values())
-        boxes = [c.outbox for c in self._connections.values()]
-        bridge: list[Shown] = [
-            counters("sessions", "Connections of frontends.", ("phase",), phases, "gauge"),
-            gauge("bridge_backlog", "Commands that wait for the engine.", self._around.backlog()),
-            gauge("outbox_events", "Frames that wait for frontends.", sum(map(len, boxes))),
-            gauge("outbox_bytes", "Bytes of them.", sum(box.bytes for box in boxes)),
-        ]
+        bridge = attached(self._connections.values(), self._around.backlog())
         return render([*bridge, *self._meter.figures(), *found])
 
     # -- what the bridge does itself ----------------------------------------------------------------
@@ -367,10 +368,14 @@ class BridgeServer:
 
     async def _submit_found(self, event: CommandReceived) -> None:
         asked = event.command
+        found = self._listeners.found()
         if isinstance(asked, commands.DialectEnable):
-            found = await self._listeners.check(asked)
-        else:
-            found = self._listeners.found()
+            try:
+                found = await self._listeners.check(asked)
+            except Exception:
+                log.exception("a dialect could not be checked")
+                fault = Refused("internal", "this could not be checked; the log says why")
+                found = replace(found, fault=fault)
         self._hand_on(replace(event, found=found))
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
@@ -439,16 +444,6 @@ class BridgeServer:
             dialects=self._listeners.spoken(),
             cron_valid=self._listeners.cron_valid,
         )
-
-    def _tell_refused(self, origin: str) -> None:
-        if origin in self._refused or len(self._refused) >= MAX_REFUSED_ORIGINS:
-            return
-        self._refused.add(origin)
-        if origin == "null":
-            log.warning("refused a page without an origin (null); serve it over http, and allow that origin")
-            return
-        shown = origin[:200].encode("ascii", "backslashreplace").decode().replace("'", "")
-        log.warning("refused a page of origin %s; to allow it: gossamer bridge allow '%s'", shown, shown)
 
     async def _tick(self) -> None:
         while True:

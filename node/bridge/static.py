@@ -30,6 +30,8 @@ TYPES: Final[dict[str, str]] = {
     ".mp4": "video/mp4", ".webm": "video/webm",
 }  # fmt: skip
 """What a file of each ending is given as; one of another ending is not given."""
+MAX_OPEN = 64
+"""Files given at a time: with a connection each they stay far below the 1,024 that a process may open."""
 CHUNK = 256 * 1024
 IDLE_SECONDS = 30.0
 """For a browser to take a chunk."""
@@ -46,7 +48,7 @@ def check(folder: Path, home: Path | None) -> None:
         real = folder.resolve(strict=True)
         with (real / INDEX).open("rb") as file:
             file.read(1)
-    except (OSError, RuntimeError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         text = f"the folder has no {INDEX} that can be read: build the frontend, and name what it made"
         raise Refused("no_index", text, field="serve") from exc
     if home is not None:
@@ -55,33 +57,58 @@ def check(folder: Path, home: Path | None) -> None:
             raise Refused("invalid", "the node's own files are not served", field="serve")
 
 
-async def give(
-    request: web.Request, folder: Path, dress: Callable[[web.StreamResponse], web.StreamResponse]
-) -> web.StreamResponse | None:
-    """Answer with the file that a path names, or with the page; None if neither is there."""
-    found = await asyncio.to_thread(find, folder, request.path)
-    if found is None:
-        return None
-    file, kind = found
-    with file:
-        facts = os.fstat(file.fileno())
-        tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        headers = {
-            "Content-Type": kind,
-            "Content-Security-Policy": _POLICY.format(
-                ws="wss" if request.secure else "ws", host=request.host
-            ),
-            "X-Frame-Options": "DENY",
-            "Cache-Control": "no-cache",
-            "ETag": tag,
-        }
-        if request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers=headers)
-        response = web.StreamResponse(headers=headers)
-        response.content_length = facts.st_size
-        await dress(response).prepare(request)
-        if request.method != "HEAD":
-            await _write(response, file, facts.st_size)
+class Builds:
+    """Gives files, so many at a time; how many are open is its whole state."""
+
+    def __init__(self) -> None:
+        self._open = 0
+
+    @property
+    def full(self) -> bool:
+        """Say whether another file would be one too many."""
+        return self._open >= MAX_OPEN
+
+    async def give(
+        self,
+        request: web.Request,
+        folder: Path,
+        dress: Callable[[web.StreamResponse], web.StreamResponse],
+    ) -> web.StreamResponse | None:
+        """Answer with the file that a path names, or with the page; None if neither is there."""
+        self._open += 1
+        try:
+            found = await asyncio.to_thread(find, folder, request.path)
+            if found is None:
+                return None
+            with found[0] as file:
+                return await _answer(request, file, found[1], dress)
+        finally:
+            self._open -= 1
+
+
+async def _answer(
+    request: web.Request,
+    file: BinaryIO,
+    kind: str,
+    dress: Callable[[web.StreamResponse], web.StreamResponse],
+) -> web.StreamResponse:
+    facts = os.fstat(file.fileno())
+    tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+    ws = "wss" if request.secure else "ws"
+    headers = {
+        "Content-Type": kind,
+        "Content-Security-Policy": _POLICY.format(ws=ws, host=request.host),
+        "X-Frame-Options": "DENY",
+        "Cache-Control": "no-cache",
+        "ETag": tag,
+    }
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = facts.st_size
+    await dress(response).prepare(request)
+    if request.method != "HEAD":
+        await _write(response, file, facts.st_size)
     return response
 
 

@@ -12,8 +12,6 @@ from node.commandline.asking import Node, with_node
 from node.commandline.output import harmless, heading, table
 
 DIALECTS: Final = ("001", "002", "003", "004")
-SOCKETS: Final = {"001": "/ws", "003": "/ws/events"}
-"""Where frontends open a websocket; the others are given the address alone."""
 
 
 @click.group(cls=Group)
@@ -91,15 +89,23 @@ async def enable(
     )
     for origin in origins[1:]:
         done = await node.call("dialect_enable", dialect=dialect, origin=origin)
-    node.app.emit(done, [harmless(f"{done['address']}{SOCKETS.get(dialect, '')}")])
+    node.app.emit(done, [harmless(_where(done))])
     _say_more(node.app, done)
     if done["serve"] is not None:
-        node.app.say(f"log a browser in:  gossamer bridge login --dialect {dialect}")
+        told = f"log a browser in:  gossamer bridge login --dialect {dialect}"
     else:
-        node.app.say(f"a frontend needs a token (?token=...):  gossamer token create frontend-{dialect}")
+        told = f"a frontend needs a token (?token=...):  gossamer token create frontend-{dialect}"
+    node.app.say(node.app.ours(told))
     if done["rooms"] == "open":
         node.app.say("rooms made in it are open: anybody in the mesh can find, join and read them")
-        node.app.say(f"to have private ones:  gossamer bridge enable {dialect} --rooms private")
+        told = f"to have private ones:  gossamer bridge enable {dialect} --rooms private"
+        node.app.say(node.app.ours(told))
+
+
+def _where(row: dict[str, Any]) -> str:
+    """Return what a frontend is configured with: those of 001 know one address, of a websocket."""
+    address = str(row["address"])
+    return f"ws{address.removeprefix('http')}/ws" if row["dialect"] == "001" else address
 
 
 def _say_more(app: App, row: dict[str, Any]) -> None:

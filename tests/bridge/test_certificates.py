@@ -20,7 +20,7 @@ from node.store import files
 
 def test_it_is_made_once_as_a_private_file_for_the_names_of_this_machine(tmp_path: Path) -> None:
     keep = partial(files.kept, tmp_path)
-    context, mark = certificates.load(keep, ("chat.example",))
+    context, mark = certificates.load(keep, ("127.0.0.1", "chat.example", "192.0.2.7", "größe.example"))
     assert isinstance(context, ssl.SSLContext)
     assert certificates.load(keep, ())[1] == mark
     path = tmp_path / certificates.FILE
@@ -30,7 +30,11 @@ def test_it_is_made_once_as_a_private_file_for_the_names_of_this_machine(tmp_pat
     names = made.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     assert isinstance(names, x509.SubjectAlternativeName)
     assert names.get_values_for_type(x509.DNSName) == ["localhost", "chat.example"]
-    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == [
+        "127.0.0.1",
+        "::1",
+        "192.0.2.7",
+    ]
     assert (made.not_valid_after_utc - made.not_valid_before_utc).days == certificates.DAYS
 
 
@@ -43,8 +47,11 @@ def test_one_that_ends_soon_or_is_damaged_is_made_anew(
         soon.setattr(certificates, "RENEW_DAYS", certificates.DAYS)
         second = certificates.load(keep, ())[1]
     assert second != first
-    (tmp_path / certificates.FILE).write_bytes(b"-----BEGIN CERTIFICATE-----\nnonsense")
-    assert certificates.load(keep, ())[1] not in {first, second}
+    path = tmp_path / certificates.FILE
+    whole = path.read_bytes()
+    for damaged in (b"-----BEGIN CERTIFICATE-----\nnonsense", b"", whole.replace(b"MII", b"", 1), whole[:-9]):
+        path.write_bytes(damaged)
+        assert certificates.load(keep, ())[1] not in {first, second}
 
 
 def test_without_the_package_one_that_is_there_goes_on_and_none_is_made(
@@ -60,7 +67,12 @@ def test_without_the_package_one_that_is_there_goes_on_and_none_is_made(
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert certificates.load(keep, ())[1] == mark
-    (tmp_path / certificates.FILE).unlink()
+    path = tmp_path / certificates.FILE
+    path.write_bytes(path.read_bytes()[:-9] + b"\n-----END CERTIFICATE-----\n")
+    with pytest.raises(Refused) as refused:
+        certificates.load(keep, ())
+    assert refused.value.code == "tls_damaged"
+    path.unlink()
     with pytest.raises(Refused) as refused:
         certificates.load(keep, ())
     assert refused.value.code == "tls_missing" and "gossamer[tls]" in str(refused.value)

@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from yarl import URL
 
-from node.bridge import enabling, listeners, ports
+from node.bridge import enabling, listeners, ports, static
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.errors import Refused
@@ -412,3 +412,57 @@ async def test_nobody_is_let_in_at_a_port_before_the_guard_knows_it(
     await opened.enable("001", port=port)
     assert (await get(f"http://127.0.0.1:{port}/ws"))[0] == 401
     assert [spoken is not None and spoken.name for spoken in known] == ["001"]
+
+
+async def test_a_refused_page_is_told_once_with_the_command_that_lets_it_in_there(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    await opened.enable("004", port=port)
+    with caplog.at_level(logging.WARNING):
+        for url in (opened.http("/"), opened.http("/socket.io/"), f"http://127.0.0.1:{port}/socket.io/") * 2:
+            assert (await get(url, headers={"Origin": PAGE}))[0] == 403
+        assert (await get(f"http://127.0.0.1:{port}/api/v1/login", headers={"Origin": PAGE}))[0] == 403
+    told = [record.getMessage().partition("allow it: ")[2] for record in caplog.records]
+    assert told == [f"gossamer bridge allow '{PAGE}'", f"gossamer bridge enable 004 --origin '{PAGE}'"]
+
+
+async def test_a_login_at_a_port_without_a_page_says_so(opened: Opened) -> None:
+    port = free_port()
+    await opened.enable("004", port=port)
+    link = await opened.ask("login_link_create", dialect="004")
+    status, body, headers = await get(link["url"])
+    assert status == 200 and "logged in" in body and f"_{port}=" in headers["Set-Cookie"]
+
+
+async def test_no_more_files_are_given_at_a_time_than_a_process_may_open(
+    opened: Opened, build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    await opened.enable("003", port=port, serve=str(build))
+    (build / "large.js").write_bytes(bytes(32 * 1024 * 1024))
+    monkeypatch.setattr(static, "MAX_OPEN", 1)
+    async with (
+        aiohttp.ClientSession(read_bufsize=1024) as http,
+        http.get(f"http://127.0.0.1:{port}/large.js") as slow,
+    ):
+        assert slow.status == 200
+        status, body, _ = await get(f"http://127.0.0.1:{port}/app.js")
+        assert (status, code(body)) == (503, "busy")
+        slow.close()
+    for _ in range(50):
+        if (await get(f"http://127.0.0.1:{port}/app.js"))[0] == 200:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("what is over counts on")
+
+
+async def test_a_check_that_breaks_is_answered_and_the_log_has_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_folder: Path, _home: Path | None) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(static, "check", broken)
+    answer = await opened.enable("003", port=free_port(), serve="/srv")
+    assert answer["code"] == "internal" and "ZeroDivisionError" in caplog.text

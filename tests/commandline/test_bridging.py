@@ -36,8 +36,8 @@ def test_enabling_hands_on_what_was_said_and_prints_where_frontends_go(
         "bridge", "enable", "003", "--origin", PAGE, "--port", "3000", "--serve", "dist",
         "--rooms", "private", "--tls",
     )  # fmt: skip
-    assert (code, out) == (0, f"{address}/ws/events\n")
-    assert mark in err and "/h/c" in err and "gossamer bridge login --dialect 003" in err
+    assert (code, out) == (0, f"{address}\n")
+    assert mark in err and "/h/c" in err and "bridge login --dialect 003" in err
     assert node.asked == [
         (
             "dialect_enable",
@@ -52,11 +52,14 @@ def test_what_is_not_said_is_not_asked_and_every_origin_is_added(
     node.answers["dialect_enable"] = ON
     code, out, err = gossamer_exits("bridge", "enable", "004", "--origin", PAGE, "--origin", "file://")
     assert (code, out) == (0, "http://127.0.0.1:7117\n")
-    assert "open" in err and "--rooms private" in err and "gossamer token create frontend-004" in err
+    assert "open" in err and "--rooms private" in err and "token create frontend-004" in err
     assert node.asked == [
         ("dialect_enable", {"dialect": "004", "origin": PAGE}),
         ("dialect_enable", {"dialect": "004", "origin": "file://"}),
     ]
+    node.answers["dialect_enable"] = {**ON, "dialect": "001", "address": "https://127.0.0.1:3000"}
+    assert gossamer_exits("bridge", "enable", "001")[1] == "wss://127.0.0.1:3000/ws\n"
+    node.answers["dialect_enable"] = ON
     assert json.loads(gossamer_exits("--json", "bridge", "enable", "004")[1]) == ON
     assert node.asked[-1] == ("dialect_enable", {"dialect": "004"})
 

@@ -58,7 +58,7 @@ async def test_a_build_over_tls_is_there_again_after_a_kill_with_the_same_certif
             str(dist),
             "--tls",
         )
-        assert (code, out) == (0, f"https://127.0.0.1:{port}/ws/events"), err
+        assert (code, out) == (0, f"https://127.0.0.1:{port}"), err
         assert (await get(f"https://127.0.0.1:{port}/chats/1"))[1] == "<p>page</p>"
         before = json.loads((await gossamer(home, "--json", "bridge", "list"))[1])["dialects"][2]
         assert before["state"] == "listening" and before["fingerprint"] in err

@@ -3,7 +3,8 @@
 A line is one of
 
     # words for people
-    @ world contacts            ann and bob: alone (ann), linked, contacts, room (both in `$room`, "tea")
+    @ world contacts            ann and bob: alone (ann), linked, contacts, room (both in `$room`, "tea");
+                                three: ann, bob and cid, linked
     @ session phone ann         another frontend of ann; `plain` says no hello, `token=$t` comes in by that
     @ page chat ann 001         a frontend of that dialect at ann's node; `rooms=private`, `scope=chat` set it
     @ run 130                   time passes; more in `Player._order`
@@ -209,9 +210,9 @@ class Player:
         return self.nodes[name]
 
     async def _make(self, kind: str) -> None:
-        names = ["ann"] if kind == "alone" else ["ann", "bob"]
+        names = {"alone": ["ann"], "three": ["ann", "bob", "cid"]}.get(kind, ["ann", "bob"])
         for name in names:
-            self.world.add(name, peers=["ann"] if name == "bob" else [])
+            self.world.add(name, peers=[] if name == "ann" else ["ann"])
         self.world.run(2)
         sims = self.world.nodes
         if kind in {"contacts", "room"}:

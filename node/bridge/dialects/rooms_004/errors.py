@@ -22,7 +22,7 @@ CODES: Final[dict[str, str]] = {
          "ambiguous_invite", "ambiguous_room", "token_not_found", "origin_not_found", "peer_not_found",
          "consumer_not_found", "already_member", "code_mismatch", "request_not_found", "invalid_config",
          "not_found", "file_not_found", "file_unwritable", "file_exists", "backup_not_found", "home_exists",
-         "identity_exists", "resync_required", "not_here", "no_index", "tls_missing"),
+         "identity_exists", "resync_required", "not_here", "no_index", "tls_missing", "tls_damaged"),
         VALIDATION,
     ),
     **dict.fromkeys(("room_not_found", "room_deleted", "invite_expired", "invite_resolved"), NOT_FOUND),
