@@ -787,7 +787,7 @@ export interface RoomRows {
   rooms: RoomRow[];
 }
 
-/** One room of a list; `members` is their number. */
+/** One room of a list; `members` is their number, `last_ms` when `last_message` was sent. */
 export interface RoomRow {
   room: string;
   name: string;
@@ -798,6 +798,7 @@ export interface RoomRow {
   muted: boolean;
   muted_until: number | null;
   last_message: unknown;
+  last_ms: number | null;
   direct: boolean;
   deleted: boolean;
   joined: boolean;
@@ -1073,7 +1074,7 @@ export interface ReactionTold {
   on: boolean;
 }
 
-/** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. */
+/** Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id. `skip` passes over so many first; with `count`, it is told how many there are in all. */
 export interface HistoryGetCommand {
   event: "history_get";
   req?: string | number | null;
@@ -1082,12 +1083,15 @@ export interface HistoryGetCommand {
   before?: string | null;
   after?: string | null;
   limit?: number | null;
+  skip?: number | null;
+  count?: boolean | null;
 }
 
-/** Messages, oldest first (of a search: newest first), and whether there are more. */
-export interface MessagePage {
+/** The same, and with `count`, if it was asked for, how many the room has in all. */
+export interface HistoryPage {
   messages: UserMessageEvent[];
   more: boolean;
+  count?: number;
 }
 
 /** Find messages that hold a text, the newest first; neither case nor accents count. */
@@ -1099,6 +1103,12 @@ export interface SearchCommand {
   room?: string | null;
   before?: string | null;
   limit?: number | null;
+}
+
+/** Messages, oldest first (of a search: newest first), and whether there are more. */
+export interface MessagePage {
+  messages: UserMessageEvent[];
+  more: boolean;
 }
 
 /** Tell a conversation that we type, or have stopped; it ends by itself after 6 s. */
@@ -1179,11 +1189,13 @@ export interface LedgerGetCommand {
   room: string;
 }
 
-/** Up to which `seq` our messages in a room are held for others, and how far everybody is. */
+/** Up to which `seq` our messages in a room are held for others, and how far everybody is. `read_seq`: up to where the owner has read what others said; of that, `unread` messages are left. */
 export interface Ledger {
   room: string;
   held: number;
   recipients: LedgerRow[];
+  read_seq: number;
+  unread: number;
 }
 
 /** Up to which `seq` our messages have come to somebody, and were read; 0: none. */
@@ -1553,7 +1565,7 @@ export interface ProfileGetCommand {
   username?: string | null;
 }
 
-/** What a person shows; `link` is one's own, and not for the scope `read`. */
+/** What a person shows; `link` is one's own, and not for the scope `read`; `room`: the direct one, if any. `state` is how they stand to us, `none` of oneself. */
 export interface ProfileFacts {
   user_id: string;
   username: string;
@@ -1565,6 +1577,8 @@ export interface ProfileFacts {
   listed: boolean;
   blocked: boolean;
   blocked_by: boolean;
+  room: string | null;
+  state: "contact" | "incoming" | "none" | "pending" | "requested";
   link?: string | null;
 }
 
@@ -1579,7 +1593,7 @@ export interface ProfileSetCommand {
   listed?: boolean | null;
 }
 
-/** Say how to be seen: `online` is as it is, `offline` is invisible; an absent key stays as it is. */
+/** Say how to be seen: `online` is as it is, `offline` is invisible; an absent key stays as it is. `offline` with `leaving` is a logout: it lasts until a frontend comes or asks for something. */
 export interface PresenceSetCommand {
   event: "presence_set";
   req?: string | number | null;
@@ -1587,6 +1601,7 @@ export interface PresenceSetCommand {
   state?: "away" | "offline" | "online" | null;
   status?: string | null;
   busy?: boolean | null;
+  leaving?: boolean | null;
 }
 
 /** How we are seen now. */
@@ -1594,6 +1609,19 @@ export interface PresenceFacts {
   state: "away" | "offline" | "online";
   status: string | null;
   busy: boolean;
+}
+
+/** Look at once who has been silent for too long, and how we are seen, and tell it. */
+export interface PresenceSweepCommand {
+  event: "presence_sweep";
+  req?: string | number | null;
+  nonce?: string | null;
+}
+
+/** How we are seen now, and who was found to be gone. */
+export interface PresenceSwept {
+  state: "away" | "offline" | "online";
+  gone: string[];
 }
 
 /** Look for people by the beginning, or a part, of a name; case and accents do not matter. */
@@ -1621,22 +1649,24 @@ export interface FoundRow {
   state: "contact" | "incoming" | "none" | "pending" | "requested";
 }
 
-/** List notifications, the newest first; `before` goes on after the one with this id. */
+/** List notifications, the newest first; `before` goes on after the one with this id. `skip` passes over so many first. */
 export interface NotificationListCommand {
   event: "notification_list";
   req?: string | number | null;
   nonce?: string | null;
   limit?: number | null;
   before?: string | null;
+  skip?: number | null;
   is_read?: boolean | null;
   kind?: "announcement" | "contact" | "invite" | "mention" | "tournament" | null;
 }
 
-/** Notifications, newest first, how many are unread in all, and whether there are more. */
+/** Notifications, newest first, how many are unread in all, and whether there are more. `count`: how many there are of those that were asked for, on whatever page. */
 export interface NoticeRows {
   notifications: NoticeRow[];
   unread: number;
   more: boolean;
+  count: number;
 }
 
 /** One notification; `date` is in UNIX seconds. */
@@ -2061,7 +2091,7 @@ export interface Commands {
   message_edit: { command: MessageEditCommand; answer: MessageChanged; scope: "chat" };
   message_delete: { command: MessageDeleteCommand; answer: MessageGone; scope: "chat" };
   reaction_set: { command: ReactionSetCommand; answer: ReactionTold; scope: "chat" };
-  history_get: { command: HistoryGetCommand; answer: MessagePage; scope: "read" };
+  history_get: { command: HistoryGetCommand; answer: HistoryPage; scope: "read" };
   search: { command: SearchCommand; answer: MessagePage; scope: "read" };
   typing_set: { command: TypingSetCommand; answer: TypingTold; scope: "chat" };
   room_read: { command: RoomReadCommand; answer: RoomReadUpto; scope: "chat" };
@@ -2094,6 +2124,7 @@ export interface Commands {
   profile_get: { command: ProfileGetCommand; answer: ProfileFacts; scope: "read" };
   profile_set: { command: ProfileSetCommand; answer: ProfileFacts; scope: "chat" };
   presence_set: { command: PresenceSetCommand; answer: PresenceFacts; scope: "chat" };
+  presence_sweep: { command: PresenceSweepCommand; answer: PresenceSwept; scope: "chat" };
   user_search: { command: UserSearchCommand; answer: FoundRows; scope: "read" };
   notification_list: { command: NotificationListCommand; answer: NoticeRows; scope: "read" };
   notification_read: { command: NotificationReadCommand; answer: NoticeRead; scope: "chat" };
@@ -2180,6 +2211,7 @@ export type GossamerCommand =
   | ProfileGetCommand
   | ProfileSetCommand
   | PresenceSetCommand
+  | PresenceSweepCommand
   | UserSearchCommand
   | NotificationListCommand
   | NotificationReadCommand

@@ -80,12 +80,18 @@ class Gate:
         return await self._store.events_after(seq, limit)
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
         """Read a room's messages; raises Refused `locked`."""
         if self._store is None:
             raise Refused(LOCKED, "the vault was locked meanwhile", retryable=True)
-        return await self._store.history(room, before, after, limit)
+        return await self._store.history(room, before, after, limit, skip)
+
+    async def message_count(self, room: bytes) -> int:
+        """Count a room's messages; raises Refused `locked`."""
+        if self._store is None:
+            raise Refused(LOCKED, "the vault was locked meanwhile", retryable=True)
+        return await self._store.message_count(room)
 
     async def search(
         self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int

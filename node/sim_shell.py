@@ -34,16 +34,18 @@ REPLAYED = 100_000
 
 def read(store: MemoryStore, order: ReadHistory | ReadSearch | AnswerStatus) -> dict[str, Any]:
     """Return what the store answers to a command that it answers; raises Refused."""
+    rest: dict[str, Any] = {}
     match order:
         case AnswerStatus():
             return {**order.fields, **store.stats()}
-        case ReadHistory():
-            bodies, more = store.history(order.room, order.before, order.after, order.limit)
+        case ReadHistory(_, _, room, before, after, limit):
+            bodies, more = store.history(room, before, after, limit, order.skip)
+            rest = {"count": store.message_count(room)} if order.count else rest
         case ReadSearch():
             bodies, more = store.search(order.text, order.room, order.before, order.limit)
         case _:
             assert_never(order)
-    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more}
+    return {"messages": [msgspec.json.decode(body) for body in bodies], "more": more, **rest}
 
 
 def answered(

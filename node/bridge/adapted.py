@@ -309,10 +309,7 @@ class Adapted:
     def _judged(self, command: commands.Command) -> commands.Command:
         """Hold a command to its struct, the scope and the token's rate; raises Refused."""
         name = commands.name_of(command)
-        try:
-            checked = msgspec.convert(msgspec.to_builtins(command), type(command))
-        except (msgspec.ValidationError, UnicodeError) as exc:
-            raise FrameRefused("invalid", str(exc), command=name) from exc
+        checked = checked_of(command)
         if not may(self.grant.scope, name):
             raise Refused("forbidden", f"a token of scope {self.grant.scope} may not use {name}")
         wait = self._token.wait(self.adapter.now.mono, 1) if self.grant.limited else 0.0
@@ -351,6 +348,18 @@ class Adapted:
     def _close(self, code: int, reason: str) -> None:
         self.closed = True
         self._effects.append(Close(code, reason))
+
+
+def checked_of(command: commands.Command) -> commands.Command:
+    """Hold a command to its struct, and its text to what UTF-8 can say: half a surrogate pair is no letter.
+
+    Raises:
+        FrameRefused: `invalid`.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(command), type=type(command))
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError, TypeError) as exc:
+        raise FrameRefused("invalid", str(exc), command=commands.name_of(command)) from exc
 
 
 def fault_of(answer: events.Error) -> Refused:

@@ -60,7 +60,7 @@ SCOPES: Final[dict[str, Scope]] = {
          "contact_request", "contact_accept", "contact_reject", "contact_cancel", "contact_remove",
          "contact_block", "contact_unblock",
          "contact_verify", "contact_policy", "contact_link_create", "contact_link_reset",
-         "dm_open", "profile_set", "presence_set", "attachment_put",
+         "dm_open", "profile_set", "presence_set", "presence_sweep", "attachment_put",
          "room_link_create", "room_link_use", "room_link_revoke"),
         "chat",
     ),

@@ -74,13 +74,11 @@ class Adapting(Frontend):
 
     def _feed(self, event: adapted.Input) -> None:
         try:
-            effects = self.machine.handle(event, now=self.around.clock())
+            for effect in self.machine.handle(event, now=self.around.clock()):
+                self._do(effect)
         except Exception:
             log.exception("bridge session %d cannot go on", self.number)
             self.close(GOING_WRONG, "the node could not go on")
-            return
-        for effect in effects:
-            self._do(effect)
 
     def _do(self, effect: adapted.Effect) -> None:
         match effect:

@@ -265,7 +265,7 @@ class Frontend(ABC):
 
     async def _from_store(self, effect: ReadHistory | ReadSearch) -> None:
         try:
-            bodies, more = await found(self.around.reader, effect)
+            bodies, rest = await found(self.around.reader, effect)
         except Refused as fault:
             self.deliver(events.error_of(fault, effect.req))
             return
@@ -276,8 +276,8 @@ class Frontend(ABC):
             return
         if effect.nonced is not None:
             shown = [msgspec.json.decode(self._as_shown(body)) for body in bodies]
-            whole = {"messages": shown, "more": more}
+            whole = {"messages": shown, **rest}
             self.around.submit(ReadAnswered(effect.nonced, whole))
             return
         messages = [self._value(body) for body in bodies]
-        self.deliver(events.Ok(req=effect.req, fields={"messages": messages, "more": more}))
+        self.deliver(events.Ok(req=effect.req, fields={"messages": messages, **rest}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 from node.bridge.ports import ReadHistory, ReadSearch
 
@@ -16,9 +16,13 @@ class Reader(Protocol):
         ...
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
         """Return messages of a room, oldest first, and whether there are more."""
+        ...
+
+    async def message_count(self, room: bytes) -> int:
+        """Return how many messages of a room are stored."""
         ...
 
     async def search(
@@ -28,12 +32,15 @@ class Reader(Protocol):
         ...
 
 
-async def found(reader: Reader, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], bool]:
-    """Return the messages that were asked for, and whether there are more; raises Refused."""
+async def found(reader: Reader, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], dict[str, Any]]:
+    """Return the messages that were asked for, and what is told beside them; raises Refused."""
     match effect:
-        case ReadHistory():
-            return await reader.history(effect.room, effect.before, effect.after, effect.limit)
+        case ReadHistory(_, _, room, before, after, limit):
+            bodies, more = await reader.history(room, before, after, limit, effect.skip)
+            counted = {"count": await reader.message_count(room)} if effect.count else {}
+            return bodies, {"more": more, **counted}
         case ReadSearch():
-            return await reader.search(effect.text, effect.room, effect.before, effect.limit)
+            bodies, more = await reader.search(effect.text, effect.room, effect.before, effect.limit)
+            return bodies, {"more": more}
         case _:
             assert_never(effect)

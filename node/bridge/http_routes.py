@@ -23,10 +23,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestHandler
 
-from node.bridge import schema
+from node.bridge import http_live, schema
 from node.bridge.dialect_routes import SOCKET_IO, WEBSOCKETS
 from node.bridge.guard import MAX_BODY, Admit, Decision, Deny, Preflight, Request
 from node.bridge.http_attachments import DOWNLOADS, UPLOADS, Attachments
+from node.bridge.http_talks import Talks
 from node.bridge.metrics import CONTENT_TYPE
 
 Dress: TypeAlias = Callable[[web.StreamResponse], web.StreamResponse]
@@ -78,6 +79,15 @@ class Door(Protocol):
         """Serve one websocket until it is closed."""
         ...
 
+    @property
+    def talks(self) -> Talks:
+        """What answers the requests of the dialect 003."""
+        ...
+
+    def end_login(self, cookie: str) -> None:
+        """Let a login cookie be good for nothing any more."""
+        ...
+
     def lands(self, port: int | None) -> bool:
         """Say whether there is a page at `/` of a port."""
         ...
@@ -120,7 +130,7 @@ def make_app(door: Door) -> web.Application:
 
     for path in WEBSOCKETS:
         app.router.add_get(path, bridge, allow_head=False)
-    _add_socket_io(app, door)
+    _add_dialects(app, door)
     _add_login(app, door)
     _add_attachments(app, door)
     app.router.add_get("/api/v1/health", health)
@@ -149,15 +159,6 @@ def _add_login(app: web.Application, door: Door) -> None:
     app.router.add_get("/api/v1/login", login, allow_head=False)
 
 
-def _add_socket_io(app: web.Application, door: Door) -> None:
-    async def socket_io(request: web.Request) -> web.StreamResponse:
-        return await door.socket_io(request, request[ADMIT])
-
-    for path in SOCKET_IO:
-        app.router.add_get(path, socket_io, allow_head=False)
-        app.router.add_post(path, socket_io)
-
-
 def _add_attachments(app: web.Application, door: Door) -> None:
     async def download(request: web.Request) -> web.StreamResponse:
         admit = request[ADMIT]
@@ -170,6 +171,20 @@ def _add_attachments(app: web.Application, door: Door) -> None:
 
     app.router.add_post(UPLOADS, upload)
     app.router.add_get(DOWNLOADS, download)
+
+
+def _add_dialects(app: web.Application, door: Door) -> None:
+    async def socket_io(request: web.Request) -> web.StreamResponse:
+        return await door.socket_io(request, request[ADMIT])
+
+    for path in SOCKET_IO:
+        app.router.add_get(path, socket_io, allow_head=False)
+        app.router.add_post(path, socket_io)
+
+    async def live(request: web.Request) -> web.StreamResponse:
+        return await http_live.answered(request, door, request[VIEW], request[ADMIT].grant)
+
+    http_live.add(app, live)
 
 
 class _Protocol(RequestHandler):

@@ -23,7 +23,7 @@ from node.bridge.dialects.socket_io import Connect, Disconnect, Spoken, Unreadab
 from node.bridge.guard import MAX_BODY, Grant
 from node.bridge.http_frontend import Surroundings
 from node.bridge.http_routes import VIEW, problem
-from node.bridge.http_socket import ABORT_AFTER, CLOSE_SECONDS
+from node.bridge.http_socket import ABORT_AFTER, CLOSE_SECONDS, GOING_WRONG
 from node.bridge.http_socketio_frontend import Attached, Welcome
 from node.bridge.session import BAD_FRAMES
 from node.errors import Refused
@@ -70,6 +70,8 @@ class SocketIo:
         view = request[VIEW]
         if not _fits(request, websocket=view.websocket):
             return problem(400, "bad_request", "this is no request of Socket.IO 4")
+        if not welcome.dialects:
+            return problem(404, "not_enabled", "no dialect of this path is on for this origin")
         sid = request.query.get("sid")
         if sid is None:
             return await self._begin(request, welcome)
@@ -337,8 +339,10 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]  # the library has no
         """Begin a task; the wait for a session's next ping ends with it."""
         task: asyncio.Task[None] = asyncio.ensure_future(target(*args, **named))
         sid = getattr(getattr(target, "__self__", None), "sid", None)
-        if sid is not None:
+        if sid in self.library.lines:
             self.pings[sid] = task
+        elif sid is not None:
+            task.cancel()
         return task
 
 
@@ -405,20 +409,26 @@ class _Library(socketio.AsyncServer):  # type: ignore[misc]  # the library has n
         return True
 
     async def _handle_eio_message(self, eio_sid: str, data: str) -> None:
-        """Read one packet; nothing that comes may raise, for the library would log it."""
+        """Take one packet; nothing may be raised, for the library keeps that to itself."""
         line = self.lines.get(eio_sid)
         if line is None:
             return
-        attached = line.attached
-        match attached.understood(data):
+        try:
+            await self._take(eio_sid, line, line.attached.understood(data))
+        except Exception:
+            log.exception("bridge session %d cannot go on", line.attached.number)
+            line.attached.close(GOING_WRONG, "the node could not go on")
+
+    async def _take(self, eio_sid: str, line: Line, packet: socket_io.Packet | None) -> None:
+        match packet:
             case Connect(namespace, auth):
                 await self._handle_connect(eio_sid, namespace, auth)
                 if namespace == socket_io.MAIN:
-                    attached.answered()
+                    line.attached.answered()
             case Disconnect(socket_io.MAIN):
                 line.end(1000, "")
-            case Spoken() | Unreadable() as packet:
-                await attached.said(packet)
+            case Spoken() | Unreadable():
+                await line.attached.said(packet)
             case _:
                 pass
 

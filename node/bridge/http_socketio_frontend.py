@@ -25,6 +25,7 @@ from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, UNAUTHORIZED, Surr
 from node.bridge.http_socket import ABORT_AFTER, PAUSE, SLOW
 from node.bridge.outbox import Item
 from node.bridge.session import BAD_FRAMES, HELLO_SECONDS, MALFORMED_SECONDS, MAX_MALFORMED, NO_HELLO
+from node.chat import events
 from node.clock import Instant
 from node.errors import Refused
 
@@ -77,8 +78,8 @@ class Welcome:
     own: bool
     """The page, if there is one, is the node's own."""
     dialects: tuple[str, ...]
-    picks: Callable[[tuple[str, ...], str], str | None] = field(repr=False)
-    """Which of these dialects has an event of this name."""
+    picks: Callable[[str], str | None] = field(repr=False)
+    """Which of them, if it is on still, has an event of this name."""
     adapter: Callable[[str, Grant], Adapter] = field(repr=False)
 
     def admits(self, other: Welcome) -> bool:
@@ -126,18 +127,27 @@ class Attached(Adapting):
 
     def connect(self, auth: Any) -> None:
         """Judge what a frontend shows when it connects; raises Refused."""
+        try:
+            self._grant = self._shown(auth)
+        except Refused as fault:
+            self._refused("connect", fault.code)
+            raise
+        self.connected = True
+
+    def _shown(self, auth: Any) -> Grant:
+        grant = self.welcome.grant
         token = auth.get("token") if isinstance(auth, dict) else None
         if token is not None:
             fits = isinstance(token, str) and len(token) <= MAX_TOKEN
             found = self.around.lookup(str(token), self.around.clock().wall_ms) if fits else None
-            if found is None or self.welcome.grant not in {None, found}:
+            if found is None or grant not in {None, found}:
                 raise Refused("unauthorized", "the token is not valid")
             if found.scope == "read":
                 raise Refused("forbidden", "a token of scope read may not use this path")
-            self._grant = found
-        if self._grant is None:
+            grant = found
+        if grant is None:
             raise Refused("unauthorized", "a token is needed: auth.token, or ?token= in the URL")
-        self.connected = True
+        return grant
 
     def answered(self) -> None:
         """It was told whether it is connected."""
@@ -192,7 +202,7 @@ class Attached(Adapting):
             return
         name = packet.call.name
         if not self._picked:
-            found = self.welcome.picks(self.welcome.dialects, name)
+            found = self.welcome.picks(name)
             if found is None:
                 self._not_yet(packet.mark, "unknown_event")
                 return
@@ -224,6 +234,10 @@ class Attached(Adapting):
 
     def _encode(self, frame: Frame) -> bytes:
         return socket_io.event(frame.name, frame.args)
+
+    def _queue(self, event: events.Event) -> None:
+        if self._closing is None:
+            super()._queue(event)
 
     def _do(self, effect: adapted.Effect) -> None:
         if isinstance(effect, adapted.Passed) and self._handed and not len(self.outbox):
@@ -259,9 +273,15 @@ class Attached(Adapting):
             self._line.end(*self._closing)
 
     def _may_end(self, code: int) -> bool:
-        """Say whether all was told; at a stop, one that polls and does not ask just now is not waited for."""
-        told = self._idle or self._line.listens
-        return (told and not self.outbox.ready) or (code == RESTARTING and not self._line.streams)
+        """Say whether all was told.
+
+        One that polls is not waited for at a stop. When it is put out it leaves by itself: were it cut off in
+        the same answer, its library would see that alone, and try again.
+        """
+        if self._line.streams:
+            return self._idle and not self.outbox.ready
+        told = (self._idle or self._line.listens) and not self.outbox.ready
+        return code == RESTARTING or (told and code not in PUT_OUT)
 
     def _hand_on(self) -> None:
         size = 0

@@ -16,6 +16,8 @@ from node.crypto.primitives import Entropy, same
 LINK_MS = 5 * 60_000
 """A login link works for five minutes."""
 COOKIE_SECONDS = 30 * 86_400
+MAX_ENDED = 256
+"""Cookies remembered that somebody has logged out with."""
 MAX_LINKS = 16
 """Unused links at a time; the oldest gives way."""
 
@@ -28,6 +30,7 @@ class Logins:
         self._entropy = entropy
         self._codes: OrderedDict[bytes, int] = OrderedDict()
         self._links: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._ended: OrderedDict[bytes, None] = OrderedDict()
 
     def cookie_name(self, port: int) -> str:
         """Return the name of the cookie of this node on this port."""
@@ -53,7 +56,14 @@ class Logins:
         """Say whether a cookie's value was made by `redeem` and is not over."""
         until, _, mac = cookie.partition(".")
         genuine = same(mac.encode("utf-8", "surrogatepass"), self._mac(until).encode())
-        return genuine and until.isdecimal() and now_ms // 1000 < int(until)
+        over = hash_token(cookie) in self._ended
+        return genuine and not over and until.isdecimal() and now_ms // 1000 < int(until)
+
+    def end(self, cookie: str) -> None:
+        """Take a cookie for over, until the node stops: it is in no table, and its browser has lost it."""
+        self._ended[hash_token(cookie)] = None
+        while len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
 
     def link(self, address: str, nonce: str | None, now_ms: int) -> tuple[str, int]:
         """Return a link at `http://HOST:PORT` and the second it ends; the same nonce gives the same again."""

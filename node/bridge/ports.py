@@ -54,6 +54,8 @@ class SessionStarted:
     resume: Resume | None = None
     consumer: str | None = None
     req: str | int | None = None
+    passing: bool = False
+    """It is there for one request of a frontend that comes back: nobody attends, and yet somebody asked."""
 
     @property
     def can_answer(self) -> bool:
@@ -184,6 +186,8 @@ class ReadHistory:
     limit: int
     nonced: CommandReceived | None = None
     """The command, if it has a nonce: then the engine answers, with what is found."""
+    skip: int = 0
+    count: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from node.bridge.http_attachments import Attachments, Nowhere, Shelf
 from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_reading import Reader
 from node.bridge.http_routes import Dress, Runner, make_app, problem
+from node.bridge.http_talks import Talks
 from node.bridge.http_welcome import welcome
 from node.bridge.listeners import Listeners, bind, bind_unix, bracketed, shown_host
 from node.bridge.logins import COOKIE_SECONDS, Logins
@@ -134,6 +135,7 @@ class BridgeServer:
         self._empty.set()
         self._next = 1
         self._socket_io: SocketIo | None = None
+        self.talks = Talks(self)
         self._refusals = Refusals()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -268,6 +270,10 @@ class BridgeServer:
         self._record(LOGIN if value else audit.NOBODY, "login", audit.OK if value else "unauthorized")
         return None if value is None else (value, COOKIE_SECONDS)
 
+    def end_login(self, cookie: str) -> None:
+        """Let a login cookie be good for nothing any more."""
+        self._logins.end(cookie)
+
     async def serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
         """Serve one websocket until it is closed."""
         return await http_websockets.serve(self, request, admit)
@@ -288,9 +294,8 @@ class BridgeServer:
             from node.bridge.http_socketio import SocketIo  # only who speaks it waits for the library
 
             self._socket_io = SocketIo(self)
-        return await self._socket_io.serve(
-            request, welcome(request, admit, self._policy, self._listeners.records)
-        )
+        found = welcome(request, admit, lambda: self._policy, lambda: self._listeners.records)
+        return await self._socket_io.serve(request, found)
 
     def attach(self, grant: guard.Grant | None, make: Callable[[int], A]) -> A | None:
         """Keep a frontend that gets the next number; None if there are too many."""

@@ -31,6 +31,8 @@ class Attendance:
         self._here: dict[int, float] = {}
         """From when on a session counts."""
         self._left = self._active = self._looked = 0.0
+        self._gone: float | None = None
+        """When the owner logged out, if no frontend came or asked since."""
 
     @property
     def hidden(self) -> bool:
@@ -62,8 +64,21 @@ class Attendance:
         at = self._here.get(session)
         if at is None:
             return False
-        self._active, self._here[session] = now, min(at, now)
+        self._active, self._here[session], self._gone = now, min(at, now), None
         return at > now or self.shown is not State.ONLINE
+
+    def asked(self, now: float) -> bool:
+        """Somebody asked who is not attached, and may well be again; says if a look is worth it."""
+        self._active, self._left, self._gone = now, max(self._left, now), None
+        return self.shown is not State.ONLINE
+
+    def leave(self, now: float) -> None:
+        """The owner logged out: nobody is there until a frontend comes or asks for something."""
+        self._gone = now
+
+    def stay(self) -> None:
+        """The owner said how to be seen, and is not logged out."""
+        self._gone = None
 
     def look(self, now: float) -> bool:
         """Find out how we are seen now; says whether that has changed."""
@@ -73,7 +88,9 @@ class Attendance:
 
     def _state(self, now: float) -> State:
         here = [at for at in self._here.values() if now >= at]
-        if self.hidden or (not here and now >= self._left + LEFT_AFTER):
+        if self._gone is not None and any(at > self._gone + SETTLES_AFTER for at in here):
+            self._gone = None
+        if self.hidden or self._gone is not None or (not here and now >= self._left + LEFT_AFTER):
             return State.OFFLINE
         self._active = max(self._active, *here) if here else self._active
         if self.chosen == "away" or now >= self._active + AWAY_AFTER:

@@ -39,6 +39,7 @@ class DirectRow:
     unread: int
     last_message: str | None
     marks: dict[bytes, Mark] = field(default_factory=dict)
+    last_ms: int = 0
 
 
 def direct_id(a: bytes, b: bytes) -> bytes:
@@ -57,6 +58,8 @@ class Direct:
         self.marks = Marks(self.room_id, people)
         self.unread = 0
         self.last_message: str | None = None
+        self.last_ms = 0
+        """When it was sent, 0 if nothing was said; UNIX milliseconds."""
 
     @property
     def name(self) -> str:
@@ -81,6 +84,7 @@ class Direct:
             self.unread,
             self.last_message,
             self.marks.of,
+            self.last_ms,
         )
         turn.put(Table.ROOMS, b"direct" + self.room_id, row)
 
@@ -92,7 +96,7 @@ class Direct:
             line.known[mid] = b""
         line.own_last = None if row.own_last is None else (row.own_last, NO_EPOCH)
         line.lamport = row.lamport
-        self.unread, self.last_message = row.unread, row.last_message
+        self.unread, self.last_message, self.last_ms = row.unread, row.last_message, row.last_ms
         self.marks.of = row.marks
 
     def say(self, turn: Turn, words: Words) -> Item:
@@ -178,7 +182,7 @@ class Direct:
             self.unread += 0 if mine else 1
             if not mine:
                 self.marks.shown(turn, item)
-            self.last_message = item.text[:200]
+            self.last_message, self.last_ms = item.text[:200], item.ts_ms
             event = message_event(self.people, self.room_id, item, mine=mine, nonce=nonce)
             turn.log(event, message=(self.room_id, item.mid))
         if items:

@@ -195,15 +195,19 @@ class Notices:
         }
 
     def listing(
-        self, *, limit: int, before: bytes | None, is_read: bool | None, kind: str | None
+        self, *, limit: int, before: bytes | None, is_read: bool | None, kind: str | None, skip: int = 0
     ) -> tuple[list[dict[str, Any]], bool]:
         """Return rows for `notification_list`, the newest first, and whether there are more."""
         if before is not None and before not in self.all:
             raise missing("before")
         bound = None if before is None else self.all[before].number
-        chosen = self._chosen(bound, is_read, kind)
+        chosen = islice(self._chosen(bound, is_read, kind), skip, None)
         rows = [self._shown(notice) for notice in islice(chosen, limit)]
         return rows, next(chosen, None) is not None
+
+    def count(self, *, is_read: bool | None, kind: str | None) -> int:
+        """Return how many there are of those, on whatever page."""
+        return sum(1 for _ in self._chosen(None, is_read, kind))
 
     def _chosen(self, bound: int | None, is_read: bool | None, kind: str | None) -> Iterator[Notice]:
         for notice in reversed(self.all.values()):

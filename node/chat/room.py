@@ -55,6 +55,7 @@ class RoomRow(Value, frozen=True):
     last_message: str | None
     ops_applied: int
     marks: dict[bytes, Mark] = {}  # noqa: RUF012 - each row gets its own
+    last_ms: int = 0
 
 
 class Room:
@@ -74,6 +75,7 @@ class Room:
         self.state = MEMBER
         self.unread = 0
         self.last_message: str | None = None
+        self.last_ms = 0
         self.applied: set[bytes] = set()
         self.leaves: dict[bytes, Leaf] = {}
         self.heard: dict[bytes, bytes] = {}
@@ -132,6 +134,7 @@ class Room:
             self.last_message,
             len(self.applied),
             self.marks.of,
+            self.last_ms,
         )
 
     def save(self, turn: Turn) -> None:
@@ -144,7 +147,8 @@ class Room:
         line.frontier.update(row.frontier)
         line.known.update((mid, b"") for mid, _ in row.frontier)
         line.own_last, line.lamport, self.marks.of = row.own_last, row.lamport, row.marks
-        self.state, self.unread, self.last_message = row.state, row.unread, row.last_message
+        self.state, self.unread = row.state, row.unread
+        self.last_message, self.last_ms = row.last_message, row.last_ms
 
     # -- our own acts -----------------------------------------------------------------------------
 
@@ -483,11 +487,9 @@ class Room:
             if not mine:
                 self.unread += 1
                 self.marks.shown(turn, item, members=len(self.log.roster.members))
-            self.last_message = item.text[:200]
-            turn.log(
-                message_event(self.people, self.room_id, item, mine=mine, nonce=nonce),
-                message=(self.room_id, item.mid),
-            )
+            self.last_message, self.last_ms = item.text[:200], item.ts_ms
+            event = message_event(self.people, self.room_id, item, mine=mine, nonce=nonce)
+            turn.log(event, message=(self.room_id, item.mid))
         if items:
             self.save(turn)
 

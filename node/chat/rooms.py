@@ -132,6 +132,7 @@ class Rooms:
             "unread": room.unread,
             **self.readings.mute_of(room.room_id),
             "last_message": room.last_message,
+            "last_ms": room.last_ms or None,
             "direct": direct,
             "deleted": not isinstance(room, Direct) and room.log.deleted,
             "joined": True,

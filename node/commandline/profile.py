@@ -62,6 +62,14 @@ def presence() -> None:
     """Whether others see you as online."""
 
 
+@presence.command("sweep")
+@with_node
+async def sweep(node: Node) -> None:
+    """Look at once who has been silent for too long."""
+    found = await node.call("presence_sweep")
+    node.app.emit(found, [harmless(str(name)) for name in found["gone"]])
+
+
 @presence.command("set")
 @click.argument("state", required=False, type=click.Choice(["online", "away", "offline"]))
 @click.option("--status", help="A line about you.")

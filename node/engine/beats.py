@@ -78,7 +78,12 @@ class Beats:
 
     def acted(self, turn: Turn, session: int, command: c.Command) -> None:
         """A frontend asked for something; what it says by itself as it reads along does not count."""
-        if not isinstance(command, c.Ack) and self.state.attendance.acted(session, turn.now.mono):
+        if isinstance(command, c.Ack):
+            return
+        started = self.state.sessions.get(session)
+        passing = started is not None and started.passing and started.scope != "read"
+        now, attendance = turn.now.mono, self.state.attendance
+        if attendance.asked(now) if passing else attendance.acted(session, now):
             self._look(turn)
 
     def _look(self, turn: Turn) -> None:
@@ -91,6 +96,18 @@ class Beats:
         attendance.chosen = self.state.me.profile.chosen
         attendance.look(turn.now.mono)
         self.changed(turn, last=attendance.hidden and not was_hidden)
+
+    def leave(self, turn: Turn) -> None:
+        """The owner logged out: offline at once, until a frontend comes or asks for something."""
+        self.state.attendance.leave(turn.now.mono)
+        self._look(turn)
+
+    def sweep(self, turn: Turn) -> list[bytes]:
+        """Look now who has been silent for too long, and how we are seen; returns who is gone since."""
+        people = self.state.people.by_account
+        before = [account for account in people if self.state.presence.here(account)]
+        self.due(turn)
+        return [account for account in before if not self.state.presence.here(account)]
 
     def changed(self, turn: Turn, *, last: bool = False) -> None:
         """Show our own frontends how we are seen, and tell others as soon as it is seemly."""

@@ -93,6 +93,7 @@ HANDLERS: Final[dict[type[c.Command], Handler]] = {
     c.ProfileGet: profile_commands.profile_get,
     c.ProfileSet: profile_commands.profile_set,
     c.PresenceSet: profile_commands.presence_set,
+    c.PresenceSweep: profile_commands.presence_sweep,
     c.UserSearch: profile_commands.user_search,
     c.NodeStatus: node_commands.node_status,
     c.NodeStop: node_commands.node_stop,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node import ids
 from node.chat import commands as c
-from node.chat.notices import missing
+from node.chat.notices import MAX_NOTICES, missing
 from node.chat.turn import Turn
 from node.engine.desk import Answer, Desk
 
@@ -19,8 +19,10 @@ def notification_list(desk: Desk, _turn: Turn, _session: int, command: c.Notific
         before=None if command.before is None else _notice_id(command.before, "before"),
         is_read=command.is_read,
         kind=command.kind,
+        skip=min(command.skip or 0, MAX_NOTICES),
     )
-    return {"notifications": rows, "unread": notices.unread, "more": more}
+    count = notices.count(is_read=command.is_read, kind=command.kind)
+    return {"notifications": rows, "unread": notices.unread, "more": more, "count": count}
 
 
 def notification_read(desk: Desk, turn: Turn, _session: int, command: c.NotificationRead) -> Answer:

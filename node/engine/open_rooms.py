@@ -73,6 +73,7 @@ def _row(listed: Listed) -> dict[str, Any]:
         "muted": False,
         "muted_until": None,
         "last_message": None,
+        "last_ms": None,
         "direct": False,
         "deleted": False,
         "joined": False,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from node import ids
 from node.chat import avatars, commands as c, events, names
+from node.chat.direct import direct_id
 from node.chat.me import Profile
 from node.chat.turn import Turn
 from node.crypto import links
@@ -34,7 +36,15 @@ def profile_get(desk: Desk, turn: Turn, session: int, command: c.ProfileGet) -> 
         "blocked": bool(person.blocked),
         "blocked_by": person.blocked_by,
         "link": None,
+        "room": _room_with(desk, account),
+        "state": state.contacts.requests.state_of(person),
     }
+
+
+def _room_with(desk: Desk, account: bytes) -> str | None:
+    """Return the direct room with somebody, if there is one."""
+    room_id = direct_id(desk.state.me.account, account)
+    return ids.text(room_id) if room_id in desk.state.rooms.direct else None
 
 
 def _found(desk: Desk, account: bytes) -> dict[str, Any]:
@@ -54,6 +64,8 @@ def _found(desk: Desk, account: bytes) -> dict[str, Any]:
         "blocked": False,
         "blocked_by": False,
         "link": None,
+        "room": None,
+        "state": "none",
     }
 
 
@@ -74,6 +86,8 @@ def _own(desk: Desk, turn: Turn, session: int) -> dict[str, Any]:
         "blocked": False,
         "blocked_by": False,
         "link": None if link is None else links.encode_contact(link),
+        "room": None,
+        "state": "none",
     }
 
 
@@ -132,20 +146,36 @@ def _take(desk: Desk, turn: Turn, changed: Profile) -> None:
 
 def presence_set(desk: Desk, turn: Turn, _session: int, command: c.PresenceSet) -> Answer:
     """Say how to be seen, with a line beside it, and whether games are welcome; it outlives a start."""
-    old = desk.state.me.profile
+    if command.leaving and command.state != "offline":
+        raise Refused("invalid", "who is leaving is `offline`", field="leaving")
+    old, attendance = desk.state.me.profile, desk.state.attendance
     changed = replace(
         old,
-        chosen=old.chosen if command.state is None else command.state,
+        chosen=old.chosen if command.state is None or command.leaving else command.state,
         busy=old.busy if command.busy is None else command.busy,
         status=old.status if command.status is None else command.status,
     )
     _take(desk, turn, changed)
+    if command.state is not None:
+        attendance.stay()
     if (changed.chosen, changed.busy, changed.status) != (old.chosen, old.busy, old.status):
         desk.inbox.beats.choose(turn)
+    if command.leaving:
+        desk.inbox.beats.leave(turn)
     return {
         "state": desk.state.shown_presence(desk.state.me.account),
         "status": changed.status,
         "busy": changed.busy,
+    }
+
+
+def presence_sweep(desk: Desk, turn: Turn, _session: int, _command: c.PresenceSweep) -> Answer:
+    """Look who is gone, and how we are seen, before the moment at which it would be done anyhow."""
+    gone = desk.inbox.beats.sweep(turn)
+    state = desk.state
+    return {
+        "state": state.shown_presence(state.me.account),
+        "gone": [state.people.username(account) for account in gone],
     }
 
 

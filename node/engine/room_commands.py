@@ -143,7 +143,10 @@ def history_get(desk: Desk, _turn: Turn, session: int, command: c.HistoryGet) ->
     after = None if command.after is None else _message_id(command.after)
     limit = command.limit or DEFAULT_HISTORY
     nonced = desk.nonced(command)
-    desk.after.append(ReadHistory(session, command.req, room_id, before, after, limit, nonced))
+    skip, count = command.skip or 0, bool(command.count)
+    desk.after.append(
+        ReadHistory(session, command.req, room_id, before, after, limit, nonced, skip=skip, count=count)
+    )
     return LATER
 
 

@@ -99,7 +99,14 @@ def ledger_get(desk: Desk, _turn: Turn, _session: int, command: c.LedgerGet) -> 
                 "read": at(known.read),
             }
         )
-    return {"room": command.room, "held": 0 if held is None else held.seq, "recipients": rows}
+    held_to, read_to = 0 if held is None else held.seq, state.readings.of(room.room_id).seq
+    return {
+        "room": command.room,
+        "held": held_to,
+        "recipients": rows,
+        "read_seq": read_to,
+        "unread": room.unread,
+    }
 
 
 def _accounts(desk: Desk, room: Room | Direct) -> list[bytes]:

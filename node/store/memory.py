@@ -183,16 +183,20 @@ class MemoryStore:
         return shown(said) if event.body is None else retold(event.body, said)
 
     def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
         """Return one page of a room's messages, oldest first, and whether there is more beyond it."""
         order = self._state.order.get(room, [])
         low = 0 if after is None else self._position(room, after, "after") + 1
         high = len(order) if before is None else self._position(room, before, "before")
-        within = order[low:high]
+        within = order[low + skip : high] if after is not None else order[low : max(low, high - skip)]
         page = within[:limit] if after is not None else within[max(0, len(within) - limit) :]
         bodies = [shown(self._state.messages[(room, mid)].body) for _, mid in page]
         return bodies, len(within) > limit
+
+    def message_count(self, room: bytes) -> int:
+        """Return how many messages of a room are stored."""
+        return len(self._state.order.get(room, []))
 
     def _position(self, room: bytes, mid: bytes, side: str) -> int:
         found = self._state.messages.get((room, mid))

@@ -202,18 +202,25 @@ class SqliteStore:
         return await self._read.run(lambda conn: reader.events_after(conn, self._cells, seq, limit))
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
         """Return one page of a room's messages, oldest first, and whether there is more beyond it.
 
         Before a message: the newest `limit` older ones. After: the oldest newer ones. Neither: the newest.
+        `skip`: passing over so many first.
 
         Raises:
             Refused: If `before` or `after` is not a message of this room (`message_not_found`).
         """
         return await self._read.run(
-            lambda conn: reader.history(conn, self._cells, room, before=before, after=after, limit=limit)
+            lambda conn: reader.history(
+                conn, self._cells, room, before=before, after=after, limit=limit, skip=skip
+            )
         )
+
+    async def message_count(self, room: bytes) -> int:
+        """Return how many messages of a room are stored."""
+        return await self._read.run(lambda conn: reader.message_count(conn, self._cells, room))
 
     async def message(self, room: bytes, mid: bytes) -> bytes | None:
         """Return the body of one message, or None."""

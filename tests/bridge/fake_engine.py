@@ -113,11 +113,14 @@ class FakeEngine:
         return page
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
         if self.no_history is not None:
             raise self.no_history
         return [body for _seq, body in self.log[-limit:]], len(self.log) > limit
+
+    async def message_count(self, room: bytes) -> int:
+        return len(self.log)
 
     async def search(self, *_asked: Any) -> tuple[list[bytes], bool]:
         self.searches += 1

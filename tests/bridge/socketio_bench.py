@@ -88,7 +88,7 @@ class Polling:
             self.seen = answer.headers
             return answer.status, await answer.text()
 
-    async def post(self, data: str | bytes, headers: Any = None) -> tuple[int, str]:
+    async def post(self, data: Any, headers: Any = None) -> tuple[int, str]:
         kind = {"Content-Type": "text/plain;charset=UTF-8", **(self.headers or {}), **(headers or {})}
         async with self.http.post(f"{self.base}&sid={self.sid}", data=data, headers=kind) as answer:
             return answer.status, await answer.text()

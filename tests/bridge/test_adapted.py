@@ -44,6 +44,8 @@ class Parrot(Adapter):
                 answer = yield c.RoomGet(room="no id")
             case "long":
                 answer = yield c.UserMessage(room=ROOM, message="x" * 20_000)
+            case "half":
+                answer = yield c.UserMessage(room=ROOM, message="\ud800")
             case "owner":
                 answer = yield c.NodeStop()
             case "bye":
@@ -189,7 +191,13 @@ def test_events_are_shown_in_order_though_one_has_to_ask_first() -> None:
 
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("wrong", "invalid"), ("long", "invalid"), ("no such", "unknown_event"), ("owner", "forbidden")],
+    [
+        ("wrong", "invalid"),
+        ("long", "invalid"),
+        ("half", "invalid"),
+        ("no such", "unknown_event"),
+        ("owner", "forbidden"),
+    ],
 )
 def test_what_fails_is_said_in_the_dialects_own_words_and_acknowledged(word: str, code: str) -> None:
     bench = Bench("chat")
@@ -198,6 +206,18 @@ def test_what_fails_is_said_in_the_dialects_own_words_and_acknowledged(word: str
     assert bench.done[-1] == m.Acknowledge(3, {"ok": False}) and not bench.asked()
     bench.say("two")
     assert len(bench.asked()) == 1
+
+
+def test_half_a_character_never_reaches_the_node() -> None:
+    bench = Bench()
+    bench.say("fast", "a\ud83d")
+    assert list(bench.frames()) == [("error", "invalid")] and not bench.asked()
+
+
+def test_what_is_no_call_is_acknowledged_where_that_is_waited_for() -> None:
+    bench = Bench()
+    bench.feed(m.Garbled(FrameRefused("invalid", "binary"), mark=4))
+    assert bench.done[-1] == m.Acknowledge(4, {"ok": False})
 
 
 def test_a_refusal_of_the_node_reaches_the_talk_with_its_code() -> None:

@@ -83,3 +83,41 @@ def test_a_session_counts_after_a_moment_or_with_its_first_command_and_a_call_ne
     attendance.came(3, 300)
     assert attendance.acted(3, 300.1) and at(attendance, 300.1) is State.ONLINE
     assert attendance.deadline == 300.1 + AWAY_AFTER
+
+
+def test_who_logs_out_is_offline_until_a_frontend_comes_or_asks() -> None:
+    attendance = begun()
+    attendance.came(1, 1)
+    attendance.leave(10)
+    assert at(attendance, 10) is State.OFFLINE and at(attendance, 500) is State.OFFLINE
+    attendance.came(2, 600)
+    assert attendance.deadline == 600 + SETTLES_AFTER
+    assert at(attendance, 600) is State.OFFLINE and at(attendance, 600 + SETTLES_AFTER) is State.ONLINE
+    attendance.leave(700)
+    attendance.mistaken(3)
+    attendance.went(2, 701)
+    assert at(attendance, 702) is State.OFFLINE
+    assert attendance.acted(1, 703) and at(attendance, 703) is State.ONLINE
+    attendance.leave(800)
+    attendance.stay()
+    assert at(attendance, 800) is State.ONLINE
+
+
+def test_one_that_came_just_before_a_logout_does_not_undo_it() -> None:
+    attendance = begun()
+    attendance.came(1, 9.5)
+    attendance.leave(10)
+    assert at(attendance, 20) is State.OFFLINE
+
+
+def test_who_asks_without_being_attached_is_there_for_a_minute_and_keeps_nobody_away() -> None:
+    attendance = begun()
+    assert at(attendance, 500) is State.OFFLINE
+    assert attendance.asked(500) and at(attendance, 500) is State.ONLINE
+    assert at(attendance, 500 + LEFT_AFTER) is State.OFFLINE
+    attendance.came(1, 1_000)
+    assert at(attendance, 1_001 + AWAY_AFTER) is State.AWAY
+    assert attendance.asked(5_000) and at(attendance, 5_000) is State.ONLINE
+    attendance.leave(5_001)
+    assert at(attendance, 5_001) is State.OFFLINE
+    assert attendance.asked(5_002) and at(attendance, 5_002) is State.ONLINE

@@ -43,6 +43,14 @@ def test_a_profile_is_changed_by_what_is_named_alone(node: Scripted, gossamer_ex
     assert gossamer_exits("profile", "set")[0] == 2
 
 
+def test_a_sweep_prints_who_was_found_to_be_gone(node: Scripted, gossamer_exits: Exits) -> None:
+    node.answers["presence_sweep"] = {"state": "online", "gone": ["bob", "mal\x1b[2Jlory"]}
+    code, out, _ = gossamer_exits("presence", "sweep")
+    assert code == 0 and "bob\n" in out and "\x1b" not in out
+    code, out, _ = gossamer_exits("presence", "sweep", "--json")
+    assert json.loads(out)["gone"][0] == "bob"
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [

@@ -143,12 +143,16 @@ class Frontend:
 
     async def call(self, command: str, **keys: Any) -> dict[str, Any]:
         """Do a command; returns its `ok`, raises AssertionError with an `error`."""
+        reply = await self.answer(command, **keys)
+        assert reply["event"] == "ok", reply
+        return reply
+
+    async def answer(self, command: str, **keys: Any) -> dict[str, Any]:
+        """Give a command; returns its `ok` or `error`."""
         self._req += 1
         req = f"r{self._req}"
         await self.send({"event": command, "req": req, **keys})
-        reply = await self.wait(lambda e: e.get("req") == req)
-        assert reply["event"] == "ok", reply
-        return reply
+        return await self.wait(lambda e: e.get("req") == req)
 
     async def wait(
         self, match: Callable[[dict[str, Any]], bool], seconds: float = EVENT_SECONDS

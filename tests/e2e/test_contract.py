@@ -21,6 +21,7 @@ SOMETIMES = {
     "user_join": {"state", "invite", "notice"},
     "user_invite_response": {"room", "game_id"},
     "token_rotate": {"token", "path"},
+    "history_get": {"count"},
 }
 UNSAID = {
     "joined",
@@ -83,6 +84,7 @@ async def people(ann: Checked, bob: Checked) -> None:
     await ann.call("profile_get", username="bob")
     await ann.call("profile_set", status="at tea", listed=True)
     await ann.call("presence_set", state="away", busy=True)
+    await ann.call("presence_sweep")
     assert (await ann.call("user_search", text="bo"))["users"]
 
 

@@ -140,7 +140,12 @@ async def comes_back(again: Client, room: str) -> None:
 @asynccontextmanager
 async def published(folder: Path) -> AsyncIterator[str]:
     """Give out files as somebody's own web server does, without any of our headers."""
+
+    async def icon(_request: web.Request) -> web.Response:
+        return web.Response(status=204)  # a browser asks, and complains of a 404 when it likes
+
     app = web.Application()
+    app.router.add_get("/favicon.ico", icon)
     app.router.add_static("/", folder)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.bridge.ports import SessionStarted, Subscription
+from node.bridge.ports import Scope, SessionStarted, Subscription
 from node.chat import commands as c, events
 from node.chat.attendance import AWAY_AFTER, LEFT_AFTER
 from node.chat.presence import ANSWER_CALM, BEAT_EVERY, CALM, GONE_AFTER
@@ -277,3 +277,85 @@ def test_whoever_is_in_a_room_that_we_left_sees_no_more_when_we_are_here() -> No
     ann.call(c.UserLeave(room=room))
     world.run(25 * 3600)
     assert ann.engine.state.me.profile.presence_cs != told
+
+
+def ask_in_passing(node: SimNode, scope: Scope = "owner") -> None:
+    """Ask one thing as an HTTP request does, which nobody attends."""
+    session = SimSession(9_000)
+    node.sessions[session.number] = session
+    started = SessionStarted(
+        session.number, scope, "page", plain=False, subscribe=Subscription(frozenset()), passing=True
+    )
+    node.feed(started)
+    node.call(c.RoomList(), session)
+    node.detach(session)
+
+
+def test_requests_without_a_socket_are_somebody_asking_and_a_readers_are_not() -> None:
+    world, ann, bob, at_ann, _ = pair("passing")
+    ann.detach(at_ann)
+    world.run(LEFT_AFTER + CALM + 1)
+    assert seen(bob, "ann") == "offline"
+    ask_in_passing(ann, "read")
+    world.run(CALM + 1)
+    assert seen(bob, "ann") == "offline"
+    ask_in_passing(ann)
+    world.run(CALM + 1)
+    assert seen(bob, "ann") == "online"
+    world.run(LEFT_AFTER + CALM)
+    assert seen(bob, "ann") == "offline"
+
+
+def test_requests_keep_a_page_that_only_reads_along_from_being_away() -> None:
+    world, ann, bob, _, _ = pair("asking")
+    for _ in range(3):
+        world.run(AWAY_AFTER - BEAT_EVERY)
+        ask_in_passing(ann)
+    world.run(AWAY_AFTER - BEAT_EVERY)
+    assert seen(bob, "ann") == "online"
+    world.run(2 * BEAT_EVERY)
+    assert seen(bob, "ann") == "away"
+
+
+def test_who_logs_out_is_offline_at_once_and_online_when_a_frontend_comes() -> None:
+    world, ann, bob, at_ann, at_bob = pair("logout")
+    assert ann.call(c.PresenceSet(state="offline", leaving=True))["state"] == "offline"
+    world.run(CALM + 1)
+    assert seen(bob, "ann") == "offline" and of(at_bob, "ann")[-1] == "offline"
+    ann.attach()
+    world.run(CALM + 3)
+    assert seen(bob, "ann") == "online"
+    ann.call(c.PresenceSet(state="offline", leaving=True))
+    assert ann.call(c.PresenceSet(state="online"))["state"] == "online", "said so"
+    ann.call(c.PresenceSet(state="offline", leaving=True))
+    ann.crash()
+    ann.start()
+    ann.attach()
+    world.run(CALM + 3)
+    assert ann.call(c.ProfileGet())["presence"] == "online", "a logout is not a wish to be invisible"
+
+
+def test_who_is_invisible_and_logs_out_stays_invisible() -> None:
+    _, ann, _, at_ann, _ = pair("hidden")
+    ann.call(c.PresenceSet(state="offline"))
+    ann.call(c.PresenceSet(state="offline", leaving=True))
+    ann.call(c.RoomList(), at_ann)
+    assert ann.call(c.ProfileGet())["presence"] == "offline"
+    with pytest.raises(CallError, match="leaving"):
+        ann.call(c.PresenceSet(state="away", leaving=True))
+
+
+def test_a_sweep_tells_of_whoever_is_gone_before_anything_else_wakes_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, ann, _bob, at_ann, _ = pair("sweep")
+    assert ann.call(c.PresenceSweep()) == {"state": "online", "gone": []}
+    world.partition(["ann"], ["bob"])
+    world.run(1)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(ann, "_set_alarm", lambda: None)
+        world.run(GONE_AFTER + BEAT_EVERY)
+        assert seen(ann, "bob") == "online", "nothing has looked"
+        assert ann.call(c.PresenceSweep()) == {"state": "online", "gone": ["bob"]}
+    assert of(at_ann, "bob")[-1] == "offline"
+    assert ann.call(c.PresenceSweep())["gone"] == []

@@ -134,6 +134,21 @@ async def test_history_pages_backwards_forwards_and_from_the_end(store: Any) -> 
     assert await store.history(b"x" * 16, None, None, 9) == ([], False)
 
 
+async def test_history_passes_over_what_is_to_be_skipped_and_messages_are_counted(store: Any) -> None:
+    await store.commit([said(n) for n in range(1, 8)] + [said(8, OTHER)])
+    text = {n: b"text %d" % n for n in range(1, 10)}
+    assert await store.history(ROOM, None, None, 3, 2) == ([text[3], text[4], text[5]], True)
+    assert await store.history(ROOM, None, None, 3, 5) == ([text[1], text[2]], False)
+    assert await store.history(ROOM, None, None, 3, 2**63 - 1) == ([], False)
+    assert await store.history(ROOM, mid(6), None, 2, 1) == ([text[3], text[4]], True)
+    assert await store.history(ROOM, None, mid(2), 2, 3) == ([text[6], text[7]], False)
+    assert await store.history(ROOM, mid(3), mid(1), 2, 5) == ([], False)
+    assert await store.message_count(ROOM) == 7
+    assert await store.message_count(b"x" * 16) == 0
+    await store.commit([DropMessage(ROOM, mid(1))])
+    assert await store.message_count(ROOM) == 6
+
+
 async def test_messages_of_one_position_keep_their_order_and_are_all_paged(store: Any) -> None:
     await store.commit([PutMessage(ROOM, mid(n), 5, b"%d" % n) for n in range(4)])
     assert await store.history(ROOM, mid(2), None, 1) == ([b"1"], True)

@@ -37,6 +37,7 @@ from node.bridge.media import Dresser
 from node.bridge.ports import CommandReceived
 from node.chat import commands
 from node.sim import SimNode, SimSession
+from tests.transcripts.requests import asked_of, requested
 
 BASE = "http://localhost:7117"
 FIRST = 1_000_000
@@ -56,14 +57,19 @@ class SimFrontend:
         self._session = node.sessions[number] = SimSession(number)
         self._textual = TEXTUAL[dialect]() if dialect in TEXTUAL else None
         self._place = 0
-        adapter = ADAPTERS[dialect](replace(setting, base=BASE))
+        self._setting = replace(setting, base=BASE)
+        adapter = ADAPTERS[dialect](self._setting)
         grant = Grant(setting.scope, "owner")
         self.machine = Adapted(number, adapter=adapter, client=dialect, grant=grant, now=node.now())
         self._feed(Opened())
 
     async def send(self, text: str) -> None:
-        """Say something."""
-        self._feed(self._said(text))
+        """Say something, or make a request."""
+        ask = asked_of(text)
+        if ask is None:
+            self._feed(self._said(text))
+        else:
+            self.came.append(requested(self._node, ask, self._setting))
 
     def pump(self) -> None:
         """Let it see what its node has shown since, and go on with what rests."""

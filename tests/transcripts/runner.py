@@ -49,6 +49,7 @@ from tests.bridge.fake_engine import counted_entropy
 from tests.engine.healing_worlds import lost
 from tests.engine.worlds import befriend, invite, joined
 from tests.transcripts.adapted import SimFrontend
+from tests.transcripts.requests import pattern_of
 
 ADMIN = "a" * 43
 STEP, STEPS = 0.05, 1_200
@@ -90,9 +91,12 @@ class Node:
         return self.sim.store.events_after(seq, limit)
 
     async def history(
-        self, room: bytes, before: bytes | None, after: bytes | None, limit: int
+        self, room: bytes, before: bytes | None, after: bytes | None, limit: int, skip: int = 0
     ) -> tuple[list[bytes], bool]:
-        return self.sim.store.history(room, before, after, limit)
+        return self.sim.store.history(room, before, after, limit, skip)
+
+    async def message_count(self, room: bytes) -> int:
+        return self.sim.store.message_count(room)
 
     async def search(
         self, text: str, room: bytes | None, before: tuple[bytes, Sequence[bytes]] | None, limit: int
@@ -252,7 +256,7 @@ class Player:
             await page.send(self._filled(text))
             return
         wanted = re.fullmatch(r"(\d+)(\[.*\])", text)
-        pattern = json.loads(wanted[2] if wanted else text)
+        pattern = pattern_of(text) or json.loads(wanted[2] if wanted else text)
         for _ in range(STEPS):
             page.pump()
             for place, frame in enumerate(page.came):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from msgspec import UNSET, UnsetType
+
 from node.chat.answers.base import Answer
 from node.chat.events import UserMessage
 
@@ -21,6 +23,12 @@ class MessagePage(Answer):
 
     messages: list[UserMessage]
     more: bool
+
+
+class HistoryPage(MessagePage):
+    """The same, and with `count`, if it was asked for, how many the room has in all."""
+
+    count: int | UnsetType = UNSET
 
 
 class MessageChanged(Answer):
@@ -56,7 +64,7 @@ class TypingTold(Answer):
 
 ANSWERS: Final[dict[str, type[Answer]]] = {
     "user_message": MessageSent,
-    "history_get": MessagePage,
+    "history_get": HistoryPage,
     "search": MessagePage,
     "message_edit": MessageChanged,
     "message_delete": MessageGone,

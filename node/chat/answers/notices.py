@@ -19,11 +19,15 @@ class NoticeRow(Row):
 
 
 class NoticeRows(Answer):
-    """Notifications, newest first, how many are unread in all, and whether there are more."""
+    """Notifications, newest first, how many are unread in all, and whether there are more.
+
+    `count`: how many there are of those that were asked for, on whatever page.
+    """
 
     notifications: list[NoticeRow]
     unread: int
     more: bool
+    count: int
 
 
 class NoticeRead(Answer):

@@ -94,7 +94,10 @@ class ContactLinkAgain(ContactLink):
 
 
 class ProfileFacts(Answer):
-    """What a person shows; `link` is one's own, and not for the scope `read`."""
+    """What a person shows; `link` is one's own, and not for the scope `read`; `room`: the direct one, if any.
+
+    `state` is how they stand to us, `none` of oneself.
+    """
 
     user_id: str
     username: str
@@ -106,6 +109,8 @@ class ProfileFacts(Answer):
     listed: bool
     blocked: bool
     blocked_by: bool
+    room: str | None
+    state: Standing
     link: str | UnsetType | None = UNSET
 
 
@@ -115,6 +120,13 @@ class PresenceFacts(Answer):
     state: Presence
     status: str | None
     busy: bool
+
+
+class PresenceSwept(Answer):
+    """How we are seen now, and who was found to be gone."""
+
+    state: Presence
+    gone: list[str]
 
 
 class FoundRow(Row):
@@ -153,5 +165,6 @@ ANSWERS: Final[dict[str, type[Answer]]] = {
     "profile_get": ProfileFacts,
     "profile_set": ProfileFacts,
     "presence_set": PresenceFacts,
+    "presence_sweep": PresenceSwept,
     "user_search": FoundRows,
 }

@@ -50,11 +50,16 @@ class LedgerRow(Row):
 
 
 class Ledger(Answer):
-    """Up to which `seq` our messages in a room are held for others, and how far everybody is."""
+    """Up to which `seq` our messages in a room are held for others, and how far everybody is.
+
+    `read_seq`: up to where the owner has read what others said; of that, `unread` messages are left.
+    """
 
     room: str
     held: int
     recipients: list[LedgerRow]
+    read_seq: int
+    unread: int
 
 
 class Receipting(Answer):

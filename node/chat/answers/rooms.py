@@ -54,7 +54,7 @@ class RoomJoined(RoomMade, kw_only=True):
 
 
 class RoomRow(Row):
-    """One room of a list; `members` is their number."""
+    """One room of a list; `members` is their number, `last_ms` when `last_message` was sent."""
 
     room: str
     name: str
@@ -65,6 +65,7 @@ class RoomRow(Row):
     muted: bool
     muted_until: int | None
     last_message: Any
+    last_ms: int | None
     direct: bool
     deleted: bool
     joined: bool

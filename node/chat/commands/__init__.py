@@ -100,6 +100,7 @@ from node.chat.commands.people import (
 from node.chat.commands.presence import (
     PresenceCommand as PresenceCommand,
     PresenceSet as PresenceSet,
+    PresenceSweep as PresenceSweep,
     UserSearch as UserSearch,
 )
 from node.chat.commands.reading import (

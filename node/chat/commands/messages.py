@@ -58,12 +58,17 @@ class ReactionSet(Base, frozen=True, kw_only=True):
 
 
 class HistoryGet(Base, frozen=True, kw_only=True):
-    """Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id."""
+    """Read messages of a room, oldest first: the newest `limit` before, or the first after, a message id.
+
+    `skip` passes over so many first; with `count`, it is told how many there are in all.
+    """
 
     room: Id
     before: Id | None = None
     after: Id | None = None
     limit: Limit | None = None
+    skip: Count | None = None
+    count: bool | None = None
 
 
 class Search(Base, frozen=True, kw_only=True):

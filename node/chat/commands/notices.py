@@ -7,17 +7,21 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from node.chat.commands.base import MAX_OPTIONS_BYTES, Base, Id, Limit
+from node.chat.commands.base import MAX_OPTIONS_BYTES, Base, Count, Id, Limit
 
 MAX_ANNOUNCEMENT_BYTES = 4 * 1024
 """UTF-8 bytes of one announcement."""
 
 
 class NotificationList(Base, frozen=True, kw_only=True):
-    """List notifications, the newest first; `before` goes on after the one with this id."""
+    """List notifications, the newest first; `before` goes on after the one with this id.
+
+    `skip` passes over so many first.
+    """
 
     limit: Limit | None = None
     before: Id | None = None
+    skip: Count | None = None
     is_read: bool | None = None
     kind: Literal["mention", "invite", "contact", "announcement", "tournament"] | None = None
 

@@ -15,11 +15,19 @@ Sought: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class PresenceSet(Base, frozen=True, kw_only=True):
-    """Say how to be seen: `online` is as it is, `offline` is invisible; an absent key stays as it is."""
+    """Say how to be seen: `online` is as it is, `offline` is invisible; an absent key stays as it is.
+
+    `offline` with `leaving` is a logout: it lasts until a frontend comes or asks for something.
+    """
 
     state: Literal["online", "away", "offline"] | None = None
     status: Status | None = None
     busy: bool | None = None
+    leaving: bool | None = None
+
+
+class PresenceSweep(Base, frozen=True, kw_only=True):
+    """Look at once who has been silent for too long, and how we are seen, and tell it."""
 
 
 class UserSearch(Base, frozen=True, kw_only=True):
@@ -29,4 +37,4 @@ class UserSearch(Base, frozen=True, kw_only=True):
     limit: Limit | None = None
 
 
-PresenceCommand: TypeAlias = PresenceSet | UserSearch
+PresenceCommand: TypeAlias = PresenceSet | PresenceSweep | UserSearch

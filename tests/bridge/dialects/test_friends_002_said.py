@@ -77,6 +77,8 @@ def test_a_status_is_for_friends_who_are_not_blocked() -> None:
     bench = Bench()
     bench.node.contacts.append(contact(CAROL, "carol", blocked=True))
     assert bench.say("set status", "tea", ["bob"])["told"] == ["bob"]
+    assert bench.say("set status", "tea", [BOB, "nobody"])["told"] == ["bob"]
+    assert bench.say("set status", "tea", ["carol"])["left_out"] == ["bob"]
     assert bench.say("set status", "tea", ["bob"] * 4_097)["error"] == "invalid"
 
 

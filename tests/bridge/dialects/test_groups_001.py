@@ -27,6 +27,7 @@ from tests.bridge.dialects.groups_bench import (
     facts,
     message,
     profile,
+    row,
     stored,
     told,
 )  # fmt: skip
@@ -66,6 +67,7 @@ def test_a_group_is_named_by_its_id_save_where_it_is_joined() -> None:
         ({"user": {"name": "zed", "id": "u7"}}, ("zed", "u7")),
         ({"sender": "zed", "senderId": "u7"}, ("zed", "u7")),
         ({"user": "zed"}, ("zed", None)),
+        ({"username": "z" * 64, "userId": "u" * 64}, ("z" * 64, "u" * 64)),
         ({"userId": 0.5}, None),
         ({"userId": 2**60}, None),
         ({"userId": True}, None),
@@ -300,6 +302,14 @@ def test_what_comes_while_a_page_is_read_stands_on_it_and_is_not_told_twice() ->
     assert bench.adapter.memory.readings == []
 
 
+def test_a_page_of_a_conversation_of_two_says_so_and_one_of_a_group_does_not() -> None:
+    page = {"messages": [stored(message())], "more": False}
+    for visibility in ("direct", "private"):
+        bench = Bench(room_list={"rooms": [row(visibility=visibility)]}, history_get=page)
+        (told_of,) = bench.say("CHAT:GET_INIT_MESSAGES", ROOM)
+        assert told_of.args[0]["messages"][0]["direct"] is (visibility == "direct")
+
+
 def test_before_the_vault_is_open_it_asks_again_by_itself() -> None:
     locked = Refused("locked", "the vault is locked")
     bench = Bench(profile_get=locked)
@@ -361,7 +371,8 @@ def test_a_frame_is_an_object_of_type_and_data() -> None:
     assert spelling.decode('{"type":"A:B","data":{"id":1},"more":2}') == Call("A:B", ({"id": 1},))
     assert spelling.decode('{"type":"A:B"}') == Call("A:B", (None,))
     deep = '{"type":"a","data":' + "[" * 31 + "]" * 31 + "}"
-    assert spelling.decode(deep).name == "a"
+    wide = '{"type":"a","data":[' + '[7,{"a":null}],' * 40 + "{}]}"
+    assert spelling.decode(deep).name == spelling.decode(wide).name == "a"
     assert spelling.encode(Frame("A:B", ({"text": "é\x00"},))) == '{"type":"A:B","data":{"text":"é\\u0000"}}'
 
 

@@ -100,6 +100,7 @@ def test_a_message_that_came_late_takes_the_place_of_what_stood_for_it() -> None
     }
     (frame,) = bench.show(events.MessageHealed(placeholder=OTHER, missing=0, mine=False, room=ROOM, **late))
     assert frame.args[0]["text"] == "late" and frame.args[0]["healed"] and frame.args[0]["replaces"] == OTHER
+    assert not frame.args[0]["direct"]
 
 
 def test_a_listed_group_is_added_once_and_goes_with_its_listing() -> None:

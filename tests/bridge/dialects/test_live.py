@@ -32,8 +32,8 @@ ROOMS = [
 ]
 SILENT = {
     events.Hello, events.Ok, events.CaughtUp, events.Lagged, events.Typing, events.PeerUp, events.PeerDown,
-    events.RoomCreated, events.ContactUpdated, events.ContactRemoved, events.ContactRejected,
-    events.ContactRequestCancelled, events.Notification, events.NotificationsRead,
+    events.RoomCreated, events.RoomListed, events.ContactUpdated, events.ContactRemoved,
+    events.ContactRejected, events.ContactRequestCancelled, events.Notification, events.NotificationsRead,
 }  # fmt: skip
 """Events that say nothing there; docs/dialects/live_003.md has the reasons."""
 

@@ -16,7 +16,7 @@ from node.bridge.dialects.adapter import Call, Setting
 from node.bridge.dialects.rooms_004 import NAMES, Rooms, people, telling
 from node.bridge.dialects.rooms_004.adapter import LOOKS
 from node.bridge.dialects.rooms_004.errors import CODES, payload_of
-from node.bridge.dialects.rooms_004.payloads import KINDS
+from node.bridge.dialects.rooms_004.payloads import KINDS, picture_of, read, text_of
 from node.bridge.dialects.rooms_004.words import moment
 from node.bridge.guard import Grant
 from node.bridge.ports import CommandReceived
@@ -131,7 +131,8 @@ def test_what_happens_while_history_is_read_follows_it_and_nothing_comes_twice()
     bench.say("join_room", JOIN)
     bench.answer(**FACTS)
     bench.show(message("in the list", 8), message("after it", 9))
-    assert bench.order() == []
+    asked = bench.waiting()
+    assert bench.order() == [] and isinstance(asked, c.HistoryGet) and asked.limit == 50
     bench.give([message("older", 7), message("in the list", 8)])
     assert bench.order() == ["history", "user_joined", "message_received"]
     assert [line["content"] for line in bench.told("history")[0]] == ["older", "in the list"]
@@ -158,6 +159,9 @@ def test_a_history_that_cannot_be_read_is_no_joining() -> None:
     assert bench.told("error")[0]["code"] == "ERR_INTERNAL" and bench.order() == ["error"]
     bench.show(message("not for here", 9))
     assert bench.order() == ["error"]
+    bench.say("send_message", {"roomId": ROOM, "userId": "u", "content": "am I in?"})
+    bench.answer(rooms=[{"room": ROOM}])
+    assert bench.told("error")[-1]["code"] == "ERR_NOT_MEMBER"
 
 
 def test_a_second_joining_that_fails_keeps_the_room_and_what_happened_in_it() -> None:
@@ -213,6 +217,7 @@ def test_what_is_said_is_sent_before_the_last_is_answered() -> None:
 
 def test_a_vault_that_was_locked_at_the_start_needs_no_new_connection() -> None:
     bench = Bench(locked=True)
+    assert not [one for one in bench.done if isinstance(one, m.Unshown)]
     bench.say("join_room", JOIN)
     bench.fail("locked")
     assert bench.told("error")[0]["reason"] == "locked"
@@ -233,6 +238,8 @@ def test_a_join_that_waited_in_vain_fails_with_what_asked_for_it() -> None:
     bench.show(events.InviteResult(invite=OTHER, room=ROOM, target="ann", response="expired"))
     told = bench.told("error")[-1]
     assert (told["code"], told["event"], told["roomId"]) == ("ERR_ROOM_NOT_FOUND", "join_room", ROOM)
+    bench.show(events.InviteResult(invite=OTHER, room=ROOM, target="ann", response="expired"))
+    assert len(bench.told("error")) == 2
 
 
 def test_a_room_that_is_not_listed_yet_is_looked_for_again_and_nothing_waits_for_that() -> None:
@@ -286,6 +293,38 @@ def test_a_room_that_cannot_be_left_stays_joined() -> None:
     bench.fail("storage_full")
     bench.show(message("still here", 9, user_id=ANN))
     assert bench.told()[-1]["content"] == "still here"
+    bench.show(events.UserLeave(username="ann", room=ROOM, user_id=ANN, reason="removed", seq=10))
+    assert bench.told("user_left")[0]["userId"] == "u"
+    bench.show(message("not for us", 11, user_id=ANN))
+    assert bench.told()[-1]["content"] == "still here"
+
+
+def test_a_deleted_room_is_not_joined() -> None:
+    bench = Bench(joined=False)
+    bench.say("join_room", JOIN)
+    bench.answer(**FACTS | {"deleted": True})
+    assert bench.told("error")[0]["code"] == "ERR_ROOM_NOT_FOUND" and bench.order() == ["error"]
+
+
+def test_the_typer_is_not_told_that_it_types() -> None:
+    bench = Bench()
+    bench.show(events.Typing(username="ann", room=ROOM, user_id=ANN, typing=True))
+    bench.show(events.Typing(username="bob", room=ROOM, user_id=BOB, typing=True))
+    assert [told["userId"] for told in bench.told("user_typing")] == [BOB]
+
+
+def test_an_invite_that_was_accepted_elsewhere_is_not_said_to_be_over() -> None:
+    bench = Bench()
+    for response in ("delivered", "accept", "cancelled"):
+        bench.show(
+            events.UserInvite(
+                sender="bob", room=OTHER, invite="i", target="ann", room_name="x", kind="room", expires_at=1
+            )
+        )
+        bench.fail("unknown_user")
+        bench.show(events.InviteResult(invite="i", room=OTHER, target="ann", response=response))
+    contents = [line["content"].split("]")[0] for line in bench.told()]
+    assert contents == ["[invite", "[invite", "[invite", "[invite over"]
 
 
 # -- files ------------------------------------------------------------------------------------------
@@ -322,6 +361,9 @@ def test_a_file_that_does_not_come_is_told_and_one_that_is_no_picture_is_named()
         "look\n[file] tea.png http://here/f?cap=c",
     ]
     assert {line["type"] for line in bench.told()} == {"text"}
+    page = {**with_file("ready").attachment, "type": "text/html"}
+    bench.show(message("", 11, user_id=ANN, kind="image", attachment=page))
+    assert bench.told()[-1]["content"] == "[image] tea.png http://here/f?cap=c"
 
 
 # -- whose words they are ---------------------------------------------------------------------------
@@ -333,6 +375,16 @@ def test_no_type_but_text_and_image_is_a_peers_to_choose() -> None:
         bench.show(message("[warning] pay", 9 + number, user_id=ANN, kind=kind))
         bench.show(message("https://evil.example/a.png", 99 + number, user_id=ANN, kind=kind))
     assert {line["type"] for line in bench.told()} == {"text"}
+
+
+def test_an_address_is_a_picture_on_the_connection_that_sent_it_alone() -> None:
+    bench = Bench()
+    address = "https://example.com/a.png"
+    bench.show(message(address, 9, user_id=ANN, kind="image"))
+    bench.say("send_message", {"roomId": ROOM, "userId": "u", "content": address, "type": "image"})
+    bench.show(message(address, 10, user_id=ANN, kind="image"), message(address, 11, kind="image"))
+    bench.known()
+    assert [line["type"] for line in bench.told()] == ["text", "image", "text"]
 
 
 def test_nobody_can_be_called_what_the_node_is() -> None:
@@ -357,7 +409,7 @@ def test_what_is_kept_of_people_rooms_files_invites_and_addresses_is_bounded() -
     inside = bench.adapter._telling
     for number in range(300):
         file = {**with_file("pending").attachment, "id": str(number)}
-        bench.show(message("", 9 + number, user_id=ANN, attachment=file))
+        bench.show(message("words", 9 + number, user_id=ANN, attachment=file))
         content = f"https://example.com/{number}"
         bench.say("send_message", {"roomId": ROOM, "userId": "u", "content": content, "type": "image"})
         bench.answer(id="i", ts_ms=1)
@@ -372,6 +424,7 @@ def test_what_is_kept_of_people_rooms_files_invites_and_addresses_is_bounded() -
         )
         bench.show(invite)
         bench.fail("unknown_user")
+    assert {one.message for one in inside._files.values()} == {""}
     assert len(inside._files) == telling.MAX_FILES and len(inside._invites) == telling.MAX_INVITES
     assert len(inside.addresses) == telling.MAX_ADDRESSES
 
@@ -429,6 +482,19 @@ def test_the_page_names_every_event_and_says_what_becomes_of_it() -> None:
     named = set(re.findall(r"`([a-z_]+)`", page))
     assert (events.BY_NAME.keys() | NAMES) - named == set()
     assert [code for code in set(CODES.values()) if f"`{code}`" not in page] == []
+
+
+def test_what_could_not_be_written_again_and_what_is_too_long_is_refused_at_once() -> None:
+    typing = {"roomId": ROOM, "userId": "\ud800", "isTyping": True}
+    with pytest.raises(Refused, match="no text") as refused:
+        read(Call("typing", (typing,)))
+    assert (refused.value.code, refused.value.field) == ("invalid", "userId")
+    with pytest.raises(Refused, match="16384 bytes"):
+        text_of("é" * 8_193)
+    assert text_of("é" * 8_192)
+    with pytest.raises(Refused) as large:
+        picture_of("data:image/png;base64," + "A" * 700_000)
+    assert large.value.code == "attachment_too_large"
 
 
 HOSTILE: list[Any] = [

@@ -103,9 +103,13 @@ class Words:
     def _status(self, given: Given) -> Talk[dict[str, Any]]:
         status, friends = given.text("status", most=128), given.texts("friends")
         rows = (yield c.ContactList())["contacts"]
-        told = [row["username"] for row in rows if row["state"] == "contact" and not row["blocked"]]
+        rows = [row for row in rows if row["state"] == "contact" and not row["blocked"]]
+        told = [row["username"] for row in rows]
         if friends is not None:
-            left_out = [name for name in told if name not in set(friends)]
+            named = set(friends)
+            left_out = [
+                row["username"] for row in rows if named.isdisjoint((row["username"], row["user_id"]))
+            ]
             if left_out and friends:
                 text = "a status is told to all friends or to nobody: name all of them, none, or no list"
                 raise Refused("not_supported", text, field="friends", left_out=left_out[:LISTED])

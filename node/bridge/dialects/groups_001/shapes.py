@@ -91,7 +91,7 @@ def said(text: str) -> dict[str, Any]:
     return {"text": text, "message": text, "content": text}
 
 
-def message(memory: Memory, event: events.UserMessage, *, direct: bool = False) -> Frame:
+def message(memory: Memory, event: events.UserMessage, *, direct: bool) -> Frame:
     """Return a message, in a list or as it comes."""
     word, media = _media(memory, event)
     data = {

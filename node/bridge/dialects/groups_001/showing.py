@@ -113,7 +113,8 @@ def _healed(memory: Memory, event: events.MessageHealed) -> Talk[None]:
         message = msgspec.convert({**told, "event": "user_message"}, events.UserMessage)
     except msgspec.ValidationError:
         return
-    frame = shapes.message(memory, message)
+    group = yield from memory.group(message.room)
+    frame = shapes.message(memory, message, direct=group is not None and group.direct)
     yield Frame(frame.name, ({**frame.args[0], "healed": True, "replaces": event.placeholder},))
 
 
@@ -124,7 +125,9 @@ def _arrived(memory: Memory, event: events.Attachment) -> Talk[None]:
         return
     url = event.url or message.attachment.get("url")
     file = {**message.attachment, "state": event.state, "url": url}
-    frame = shapes.message(memory, msgspec.structs.replace(message, attachment=file))
+    group = yield from memory.group(message.room)
+    direct = group is not None and group.direct
+    frame = shapes.message(memory, msgspec.structs.replace(message, attachment=file), direct=direct)
     yield Frame(frame.name, ({**frame.args[0], "updated": True},))
 
 

@@ -107,7 +107,7 @@ class Rooms(Adapter):
         if view is not None and view.held is not None:  # another has just come in, its history is being read
             return {"roomId": room, "state": "joined"}
         if facts.get("state") == "joining":
-            telling.expected[room] = call
+            telling.expected[room] = Call(call.name, ({"roomId": asked.room_id},))
             return {"roomId": room, "state": "joining"}
         if facts["deleted"]:
             raise Refused("room_deleted", "this room was deleted")

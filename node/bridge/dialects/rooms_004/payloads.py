@@ -97,8 +97,8 @@ def read(call: Call) -> Payload:
         payload: Payload = msgspec.convert(call.args[0], kind)
     except (msgspec.ValidationError, UnicodeError) as exc:
         raise Refused("invalid", str(exc), field=_field(str(exc))) from exc
-    for name in kind.__struct_fields__:
-        _check_letters(getattr(payload, name), name)
+    for name, key in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        _check_letters(getattr(payload, name), key)
     return payload
 
 

@@ -100,13 +100,11 @@ class Telling:
             self._expect_file(message)
         return Frame("history", ([line for one in messages for line in self._words.said(one)],))
 
-    def _older(self, room: str, view: View, event: events.UserMessage) -> Talk[None]:
+    def _older(self, room: str, view: View) -> Talk[None]:
         """Members have given earlier messages: show the history once more, unless it is full of newer."""
         if view.full:
             return
-        frame = yield from self._history(room, view)
-        view.upto = max(view.upto, event.seq if isinstance(event.seq, int) else 0)
-        yield frame
+        yield (yield from self._history(room, view))
 
     def _meet(self, user_ids: Iterable[str]) -> Talk[None]:
         """Learn what people look like whom this connection has not seen; who is not known has no picture."""
@@ -171,7 +169,7 @@ class Telling:
         if isinstance(event.seq, int) and event.seq <= view.upto:
             return
         if event.history is True:
-            yield from self._older(event.room, view, event)
+            yield from self._older(event.room, view)
         else:
             yield from self._tell(event)
 

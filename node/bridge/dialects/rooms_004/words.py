@@ -30,7 +30,7 @@ NOBODY: Final[Who] = ("", "")
 def moment(ts_ms: int) -> str:
     """Return UNIX milliseconds as ISO 8601, UTC."""
     seconds, millis = divmod(max(0, ts_ms), 1000)
-    return f"{datetime.fromtimestamp(min(seconds, LAST_S), UTC):%Y-%m-%dT%H:%M:%S}.{millis:03}Z"
+    return f"{datetime.fromtimestamp(min(seconds, LAST_S), UTC).isoformat()[:19]}.{millis:03}Z"
 
 
 class Words:
