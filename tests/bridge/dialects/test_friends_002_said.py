@@ -108,6 +108,24 @@ def test_a_status_is_for_friends_who_are_not_blocked() -> None:
     assert bench.say("set status", "tea", ["bob"] * 4_097)["error"] == "invalid"
 
 
+def test_a_status_that_is_so_already_is_fine_whoever_is_named_for_nobody_has_to_be_told() -> None:
+    bench = Bench()
+    for friends in (["carol"], []):
+        assert bench.say("set status", "online", friends) == {"ok": True, "status": "online", "told": []}
+    assert bench.say("set status", "tea", ["carol"])["error"] == "not_supported"
+    assert bench.say("set status", "away", ["carol"])["error"] == "not_supported"
+    bench.node.presence = "offline"
+    assert bench.say("set status", "offline", ["carol"])["ok"]
+    assert not [one for one in bench.node.asked if isinstance(one, c.PresenceSet)]
+
+
+def test_whoever_names_the_friends_that_connecting_was_answered_with_names_all() -> None:
+    bench = Bench()
+    bench.node.contacts = [contact(f"{n:036}", f"p{n}") for n in range(3 * words.LISTED)]
+    friends = bench.say("user connect", "ann")["friends"]
+    assert bench.say("set status", "tea", friends)["told"] == friends
+
+
 def test_unread_messages_that_were_told_are_not_told_again_on_joining() -> None:
     bench = Bench()
     bench.node.history = [stored(OLD, "one"), stored(ID, "two")]
