@@ -77,8 +77,10 @@ class Telling:
     def _said(self, event: events.UserMessage) -> Talk[None]:
         if event.history is True:  # said before we came in: the list of messages has it
             return
+        timestamp = timestamp_of(event.nonce, event.room)
         for sending in self.known.sending:
-            sending.echoed = sending.echoed or sending.nonce == event.nonce
+            if sending.nonce == event.nonce:
+                sending.echoed, timestamp = True, sending.timestamp
         chat = self.known.chats.get(event.room) or (yield from self.known.chat(event.room))
         if event.reactions is UNSET:
             self.known.authors.put(event.id, event.user_id)
@@ -87,7 +89,6 @@ class Telling:
         data = self._message(
             chat, event.id, content_of(event, chat, self.known.base), event.ts_ms, event.username
         )
-        timestamp = timestamp_of(event.nonce, event.room)
         if timestamp is not None:
             data["timestamp"] = timestamp
         if isinstance(event.attachment, dict) and event.attachment.get("state") == "pending":
