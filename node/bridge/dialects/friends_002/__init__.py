@@ -42,6 +42,8 @@ class Friends(Adapter):
         """Show an event."""
         self._page.now = self.now
         yield from self._showing.show(event)
+        if self._words.owed and self._page.loaded:
+            yield from self._words.connect_late()
 
     def refused(self, call: Call | None, fault: Refused) -> Talk[Any]:
         """Say that a call failed: to who waits for it by the answer, else by the event `error`."""

@@ -39,6 +39,8 @@ class Words:
         self._entered: Recent[str, bool] = Recent(MAX_CHATS)
         self._own: Recent[str, str] = Recent(MAX_OWN)
         self._greeted = False
+        self.owed = False
+        """The frontend has said `user connect` while the vault was locked, and nothing came of it yet."""
         self._words: dict[str, Callable[[Given], Talk[dict[str, Any]]]] = {
             "user connect": self._connect,
             "join room": self._join,
@@ -61,15 +63,22 @@ class Words:
             raise Refused("unknown_event", "there is no event of this name", field="event")
         given = Given(call)
         self.page.heard(call.name, given)
+        if call.name == "user connect":
+            self.page.alias = given.text("username", most=MAX_NAME) or None
+            self.owed = not self.page.loaded
         if not self.page.loaded:
             yield from self.page.load()
         return {"ok": True, **(yield from word(given))}
 
     # -- being there ------------------------------------------------------------------------------
 
-    def _connect(self, given: Given) -> Talk[dict[str, Any]]:
+    def connect_late(self) -> Talk[None]:
+        """Do what `user connect` asked for: a frontend says it once, and the vault is open now."""
+        yield from self._connect(None)
+
+    def _connect(self, _given: Given | None) -> Talk[dict[str, Any]]:
         page = self.page
-        page.alias = given.text("username", most=MAX_NAME) or None
+        self.owed = False
         me = yield c.ProfileGet()
         page.username = me["username"]
         if me["presence"] == "offline" and page.setting.scope != "read":
