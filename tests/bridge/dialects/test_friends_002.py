@@ -18,6 +18,7 @@ from tests.bridge.dialects.friends_bench import (
     ROOM,
     Bench,
     Node,
+    hello,
     message,
     presence,
     stored,
@@ -228,14 +229,17 @@ def test_a_page_that_was_opened_while_the_vault_was_locked_comes_right_by_itself
     assert bench.say("new message", {"chat_id": "bob", "content": "hi"})["ok"] is True
 
 
-def test_whoever_connects_while_the_vault_is_locked_is_greeted_by_their_name_when_it_opens() -> None:
+@pytest.mark.parametrize("event", [events.Connectivity(state="alone"), hello()])
+def test_whoever_connects_while_the_vault_is_locked_is_greeted_by_their_name_when_it_opens(
+    event: events.Event,
+) -> None:
     node = Node()
     node.refusals = {c.ProfileGet: "locked"}
     node.contacts[0]["presence"], node.presence = "online", "offline"
     bench = Bench(node=node)
     assert bench.say("user connect", "Ann!")["error"] == "locked"
     node.refusals.clear()
-    told = bench.told(events.Connectivity(state="alone"))
+    told = bench.told(event)
     assert told == [("set status", ("online", ["bob"]))]
     assert [one.state for one in node.asked if isinstance(one, c.PresenceSet)] == ["online"]
     [(_, (said,))] = bench.told(message(OLD, self=True))
