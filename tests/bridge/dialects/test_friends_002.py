@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from node.bridge import adapted as a
 from node.bridge.dialects.adapter import Setting
 from node.bridge.dialects.friends_002 import showing
 from node.bridge.dialects.friends_002.page import Page
@@ -14,6 +15,7 @@ from tests.bridge.dialects.friends_bench import (
     BOB,
     DIRECT,
     ID,
+    NOW,
     OLD,
     ROOM,
     Bench,
@@ -49,6 +51,16 @@ def test_friends_who_come_and_go_are_told_once_each() -> None:
     assert bench.told(profile) == [("set status", ("lunch", ["bob"]))]
     assert bench.told(presence("offline", "lunch")) == [("set status", ("offline", ["bob"]))]
     assert bench.told(events.Profile(username="bob", user_id=BOB, status="back", seq=2)) == []
+
+
+def test_whoever_comes_and_goes_without_end_fills_nobodys_queue() -> None:
+    bench = Bench()
+    written: list[a.Effect] = []
+    for _ in range(100):
+        for state in ("online", "offline"):
+            written += bench.machine.handle(a.Shown(presence(state)), now=NOW)
+    frames = [one.frame for one in written if isinstance(one, a.Write)]
+    assert len(frames) == 300 and {frame.key for frame in frames} == {f"connect {BOB}", f"status {BOB}"}
 
 
 def test_ones_own_status_is_told_by_ones_own_name_and_is_no_coming() -> None:

@@ -533,8 +533,12 @@ def test_another_device_of_somebody_is_said_in_their_chat_or_else_as_an_error() 
     page.show(events.KeyChanged(username="bob", user_id="u-bob", seq=12))
     page.answer(room=CHAT)
     page.show(events.KeyChanged(username="eve", user_id="u-eve", seq=13))
-    page.fail("not_a_contact")
-    (first, told), (second, error) = page.told()
+    page.answer(room=None)
+    page.show(events.KeyChanged(username="cid", user_id="u-cid", seq=14))
+    page.fail("unknown_user")
+    assert {type(asked) for asked in page.asked()} == {c.ProfileGet}, "nothing is opened by what happens"
+    (first, told), (second, error), (third, _) = page.told()
+    assert second == third
     assert (first, told["id"], told["content"]) == (
         "new_message", "notice-12", "[key changed] bob has another device",
     )  # fmt: skip

@@ -325,7 +325,7 @@ class Showing:
         page.people.put(user_id, page.people[user_id]._replace(status=status))
         name = page.name(username, user_id)
         if before.status in {"", "offline"} and status != "offline" and user_id != page.user_id:
-            yield page.frame("user connect", username=name)
+            yield page.frame("user connect", username=name, key=f"connect {user_id}")
         yield page.frame("set status", status=status, friends=[name], key=f"status {user_id}")
 
     # -- everybody --------------------------------------------------------------------------------

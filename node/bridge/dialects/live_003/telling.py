@@ -7,6 +7,7 @@ the id of the message that it is about; one that is about none has an id which n
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -320,9 +321,10 @@ class Telling:
 
     def _key_changed(self, event: events.KeyChanged) -> Talk[None]:
         words = f"[key changed] {event.username} has another device"
-        try:
-            room = (yield c.DmOpen(username=event.username))["room"]
-        except Refused:
+        room = None
+        with suppress(Refused):
+            room = (yield c.ProfileGet(username=event.user_id))["room"]
+        if room is None:  # there is no chat with them, and this is nothing to open one for
             yield _error(None, "key_changed", words)
             return
         number = event.seq if isinstance(event.seq, int) else self.now_ms
