@@ -293,7 +293,7 @@ class Adapted:
         self._next += 1
         self._waiting[self._next] = run
         asked = msgspec.structs.replace(command, req=self._next)
-        self._effects.append(Submit(CommandReceived(self.number, asked)))
+        self._effects.append(Submit(CommandReceived(self.number, asked, along=run.event is not None)))
         if isinstance(step, Last):
             self._leave(run)
         return None
