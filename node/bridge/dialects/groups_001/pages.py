@@ -76,7 +76,7 @@ def _fitting(page: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _members(memory: Memory, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    members = []
+    members: list[dict[str, Any]] = []
     for row in rows:
         who = shapes.person(memory, row["user_id"], row["username"])
         if len(members) >= MAX_FACES:
