@@ -139,3 +139,22 @@ def test_words_beside_an_address_follow_it_as_a_message_of_their_own(nonce: str 
     assert isinstance(second, c.UserMessage) and second.message == "look" and bench.lasts == 1
     assert second.nonce != nonce or nonce is None
     assert (second.nonce is None) is (nonce is None) and len(second.nonce or "") <= 128
+
+
+def test_an_open_group_that_we_were_let_into_and_put_out_of_at_once_stays_in_the_list() -> None:
+    """A page that is told late asks for a group that its node is in no more."""
+    bench = Bench()
+    bench.show(events.RoomListed(room=OTHER, name="den", members=1, listed=True))
+    bench.answers["room_get"] = Refused("room_not_found", "no")
+    by_us = {"username": "ann", "room": OTHER, "user_id": ME}
+    (came,) = bench.show(events.UserJoin(**by_us, reason="join"))
+    (left,) = bench.show(events.UserLeave(**by_us, reason="removed"))
+    assert came.args[0]["name"] == left.args[0]["name"] == "den"
+    (gone,) = bench.show(events.RoomListed(room=OTHER, name="den", members=1, listed=False))
+    assert gone.name == "GROUP:GROUP_DELETED"
+
+
+def test_an_id_that_is_nought_is_said_back() -> None:
+    bench = Bench()
+    (shown,) = bench.say("USER:REFRESH_PROFILE", {"userId": 0})
+    assert shown.args[0]["userId"] == 0 and shown.args[0]["user"]["id"] == 0

@@ -179,6 +179,9 @@ def _entered(memory: Memory, room: str, known: Group | None) -> Talk[Group | Non
     memory.groups.pop(room, None)
     memory.joining.pop(room, None)
     group = yield from memory.group(room)
+    if group is None and known is not None:  # by now we are out again: what follows says so
+        group = Group(known.name, known.visibility, True, known.members)
+        memory.keep(room, group)
     if group is None or group.direct:
         return group
     if known is not None and known.invite is not None:
