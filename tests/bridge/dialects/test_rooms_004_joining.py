@@ -28,9 +28,29 @@ def test_a_change_that_the_history_has_already_is_not_told_after_it() -> None:
     bench = Bench(joined=False)
     bench.say("join_room", JOIN)
     bench.answer(**FACTS)
+    bench.show(*changes("newer"))
     bench.show(*changes("new"))
+    edited = message("newest", 1, edited=True, edited_ms=8_001)
     deleted = msgspec.structs.replace(message("", 2), deleted=True)
-    bench.give([message("new", 1), deleted, message("late", 3)])
+    bench.give([edited, deleted, message("late", 3)])
+    assert bench.order() == ["history", "user_joined"]
+
+
+def test_of_two_edits_in_one_millisecond_the_last_is_told_last() -> None:
+    bench = Bench(joined=False)
+    bench.say("join_room", JOIN)
+    bench.answer(**FACTS)
+    bench.show(changes("first")[0], changes("second")[0])
+    bench.give([message("second", 1, edited=True, edited_ms=8_000)])
+    assert [line["content"] for line in bench.told()][-1] == "[edited] second"
+
+
+def test_a_message_that_is_deleted_in_the_history_gets_no_words_again() -> None:
+    bench = Bench(joined=False)
+    bench.say("join_room", JOIN)
+    bench.answer(**FACTS)
+    bench.show(changes("new")[0])
+    bench.give([msgspec.structs.replace(message("", 1), deleted=True)])
     assert bench.order() == ["history", "user_joined"]
 
 

@@ -88,6 +88,7 @@ class Telling:
         while view.held:
             event = view.held.popleft()
             if self.views.get(room) is view and not _stands(event, had):
+                had.pop(getattr(event, "id", ""), None)  # of one that was told whatever follows is told
                 yield from self._in_room(view, event)
         view.held = None
 
@@ -319,8 +320,10 @@ class Telling:
 def _stands(event: Event, had: dict[str, events.UserMessage]) -> bool:
     """Say whether the history that was given has this change already."""
     match event:
-        case events.MessageEdited():
-            return event.id in had and had[event.id].message == event.message
+        case events.MessageEdited() if (known := had.get(event.id)) is not None:
+            at_ms = known.edited_ms if isinstance(known.edited_ms, int) else 0
+            same = at_ms == event.edited_ms and known.message == event.message
+            return known.deleted is True or at_ms > event.edited_ms or same
         case events.MessageDeleted():
             return event.id in had and had[event.id].deleted is True
         case events.MessageHealed():
