@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, assert_never
 
 from node.bridge.ports import ReadHistory, ReadSearch
+from node.chat import finding
 
 
 class Reader(Protocol):
@@ -33,12 +34,17 @@ class Reader(Protocol):
 
 
 async def found(reader: Reader, effect: ReadHistory | ReadSearch) -> tuple[list[bytes], dict[str, Any]]:
-    """Return the messages that were asked for, and what is told beside them; raises Refused."""
+    """Return the messages that were asked for, and what is told beside them; raises Refused.
+
+    One answer has no more of them than a frontend may have waiting, whatever members have written.
+    """
     match effect:
         case ReadHistory(_, _, room, before, after, limit):
             bodies, more = await reader.history(room, before, after, limit, effect.skip)
-            counted = {"count": await reader.message_count(room)} if effect.count else {}
-            return bodies, {"more": more, **counted}
+            if effect.count:  # such pages follow each other by number: each has all of its own
+                return bodies, {"more": more, "count": await reader.message_count(room)}
+            kept, cut = finding.page(bodies if after is not None else bodies[::-1], limit)
+            return kept if after is not None else kept[::-1], {"more": more or cut}
         case ReadSearch():
             bodies, more = await reader.search(effect.text, effect.room, effect.before, effect.limit)
             return bodies, {"more": more}

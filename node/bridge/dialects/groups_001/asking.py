@@ -24,8 +24,7 @@ def init_data(memory: Memory, data: Any) -> Talk[None]:
         if fault.code != "room_not_found" or known is None or known.joined:
             raise
         remember(memory.wanted, room, None, MAX_JOINING)
-        empty: dict[str, Any] = {"members": [], "messages": [], "more": False}
-        yield Frame("GROUP:RETURN_INIT_DATA", ({**shapes.group(room, known), **empty},))
+        yield Frame("GROUP:RETURN_INIT_DATA", ({**shapes.group(room, known), "more": False},))
 
 
 def all_groups(memory: Memory, _data: Any) -> Talk[None]:
@@ -95,8 +94,9 @@ def init_messages(memory: Memory, data: Any) -> Talk[None]:
     """Give messages of a group or a conversation of two, the newest or those before one."""
     room = reading.group_id(data)
     before = reading.message_id(data, ("before",))
-    page = yield from pages.messages(memory, room, reading.page_size(data), before)
+    page, changes = yield from pages.messages(memory, room, reading.page_size(data), before)
     yield Frame("CHAT:RETURN_INIT_MESSAGES", ({"id": room, **shapes.place(room), **page},))
+    yield from changes
 
 
 def start_typing(_memory: Memory, data: Any) -> Talk[None]:
@@ -126,10 +126,11 @@ def sender(kind: media.Kind) -> Callable[[Memory, Any], Talk[None]]:
         shown, caption = media.sent(data, kind)
         reply_to, again = reading.message_id(data, reading.REPLY_KEYS), nonce(data)
         ident: str | None = None
+        beside: str | None = None
         match shown:
             case media.Remote(address):
                 remember(memory.addresses, address, None, MAX_ADDRESSES)
-                caption = address
+                caption, beside = address, caption  # the address is the message's own words
             case media.Stored(ident):
                 pass
             case media.Fresh(content, type_, name):
@@ -137,6 +138,11 @@ def sender(kind: media.Kind) -> Callable[[Memory, Any], Talk[None]]:
         message = c.UserMessage(
             room=room, message=caption, kind=kind, attachment=ident, reply_to=reply_to, nonce=again
         )
+        if beside:
+            yield message
+            message = c.UserMessage(
+                room=room, message=beside, nonce=again and f"{again[: MAX_NONCE - 6]} words"
+            )
         yield Last(message)
 
     return send

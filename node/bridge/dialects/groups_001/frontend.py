@@ -48,7 +48,8 @@ class Groups(Adapter):
     def happened(self, event: Event) -> Talk[None]:
         """Show an event."""
         self.memory.now_ms = self.now.wall_ms
-        if isinstance(event, events.Connectivity) and not self.memory.loaded:
+        locked = isinstance(event, events.Connectivity) and event.state == "locked"
+        if not (self.memory.loaded or locked):
             yield from self.memory.load()
         yield from showing.happened(self.memory, event)
 

@@ -62,17 +62,27 @@ Media: TypeAlias = Stored | Fresh | Remote
 
 def sent(data: Any, kind: Kind) -> tuple[Media, str]:
     """Return what is to be shown, and what is said beside it; raises Refused."""
-    found = first(data, (*KEYS, kind))
+    own = (kind, f"{kind}Url", f"{kind}_url")
+    found = first(data, (*KEYS, *own))
     caption = text_of(data) if found else None
     key, value = found or first(data, TEXT_KEYS) or (kind, None)
     about = data
     if isinstance(value, dict):
         about = {**data, **value}
-        key, value = first(value, (*INSIDE, *TEXT_KEYS)) or (key, None)
+        place = first(_ours_alone(value), (*INSIDE, *own))
+        if place is not None and found is None:
+            caption = text_of(value)
+        key, value = place or first(value, TEXT_KEYS) or (key, None)
     if not isinstance(value, str):
         raise wrong(key, "what is shown is an attachment's id, a data URL, or an http address")
     media = _media(key, value, kind, about)
     return media, caption or optional(data, ("caption",), 16_384) or ""
+
+
+def _ours_alone(value: dict[str, Any]) -> dict[str, Any]:
+    """Leave out an id that is somebody else's: a GIF that was searched for has one beside its address."""
+    ident = value.get("id")
+    return {**value, "id": None} if isinstance(ident, str) and not is_id(ident) else value
 
 
 def _media(key: str, value: str, kind: Kind, about: dict[str, Any]) -> Media:

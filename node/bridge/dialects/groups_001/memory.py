@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import UNSET
 
-from node.bridge.dialects.adapter import Setting, Talk
+from node.bridge.dialects.adapter import Frame, Setting, Talk
 from node.chat import commands as c, events
 from node.errors import Refused
 
@@ -29,7 +29,7 @@ MAX_PENDING: Final = 64
 MAX_ADDRESSES: Final = 64
 """Addresses of pictures that this frontend has sent."""
 MAX_CAME: Final = 256
-"""Messages that come while a page is being read, the newest of them."""
+"""Messages that come while a page is being read, and changes to some, the newest of each."""
 T = TypeVar("T")
 
 
@@ -66,10 +66,11 @@ class Group:
 
 @dataclass(slots=True, eq=False)
 class Reading:
-    """A page that is being read, and the messages that were shown there since it was asked for."""
+    """A page that is being read, and what was shown there since it was asked for: messages, and changes."""
 
     room: str
     came: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_CAME))
+    changes: deque[Frame] = field(default_factory=lambda: deque(maxlen=MAX_CAME))
 
 
 @dataclass(slots=True)
@@ -198,6 +199,13 @@ class Memory:
         for reading in self.readings:
             if reading.room == room:
                 reading.came.append(data)
+
+    def changed(self, room: str, frame: Frame) -> Frame:
+        """A message is another now: the page that is being read may still have it as it was."""
+        for reading in self.readings:
+            if reading.room == room:
+                reading.changes.append(frame)
+        return frame
 
 
 def remember(kept: dict[str, T], key: str, value: T, most: int) -> None:

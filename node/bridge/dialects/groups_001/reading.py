@@ -139,4 +139,4 @@ def _claimed_id(data: Any) -> str | int | None:
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53
     if not whole and not (isinstance(value, str) and len(value) <= MAX_ALIAS_CHARS):
         raise wrong(key, f"a user's id is a whole number or a text of at most {MAX_ALIAS_CHARS} characters")
-    return value or None
+    return None if value == "" else value

@@ -30,7 +30,7 @@ def place(room: str | None) -> dict[str, Any]:
 
 
 def group(room: str, known: Group) -> dict[str, Any]:
-    """Return a group as it stands in a list."""
+    """Return a group as it stands in a list: who is in it and what was said there is another answer's."""
     shown = {
         "id": room,
         **place(room),
@@ -40,6 +40,8 @@ def group(room: str, known: Group) -> dict[str, Any]:
         "direct": known.direct,
         "joined": known.joined,
         "memberCount": known.members,
+        "members": [],
+        "messages": [],
     }
     return {**shown, "invited": True, "invitedBy": known.sender} if known.invited else shown
 

@@ -29,10 +29,10 @@ def happened(memory: Memory, event: Event) -> Talk[None]:
         case events.MessageHealed():
             yield from _healed(memory, event)
         case events.MessageEdited():
-            yield notices.edited(memory, event)
+            yield memory.changed(event.room, notices.edited(memory, event))
         case events.MessageDeleted():
             memory.given.pop(event.id, None)
-            yield notices.deleted(memory, event)
+            yield memory.changed(event.room, notices.deleted(memory, event))
         case events.Typing():
             yield from _typing(memory, event)
         case events.Attachment(state="ready" | "failed"):
@@ -115,7 +115,8 @@ def _healed(memory: Memory, event: events.MessageHealed) -> Talk[None]:
         return
     group = yield from memory.group(message.room)
     frame = shapes.message(memory, message, direct=group is not None and group.direct)
-    yield Frame(frame.name, ({**frame.args[0], "healed": True, "replaces": event.placeholder},))
+    data = {**frame.args[0], "healed": True, "replaces": event.placeholder}
+    yield memory.changed(message.room, Frame(frame.name, (data,)))
 
 
 def _arrived(memory: Memory, event: events.Attachment) -> Talk[None]:
@@ -178,6 +179,9 @@ def _entered(memory: Memory, room: str, known: Group | None) -> Talk[Group | Non
     memory.groups.pop(room, None)
     memory.joining.pop(room, None)
     group = yield from memory.group(room)
+    if group is None and known is not None:  # by now we are out again: what follows says so
+        group = Group(known.name, known.visibility, True, known.members)
+        memory.keep(room, group)
     if group is None or group.direct:
         return group
     if known is not None and known.invite is not None:
@@ -208,7 +212,10 @@ def _left(memory: Memory, event: events.UserLeave) -> Talk[None]:
 
 def _listed(memory: Memory, event: events.RoomListed) -> Talk[None]:
     known = memory.groups.get(event.room)
-    if known is not None and (known.joined or known.invited):
+    if known is not None and known.joined:
+        return
+    if known is not None and known.invited:  # the invite stands in the list for it
+        known.visibility, known.members = "open" if event.listed else "private", event.members
         return
     if known is not None and (not event.listed or known.name != event.name):
         del memory.groups[event.room]
@@ -262,3 +269,5 @@ def _decided(memory: Memory, event: events.InviteResult) -> Talk[None]:
     if known is not None and known.invite == event.invite:
         del memory.groups[event.room]
         yield gone(event.room, shapes.INVITE + known.name)
+        if known.visibility == "open":  # whoever likes may come in all the same
+            yield added(memory, event.room, Group(known.name, "open", False, known.members))

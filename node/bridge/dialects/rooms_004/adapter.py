@@ -113,10 +113,7 @@ class Rooms(Adapter):
             raise Refused("room_deleted", "this room was deleted")
         telling.expected.pop(room, None)
         yield from telling.enter(room, facts["name"])
-        here = [
-            {"userId": self._people.id_of(one["user_id"]), "username": one["username"]}
-            for one in facts["members"]
-        ]
+        here = [self._people.named(one["user_id"], one["username"]) for one in facts["members"]]
         return {"roomId": room, "state": "joined", "name": facts["name"], "members": here}
 
     def _come(self, room: str) -> Talk[dict[str, Any]]:

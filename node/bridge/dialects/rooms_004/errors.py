@@ -48,6 +48,12 @@ CODES: Final[dict[str, str]] = {
 """Every code of docs/errors.md; what is added there has to be added here."""
 
 
+FIELDS: Final = {
+    "room": "roomId", "message": "content", "attachment": "content", "data": "content", "typing": "isTyping",
+}  # fmt: skip
+"""What a frontend of this protocol calls the keys of our commands."""
+
+
 def payload_of(call: Call | None, fault: Refused) -> dict[str, Any]:
     """Return what the event `error` says of a refusal: `code` and `message`, the rest is ours."""
     payload: dict[str, Any] = {
@@ -57,7 +63,7 @@ def payload_of(call: Call | None, fault: Refused) -> dict[str, Any]:
         "reason": fault.code,
     }
     if fault.field is not None:
-        payload["field"] = fault.field
+        payload["field"] = FIELDS.get(fault.field, fault.field)
     if fault.retry_after is not None:
         payload["retryAfter"] = fault.retry_after
     if call is not None:

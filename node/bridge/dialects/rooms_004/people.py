@@ -73,6 +73,13 @@ class People:
         """Return the id that a person has here."""
         return self.own_id if mine or user_id == self.own else user_id or NODE_ID
 
+    def named(self, user_id: str, username: str) -> dict[str, Any]:
+        """Return `userId` and `username` of a person."""
+        return {
+            "userId": self.id_of(user_id),
+            "username": self.own_name if user_id == self.own else username,
+        }
+
     def author(self, user_id: str, username: str, *, mine: bool = False) -> dict[str, Any]:
         """Return `userId` and `user` of a message; without any id it is the node's."""
         mine = mine or (user_id != "" and user_id == self.own)

@@ -71,26 +71,28 @@ class Telling:
         view = self.views.setdefault(room, View(name))
         view.name, view.held = name, deque()
         try:
-            frame = yield from self._history(room, view)
+            given = yield from self._history(room, view)
         except Refused:
             if fresh:
                 self.views.pop(room, None)
             else:
-                yield from self._let_go(room, view)
+                yield from self._let_go(room, view, [])
             raise
-        yield frame
+        yield self._list(given)
         joined = {"userId": self._people.own_id, "username": self._people.own_name}
         yield Frame("user_joined", ({**joined, "roomId": room, "type": "join"},))
-        yield from self._let_go(room, view)
+        yield from self._let_go(room, view, given)
 
-    def _let_go(self, room: str, view: View) -> Talk[None]:
+    def _let_go(self, room: str, view: View, given: list[events.UserMessage]) -> Talk[None]:
+        had = {message.id: message for message in given}
         while view.held:
             event = view.held.popleft()
-            if self.views.get(room) is view:
+            if self.views.get(room) is view and not _stands(event, had):
+                had.pop(getattr(event, "id", ""), None)  # of one that was told whatever follows is told
                 yield from self._in_room(view, event)
         view.held = None
 
-    def _history(self, room: str, view: View) -> Talk[Frame]:
+    def _history(self, room: str, view: View) -> Talk[list[events.UserMessage]]:
         answer = yield c.HistoryGet(room=room, limit=HISTORY)
         messages = [message_of(stored) for stored in answer["messages"]]
         yield from self._meet(message.user_id for message in messages)
@@ -98,13 +100,18 @@ class Telling:
         view.full = len(messages) == HISTORY
         for message in messages:
             self._expect_file(message)
-        return Frame("history", ([line for one in messages for line in self._words.said(one)],))
+        return messages
+
+    def _list(self, messages: list[events.UserMessage]) -> Frame:
+        """Return the history; words beside a picture are a line of their own, of which the newest stand."""
+        lines = [line for one in messages for line in self._words.said(one)]
+        return Frame("history", (lines[-HISTORY:],))
 
     def _older(self, room: str, view: View) -> Talk[None]:
         """Members have given earlier messages: show the history once more, unless it is full of newer."""
         if view.full:
             return
-        yield (yield from self._history(room, view))
+        yield self._list((yield from self._history(room, view)))
 
     def _meet(self, user_ids: Iterable[str]) -> Talk[None]:
         """Learn what people look like whom this connection has not seen; who is not known has no picture."""
@@ -308,6 +315,21 @@ class Telling:
 
     def _note(self, ident: str, room: str | None, kind: str, text: str, *, who: Who = NOBODY) -> Frame:
         return _message(self._words.note(ident, room, kind, text, self._now_ms(), who=who))
+
+
+def _stands(event: Event, had: dict[str, events.UserMessage]) -> bool:
+    """Say whether the history that was given has this change already."""
+    match event:
+        case events.MessageEdited() if (known := had.get(event.id)) is not None:
+            at_ms = known.edited_ms if isinstance(known.edited_ms, int) else 0
+            same = at_ms == event.edited_ms and known.message == event.message
+            return known.deleted is True or at_ms > event.edited_ms or same
+        case events.MessageDeleted():
+            return event.id in had and had[event.id].deleted is True
+        case events.MessageHealed():
+            return event.id in had
+        case _:
+            return False
 
 
 def _message(line: dict[str, Any]) -> Frame:
