@@ -338,8 +338,10 @@ def _credential(
     if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
         return _by_capability(request, policy, cors, now_ms)
     # Of Socket.IO the token may come in the first packet; a page of the events protocol is told its lack by
-    # a close code, for it cannot see a status. The shells do nothing before, and nothing else.
-    waits = request.path in SOCKET_IO or (request.websocket and request.path in EVENTS)
+    # a close code, for it cannot see a status. The shells do nothing before, and nothing else. A page of
+    # another origin that asks as for a picture, and so without saying which it is, could fill their places.
+    foreign = origin is None and request.fetch_site in {"cross-site", "same-site"}
+    waits = not foreign and (request.path in SOCKET_IO or (request.websocket and request.path in EVENTS))
     public = place.build is not None or _is_public(request)
     # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
     # reads from its own origin, only Sec-Fetch-Site does.

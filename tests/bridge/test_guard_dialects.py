@@ -161,8 +161,10 @@ def credential(cell: Cell, here: set[str] | None, *, public: bool) -> str:
         return "chat" if here is not None or cell.port != MAIN else "owner"
     public |= cell.port == MAIN and cell.transport == "GET"
     public &= cell.path in {"/", "/api/v1/health", "/api/v1/login"} or cell.port == 3003
-    waits = cell.path.startswith("/ws/events") and cell.transport == "websocket"
-    if public or cell.path in SOCKET_IO or waits:
+    waits = cell.path in SOCKET_IO
+    waits |= cell.path.startswith("/ws/events") and cell.transport == "websocket"
+    waits &= cell.origin != "none" or cell.credential != "cookie"  # a picture of a page next door
+    if public or waits:
         return "nobody"
     if cell.path in {"/", "/bridge"} and cell.transport == "websocket":
         if cell.origin == "none":

@@ -126,6 +126,20 @@ async def test_a_token_that_only_reads_opens_nothing_here(both: Bridge) -> None:
         assert (await Polling(http, both, f"&token={'w' * 43}").get())[0] == 401
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_foreign_page_that_asks_as_for_a_picture_takes_no_place_of_a_frontend(
+    both: Bridge, site: str
+) -> None:
+    async with aiohttp.ClientSession() as http:
+        for _ in range(70):
+            assert (await Polling(http, both, "", {"Sec-Fetch-Site": site}).get())[0] == 401
+        assert not both.server._connections
+        for good in ("same-origin", "none"):
+            assert (await Polling(http, both, "", {"Sec-Fetch-Site": good}).get())[0] == 200
+        page = Polling(http, both, "", {"Origin": PAGE, "Sec-Fetch-Site": "same-site"})
+        assert (await page.connect({"token": CHILD})).startswith("40")
+
+
 async def test_two_credentials_have_to_be_the_same(both: Bridge) -> None:
     async with socket(both, f"&token={ADMIN}", connect=False) as ws:
         await ws.send_str("40" + json.dumps({"token": CHILD}))
