@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import socket
+import ssl
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from yarl import URL
 
-from node.bridge import enabling, listeners, ports, static
+from node.bridge import certificates, enabling, listeners, ports, static
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.errors import Refused
@@ -279,6 +281,24 @@ async def test_tls_is_spoken_with_the_certificate_that_is_shown(opened: Opened, 
     assert stat.S_IMODE((opened.path / "tls.pem").stat().st_mode) == 0o600
 
 
+async def test_the_fingerprint_that_is_told_is_that_of_the_certificate_that_is_spoken_with(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    await opened.enable("001", port=port, tls=True)
+    with monkeypatch.context() as soon:
+        soon.setattr(certificates, "RENEW_DAYS", certificates.DAYS)
+        await opened.enable("001", origin=PAGE)
+    assert opened.engine.found is not None
+    told = str(opened.engine.found.listening["001"].fingerprint)
+    spoken = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(spoken)).digest()
+    assert told == digest.hex(":").upper()
+    await opened.enable("001", tls=False)
+    await opened.ask("dialect_list")
+    assert opened.engine.found.listening["001"].fingerprint is None
+
+
 async def test_a_browser_logs_in_at_the_port_and_its_login_counts_there_alone(
     opened: Opened, build: Path
 ) -> None:
@@ -323,6 +343,21 @@ async def test_the_secret_of_the_cron_path_is_a_private_file_made_when_003_is_fi
     assert path.read_text() == secret
 
 
+@pytest.mark.parametrize("content", [bytes(range(200, 240)), b"x" * 31, b"two words " * 4, b""])
+async def test_a_secret_that_no_header_can_carry_is_made_anew_and_keeps_no_dialect_from_listening(
+    opened: Opened, content: bytes
+) -> None:
+    path = opened.path / "cron_secret"
+    path.write_bytes(content)
+    assert (await opened.enable("003"))["event"] == "ok"
+    assert len(path.read_text()) == 64
+    mine = "its-owner-chose-it-0123456789-abcdef"
+    path.write_text(mine + "\n")
+    opened.server._listeners._secret = None
+    await opened.enable("003")
+    assert opened.server._listeners.cron_valid(mine)
+
+
 async def test_a_port_that_is_taken_at_a_start_is_said_once_and_the_node_goes_on(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,6 +377,9 @@ async def test_a_port_that_is_taken_at_a_start_is_said_once_and_the_node_goes_on
         seen = engine.found.listening["004"]
         assert seen.state == "failed" and str(port) in str(seen.why)
         assert (await bridge.enable("004", port=port))["code"] == "port_taken"
+        assert (await bridge.enable("004", origin="http://localhost:5174"))["event"] == "ok"
+        seen = engine.found.listening["004"]
+        assert seen.state == "failed" and str(port) in str(seen.why), "an origin is added, and no more said"
     assert (await bridge.enable("004"))["event"] == "ok"
     await bridge.ask("dialect_list")
     for _ in range(50):
