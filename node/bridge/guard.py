@@ -123,7 +123,8 @@ class Policy:
     own_origins: frozenset[str]
     origins: frozenset[str]
     credentials: Credentials
-    cookie_valid: Callable[[str, int], bool]
+    cookie_valid: Callable[[str, int, int], bool]
+    """By its value, the time, and the dialect's own port that it came in at; 0 at the bridge's."""
     own_uid: int
     capability: Callable[[str, str, int], Grant | None] = lambda _path, _capability, _now_ms: None
     """What a capability opens at a path, if it is good for exactly that one."""
@@ -347,7 +348,7 @@ def _credential(
     # reads from its own origin, only Sec-Fetch-Site does.
     asked = origin is not None or (bool(place.dialects) and request.fetch_site == "same-origin")
     if request.cookie is not None and asked:
-        if policy.cookie_valid(request.cookie, now_ms):
+        if policy.cookie_valid(request.cookie, now_ms, (request.port or 0) if place.extra else 0):
             login = policy.credentials.login
             grant = replace(login, scope="chat") if place.whose else login
             return _write_rules(request, grant, cors, by_cookie=True)

@@ -74,7 +74,7 @@ def policy(on: set[str]) -> Policy:
         own_origins=guard.own_origins_of(hosts),
         origins=frozenset({GENERAL}),
         credentials=Credentials(hash_token(ADMIN), (TokenRecord("bot", "read", hash_token(CHILD), 0),)),
-        cookie_valid=lambda cookie, _now: cookie == "good",
+        cookie_valid=lambda cookie, _now, at: cookie == f"good at {at}",
         own_uid=1,
         capability=lambda _path, cap, _now: guard.Grant("read", "link") if cap == "good" else None,
         dialects=tuple(spoken(name) for name in DIALECTS if name in on),
@@ -85,6 +85,7 @@ def policy(on: set[str]) -> Policy:
 def request(cell: Cell) -> Request:
     origin = ORIGINS[cell.origin]
     origin = {"own": own(cell.port), "plain": f"http://127.0.0.1:{cell.port}"}.get(str(origin), origin)
+    good = f"good at {0 if PORTS[cell.port] is None else cell.port}"
     token = {"bad": WRONG, "good": ADMIN, "child": CHILD, "cron": CRON}.get(cell.credential)
     return Request(
         "GET" if cell.transport == "websocket" else cell.transport,
@@ -94,7 +95,7 @@ def request(cell: Cell) -> Request:
         hosts=(HOSTS[cell.host].format(port=cell.port),),
         origins=() if origin is None else (origin,),
         authorization=() if token is None else (f"Bearer {token}",),
-        cookie={"cookie": "good", "own cookie": "good", "dead cookie": "dead"}.get(cell.credential),
+        cookie={"cookie": good, "own cookie": good, "dead cookie": "dead"}.get(cell.credential),
         capabilities=("good",) if cell.path == LINK else (),
         fetch_site={"own cookie": "same-origin", "cookie": "same-site"}.get(cell.credential),
     )

@@ -323,6 +323,21 @@ async def test_a_browser_logs_in_at_the_port_and_its_login_counts_there_alone(
     assert (await opened.ask("login_link_create", dialect="004"))["event"] == "ok", "the engine was asked"
 
 
+async def test_a_link_to_a_dialects_page_makes_nobody_the_owner(opened: Opened) -> None:
+    port = free_port()
+    await opened.enable("004", port=port)
+    link = (await opened.ask("login_link_create", dialect="004"))["url"]
+    assert (await get(opened.http(URL(link).path_qs)))[0] == 401
+    async with aiohttp.ClientSession() as http, http.get(link) as answer:
+        assert answer.status == 200, "and it is not used up"
+        (cookie,) = answer.cookies.values()
+    own = {
+        "Origin": opened.http("").rstrip("/"),
+        "Cookie": f"{opened.server.cookie_at(opened.port)}={cookie.value}",
+    }
+    assert (await get(opened.http("/api/v1/schema"), headers=own))[0] == 401
+
+
 async def test_the_secret_of_the_cron_path_is_a_private_file_made_when_003_is_first_on(
     opened: Opened,
 ) -> None:
