@@ -22,6 +22,7 @@ from aiohttp import web
 from node.bridge import certificates, guard, static
 from node.bridge.certificates import Keep
 from node.bridge.enabling import enabled
+from node.bridge.http_tls import TlsSite
 from node.bridge.ports import DialectRecord, Found, Listening, hash_token
 from node.chat import commands
 from node.crypto.primitives import Entropy, same
@@ -233,7 +234,8 @@ class Listeners:
         if record.tls:
             context, self._prints[record.name] = await self._certificate()
         held = self._held.pop(port, None)
-        site = web.SockSite(runner, held or bind(self._host, port), ssl_context=context)
+        kind = web.SockSite if context is None else TlsSite
+        site = kind(runner, held or bind(self._host, port), ssl_context=context)
         self._sites[record.name] = Site(port, record.tls, site)
         self._changed()  # before anybody is let in there
         await site.start()
