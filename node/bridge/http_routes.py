@@ -276,6 +276,10 @@ def _guarded(door: Door) -> Middleware:
             response = problem(exc.status, "http_error", exc.reason)
             if hdrs.ALLOW in exc.headers:
                 response.headers[hdrs.ALLOW] = exc.headers[hdrs.ALLOW]
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            response = web.Response()  # for nobody: who asked is gone, as browsers go when a page is left
         return response if response.prepared else _dressed(response, decision.cors_origin)
 
     return guarded

@@ -112,7 +112,7 @@ class BridgeServer:
         self._listeners = Listeners(
             host, extra_hosts, entropy=entropy, keep=keep, home=home, changed=self._renew_policy
         )
-        self._builds = static.Builds()
+        self._builds = static.Builds(home)
         self._renew_policy()
         self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
         self._audit = Audit()

@@ -488,6 +488,32 @@ async def test_a_login_at_a_port_without_a_page_says_so(opened: Opened) -> None:
     assert status == 200 and "logged in" in body and f"_{port}=" in headers["Set-Cookie"]
 
 
+async def test_who_is_gone_before_the_answer_or_never_takes_it_is_no_error(
+    opened: Opened, build: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "IDLE_SECONDS", 0.1)
+    port = free_port()
+    await opened.enable("003", port=port, serve=str(build))
+    (build / "large.js").write_bytes(bytes(32 * 1024 * 1024))
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    asked = ((port, "/app.js", ""), (port, "/", ""), (opened.port, "/", upgrade), (port, "/large.js", ""))
+    for at, path, more in asked * 5:
+        with socket.create_connection(("127.0.0.1", at)) as line:
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{at}\r\n{more}\r\n".encode())
+            if path == "/large.js":
+                await asyncio.sleep(0.3)
+        await asyncio.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(f"GET /large.js HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await asyncio.sleep(0.05)
+        (build / "large.js").write_bytes(b"")
+        await asyncio.to_thread(line.recv, 100)
+        await asyncio.sleep(0.3)
+    assert [record.getMessage() for record in caplog.records] == []
+    assert (await get(f"http://127.0.0.1:{port}/app.js"))[0] == 200
+
+
 async def test_no_more_files_are_given_at_a_time_than_a_process_may_open(
     opened: Opened, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -519,3 +545,16 @@ async def test_a_check_that_breaks_is_answered_and_the_log_has_it(
     monkeypatch.setattr(static, "check", broken)
     answer = await opened.enable("003", port=free_port(), serve="/srv")
     assert answer["code"] == "internal" and "ZeroDivisionError" in caplog.text
+
+
+async def test_a_build_whose_folder_now_leads_to_the_home_is_not_given(
+    opened: Opened, build: Path, home: Path, tmp_path: Path
+) -> None:
+    port, link = free_port(), tmp_path / "current"
+    link.symlink_to(build)
+    assert (await opened.enable("003", port=port, serve=str(link)))["event"] == "ok"
+    assert (await get(f"http://127.0.0.1:{port}/app.js"))[0] == 200
+    (home / "runtime.json").write_text("{}")
+    link.unlink()
+    link.symlink_to(home)
+    assert (await get(f"http://127.0.0.1:{port}/runtime.json"))[0] == 404
