@@ -347,6 +347,9 @@ def _credential(
     # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
     # reads from its own origin, only Sec-Fetch-Site does.
     asked = origin is not None or (bool(place.dialects) and request.fetch_site == "same-origin")
+    # Another origin's polling cannot write by a login, so it does not read by one: a token is to come.
+    polls = request.path in SOCKET_IO and not request.websocket
+    asked &= not polls or origin is None or origin in place.own
     if request.cookie is not None and asked:
         if policy.cookie_valid(request.cookie, now_ms, (request.port or 0) if place.extra else 0):
             login = policy.credentials.login

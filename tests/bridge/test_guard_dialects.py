@@ -156,6 +156,10 @@ def credential(cell: Cell, here: set[str] | None, *, public: bool) -> str:
     if cell.path == LINK and cell.transport == "GET":
         return "read"
     asked = cell.origin != "none" or (here is not None and cell.credential == "own cookie")
+    mine = cell.origin == "own" or (cell.origin == "plain" and cell.port != 3003)
+    mine |= cell.origin == "main" and cell.port == MAIN
+    if cell.path in SOCKET_IO and cell.transport != "websocket":
+        asked &= mine or cell.origin == "none"
     if cell.credential in {"cookie", "own cookie"} and asked:
         if cell.transport in {"POST", "DELETE"} and cell.credential == "cookie":
             return "403"
