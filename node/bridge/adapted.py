@@ -176,15 +176,7 @@ class Adapted:
         self.adapter.now = now
         match event:
             case Opened():
-                started = SessionStarted(
-                    self.number,
-                    self.grant.scope,
-                    self.grant.name,
-                    plain=False,
-                    client=self._client,
-                    req=HELLO,
-                )
-                self._effects.append(Submit(started))
+                self._effects.append(Submit(self._started()))
             case Said() | Garbled():
                 self._calls.append(event)
             case Shown():
@@ -295,24 +287,28 @@ class Adapted:
         """Hand a command to the engine; return why not, if so."""
         command = step.command if isinstance(step, Last) else step
         try:
-            command = self._judged(command)
+            command = self._judged(command, counts=run.said is not None)
         except Refused as refusal:
             return refusal
         self._next += 1
         self._waiting[self._next] = run
         asked = msgspec.structs.replace(command, req=self._next)
-        self._effects.append(Submit(CommandReceived(self.number, asked)))
+        self._effects.append(Submit(CommandReceived(self.number, asked, along=run.event is not None)))
         if isinstance(step, Last):
             self._leave(run)
         return None
 
-    def _judged(self, command: commands.Command) -> commands.Command:
-        """Hold a command to its struct, the scope and the token's rate; raises Refused."""
+    def _judged(self, command: commands.Command, *, counts: bool) -> commands.Command:
+        """Hold a command to its struct, the scope and the token's rate; raises Refused.
+
+        What showing an event takes is not the frontend's doing: others would use up its rate, and it would
+        not be told of them.
+        """
         name = commands.name_of(command)
         checked = checked_of(command)
         if not may(self.grant.scope, name):
             raise Refused("forbidden", f"a token of scope {self.grant.scope} may not use {name}")
-        wait = self._token.wait(self.adapter.now.mono, 1) if self.grant.limited else 0.0
+        wait = self._token.wait(self.adapter.now.mono, 1) if counts and self.grant.limited else 0.0
         if wait:
             raise too_fast(wait)
         return checked
