@@ -123,7 +123,8 @@ class Policy:
     own_origins: frozenset[str]
     origins: frozenset[str]
     credentials: Credentials
-    cookie_valid: Callable[[str, int], bool]
+    cookie_valid: Callable[[str, int, int], bool]
+    """By its value, the time, and the dialect's own port that it came in at; 0 at the bridge's."""
     own_uid: int
     capability: Callable[[str, str, int], Grant | None] = lambda _path, _capability, _now_ms: None
     """What a capability opens at a path, if it is good for exactly that one."""
@@ -338,14 +339,19 @@ def _credential(
     if request.capabilities and not request.websocket and request.method in {"GET", "HEAD"}:
         return _by_capability(request, policy, cors, now_ms)
     # Of Socket.IO the token may come in the first packet; a page of the events protocol is told its lack by
-    # a close code, for it cannot see a status. The shells do nothing before, and nothing else.
-    waits = request.path in SOCKET_IO or (request.websocket and request.path in EVENTS)
+    # a close code, for it cannot see a status. The shells do nothing before, and nothing else. A page of
+    # another origin that asks as for a picture, and so without saying which it is, could fill their places.
+    foreign = origin is None and request.fetch_site in {"cross-site", "same-site"}
+    waits = not foreign and (request.path in SOCKET_IO or (request.websocket and request.path in EVENTS))
     public = place.build is not None or _is_public(request)
     # A cookie rides along unasked, so it counts only where the browser says which page asks. Of what a page
     # reads from its own origin, only Sec-Fetch-Site does.
     asked = origin is not None or (bool(place.dialects) and request.fetch_site == "same-origin")
+    # Another origin's polling cannot write by a login, so it does not read by one: a token is to come.
+    polls = request.path in SOCKET_IO and not request.websocket
+    asked &= not polls or origin is None or origin in place.own
     if request.cookie is not None and asked:
-        if policy.cookie_valid(request.cookie, now_ms):
+        if policy.cookie_valid(request.cookie, now_ms, (request.port or 0) if place.extra else 0):
             login = policy.credentials.login
             grant = replace(login, scope="chat") if place.whose else login
             return _write_rules(request, grant, cors, by_cookie=True)

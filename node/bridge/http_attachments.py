@@ -242,7 +242,7 @@ class Attachments:
             if isinstance(fault, NodeError) and not isinstance(fault, Refused):
                 log.exception("a stored attachment is damaged")
             if request.transport is not None:
-                request.transport.close()
+                request.transport.abort()
         return response
 
     def _still(self, grant: Grant | None) -> None:

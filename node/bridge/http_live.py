@@ -46,7 +46,7 @@ async def answered(
     """Answer a request that the guard has let in."""
     if grant is None:
         return response(told(401, "unauthorized", "a token is needed"))
-    path, asker = request.raw_path.partition("?")[0], asker_of(request.method, view.path, grant)
+    path, asker = request.rel_url.raw_path, asker_of(request.method, view.path, grant)
     query = {key: value for key, value in request.query.items() if key != "token"}
     setting = Setting(asker.grant.scope, base=f"{request.scheme}://{request.host}")
 

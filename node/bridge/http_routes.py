@@ -57,8 +57,8 @@ class Door(Protocol):
         """Ask the guard; refused origins are logged here."""
         ...
 
-    def redeem(self, code: str) -> tuple[str, int] | None:
-        """Turn a login code into the cookie's value and its seconds, once."""
+    def redeem(self, code: str, port: int | None) -> tuple[str, int] | None:
+        """Turn a login code for a port into the cookie's value and its seconds, once."""
         ...
 
     @property
@@ -141,7 +141,7 @@ def make_app(door: Door) -> web.Application:
 
 def _add_login(app: web.Application, door: Door) -> None:
     async def login(request: web.Request) -> web.StreamResponse:
-        found = door.redeem(request.query.get("code", ""))
+        found = door.redeem(request.query.get("code", ""), request[VIEW].port)
         if found is None:
             text = "This link was used or is too old. Make another:  gossamer bridge login\n"
             return web.Response(status=401, text=text)
@@ -276,6 +276,10 @@ def _guarded(door: Door) -> Middleware:
             response = problem(exc.status, "http_error", exc.reason)
             if hdrs.ALLOW in exc.headers:
                 response.headers[hdrs.ALLOW] = exc.headers[hdrs.ALLOW]
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            response = web.Response()  # for nobody: who asked is gone, as browsers go when a page is left
         return response if response.prepared else _dressed(response, decision.cors_origin)
 
     return guarded

@@ -83,9 +83,18 @@ class Welcome:
     adapter: Callable[[str, Grant], Adapter] = field(repr=False)
 
     def admits(self, other: Welcome) -> bool:
-        """Say whether a later request of the session comes from where its handshake came from."""
+        """Say whether a later request of the session comes from where its handshake came from.
+
+        A login that a browser adds to a websocket takes nothing from a session that shows a token itself.
+        """
         same_page = (self.own and other.own) or self.origin == other.origin
-        return same_page and self.port == other.port and self.grant == other.grant
+        same_grant = self.grant == other.grant or (self.grant is None and _rides_along(other.grant))
+        return same_page and self.port == other.port and same_grant
+
+
+def _rides_along(grant: Grant | None) -> bool:
+    """Say whether a browser has sent this credential by itself."""
+    return grant is not None and grant.via == "login"
 
 
 class Attached(Adapting):
@@ -140,7 +149,7 @@ class Attached(Adapting):
         if token is not None:
             fits = isinstance(token, str) and len(token) <= MAX_TOKEN
             found = self.around.lookup(str(token), self.around.clock().wall_ms) if fits else None
-            if found is None or grant not in {None, found}:
+            if found is None or not (grant in {None, found} or _rides_along(grant)):
                 raise Refused("unauthorized", "the token is not valid")
             if found.scope == "read":
                 raise Refused("forbidden", "a token of scope read may not use this path")

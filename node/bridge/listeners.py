@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from aiohttp import web
 from node.bridge import certificates, guard, static
 from node.bridge.certificates import Keep
 from node.bridge.enabling import enabled
+from node.bridge.http_tls import TlsSite
 from node.bridge.ports import DialectRecord, Found, Listening, hash_token
 from node.chat import commands
 from node.crypto.primitives import Entropy, same
@@ -118,7 +120,8 @@ class Listeners:
     def _listening(self, record: DialectRecord) -> Listening:
         why = self._failed.get(record.name)
         state = "failed" if why is not None else "on" if record.port is None else "listening"
-        return Listening(state, self._address(record), why, self._prints.get(record.name))
+        mark = self._prints.get(record.name) if record.tls else None
+        return Listening(state, self._address(record), why, mark)
 
     def _address(self, record: DialectRecord) -> str:
         port = self.port if record.port is None else record.port
@@ -134,25 +137,33 @@ class Listeners:
         try:
             async with self._lock:
                 record = enabled(asked, self.records.values())
-                await self._can(asked, record)
+                why = await self._can(asked, record)
         except Refused as fault:
             return replace(self.found(), fault=fault)
         finally:
             self._checks -= 1
-        seen = replace(self._listening(record), state="on" if record.port is None else "listening", why=None)
-        found = self.found()
+        state = "on" if record.port is None else "listening" if why is None else "failed"
+        seen, found = replace(self._listening(record), state=state, why=why), self.found()
         return replace(found, listening={**found.listening, record.name: seen})
 
-    async def _can(self, asked: commands.DialectEnable, record: DialectRecord) -> None:
+    async def _can(self, asked: commands.DialectEnable, record: DialectRecord) -> str | None:
+        """Make sure of what is asked; return why it will not listen where that has not been asked for."""
         if asked.serve is not None:
             await asyncio.to_thread(static.check, Path(asked.serve), self._home)
         if record.name == "003":
             await self._read_secret()
-        if record.tls:
-            self._prints[record.name] = (await self._certificate())[1]
         site = self._sites.get(record.name)
-        if asked.port is not None and asked.port not in self._held and (not site or site.port != asked.port):
-            self._hold(asked.port)
+        if record.tls and not (site and site.serves(record)):  # one that listens shows what it began with
+            self._prints[record.name] = (await self._certificate())[1]
+        if record.port is None or record.port in self._held or (site and site.port == record.port):
+            return None
+        try:
+            self._hold(record.port)
+        except Refused as fault:
+            if asked.port is not None:
+                raise
+            return str(fault)
+        return None
 
     def _hold(self, port: int) -> None:
         try:
@@ -223,7 +234,8 @@ class Listeners:
         if record.tls:
             context, self._prints[record.name] = await self._certificate()
         held = self._held.pop(port, None)
-        site = web.SockSite(runner, held or bind(self._host, port), ssl_context=context)
+        kind = web.SockSite if context is None else TlsSite
+        site = kind(runner, held or bind(self._host, port), ssl_context=context)
         self._sites[record.name] = Site(port, record.tls, site)
         self._changed()  # before anybody is let in there
         await site.start()
@@ -239,7 +251,8 @@ def _reason(fault: OSError) -> str:
 
 
 def _is_secret(data: bytes) -> bool:
-    return len(data.strip()) >= _SECRET_BYTES
+    """Say whether it is one, and can stand in a header."""
+    return re.fullmatch(rb"\s*[!-~]{%d,}\s*" % _SECRET_BYTES, data) is not None
 
 
 def bind(host: str, port: int, tries: int = 1) -> socket.socket:

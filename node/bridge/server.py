@@ -112,7 +112,7 @@ class BridgeServer:
         self._listeners = Listeners(
             host, extra_hosts, entropy=entropy, keep=keep, home=home, changed=self._renew_policy
         )
-        self._builds = static.Builds()
+        self._builds = static.Builds(home)
         self._renew_policy()
         self._kept: audit.Store = audit.Forgetful() if audit_store is None else audit_store
         self._audit = Audit()
@@ -264,9 +264,11 @@ class BridgeServer:
                     log.warning("%s", text)
         return decision
 
-    def redeem(self, code: str) -> tuple[str, int] | None:
-        """Turn a login code into the cookie's value and its seconds, once."""
-        value = self._logins.redeem(code, self._clock().wall_ms)
+    def redeem(self, code: str, port: int | None) -> tuple[str, int] | None:
+        """Turn a login code for a port into the cookie's value and its seconds, once."""
+        there = self._policy.at(port)
+        at = 0 if there is None or there.port is None else there.port
+        value = self._logins.redeem(code, self._clock().wall_ms, at)
         self._record(LOGIN if value else audit.NOBODY, "login", audit.OK if value else "unauthorized")
         return None if value is None else (value, COOKIE_SECONDS)
 
@@ -352,9 +354,10 @@ class BridgeServer:
         address = self._own_address if asked.dialect is None else self._listeners.address(asked.dialect)
         if address is None:
             return None
+        at = 0 if asked.dialect is None else self.records[asked.dialect].port or 0
 
         async def answer() -> dict[str, Any]:
-            url, expires = self._logins.link(address, asked.nonce, self._clock().wall_ms)
+            url, expires = self._logins.link(address, asked.nonce, self._clock().wall_ms, at)
             return {"url": url, "expires_at": expires}
 
         return answer()

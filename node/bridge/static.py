@@ -51,17 +51,21 @@ def check(folder: Path, home: Path | None) -> None:
     except (OSError, RuntimeError, ValueError) as exc:
         text = f"the folder has no {INDEX} that can be read: build the frontend, and name what it made"
         raise Refused("no_index", text, field="serve") from exc
-    if home is not None:
-        mine = home.resolve()
-        if mine == real or mine in real.parents or real in mine.parents:
-            raise Refused("invalid", "the node's own files are not served", field="serve")
+    if home is not None and _touches(real, home):
+        raise Refused("invalid", "the node's own files are not served", field="serve")
+
+
+def _touches(real: Path, home: Path) -> bool:
+    """Say whether a folder is the node's home, in it, or around it."""
+    mine = home.resolve()
+    return mine == real or mine in real.parents or real in mine.parents
 
 
 class Builds:
-    """Gives files, so many at a time; how many are open is its whole state."""
+    """Gives files, so many at a time, and none of the node's own; how many are open is its whole state."""
 
-    def __init__(self) -> None:
-        self._open = 0
+    def __init__(self, home: Path | None = None) -> None:
+        self._open, self._home = 0, home
 
     @property
     def full(self) -> bool:
@@ -77,7 +81,7 @@ class Builds:
         """Answer with the file that a path names, or with the page; None if neither is there."""
         self._open += 1
         try:
-            found = await asyncio.to_thread(find, folder, request.path)
+            found = await asyncio.to_thread(find, folder, request.path, self._home)
             if found is None:
                 return None
             with found[0] as file:
@@ -107,36 +111,48 @@ async def _answer(
     response = web.StreamResponse(headers=headers)
     response.content_length = facts.st_size
     await dress(response).prepare(request)
-    if request.method != "HEAD":
-        await _write(response, file, facts.st_size)
+    if request.method != "HEAD" and not await _written(response, file, facts.st_size):
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the file was cut while it was read, or nobody took it")
     return response
 
 
-async def _write(response: web.StreamResponse, file: BinaryIO, size: int) -> None:
+async def _written(response: web.StreamResponse, file: BinaryIO, size: int) -> bool:
     while size:
         chunk = await asyncio.to_thread(file.read, min(CHUNK, size))
         if not chunk:
-            raise ConnectionResetError("the file was cut while it was read")
+            return False
         size -= len(chunk)
-        async with asyncio.timeout(IDLE_SECONDS):
-            await response.write(chunk)
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await response.write(chunk)
+        except TimeoutError:
+            return False
     await response.write_eof()
+    return True
 
 
-def find(folder: Path, path: str) -> tuple[BinaryIO, str] | None:
-    """Return what a path gives, open, and its content type; blocks."""
+def find(folder: Path, path: str, home: Path | None = None) -> tuple[BinaryIO, str] | None:
+    """Return what a path gives, open, and its content type; blocks.
+
+    The folder was looked at when it was named; since then links may lead elsewhere, or a backup have come to
+    another machine.
+    """
     parts = [part for part in path.split("/") if part]
     if any(part.startswith(".") or "\\" in part or "\0" in part or ":" in part for part in parts):
         return None
     kind = TYPES.get(Path(parts[-1]).suffix.lower()) if parts else None
     if kind is not None:
-        return _opened(folder, parts, kind)
-    return _opened(folder, [INDEX], TYPES[".html"])
+        return _opened(folder, parts, kind, home)
+    return _opened(folder, [INDEX], TYPES[".html"], home)
 
 
-def _opened(folder: Path, parts: list[str], kind: str) -> tuple[BinaryIO, str] | None:
+def _opened(folder: Path, parts: list[str], kind: str, home: Path | None) -> tuple[BinaryIO, str] | None:
     try:
         root = folder.resolve(strict=True)
+        if home is not None and _touches(root, home):
+            return None
         real = root.joinpath(*parts).resolve(strict=True)
         if any(part.startswith(".") for part in real.relative_to(root).parts):  # ValueError: it is outside
             return None

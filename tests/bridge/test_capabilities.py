@@ -74,7 +74,7 @@ def test_the_guard_takes_it_for_a_get_of_its_path_and_nothing_else() -> None:
         own_origins=frozenset({"http://127.0.0.1:7117"}),
         origins=frozenset({"http://localhost:5173"}),
         credentials=CREDENTIALS,
-        cookie_valid=lambda _cookie, _now: False,
+        cookie_valid=lambda _cookie, _now, _at: False,
         own_uid=1,
         capability=lambda path, cap, now: capabilities.opened(path, cap, CREDENTIALS, now),
     )
@@ -102,7 +102,7 @@ def test_uploads_take_any_content_type_and_keep_the_rules_against_other_sites() 
         own_origins=frozenset({"http://127.0.0.1:7117"}),
         origins=frozenset(),
         credentials=CREDENTIALS,
-        cookie_valid=lambda cookie, _now: cookie == "good",
+        cookie_valid=lambda cookie, _now, _at: cookie == "good",
         own_uid=1,
     )
     upload = Request(

@@ -31,7 +31,7 @@ POLICY = Policy(
             TokenRecord("old", "owner", hash_token(OLD), NOW - 9, NOW),
         ),
     ),
-    cookie_valid=lambda cookie, _now: cookie == "good",
+    cookie_valid=lambda cookie, _now, _at: cookie == "good",
     own_uid=1000,
 )
 SOCKET = Request("GET", "/", websocket=True, hosts=("127.0.0.1:7117",))

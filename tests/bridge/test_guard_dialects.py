@@ -74,7 +74,7 @@ def policy(on: set[str]) -> Policy:
         own_origins=guard.own_origins_of(hosts),
         origins=frozenset({GENERAL}),
         credentials=Credentials(hash_token(ADMIN), (TokenRecord("bot", "read", hash_token(CHILD), 0),)),
-        cookie_valid=lambda cookie, _now: cookie == "good",
+        cookie_valid=lambda cookie, _now, at: cookie == f"good at {at}",
         own_uid=1,
         capability=lambda _path, cap, _now: guard.Grant("read", "link") if cap == "good" else None,
         dialects=tuple(spoken(name) for name in DIALECTS if name in on),
@@ -85,6 +85,7 @@ def policy(on: set[str]) -> Policy:
 def request(cell: Cell) -> Request:
     origin = ORIGINS[cell.origin]
     origin = {"own": own(cell.port), "plain": f"http://127.0.0.1:{cell.port}"}.get(str(origin), origin)
+    good = f"good at {0 if PORTS[cell.port] is None else cell.port}"
     token = {"bad": WRONG, "good": ADMIN, "child": CHILD, "cron": CRON}.get(cell.credential)
     return Request(
         "GET" if cell.transport == "websocket" else cell.transport,
@@ -94,7 +95,7 @@ def request(cell: Cell) -> Request:
         hosts=(HOSTS[cell.host].format(port=cell.port),),
         origins=() if origin is None else (origin,),
         authorization=() if token is None else (f"Bearer {token}",),
-        cookie={"cookie": "good", "own cookie": "good", "dead cookie": "dead"}.get(cell.credential),
+        cookie={"cookie": good, "own cookie": good, "dead cookie": "dead"}.get(cell.credential),
         capabilities=("good",) if cell.path == LINK else (),
         fetch_site={"own cookie": "same-origin", "cookie": "same-site"}.get(cell.credential),
     )
@@ -155,14 +156,20 @@ def credential(cell: Cell, here: set[str] | None, *, public: bool) -> str:
     if cell.path == LINK and cell.transport == "GET":
         return "read"
     asked = cell.origin != "none" or (here is not None and cell.credential == "own cookie")
+    mine = cell.origin == "own" or (cell.origin == "plain" and cell.port != 3003)
+    mine |= cell.origin == "main" and cell.port == MAIN
+    if cell.path in SOCKET_IO and cell.transport != "websocket":
+        asked &= mine or cell.origin == "none"
     if cell.credential in {"cookie", "own cookie"} and asked:
         if cell.transport in {"POST", "DELETE"} and cell.credential == "cookie":
             return "403"
         return "chat" if here is not None or cell.port != MAIN else "owner"
     public |= cell.port == MAIN and cell.transport == "GET"
     public &= cell.path in {"/", "/api/v1/health", "/api/v1/login"} or cell.port == 3003
-    waits = cell.path.startswith("/ws/events") and cell.transport == "websocket"
-    if public or cell.path in SOCKET_IO or waits:
+    waits = cell.path in SOCKET_IO
+    waits |= cell.path.startswith("/ws/events") and cell.transport == "websocket"
+    waits &= cell.origin != "none" or cell.credential != "cookie"  # a picture of a page next door
+    if public or waits:
         return "nobody"
     if cell.path in {"/", "/bridge"} and cell.transport == "websocket":
         if cell.origin == "none":

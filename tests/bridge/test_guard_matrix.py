@@ -177,7 +177,7 @@ async def ask(bridge: Bridge, cell: Cell, cookie: tuple[str, str]) -> tuple[int,
 async def test_a_listening_bridge_opens_the_same_cells(bridge: Bridge) -> None:
     bridge.server.perform(CredentialsChanged(TOKENS, (ALLOWED,)))
     now = clock().wall_ms
-    value = bridge.server.redeem(bridge.server.login_url().partition("code=")[2])
+    value = bridge.server.redeem(bridge.server.login_url().partition("code=")[2], bridge.port)
     assert value is not None and now
     cookie = (bridge.server.cookie_at(bridge.port), value[0])
     asked = [Cell(*cell) for cell in itertools.product(*SMALL.values())]

@@ -90,6 +90,16 @@ async def test_a_request_is_a_session_of_its_own_that_nobody_attends(world: Worl
     assert world.ann.engine is not None and started.session not in world.ann.engine.state.sessions
 
 
+async def test_a_path_that_comes_with_the_address_before_it_is_the_same(world: World) -> None:
+    port = world.node.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    at = f"127.0.0.1:{port}"
+    writer.write(f"GET http://{at}/api/self?token={ADMIN} HTTP/1.1\r\nHost: {at}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200")
+
+
 async def test_a_long_history_is_read_by_pages_and_counted(world: World) -> None:
     _, chat = await world.ask("PUT", "/api/chats/bob")
     for number in range(70):

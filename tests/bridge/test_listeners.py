@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import socket
+import ssl
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from yarl import URL
 
-from node.bridge import enabling, listeners, ports, static
+from node.bridge import certificates, enabling, listeners, ports, static
 from node.bridge.server import BridgeServer
 from node.chat import commands, events
 from node.errors import Refused
@@ -279,6 +281,24 @@ async def test_tls_is_spoken_with_the_certificate_that_is_shown(opened: Opened, 
     assert stat.S_IMODE((opened.path / "tls.pem").stat().st_mode) == 0o600
 
 
+async def test_the_fingerprint_that_is_told_is_that_of_the_certificate_that_is_spoken_with(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    await opened.enable("001", port=port, tls=True)
+    with monkeypatch.context() as soon:
+        soon.setattr(certificates, "RENEW_DAYS", certificates.DAYS)
+        await opened.enable("001", origin=PAGE)
+    assert opened.engine.found is not None
+    told = str(opened.engine.found.listening["001"].fingerprint)
+    spoken = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(spoken)).digest()
+    assert told == digest.hex(":").upper()
+    await opened.enable("001", tls=False)
+    await opened.ask("dialect_list")
+    assert opened.engine.found.listening["001"].fingerprint is None
+
+
 async def test_a_browser_logs_in_at_the_port_and_its_login_counts_there_alone(
     opened: Opened, build: Path
 ) -> None:
@@ -303,6 +323,21 @@ async def test_a_browser_logs_in_at_the_port_and_its_login_counts_there_alone(
     assert (await opened.ask("login_link_create", dialect="004"))["event"] == "ok", "the engine was asked"
 
 
+async def test_a_link_to_a_dialects_page_makes_nobody_the_owner(opened: Opened) -> None:
+    port = free_port()
+    await opened.enable("004", port=port)
+    link = (await opened.ask("login_link_create", dialect="004"))["url"]
+    assert (await get(opened.http(URL(link).path_qs)))[0] == 401
+    async with aiohttp.ClientSession() as http, http.get(link) as answer:
+        assert answer.status == 200, "and it is not used up"
+        (cookie,) = answer.cookies.values()
+    own = {
+        "Origin": opened.http("").rstrip("/"),
+        "Cookie": f"{opened.server.cookie_at(opened.port)}={cookie.value}",
+    }
+    assert (await get(opened.http("/api/v1/schema"), headers=own))[0] == 401
+
+
 async def test_the_secret_of_the_cron_path_is_a_private_file_made_when_003_is_first_on(
     opened: Opened,
 ) -> None:
@@ -321,6 +356,21 @@ async def test_the_secret_of_the_cron_path_is_a_private_file_made_when_003_is_fi
     await opened.ask("dialect_disable", dialect="003")
     await opened.enable("003")
     assert path.read_text() == secret
+
+
+@pytest.mark.parametrize("content", [bytes(range(200, 240)), b"x" * 31, b"two words " * 4, b""])
+async def test_a_secret_that_no_header_can_carry_is_made_anew_and_keeps_no_dialect_from_listening(
+    opened: Opened, content: bytes
+) -> None:
+    path = opened.path / "cron_secret"
+    path.write_bytes(content)
+    assert (await opened.enable("003"))["event"] == "ok"
+    assert len(path.read_text()) == 64
+    mine = "its-owner-chose-it-0123456789-abcdef"
+    path.write_text(mine + "\n")
+    opened.server._listeners._secret = None
+    await opened.enable("003")
+    assert opened.server._listeners.cron_valid(mine)
 
 
 async def test_a_port_that_is_taken_at_a_start_is_said_once_and_the_node_goes_on(
@@ -342,6 +392,9 @@ async def test_a_port_that_is_taken_at_a_start_is_said_once_and_the_node_goes_on
         seen = engine.found.listening["004"]
         assert seen.state == "failed" and str(port) in str(seen.why)
         assert (await bridge.enable("004", port=port))["code"] == "port_taken"
+        assert (await bridge.enable("004", origin="http://localhost:5174"))["event"] == "ok"
+        seen = engine.found.listening["004"]
+        assert seen.state == "failed" and str(port) in str(seen.why), "an origin is added, and no more said"
     assert (await bridge.enable("004"))["event"] == "ok"
     await bridge.ask("dialect_list")
     for _ in range(50):
@@ -435,6 +488,32 @@ async def test_a_login_at_a_port_without_a_page_says_so(opened: Opened) -> None:
     assert status == 200 and "logged in" in body and f"_{port}=" in headers["Set-Cookie"]
 
 
+async def test_who_is_gone_before_the_answer_or_never_takes_it_is_no_error(
+    opened: Opened, build: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static, "IDLE_SECONDS", 0.1)
+    port = free_port()
+    await opened.enable("003", port=port, serve=str(build))
+    (build / "large.js").write_bytes(bytes(32 * 1024 * 1024))
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    asked = ((port, "/app.js", ""), (port, "/", ""), (opened.port, "/", upgrade), (port, "/large.js", ""))
+    for at, path, more in asked * 5:
+        with socket.create_connection(("127.0.0.1", at)) as line:
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{at}\r\n{more}\r\n".encode())
+            if path == "/large.js":
+                await asyncio.sleep(0.3)
+        await asyncio.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(f"GET /large.js HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await asyncio.sleep(0.05)
+        (build / "large.js").write_bytes(b"")
+        await asyncio.to_thread(line.recv, 100)
+        await asyncio.sleep(0.3)
+    assert [record.getMessage() for record in caplog.records] == []
+    assert (await get(f"http://127.0.0.1:{port}/app.js"))[0] == 200
+
+
 async def test_no_more_files_are_given_at_a_time_than_a_process_may_open(
     opened: Opened, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,3 +545,16 @@ async def test_a_check_that_breaks_is_answered_and_the_log_has_it(
     monkeypatch.setattr(static, "check", broken)
     answer = await opened.enable("003", port=free_port(), serve="/srv")
     assert answer["code"] == "internal" and "ZeroDivisionError" in caplog.text
+
+
+async def test_a_build_whose_folder_now_leads_to_the_home_is_not_given(
+    opened: Opened, build: Path, home: Path, tmp_path: Path
+) -> None:
+    port, link = free_port(), tmp_path / "current"
+    link.symlink_to(build)
+    assert (await opened.enable("003", port=port, serve=str(link)))["event"] == "ok"
+    assert (await get(f"http://127.0.0.1:{port}/app.js"))[0] == 200
+    (home / "runtime.json").write_text("{}")
+    link.unlink()
+    link.symlink_to(home)
+    assert (await get(f"http://127.0.0.1:{port}/runtime.json"))[0] == 404

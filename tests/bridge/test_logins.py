@@ -41,6 +41,17 @@ def test_a_cookie_survives_a_restart_but_not_its_day_another_token_or_a_change()
         assert not logins.valid(broken, NOW)
 
 
+def test_a_link_and_its_cookie_are_good_where_they_were_made_for_and_nowhere_else() -> None:
+    logins = Logins(ADMIN, counted_entropy())
+    for at in (0, 3000):
+        code = logins.create(NOW, at)
+        assert logins.redeem(code, NOW, 3000 - at) is None and logins.redeem(code, NOW, 3001) is None
+        cookie = logins.redeem(code, NOW, at)
+        assert cookie is not None and logins.valid(cookie, NOW, at)
+        assert not logins.valid(cookie, NOW, 3000 - at) and not logins.valid(cookie, NOW, 3001)
+        assert not logins.valid(cookie.replace(".", " 3000."), NOW)
+
+
 def test_the_cookie_is_named_after_node_and_port() -> None:
     names = {Logins(t, counted_entropy()).cookie_name(p) for t in (ADMIN, "b" * 43) for p in (7117, 7118)}
     assert len(names) == 4

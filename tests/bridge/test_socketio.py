@@ -126,6 +126,20 @@ async def test_a_token_that_only_reads_opens_nothing_here(both: Bridge) -> None:
         assert (await Polling(http, both, f"&token={'w' * 43}").get())[0] == 401
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_foreign_page_that_asks_as_for_a_picture_takes_no_place_of_a_frontend(
+    both: Bridge, site: str
+) -> None:
+    async with aiohttp.ClientSession() as http:
+        for _ in range(70):
+            assert (await Polling(http, both, "", {"Sec-Fetch-Site": site}).get())[0] == 401
+        assert not both.server._connections
+        for good in ("same-origin", "none"):
+            assert (await Polling(http, both, "", {"Sec-Fetch-Site": good}).get())[0] == 200
+        page = Polling(http, both, "", {"Origin": PAGE, "Sec-Fetch-Site": "same-site"})
+        assert (await page.connect({"token": CHILD})).startswith("40")
+
+
 async def test_two_credentials_have_to_be_the_same(both: Bridge) -> None:
     async with socket(both, f"&token={ADMIN}", connect=False) as ws:
         await ws.send_str("40" + json.dumps({"token": CHILD}))
@@ -395,6 +409,38 @@ async def test_a_page_that_the_node_serves_gets_in_by_its_login(both: Bridge) ->
         thief = Polling(http, both, "", {"Sec-Fetch-Site": "same-origin"})
         thief.sid = page.sid
         assert (await thief.get())[0] == 403
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling", "websocket"]], ids="-".join)
+async def test_a_login_of_the_same_browser_takes_nothing_from_a_frontend_that_shows_its_token(
+    both: Bridge, transports: list[str]
+) -> None:
+    """Cookies know no ports: a page at another one sends them along with every websocket."""
+    code = both.server.login_url().partition("code=")[2]
+    value = both.server.redeem(code, both.port)
+    assert value is not None
+    login = {"Cookie": f"{both.server.cookie_at(both.port)}={value[0]}", "Sec-Fetch-Site": "same-site"}
+    async with socketio.AsyncSimpleClient() as client:
+        await client.connect(
+            both.http(), headers={"Origin": PAGE, **login}, auth={"token": CHILD}, transports=transports
+        )
+        assert await client.call("echo", ("a",)) == ["a"]
+        assert client.client.transport() == transports[-1]
+        assert {one.grant.name for one in both.server._connections.values() if one.grant} == {"child"}
+    async with aiohttp.ClientSession() as http:
+        headers = {"Origin": PAGE, **login}
+        for auth in ({"token": "w" * 43}, {"token": READER}):
+            async with socket(both, "", headers=headers, connect=False) as ws:
+                await ws.send_str("40" + json.dumps(auth))
+                assert (await told(ws)).startswith("44")
+        page = Polling(http, both, "", headers)
+        assert (await page.connect({"token": CHILD})).startswith("40")
+        assert (await page.post('421["echo"]'))[0] == 200 and "431" in (await page.get())[1]
+        page = Polling(http, both, "", headers)
+        assert (await page.connect()).startswith("44"), "a login alone polls from its own page alone"
+        async with socket(both, "", headers=headers) as ws:
+            await ws.send_str('421["echo"]')
+            assert await told(ws) == '42["echo"]'
 
 
 async def test_one_that_answers_pings_stays_and_one_that_does_not_is_ended(both: Bridge) -> None:

@@ -68,6 +68,21 @@ def test_a_folder_that_is_itself_a_link_is_served(build: Path, tmp_path: Path) -
     assert given(tmp_path / "link", "/assets/app.js") is not None
 
 
+def test_a_folder_that_has_become_the_nodes_own_is_not_given(build: Path, tmp_path: Path) -> None:
+    for home in (build, build / "assets", tmp_path):
+        assert static.find(build, "/assets/app.js", home) is None
+    link, home = tmp_path / "current", tmp_path / "home"
+    home.mkdir()
+    (home / "runtime.json").write_text("secret")
+    link.symlink_to(build)
+    found = static.find(link, "/assets/app.js", home)
+    assert found is not None
+    found[0].close()
+    link.unlink()
+    link.symlink_to(home)
+    assert static.find(link, "/runtime.json", home) is None
+
+
 def test_only_a_folder_with_a_page_can_be_served_and_never_the_nodes_own(build: Path, tmp_path: Path) -> None:
     static.check(build, None)
     static.check(build, tmp_path / "home")
