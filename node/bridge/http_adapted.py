@@ -83,8 +83,9 @@ class Adapting(Frontend):
     def _do(self, effect: adapted.Effect) -> None:
         match effect:
             case adapted.Write(frame):
-                self.outbox.push(Item(self._encode(frame), key=frame.key))
-                self._woken()
+                if not self.outbox.lagged:  # what comes after a gap is not for it
+                    self.outbox.push(Item(self._encode(frame), key=frame.key))
+                    self._woken()
             case adapted.Acknowledge(mark, value):
                 self._acknowledge(mark, value)
             case adapted.Submit():
@@ -94,6 +95,10 @@ class Adapting(Frontend):
                 self.outbox.anchor(seq)
             case adapted.Passed(seq):
                 self.outbox.passed(seq)
+            case adapted.Missed(seq):
+                self.outbox.missed(seq)
+            case adapted.Denied(name, code):
+                self._refused(name, code)
             case adapted.Unshown(name, code):
                 log.warning("a frontend of dialect %s could not be shown %s: %s", self.dialect, name, code)
             case adapted.Close(code, reason):

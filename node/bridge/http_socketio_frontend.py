@@ -239,13 +239,6 @@ class Attached(Adapting):
         if self._closing is None:
             super()._queue(event)
 
-    def _do(self, effect: adapted.Effect) -> None:
-        if isinstance(effect, adapted.Passed) and self._handed and not len(self.outbox):
-            if self.outbox.takes(effect.seq):  # told once the last of these has gone
-                self._handed[-1].seq = max(self._handed[-1].seq, effect.seq)
-        else:
-            super()._do(effect)
-
     def _acknowledge(self, mark: int, value: Any) -> None:
         self.outbox.push(Item(socket_io.acknowledgement(mark, value)))
         self._woken()
