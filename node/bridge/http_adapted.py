@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
+from collections import deque
 from typing import Any, assert_never
 
 import msgspec
@@ -23,6 +24,7 @@ from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_socket import Socket
 from node.bridge.outbox import Item
 from node.bridge.ports import StartReplay
+from node.bridge.session import BAD_FRAMES, MALFORMED_SECONDS, MAX_MALFORMED
 from node.chat import events
 from node.clock import Instant
 
@@ -123,6 +125,7 @@ class AdaptedSocket(Adapting, Socket):
         super().__init__(ws, running.number, around, origin=origin, transport=transport)
         self.machine = running
         self._textual = textual
+        self._malformed: deque[float] = deque(maxlen=MAX_MALFORMED)
 
     @property
     def _busy(self) -> bool:
@@ -133,10 +136,18 @@ class AdaptedSocket(Adapting, Socket):
 
     def _came(self, data: str | bytes) -> None:
         try:
-            event: adapted.Input = adapted.Said(self._textual.decode(data))
+            self._feed(adapted.Said(self._textual.decode(data)))
         except FrameRefused as fault:
-            event = adapted.Garbled(fault)
-        self._feed(event)
+            self._garbled(fault)
+
+    def _garbled(self, fault: FrameRefused) -> None:
+        self._feed(adapted.Garbled(fault))
+        if not fault.malformed:
+            return
+        now = self.around.clock().mono
+        self._malformed.append(now)
+        if len(self._malformed) == MAX_MALFORMED and now - self._malformed[0] < MALFORMED_SECONDS:
+            self.close(BAD_FRAMES, "three malformed frames in a minute")
 
     def _encode(self, frame: Frame) -> bytes:
         return self._textual.encode(frame).encode()
