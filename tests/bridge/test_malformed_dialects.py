@@ -98,6 +98,8 @@ async def test_the_third_malformed_frame_in_a_minute_ends_a_connection_of_the_gr
         async with asyncio.timeout(5):
             await page.reading
         assert (page.ws.close_code, page.errors()) == (4400, ["bad_frame"] * 3)
+        page_of_it, _ = stage.node.server._kept.page(None, 100)
+        assert ("001", "frame", "bad_frame") in [(one.client, one.command, one.code) for one in page_of_it]
         await slow.say("nonsense")
         await stage.settle()
         assert slow.errors() == ["bad_frame"] * 3 and not slow.ws.closed
