@@ -184,6 +184,8 @@ class Attached(Adapting):
         self._malformed.append(now)
         if self._picked:
             self._feed(adapted.Garbled(fault))
+        else:
+            self._refused(adapted.FRAME, fault.code)
         if len(self._malformed) == MAX_MALFORMED and now - self._malformed[0] < MALFORMED_SECONDS:
             self.close(BAD_FRAMES, "three malformed frames in a minute")
 
@@ -211,6 +213,7 @@ class Attached(Adapting):
 
     def _not_yet(self, mark: int | None, code: str) -> None:
         """Refuse what came before it is known which words are spoken."""
+        self._refused(adapted.FRAME, code)
         if mark is not None:
             self._acknowledge(mark, {"ok": False, "error": code})
 
