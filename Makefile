@@ -60,10 +60,10 @@ demo: setup
 	@exec $(BIN)/gossamer demo $(ARGS)
 
 test: setup-dev
-	$(BIN)/python -m pytest -m "not gate" -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not gate and not hours" -n auto --dist worksteal $(ARGS)
 
 coverage: setup-dev
-	$(BIN)/python -m coverage run -m pytest -m "not gate" $(ARGS)
+	$(BIN)/python -m coverage run -m pytest -m "not gate and not hours" $(ARGS)
 	$(BIN)/python -m coverage report --skip-covered
 
 check: setup-dev

@@ -11,7 +11,7 @@ from pathlib import Path
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from bench.bridge import BODY, WINDOW, pair
+from bench.bridge import BODY, pair
 from bench.figures import Figures
 
 EVENTS = 10_000
@@ -21,12 +21,8 @@ async def measure(folder: Path) -> AsyncIterator[Figures]:
     """Say EVENTS messages, then attach a frontend at the other node that has seen none of them."""
     async with pair(folder) as both:
         at = both.receiver.hello
-        places = asyncio.Semaphore(WINDOW)
         seen = asyncio.create_task(both._see(EVENTS))
-        async with asyncio.TaskGroup() as group:
-            for number in range(EVENTS):
-                await places.acquire()
-                group.create_task(both._send(number, places))
+        await both.say(EVENTS)
         await seen
         frames = await _replayed(folder / "bob", {"epoch": at["log_epoch"], "seq": at["seq"]})
     yield frames

@@ -6,7 +6,7 @@ import asyncio
 import pstats
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,8 @@ class Pair:
     async def throughput(self, count: int) -> Figures:
         """Send `count` messages, at most WINDOW unacknowledged; the clock stops when the last is seen."""
         seen = asyncio.create_task(self._see(count))
-        places = asyncio.Semaphore(WINDOW)
         started = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                await places.acquire()
-                group.create_task(self._send(number, places))
+        await self.say(count)
         acknowledged = time.perf_counter() - started
         await asyncio.wait_for(seen, PATIENCE)
         took = time.perf_counter() - started
@@ -58,10 +54,19 @@ class Pair:
         await asyncio.wait_for(seen, PATIENCE)
         return Figures(f"bridge to bridge at {rate:.0f}/s", None, times)
 
-    async def _send(self, number: int, places: asyncio.Semaphore | None = None) -> None:
+    async def say(self, count: int) -> None:
+        """Send `count` messages as fast as they are acknowledged, at most WINDOW of them under way."""
+        numbers = iter(range(count))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WINDOW):
+                group.create_task(self._send_all(numbers))
+
+    async def _send_all(self, numbers: Iterator[int]) -> None:
+        for number in numbers:
+            await self._send(number)
+
+    async def _send(self, number: int) -> None:
         await self.sender.call("user_message", room=self.room, message=f"{number:08d}".ljust(BODY, "."))
-        if places is not None:
-            places.release()
 
     async def _see(
         self, count: int, sent: dict[int, float] | None = None, times: list[float] | None = None

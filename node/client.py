@@ -38,6 +38,7 @@ MAX_FRAME = 16 * 1024 * 1024
 CALL_SECONDS = 60.0
 OPEN_SECONDS = 10.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 15.0
+_to_json = json.JSONEncoder(ensure_ascii=False)
 _FINAL = frozenset({"unauthorized", "origin_not_allowed", "closed"})
 """Faults that another try does not mend."""
 _CLOSED = {
@@ -78,7 +79,7 @@ def target_of(home: Path) -> Target:
 class _Call:
     """A command that waits for its answer; with a nonce it is sent `again` on the next connection."""
 
-    frame: str = field(repr=False)
+    frame: bytes = field(repr=False)
     again: bool
     answer: asyncio.Future[Event]
 
@@ -144,18 +145,21 @@ class Client:
             raise self._fault
         self._next += 1
         req = self._next
-        frame = _frame({"event": command, "req": req, **keys})
-        waits = self._waiting[req] = _Call(frame, again, asyncio.get_running_loop().create_future())
+        frame, loop = _frame({"event": command, "req": req, **keys}), asyncio.get_running_loop()
+        waits = self._waiting[req] = _Call(frame, again, loop.create_future())
+        alarm: asyncio.TimerHandle | None = None
         try:
             if ready:
                 await self._send(waits)
-            async with asyncio.timeout(timeout):
-                reply = await waits.answer
+            alarm = loop.call_later(timeout, _expire, waits.answer)
+            reply = await waits.answer
         except TimeoutError as exc:
             text = f"the node did not answer {command} in {timeout:g} s"
             raise Refused("timeout", text, retryable=True) from exc
         finally:
             self._waiting.pop(req, None)
+            if alarm is not None:
+                alarm.cancel()
         if reply["event"] == "error":
             raise _refused(reply)
         return {key: value for key, value in reply.items() if key not in {"event", "req"}}
@@ -213,7 +217,7 @@ class Client:
         """Send a command; if the connection goes meanwhile, its reader settles what becomes of it."""
         if self._ws is not None:
             with contextlib.suppress(ConnectionClosed):
-                await self._ws.send(waits.frame)
+                await self._ws.send(waits.frame, text=True)
 
     def _anchor(self) -> None:
         """Start where the hello says; a locked node does not know, and says hello again when it is opened."""
@@ -223,8 +227,8 @@ class Client:
 
     async def _read(self, ws: ClientConnection) -> None:
         try:
-            async for frame in ws:
-                event = json.loads(frame)
+            while True:
+                event = msgspec.json.decode(await ws.recv(decode=False))
                 if not self._settle(event):
                     await self._events.put(event)
                 self._note(event)
@@ -323,14 +327,17 @@ def _not_running() -> Refused:
     return Refused("not_running", "no node is running here; start it:  gossamer run", retryable=True)
 
 
-def _frame(command: Event) -> str:
+def _expire(answer: asyncio.Future[Event]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
+
+
+def _frame(command: Event) -> bytes:
     """Write a command as JSON; what is not Unicode text (bytes of a terminal, of a file) is refused here."""
-    text = json.dumps(command, ensure_ascii=False)
     try:
-        text.encode()
+        return _to_json.encode(command).encode()
     except UnicodeEncodeError as exc:
         raise Refused("invalid", "this is not UTF-8 text") from exc
-    return text
 
 
 def _refused(reply: Event) -> Refused:

@@ -59,6 +59,8 @@ MAX_SOCKET_PATH = 100
 LOG_BYTES, LOG_FILES = 2 * 1024 * 1024, 4
 STOP_SECONDS = 4.5
 """For frontends and links to take what is queued; the store needs the rest of the five seconds."""
+COLLECT_AFTER = (10_000, 20, 20)
+"""New objects between two looks for cycles: a message makes some hundred, which a commit lets go again."""
 PRIVATE = 0o077
 """The umask: whatever is made in the home, a rotated log too, is the owner's alone."""
 WORK_SECONDS = 2.0
@@ -75,6 +77,8 @@ def run(
         NodeError: If it cannot start, or cannot go on: Fatal has the exit code.
     """
     os.umask(PRIVATE)
+    gc.freeze()  # what was imported stays: a collection has only to look at the node
+    gc.set_threshold(*COLLECT_AFTER)
     daemon = Daemon(settings, ask())  # nowhere else: what was typed is dropped when the vault is open
     return asyncio.run(daemon.serve(on_ready))
 

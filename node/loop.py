@@ -84,6 +84,7 @@ SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
+_FOR_PEERS = (SendBytes, CloseLink, Dial)
 _FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
@@ -194,7 +195,7 @@ class EngineLoop:
     async def run(self) -> None:
         """Own the engine until cancelled or told to finish; raises what makes going on unsafe."""
         while not self._finishing:
-            await self._sleep()
+            due = await self._sleep()
             if self._fault is not None:
                 raise self._fault
             batch, done = self._drain(), list[tuple[Input, list[Effect]]]()
@@ -202,7 +203,7 @@ class EngineLoop:
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now, done))
+                await self._carry_out(self._handled(batch, now, due, done))
                 batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
@@ -211,16 +212,18 @@ class EngineLoop:
                 await self._look_for_room()
 
     def _handled(
-        self, batch: list[Input], now: Instant, done: list[tuple[Input, list[Effect]]]
+        self, batch: list[Input], now: Instant, due: float | None, done: list[tuple[Input, list[Effect]]]
     ) -> list[Effect]:
-        """Let the engine have a batch; `done` gets what each input causes."""
+        """Let the engine have a batch; `done` gets what each input causes.
+
+        `due` was its deadline before: what the batch makes due, the next round finds.
+        """
         effects: list[Effect] = []
-        deadline = self.engine.deadline  # of before: what the batch makes due, the next round finds
         for event in batch:
             came = self.engine.handle(event, now=now)
             effects += came
             done.append((event, came))
-        if deadline is not None and now.mono >= deadline:
+        if due is not None and now.mono >= due:
             effects += self.engine.handle(Woke(), now=now)
         return effects
 
@@ -299,21 +302,24 @@ class EngineLoop:
         self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
         self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
 
-    async def _sleep(self) -> None:
+    async def _sleep(self) -> float | None:
+        """Wait for an input or for what is due next; return the engine's deadline."""
+        due = self.engine.deadline
         if self._frontends or self._others:
             await asyncio.sleep(0)
-            return
+            return due
         self._wake.clear()
-        deadlines = [self.engine.deadline, self._next_expiry, self._next_shred, self._probe_at]
+        deadlines = [due, self._next_expiry, self._next_shred, self._probe_at]
         if self._held_since is not None:
             deadlines.append(self._held_since + HOLD_SECONDS)
         soonest = min(d for d in deadlines if d is not None)
         delay = max(0.0, soonest - self._clock().mono)
+        alarm = asyncio.get_running_loop().call_later(delay, self._wake.set)
         try:
-            async with asyncio.timeout(delay):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
+        return due
 
     def _drain(self) -> list[Input]:
         batch: list[Input] = []
@@ -333,10 +339,19 @@ class EngineLoop:
             since = time.perf_counter()
             await self.store.commit(writes)
             self._commits.observe(time.perf_counter() - since)
+        for_peers = [effect for effect in effects if isinstance(effect, _FOR_PEERS)]
+        if for_peers:
+            for order in for_peers:
+                self._perform(order)
+            await asyncio.sleep(0)  # so that the links write before frontends are told: peers have far to go
         for effect in effects:
-            self._perform(effect)
+            if not isinstance(effect, _FOR_PEERS):
+                self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Deliver):  # as most are
+            self._show(effect)
+            return
         if isinstance(effect, FileOrder):
             self._orders.put_nowait((self._generation, effect))
             if self._filing is None:
@@ -366,7 +381,7 @@ class EngineLoop:
                 task = asyncio.create_task(self._read(effect, self._generation))
                 self._reads.add(task)
                 task.add_done_callback(self._read_done)
-            case Deliver() | StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
+            case StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
                 self._show(effect)
             case UploadKept() | EndSession() | CredentialsChanged():
                 self._show(effect)

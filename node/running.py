@@ -13,6 +13,7 @@ import secrets
 import time
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from node import addresses
 from node.backups import Source
@@ -33,6 +34,7 @@ from node.store.records import Loaded
 from node.store.shredding import ShredFile, shred_round
 from node.vault import Opened
 
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 TRIES = 20
 """Ports tried after a default one that is taken."""
 GOODBYE_SECONDS = 0.05
@@ -43,8 +45,7 @@ READ_SECONDS = 2.0
 
 def clock() -> Instant:
     """Read both clocks: CLOCK_BOOTTIME where there is one, so that sleep counts."""
-    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return Instant(time.clock_gettime(boot), time.time_ns() // 1_000_000)
+    return Instant(time.clock_gettime(_BOOT), time.time_ns() // 1_000_000)
 
 
 def boot_id() -> str:

@@ -18,6 +18,7 @@ FLOORS = {
     "node.ids": 1,
     "node.clock": 1,
     "node.tables": 1,
+    "node.values": 1,
     "node.wire": 2,
     "node.crypto": 3,
     "node.chat": 4,

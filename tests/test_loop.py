@@ -21,7 +21,7 @@ from node.engine.commands import no_room
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import StoreFull
 from node.loop import EngineLoop
-from node.mesh.ports import MeshEffect
+from node.mesh.ports import MeshEffect, SendBytes
 from node.sim import SimNode
 from node.store.records import Put, PutEnvelope
 from node.tables import Table
@@ -303,3 +303,25 @@ async def test_every_effect_is_carried_out_by_who_it_is_for(kind: type[Any]) -> 
 def test_every_effect_has_a_place_in_the_simulator(kind: type[Any]) -> None:
     source = inspect.getsource(SimNode._one)
     assert kind in get_args(FileOrder) or f"{kind.__name__}(" in source
+
+
+async def test_links_have_written_before_frontends_are_told() -> None:
+    seen: list[str] = []
+    told = Deliver(1, events.Ok(req=5))
+    loop, _, store = looped([told, SendBytes(7, b"sealed"), told])
+    store.full = False
+
+    class Outlet:
+        def perform(self, effect: Any) -> None:
+            seen.append(type(effect).__name__)
+            if isinstance(effect, SendBytes):
+                asyncio.get_running_loop().call_soon(seen.append, "written")
+
+        def close_all(self, reason: str) -> None:
+            raise AssertionError(reason)
+
+    loop.bridge = loop.mesh = Outlet()
+    async with running(loop):
+        loop.submit(CommandReceived(1, commands.RoomList()))
+        await until(lambda: len(seen) == 4)
+    assert seen == ["SendBytes", "written", "Deliver", "Deliver"]

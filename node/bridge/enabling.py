@@ -16,6 +16,8 @@ from node.errors import Refused
 
 MAX_ORIGINS = 100
 """Of one dialect; each is compared with every request, and an owner has a handful."""
+OWN_PORT = 7120
+"""Where a build is served or TLS spoken if the owner names no port: this and the dialect's number."""
 _ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#@*\\]*)/?")
 _WEB: Final = ("http://", "https://")
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
@@ -50,9 +52,7 @@ def enabled(asked: commands.DialectEnable, known: Iterable[DialectRecord]) -> Di
         tls=record.tls if asked.tls is None else asked.tls,
     )
     if record.port is None and (record.serve is not None or record.tls):
-        name = "serve" if record.serve is not None else "tls"
-        what = "a build is served" if record.serve is not None else "TLS is spoken"
-        raise Refused("invalid", f"{what} at a port of its own: give `port` too", field=name)
+        record = replace(record, port=OWN_PORT + int(record.name))
     for other in others.values():
         if record.port is not None and other.port == record.port:
             raise Refused("port_taken", f"dialect {other.name} listens on port {other.port}", field="port")

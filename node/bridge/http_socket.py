@@ -13,8 +13,10 @@ from typing import Any, assert_never
 
 import msgspec
 from aiohttp import WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from node.bridge import intervals, media, session as machine
+from node.bridge.framing import framed
 from node.bridge.guard import Grant
 from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, Frontend, Surroundings
 from node.bridge.outbox import Item, Replay, key_of
@@ -54,6 +56,8 @@ class Socket(Frontend):
 
     opcode = WSMsgType.TEXT
     """What kind of frame is written."""
+    stream: AbstractStreamWriter
+    """What carries the bytes of the websocket."""
 
     def __init__(
         self,
@@ -156,9 +160,11 @@ class Socket(Frontend):
     async def _write_some(self) -> bool:
         """Write what is next, or wait for it; True when the socket is closed."""
         box = self.outbox
-        for item in box.take():
-            await self.ws.send_frame(item.data, self.opcode)
-            box.written(item)
+        items = box.take()
+        if items:
+            await self._put([item.data for item in items])
+            for item in items:
+                box.written(item)
         if box.lagged:
             await self._last_words()
             await self.ws.close(code=SLOW, message=b"too slow; resume")
@@ -174,6 +180,12 @@ class Socket(Frontend):
         self._wake.clear()
         await self._wake.wait()
         return False
+
+    async def _put(self, messages: list[bytes]) -> None:
+        """Write messages in one piece; waits while the socket takes no more."""
+        if self.ws.closed:
+            raise ConnectionResetError("the frontend has said goodbye")
+        await self.stream.write(framed(messages, binary=self.opcode is WSMsgType.BINARY))
 
 
 class Connection(Socket):
@@ -305,7 +317,7 @@ class Connection(Socket):
             self._timer = loop.call_later(wait, self._feed, machine.DeadlineReached())
 
     async def _send(self, event: events.Event) -> None:
-        await self.ws.send_frame(self.session.dialect.encode(event), self.opcode)
+        await self._put([self.session.dialect.encode(event)])
 
     async def _last_words(self) -> None:
         await self._send(events.Lagged(resume_from=self.outbox.position or 0))
@@ -329,9 +341,7 @@ class Connection(Socket):
             if self.outbox.replay is not replay:
                 return
             if self._shown(body):
-                await self.ws.send_frame(
-                    self.session.dialect.encode_stored(self._as_shown(body)), self.opcode
-                )
+                await self._put([self.session.dialect.encode_stored(self._as_shown(body))])
                 self.outbox.written(Item(b"", seq))
             replay.cursor = seq
         if self.outbox.replay is not replay:
@@ -358,7 +368,7 @@ class Connection(Socket):
         for seq, body in found:
             if self.outbox.replay is not replay:
                 return
-            await self.ws.send_frame(self.session.dialect.encode_stored(self._as_shown(body)), self.opcode)
+            await self._put([self.session.dialect.encode_stored(self._as_shown(body))])
             self.outbox.written(Item(b"", seq))
         if self.outbox.replay is replay:
             self.outbox.end_replay(until)

@@ -34,6 +34,8 @@ PING_SECONDS, PONG_SECONDS = 25, 20
 """How often a frontend is asked whether it is there, and how long it has to answer."""
 UPGRADE_SECONDS = 10.0
 """How long a websocket has to take over from polling."""
+BODY_SECONDS = 20.0
+"""How long the body of a polling request may take, of 1 MiB at most from this machine."""
 POLLING, WEBSOCKET = "polling", "websocket"
 WELCOME: Final = web.RequestKey("welcome", Welcome)
 BODY: Final = web.RequestKey("body", bytes)
@@ -106,7 +108,8 @@ class SocketIo:
 def _fits(request: web.Request, *, websocket: bool) -> bool:
     """Say whether a request is one that the library can read; JSONP is not offered."""
     query = request.query
-    upgrades = "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
+    listed = ",".join(request.headers.getall(hdrs.CONNECTION, ())).lower()
+    upgrades = "upgrade" in map(str.strip, listed.split(","))
     return (
         query.getall("EIO", []) == ["4"]
         and query.getall("transport", []) == [WEBSOCKET if websocket else POLLING]
@@ -473,8 +476,9 @@ def _environ(request: web.Request) -> dict[str, Any]:
 async def _frames(request: web.Request) -> list[str] | None:
     """Return the packets of a polling request, None if it is none."""
     try:
-        frames = (await request.read()).decode().split(socket_io.SEPARATOR)
-    except UnicodeDecodeError:
+        async with asyncio.timeout(BODY_SECONDS):
+            frames = (await request.read()).decode().split(socket_io.SEPARATOR)
+    except (UnicodeDecodeError, TimeoutError):
         return None
     good = len(frames) <= socket_io.MAX_PACKETS and all(map(socket_io.is_frame, frames))
     return frames if good else None

@@ -93,7 +93,7 @@ def _frontend(
     host: Host, number: int, ws: web.WebSocketResponse, request: web.Request, admit: Admit
 ) -> Socket:
     made = (_adapted if admit.dialects else _native)(host, number, ws, request, admit)
-    made.port = request[VIEW].port
+    made.port, made.stream = request[VIEW].port, request.writer
     return made
 
 

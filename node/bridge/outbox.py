@@ -17,6 +17,9 @@ MAX_EVENTS = 1024
 MAX_BYTES = 4 * 1024 * 1024
 """Queued for one frontend; above either it is slow, and the log on disk is its queue from there on."""
 
+PIECE_BYTES = 64 * 1024
+"""Enough for one write: what is out of the queue is not counted any more."""
+
 
 @dataclass(slots=True)
 class Item:
@@ -115,11 +118,12 @@ class Outbox:
         self.passed(seq)
 
     def take(self, most: int = 64) -> list[Item]:
-        """Return the next frames to write, in order; none while parked."""
-        if self.parked:
-            return []
-        items = [self._now.popleft() for _ in range(min(most, len(self._now)))]
-        self._bytes -= sum(len(item.data) for item in items)
+        """Return the next frames to write in one piece, in order; none while parked."""
+        items, size = list[Item](), 0
+        while self._now and not self.parked and len(items) < most and size < PIECE_BYTES:
+            items.append(self._now.popleft())
+            size += len(items[-1].data)
+        self._bytes -= size
         self._taken = items[-1] if items else self._taken
         return items
 

@@ -213,7 +213,7 @@ class Session:
         name = commands.name_of(command)
         if not may(grant.scope, name):
             return _refuse("forbidden", f"a token of scope {grant.scope} may not use {name}", command)
-        return Submit(CommandReceived(self.number, command))
+        return Submit(CommandReceived(self.number, command, grant.name))
 
     def _on_hello(self, hello: commands.Hello, now: Instant) -> list[Effect]:
         if hello.token is not None:

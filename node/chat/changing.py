@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from msgspec import structs
+
 from node import ids
 from node.chat import changes, events, hidden
 from node.chat.changes import Change, Message
@@ -183,7 +185,7 @@ class Changing:
                 now = self._first(turn, *out.message, out.event)
                 line = changes.line(now)
                 if line or now.event is not out.event:
-                    turn.out[at] = replace(out, event=now.event, line=line)
+                    turn.out[at] = structs.replace(out, event=now.event, line=line)
         for at, placed in enumerate(turn.placed):
             if isinstance(placed.event, events.UserMessage) and not placed.edit:
                 self._hidden(turn, hidden.beside(placed.room), placed.mid, placed.event)
@@ -215,7 +217,7 @@ class Changing:
                 and out.about == (room_id, mid)
                 and isinstance(told, events.MessageHealed)
             ):
-                turn.out[at] = replace(out, event=healed_event(told, event))
+                turn.out[at] = structs.replace(out, event=healed_event(told, event))
 
     def _first(self, turn: Turn, room_id: bytes, mid: bytes, event: events.UserMessage) -> Message:
         before = message = Message(event)

@@ -12,8 +12,10 @@ message by another than its giver has opened under it, or a second member has gi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from node.chat.epochs import MAX_GENERATION, MAX_MESSAGES, Epoch, EpochRow
 from node.chat.room import Room
@@ -133,7 +135,7 @@ def _chains(
         runs.setdefault(device, {})[index] = seed
     for device, one in runs.items():
         skipped = tuple(Skipped(index, day, one[index]) for index in sorted(one))
-        found[device] = replace(found[device], skipped=skipped)
+        found[device] = structs.replace(found[device], skipped=skipped)
     found.pop(own, None)
     return found
 

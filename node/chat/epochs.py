@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from node.chat.channels import Route
 from node.chat.sent import SentRow
 from node.chat.slots import Slots
@@ -23,6 +25,7 @@ from node.crypto.epoch import EpochAnnounce, EpochSecrets
 from node.crypto.labels import Label
 from node.errors import CryptoFault
 from node.tables import Table
+from node.values import Value
 
 LIFE_DAYS = 14
 """An epoch older than this is not sealed under; it is renewed long before (`node.chat.renewal`)."""
@@ -62,8 +65,7 @@ class EpochRow:
     proven: bool = True
 
 
-@dataclass(frozen=True)
-class ChainRow:
+class ChainRow(Value, frozen=True):
     """One device's chain in one epoch: ours as `send`, another's as `recv`, or a skipped `run` of it.
 
     `hash16` and `view16` are of the message with the highest index: what the next one has to follow. `sent`,
@@ -73,9 +75,9 @@ class ChainRow:
     room_id: bytes
     epoch16: bytes
     device_id: bytes
-    send: SendChain | None = field(default=None, repr=False)
-    recv: RecvChain | None = field(default=None, repr=False)
-    run: Skipped | None = field(default=None, repr=False)
+    send: SendChain | None = None
+    recv: RecvChain | None = None
+    run: Skipped | None = None
     hash16: bytes = b""
     view16: bytes = b""
     sent: SentRow | None = None
@@ -308,7 +310,7 @@ class Epochs:
         grown = chain.skipped_count - before.skipped_count
         if grown > 0 and self.skipped + grown > MAX_SKIPPED:
             most = max(0, MAX_SKIPPED - self.skipped + before.skipped_count)
-            chain = replace(chain, skipped=chains.newest(chain.skipped, most))
+            chain = structs.replace(chain, skipped=chains.newest(chain.skipped, most))
         self.skipped += chain.skipped_count - before.skipped_count
         return chain
 

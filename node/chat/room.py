@@ -7,7 +7,6 @@ is not the current one (docs/crypto.md 3.6 to 3.8).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,6 +32,7 @@ from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
+from node.values import Value
 from node.wire.payload import MAX_ITEMS, NAMED, Payload, Type, Words, days_needed
 
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
@@ -43,8 +43,7 @@ HANDED, HANDED_EVERY = 32, 10.0
 """Ops handed on at once to those whom we added beside them, and seconds after which it may be one more."""
 
 
-@dataclass(frozen=True)
-class RoomRow:
+class RoomRow(Value, frozen=True):
     """The stored state of a room beside its log, epochs and messages."""
 
     room_id: bytes
@@ -55,7 +54,7 @@ class RoomRow:
     unread: int
     last_message: str | None
     ops_applied: int
-    marks: dict[bytes, Mark] = field(default_factory=dict)
+    marks: dict[bytes, Mark] = {}  # noqa: RUF012 - each row gets its own
     last_ms: int = 0
 
 

@@ -6,12 +6,12 @@ The text itself is in the room's history and nowhere else; here is only its id. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from node.chat.turn import Turn
 from node.clock import HORIZON_DAYS, day_of
 from node.tables import Table
+from node.values import Value
 
 BLOCK = 64
 """Indexes in one stored row: what every message writes anew, in its chain's row, stays near 1 KB."""
@@ -22,8 +22,7 @@ NOTHING: Final = bytes(ID_BYTES)
 """What stands at the index of something that is no message: an op, a profile."""
 
 
-@dataclass(frozen=True)
-class SentRow:
+class SentRow(Value, frozen=True):
     """The ids of our messages from index `first` of an epoch on, 16 bytes each; `day`: of the newest."""
 
     room_id: bytes

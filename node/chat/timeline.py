@@ -122,10 +122,11 @@ class Patience:
             self.long = now + GAP_AFTER_LINK
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting(Patience):
     item: Item
     missing: set[bytes]
+    place: int
 
 
 def copy_of(mid: bytes, account: bytes) -> bytes:
@@ -147,6 +148,10 @@ class Timeline:
         self.own_last: tuple[bytes, bytes] | None = None
         self.lamport = 0
         self.waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
+        self._held = 0
+        self._blocked: dict[bytes, dict[bytes, _Waiting]] = {}
+        """By the reference that is missing, what waits for it: to free one costs nothing for the others."""
+        self._ready: list[_Waiting] = []
         self.progress = -GAP_AFTER_SYNC
 
     @property
@@ -197,7 +202,7 @@ class Timeline:
         if not missing:
             self.progress = now
             return self._show([item])
-        self.waiting[item.mid] = _Waiting(item, missing, long=now + GAP_AFTER_LINK if linked else None)
+        self._hold(item, missing, long=now + GAP_AFTER_LINK if linked else None)
         if len(self.waiting) > MAX_WAITING:
             oldest = next(iter(self.waiting.values()))
             return self._show([self._release(oldest)])
@@ -205,7 +210,7 @@ class Timeline:
 
     def hold(self, item: Item) -> None:
         """Take a held-back message back after a start; its clock stands still until there is a link."""
-        self.waiting[item.mid] = _Waiting(item, {ref for ref in item.refs if ref not in self.known})
+        self._hold(item, {ref for ref in item.refs if ref not in self.known})
 
     def unknown(self, item: Item) -> tuple[bytes, ...]:
         """Return the references of `item` that are neither shown nor waiting."""
@@ -249,15 +254,31 @@ class Timeline:
         self._mark(item)
         self.own_last = (item.mid, item.epoch16)
 
+    def _hold(self, item: Item, missing: set[bytes], *, long: float | None = None) -> None:
+        if item.mid in self.waiting:
+            self._release(self.waiting[item.mid])
+        self._held += 1
+        entry = self.waiting[item.mid] = _Waiting(item, missing, self._held, long=long)
+        for ref in missing:
+            self._blocked.setdefault(ref, {})[item.mid] = entry
+        if not missing:
+            self._ready.append(entry)
+
     def _release(self, entry: _Waiting) -> Item:
         self.waiting.pop(entry.item.mid, None)
+        for ref in entry.missing:
+            del self._blocked[ref][entry.item.mid]
+            if not self._blocked[ref]:
+                del self._blocked[ref]
         return replace(entry.item, gap=True)
 
     def _freed(self) -> list[Item]:
-        ready = [e.item for e in self.waiting.values() if not (e.missing - self.known.keys())]
-        for item in ready:
+        """Return what waits for nothing any more, in the order in which it came."""
+        ready, self._ready = sorted(self._ready, key=lambda entry: entry.place), []
+        items = [entry.item for entry in ready if self.waiting.get(entry.item.mid) is entry]
+        for item in items:
             del self.waiting[item.mid]
-        return ready
+        return items
 
     def _show(self, ready: list[Item]) -> list[Item]:
         shown: list[Item] = []
@@ -282,3 +303,7 @@ class Timeline:
         self.known[mid] = account
         while len(self.known) > MAX_KNOWN:
             self.known.popitem(last=False)
+        for entry in self._blocked.pop(mid, {}).values():
+            entry.missing.discard(mid)
+            if not entry.missing:
+                self._ready.append(entry)

@@ -20,6 +20,7 @@ from node.clock import HORIZON_DAYS, Instant
 from node.crypto.channel import Channel
 from node.crypto.primitives import Entropy
 from node.errors import Refused
+from node.values import Value
 from node.wire import envelope
 from node.wire.envelope import Envelope
 from node.wire.payload import BODIES, Payload, Type
@@ -43,8 +44,7 @@ def unpack_row(data: bytes, kind: type[T]) -> T:
     return msgspec.msgpack.decode(data, type=kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Value, frozen=True):
     """An event of the event log; `message` is (room, mid) when the event is a message.
 
     `place` is where the message goes in its room's history if that is not where the event is; `line` is what

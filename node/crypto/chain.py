@@ -19,6 +19,7 @@ from node.clock import HORIZON_DAYS
 from node.crypto.labels import Label
 from node.crypto.primitives import kdf
 from node.errors import CryptoFault
+from node.values import Value
 
 MAX_JUMP = 25_000
 """Steps one message may ask for: 2.5 times what an epoch holds before it is renewed, about 30 ms of work."""
@@ -50,22 +51,20 @@ class Skipped:
         return self.first + len(self.seeds) // SEED_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class SendChain:
+class SendChain(Value, frozen=True):
     """Our own chain: 32-byte key of message `index`, and 16 bytes of the hash of the message before it."""
 
-    key: bytes = field(repr=False)
+    key: bytes
     index: int = 0
     prev16: bytes = bytes(PREV_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class RecvChain:
+class RecvChain(Value, frozen=True):
     """Another device's chain: 32-byte key of `next_index`, and the runs skipped below it, in order."""
 
-    key: bytes = field(repr=False)
+    key: bytes
     next_index: int = 0
-    skipped: tuple[Skipped, ...] = field(default=(), repr=False)
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def skipped_count(self) -> int:

@@ -14,7 +14,6 @@ commits to the key, because a bare secretbox can be made to open under two.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import IntEnum
 
 from node.crypto import chain as chains
@@ -34,6 +33,7 @@ from node.crypto.primitives import (
     verify as verify_signature,
 )
 from node.errors import CryptoFault, DecodeError
+from node.values import Value
 from node.wire import codec
 from node.wire.codec import array, blob, blob_upto, literal, uint
 
@@ -62,8 +62,7 @@ class Kind(IntEnum):
     OP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(Value, frozen=True):
     """The signed and key-bound header: 16-byte ids, `index` below 2^32.
 
     `prev16` names the device's previous inner in this epoch (zero at first), `view16` the newest op it had
@@ -79,16 +78,15 @@ class Core:
     view16: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RoomInner:
+class RoomInner(Value, frozen=True):
     """One parsed room message; `inner_hash` is H(inner, its bytes), 32 bytes."""
 
     core: Core
     core_bytes: bytes
     kc: bytes
     nonce: bytes
-    ct: bytes = field(repr=False)
-    sig: bytes = field(repr=False)
+    ct: bytes
+    sig: bytes
     inner_hash: bytes
 
     @property

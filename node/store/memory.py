@@ -9,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import assert_never
+
+from msgspec import structs
 
 from node.chat.finding import Needle, page
 from node.errors import Refused, StoreFull
@@ -129,7 +131,7 @@ class MemoryStore:
             case RewriteMessage(room, mid, body):
                 known = self._state.messages.get((room, mid))
                 if known is not None:
-                    self._state.messages[(room, mid)] = replace(known, body=body)
+                    self._state.messages[(room, mid)] = structs.replace(known, body=body)
             case DropMessage(room, mid):
                 old = self._state.messages.pop((room, mid), None)
                 if old is not None:

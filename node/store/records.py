@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from node.tables import SHREDDED, Table
+from node.values import Value
 
 __all__ = [
     "SHREDDED",
@@ -35,25 +36,22 @@ KEEP_EVENTS_MS = 90 * 86_400_000
 """Age at which a logged event is compacted away, whatever their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Value, frozen=True):
     """Write one row; `key` is at most 65,535 bytes and is stored only as a keyed hash and inside the seal."""
 
     table: str
-    key: bytes = field(repr=False)
-    value: bytes = field(repr=False)
+    key: bytes
+    value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Value, frozen=True):
     """Delete one row; nothing happens when there is none."""
 
     table: str
-    key: bytes = field(repr=False)
+    key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PutEnvelope:
+class PutEnvelope(Value, frozen=True):
     """Hold one sealed envelope, stored as it is; one already held stays as it is.
 
     `eid` is 32 bytes, `rk` the 32-byte routing key, times are UNIX milliseconds, `own` says that we made it.
@@ -64,18 +62,16 @@ class PutEnvelope:
     ts_ms: int
     expires_ms: int
     own: bool
-    raw: bytes = field(repr=False)
+    raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DropEnvelopes:
+class DropEnvelopes(Value, frozen=True):
     """Let go of held envelopes by their 32-byte ids; unknown ones are ignored."""
 
     eids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AppendEvent:
+class AppendEvent(Value, frozen=True):
     """Append to the event log; `seq` is one higher than the last.
 
     `body` is the event's JSON. The event of a message has none and points to the `message` ((room, mid), put
@@ -85,12 +81,11 @@ class AppendEvent:
 
     seq: int
     ts_ms: int
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | None = None
     message: tuple[bytes, bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PutMessage:
+class PutMessage(Value, frozen=True):
     """Write one message of a room's history; `body` is the JSON of its `user_message` event.
 
     `room` and `mid` are 16 bytes. `seq` orders the history. A (room, mid) that is there already stays as it
@@ -100,25 +95,23 @@ class PutMessage:
     room: bytes
     mid: bytes
     seq: int
-    body: bytes = field(repr=False)
+    body: bytes
     edit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DropMessage:
+class DropMessage(Value, frozen=True):
     """Take one message out of a room's history, if it is there; no event may point to it."""
 
     room: bytes
     mid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RewriteMessage:
+class RewriteMessage(Value, frozen=True):
     """Put another body in the place of a message's, if it is there; the old one is overwritten."""
 
     room: bytes
     mid: bytes
-    body: bytes = field(repr=False)
+    body: bytes
 
 
 Write: TypeAlias = (

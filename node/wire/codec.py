@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgpack
+import msgspec
 
 from node.errors import DecodeError
 
@@ -18,6 +19,8 @@ Value: TypeAlias = int | bytes | str | Sequence[Any] | None
 """What can be packed: sequences hold values again."""
 Shape: TypeAlias = Callable[[Any], bool]
 """Says whether one decoded value is acceptable."""
+
+_encoder = msgspec.msgpack.Encoder()
 
 MAX_DEPTH = 8
 """The deepest of our structures nests five arrays; a bomb nests thousands."""
@@ -27,7 +30,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 def pack(value: Value) -> bytes:
     """Return the canonical msgpack bytes of `value`."""
-    return bytes(msgpack.packb(value, use_bin_type=True))
+    return _encoder.encode(value)
 
 
 def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
@@ -60,14 +63,16 @@ _SCALARS = frozenset({bytes, int, str, type(None)})
 
 
 def _check_types(value: object, depth: int) -> None:
-    if depth >= MAX_DEPTH and isinstance(value, list):
-        raise DecodeError("nested too deep")
     if not isinstance(value, list):
         if type(value) not in _SCALARS:
             raise DecodeError(f"type {type(value).__name__} is not used")
-    elif not _SCALARS.issuperset(map(type, value)):
+        return
+    if depth >= MAX_DEPTH:
+        raise DecodeError("nested too deep")
+    if not _SCALARS.issuperset(map(type, value)):
         for item in value:
-            _check_types(item, depth + 1)
+            if type(item) not in _SCALARS:
+                _check_types(item, depth + 1)
 
 
 def array(*fields: Shape) -> Shape:

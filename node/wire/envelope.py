@@ -8,12 +8,12 @@ are the business of docs/crypto.md 3.3 (node/crypto/channel.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
 
 from node.clock import DAY_MS, HORIZON_DAYS
 from node.errors import DecodeError
+from node.values import Value
 
 VERSION = 1
 KEPT = 0
@@ -35,21 +35,20 @@ _HEAD = Struct(">BBQB32s")
 _HEAD_BYTES = _HEAD.size
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Value, frozen=True):
     """One sealed envelope of well-formed outside; its signature is not checked yet.
 
     `rk` is the 32-byte posting key, `sig` 64 bytes, `body` 40 bytes longer than a bucket, `eid` the 32-byte
     id that is recomputed on arrival and never carried.
     """
 
-    raw: bytes = field(repr=False)
+    raw: bytes
     kind: int
     ts_ms: int
     ttl_days: int
     rk: bytes
-    sig: bytes = field(repr=False)
-    body: bytes = field(repr=False)
+    sig: bytes
+    body: bytes
     eid: bytes
 
     @property

@@ -239,5 +239,6 @@ def test_the_contracts_logged_and_unlogged_events() -> None:
         "peer_up",
         "peer_down",
         "attachment",
+        "room_listed",
     }
     assert events.BY_NAME.keys() - never == events.LOGGED

@@ -66,7 +66,9 @@ def test_a_good_handshake_is_a_plain_session_whose_events_wait_a_moment_for_a_he
 def test_any_other_first_frame_ends_the_waiting() -> None:
     session = made()
     session.handle(Opened(), now=START)
-    assert say(session, event="room_list") == [Release(), Submit(CommandReceived(7, commands.RoomList()))]
+    assert say(session, event="room_list") == [
+        Release(), Submit(CommandReceived(7, commands.RoomList(), "owner")),
+    ]  # fmt: skip
 
 
 def test_a_hello_at_once_discards_what_was_parked() -> None:

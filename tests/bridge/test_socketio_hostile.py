@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from node.bridge import http_socketio_frontend as frontend
+from node.bridge import http_socketio, http_socketio_frontend as frontend
 from node.bridge.dialects import socket_io
 from node.chat import events
 from tests.bridge.fake_engine import ADMIN, ROOM, Bridge
@@ -207,6 +207,34 @@ async def test_a_polling_request_that_is_none_ends_its_session_alone(both: Bridg
         assert (await page.get())[1] in {"1", ""} or (await page.get())[0] == 400
         await other.send_str('421["echo"]')
         assert await told(other) == '42["echo"]'
+
+
+async def test_a_body_that_does_not_come_ends_the_session(
+    both: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_socketio, "BODY_SECONDS", 0.1)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"42"
+        await asyncio.sleep(1)
+
+    async with aiohttp.ClientSession() as http:
+        page = Polling(http, both, f"&token={ADMIN}")
+        await page.connect()
+        assert (await page.post(slowly()))[0] == 400
+        assert (await page.get())[0] == 400 or not both.server._connections
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "xupgrade", "upgrade-insecure"])
+async def test_an_upgrade_that_is_none_is_400(both: Bridge, connection: str) -> None:
+    head = {"Upgrade": "websocket", "Connection": connection, "Sec-WebSocket-Version": "13"}
+    async with aiohttp.ClientSession() as http:
+        url = both.http("/socket.io/") + f"?EIO=4&transport=websocket&token={ADMIN}"
+        async with http.get(url, headers=head) as answer:
+            assert answer.status == 400
+        async with http.get(url, headers={**head, "Connection": "Upgrade"}) as answer:
+            assert answer.status == 400  # it has no key
+    assert not both.server._connections
 
 
 async def test_a_body_and_a_frame_have_a_size(both: Bridge) -> None:

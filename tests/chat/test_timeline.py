@@ -99,3 +99,21 @@ def test_references_name_the_heads_and_ones_own_last_message() -> None:
     assert set(here) == {mid(1), mid(2)} and before == () and lamport == 3
     line.sent(item(3, 1, 2))
     assert line.compose(b"\1" * 16) == ((), (mid(3),), 4)
+
+
+def test_what_was_freed_or_given_up_is_kept_nowhere() -> None:
+    line = Timeline()
+    for number in range(40, 1, -1):
+        assert line.offer(item(number, number - 1), now=0, linked=1) == []
+    line.offer(item(99, 98), now=0, linked=1)
+    assert shown(line.offer(item(1), now=1, linked=1)) == list(range(1, 41))
+    assert [late.gap for late in line.expire(GAP_AFTER_LINK)] == [True]
+    assert (line.waiting, line._blocked, line._ready) == ({}, {}, [])
+
+
+def test_a_message_that_waits_for_two_is_freed_by_the_second_whichever_that_is() -> None:
+    for first, second in ((1, 2), (2, 1)):
+        line = Timeline()
+        line.offer(item(3, 1, 2), now=0, linked=1)
+        assert shown(line.offer(item(first), now=1, linked=1)) == [first]
+        assert shown(line.offer(item(second), now=1, linked=1)) == [second, 3]

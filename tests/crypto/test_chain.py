@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
 import msgspec
@@ -187,7 +186,7 @@ def test_labels_devices_and_epochs_lead_to_different_chains() -> None:
 
 def test_states_are_frozen_and_show_no_key() -> None:
     chain, _ = chains.seek(LABEL, RecvChain(KEY), 3, day=DAY)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         chain.next_index = 0  # type: ignore[misc]  # that it cannot be assigned is the point
     shown = repr(chain) + repr(chain.skipped) + repr(SendChain(KEY))
     assert repr(chain.key)[2:-1] not in shown

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec import structs
 
 from node.crypto import chain as chains, primitives, roommsg
 from node.crypto.chain import MAX_JUMP, AlreadyConsumed, RecvChain, SendChain
@@ -122,7 +122,7 @@ def test_a_changed_header_box_or_commitment_does_not_open_even_when_signed_again
     ]
     for change in changes:
         with pytest.raises(CryptoFault):
-            roommsg.open_message(RecvChain(KEY), replace(msg, **change), day=DAY)
+            roommsg.open_message(RecvChain(KEY), structs.replace(msg, **change), day=DAY)
 
 
 @pytest.mark.attack("A03")

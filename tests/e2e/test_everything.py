@@ -170,7 +170,7 @@ async def messages(w: World) -> None:
     a, b = w.a[0], w.b[0]
     for kind in ("text", "image", "audio", "gif", "file", "poll"):
         for event in await w.said(0, "https://example.org/cat.gif", kind=kind):
-            assert event["kind"] == kind and event.get("remote", False) is (kind == "gif")
+            assert event["kind"] == kind and event.get("remote", False) is (kind in {"image", "audio", "gif"})
     first, _ = await w.said(0, "one")
     reply = await w.said(1, "@ann two", reply_to=first["id"], mentions=["bob"])
     assert {event["reply_to"] for event in reply} == {first["id"]}

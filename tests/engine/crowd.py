@@ -2,7 +2,7 @@
 
 What many nodes would work out alike is worked out once (`sharing`): that a signature over these bytes by this
 key holds, what these bytes are as an envelope or an op, what a channel's key signs and opens, which chains
-come of this secret. Each is a pure
+come of this secret, what a set of ops comes to. Each is a pure
 function of what it is remembered by, so every node comes to what it would come to alone. Equal stored rows
 are one object. Nodes of the daemon share nothing: the protocol is what is tested here.
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -20,7 +22,9 @@ import pytest
 from node.chat import membership, turn as turns
 from node.chat.joining import Joining
 from node.chat.objects import Assembly
+from node.chat.resolver import Graph, Outcome
 from node.chat.room import Room
+from node.chat.roster import State
 from node.crypto import channel, epoch, ops, primitives
 from node.crypto.channel import Inner
 from node.crypto.epoch import REASON_ROSTER
@@ -39,6 +43,8 @@ NEAR = 20
 """A new node links to one of so many before it: paths stay short, and few links carry much."""
 AT_ONCE = 25
 """Welcomes in one turn: what a link's queue holds."""
+OUTCOMES = 400
+"""Sets of ops whose outcome is remembered: nodes are not far apart in what they know."""
 CHORDS = 8
 """Every eighth has a second link, so that the mesh is no tree."""
 
@@ -50,6 +56,22 @@ def _once(real: Callable[..., Any]) -> Callable[..., Any]:
         if args not in known:
             known[args] = real(*args)
         return known[args]
+
+    return call
+
+
+def _resolved(real: Callable[[Graph, int], Outcome]) -> Callable[[Graph, int], Outcome]:
+    """Work out once what a set of ops comes to; each log gets a state of its own, which it goes on with."""
+    known: dict[frozenset[bytes], Outcome] = {}
+
+    def call(graph: Graph, bits: int) -> Outcome:
+        key = frozenset(node.op.op_id for node in graph.nodes(bits))
+        found = known.pop(key) if key in known else real(graph, bits)
+        known[key] = found  # the newest last
+        while len(known) > OUTCOMES:
+            del known[next(iter(known))]
+        fields = {name: copy(getattr(found.state, name)) for name in State.__slots__}
+        return replace(found, state=State(**fields))
 
     return call
 
@@ -76,6 +98,7 @@ def sharing() -> Iterator[None]:
         patch.setattr(envelope, "parse", parse_envelope)
         patch.setattr(exchange, "parse", parse_envelope)
         patch.setattr(ops, "parse_op", parse_op)
+        patch.setattr(membership, "resolve", _resolved(membership.resolve))
         patch.setattr(ops, "check_leaf", _once(ops.check_leaf))
         patch.setattr(turns, "pack_row", lambda value: rows.setdefault(data := pack(value), data))
         patch.setattr(writes, "held", lambda sealed, *, own: held(sealed, own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -55,7 +56,35 @@ def filled_at_once(count: int) -> Crowd:
     return _in(world, nodes, room)
 
 
+def filled_in_waves(count: int, wave: int) -> Iterator[Crowd | int]:
+    """The same as `filled`, so many at a time; yields how many are in after each wave, and the crowd at last.
+
+    Members that come at once are let in by several others at once, and each of a thousand nodes has to bring
+    together what they did; nobody waits for that longer than for those who came along.
+    """
+    world = Simulation("crowd")
+    nodes = mesh_of(world, count)
+    world.run(3)
+    room = nodes[0].call(c.RoomCreate(name="crowd"))["room"]
+    link = nodes[0].call(c.RoomLinkCreate(room=room, uses=count))["link"]
+    for at in range(1, count, wave):
+        inside = nodes[: at + wave]
+        for node in nodes[at : at + wave]:
+            assert node.call(c.RoomLinkUse(link=link))["state"] == "joining"
+        _until_in(world, inside)
+        world.run(5)
+        yield len(inside)
+    yield Crowd(world, nodes, room, [node.attach() for node in nodes])
+
+
 def _in(world: Simulation, nodes: list[SimNode], room: str) -> Crowd:
+    _until_in(world, nodes)
+    return Crowd(world, nodes, room, [node.attach() for node in nodes])
+
+
+def _until_in(world: Simulation, nodes: list[SimNode]) -> None:
+    """Let time pass until all of these know each other as members."""
+
     def inside() -> bool:
         return all(
             engine_of(node).state.rooms.inboxes and len(room_of(node).log.roster.members) == len(nodes)
@@ -64,10 +93,9 @@ def _in(world: Simulation, nodes: list[SimNode], room: str) -> Crowd:
 
     for _ in range(300):
         if inside():
-            break
+            return
         world.run(1)
     assert inside(), Counter(len(engine_of(node).state.rooms.inboxes) for node in nodes)
-    return Crowd(world, nodes, room, [node.attach() for node in nodes])
 
 
 def lives(crowd: Crowd, *, slots: int) -> None:
@@ -115,3 +143,12 @@ def test_a_thousand_are_let_in_at_once_one_is_put_out_and_all_others_read_on() -
     """
     with sharing():
         lives(filled_at_once(1000), slots=10)
+
+
+@pytest.mark.hours
+def test_a_thousand_come_by_a_link_one_is_put_out_and_all_others_read_on() -> None:
+    """As two hundred do, wholly through the mesh, in waves: for a machine that has nothing else to do."""
+    with sharing():
+        *_, crowd = filled_in_waves(1000, 111)
+        assert isinstance(crowd, Crowd)
+        lives(crowd, slots=10)

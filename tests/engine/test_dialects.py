@@ -68,6 +68,14 @@ def test_what_is_given_again_changes_that_alone_and_an_origin_is_added() -> None
     assert on(told) == (DialectRecord("004"),)
 
 
+def test_a_build_and_tls_have_a_port_though_none_is_named_and_keep_it() -> None:
+    ann = lone("unnamed")
+    assert ann.call(c.DialectEnable(dialect="003", serve="/srv/page"))["port"] == 7123
+    assert ann.call(c.DialectEnable(dialect="004", tls=True))["port"] == 7124
+    assert ann.call(c.DialectEnable(dialect="003", tls=True, port=3000))["port"] == 3000
+    assert refused(ann, c.DialectEnable(dialect="001", port=7124)) == "port_taken"
+
+
 def test_the_list_shows_every_dialect_and_the_origins_of_one_are_not_those_of_another() -> None:
     ann = lone("list")
     ann.call(c.DialectEnable(dialect="002", origin=PAGE))
@@ -83,8 +91,6 @@ def test_what_cannot_be_is_refused_and_changes_nothing(monkeypatch: pytest.Monke
     ann.call(c.DialectEnable(dialect="001", port=3000))
     assert refused(ann, c.DialectEnable(dialect="002", origin="nonsense", rooms="private")) == "invalid"
     assert refused(ann, c.DialectEnable(dialect="001", origin="http://")) == "invalid"
-    assert refused(ann, c.DialectEnable(dialect="003", serve="/srv/page")) == "invalid"
-    assert refused(ann, c.DialectEnable(dialect="003", tls=True)) == "invalid"
     assert refused(ann, c.DialectEnable(dialect="003", serve="dist", port=3001)) == "invalid"
     assert refused(ann, c.DialectEnable(dialect="003", port=3000)) == "port_taken"
     assert refused(ann, c.DialectDisable(dialect="003")) == "not_enabled"

@@ -76,7 +76,7 @@ def test_an_open_room_is_listed_to_whoever_shares_no_room_and_no_contact_and_let
         {
             "room": room, "name": "square", "visibility": "open", "members": 1, "history": "200",
             "unread": 0, "muted": False, "muted_until": None,
-            "last_message": None, "direct": False, "deleted": False, "joined": False,
+            "last_message": None, "last_ms": None, "direct": False, "deleted": False, "joined": False,
         }
     ]  # fmt: skip
     mine = ann.call(c.RoomList())["rooms"]
