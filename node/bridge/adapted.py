@@ -308,28 +308,29 @@ class Adapted:
         """Hand a command to the engine; return why not, if so."""
         command = step.command if isinstance(step, Last) else step
         try:
-            command = self._judged(command, asked=run.said is not None)
+            command = self._judged(command, counts=run.said is not None)
         except Refused as refusal:
             self._effects.append(Denied(commands.name_of(command), refusal.code))
             return refusal
         self._next += 1
         self._waiting[self._next] = run
         asked = msgspec.structs.replace(command, req=self._next)
-        self._effects.append(Submit(CommandReceived(self.number, asked)))
+        self._effects.append(Submit(CommandReceived(self.number, asked, along=run.event is not None)))
         if isinstance(step, Last):
             self._leave(run)
         return None
 
-    def _judged(self, command: commands.Command, *, asked: bool) -> commands.Command:
+    def _judged(self, command: commands.Command, *, counts: bool) -> commands.Command:
         """Hold a command to its struct, the scope and the token's rate; raises Refused.
 
-        What the showing of an event needs is not `asked` by the frontend: others decide how much happens.
+        What showing an event takes is not the frontend's doing: others would use up its rate, and it would
+        not be told of them.
         """
         name = commands.name_of(command)
         checked = checked_of(command)
         if not may(self.grant.scope, name):
             raise Refused("forbidden", f"a token of scope {self.grant.scope} may not use {name}")
-        wait = self._token.wait(self.adapter.now.mono, 1) if self.grant.limited and asked else 0.0
+        wait = self._token.wait(self.adapter.now.mono, 1) if counts and self.grant.limited else 0.0
         if wait:
             raise too_fast(wait)
         return checked

@@ -109,6 +109,8 @@ class CommandReceived:
     """How often messages had been changed when the store was asked for it."""
     found: Found | None = field(default=None, compare=False)
     """What the bridge found before it let a command in that is about its listeners."""
+    along: bool = False
+    """An adapter asks, so as to show an event: nobody at the frontend has done anything."""
 
 
 @dataclass(frozen=True, slots=True)

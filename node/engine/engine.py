@@ -280,7 +280,8 @@ class Engine:
         return self.mesh.handle(event, now=now)
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
-        self.desk.inbox.beats.acted(turn, received.session, received.command)
+        if not received.along:
+            self.desk.inbox.beats.acted(turn, received.session, received.command)
         try:
             commands.perform(self.desk, turn, received)
         except Refused as fault:

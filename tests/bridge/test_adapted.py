@@ -256,6 +256,16 @@ def test_a_child_token_is_held_to_its_rate_across_commands() -> None:
     assert len(bench.asked()) == before + 1
 
 
+def test_what_others_do_takes_nothing_of_a_tokens_rate_and_is_shown_however_much_it_is() -> None:
+    bench = Bench("chat", limited=True)
+    for number in range(1_000):
+        bench.show(typing(f"p{number}"))
+        bench.answer(username=f"p{number}")
+    assert [who for _, who in bench.frames()] == [f"p{number}" for number in range(1_000)]
+    bench.say("fast", "word")
+    assert isinstance(bench.asked()[-1], c.UserMessage)
+
+
 def test_a_frontend_that_asks_for_more_than_is_answered_is_not_read() -> None:
     bench = Bench()
     for _ in range(m.MAX_TALKS - 1):
@@ -281,16 +291,6 @@ def test_a_talk_may_end_the_connection() -> None:
     bench = Bench()
     bench.say("bye")
     assert bench.done == [m.Close(3100, "bye")] and bench.machine.closed
-
-
-def test_what_others_do_is_shown_to_a_child_token_however_much_it_is() -> None:
-    bench = Bench("chat", limited=True)
-    for _ in range(700):
-        bench.show(typing("bob"))
-        bench.answer(username="bob")
-    bench.say("fast", "word")
-    assert list(bench.frames()) == [("typing", "bob")] * 700
-    assert isinstance(bench.asked()[-1], c.UserMessage)
 
 
 def test_a_message_that_is_shown_nowhere_was_not_had() -> None:

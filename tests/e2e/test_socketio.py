@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,29 +12,21 @@ from typing import Any
 import pytest
 
 from tests.e2e.nodes import NodeProcess, running
+from tests.e2e.npm import NEEDED, installed
 
 ROOT = Path(__file__).parents[2]
-CLIENTS = ROOT / "tests" / "real_clients"
 PAGE = "http://localhost:5173"
 TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
 SECONDS = 20.0
 
-pytestmark = [
-    pytest.mark.gate,
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are needed"),
-]
+pytestmark = [pytest.mark.gate, NEEDED]
 every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script beside the client of the lock."""
-    folder = tmp_path_factory.mktemp("npm")
-    for name in ("package.json", "package-lock.json", "socketio.mjs"):
-        shutil.copy(CLIENTS / name, folder)
-    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    folder = installed(tmp_path_factory.mktemp("npm"), "socketio.mjs")
     return folder / "socketio.mjs"
 
 

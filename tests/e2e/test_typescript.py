@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.nodes import NodeProcess, running
+from tests.e2e.npm import NEEDED, installed
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests" / "real_clients"
@@ -24,10 +25,7 @@ STRICT = (
 COUNT = 300
 KILLS = 3
 
-pytestmark = [
-    pytest.mark.gate,
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are needed"),
-]
+pytestmark = [pytest.mark.gate, NEEDED]
 
 
 def run(*words: str, cwd: Path) -> str:
@@ -39,10 +37,7 @@ def run(*words: str, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SDK, type-checked and compiled by the compiler of the lock."""
-    folder = tmp_path_factory.mktemp("npm")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(CLIENTS / name, folder)
-    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+    folder = installed(tmp_path_factory.mktemp("npm"))
     run("npx", "tsc", *STRICT.split(), "--outDir", str(folder / "js"), str(SDK), cwd=folder)
     return folder / "js" / "gossamer.js"
 

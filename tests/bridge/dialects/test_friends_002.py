@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from node.bridge import adapted as a
 from node.bridge.dialects.adapter import Setting
 from node.bridge.dialects.friends_002 import showing
 from node.bridge.dialects.friends_002.page import Page
@@ -14,10 +15,12 @@ from tests.bridge.dialects.friends_bench import (
     BOB,
     DIRECT,
     ID,
+    NOW,
     OLD,
     ROOM,
     Bench,
     Node,
+    hello,
     message,
     presence,
     stored,
@@ -48,6 +51,16 @@ def test_friends_who_come_and_go_are_told_once_each() -> None:
     assert bench.told(profile) == [("set status", ("lunch", ["bob"]))]
     assert bench.told(presence("offline", "lunch")) == [("set status", ("offline", ["bob"]))]
     assert bench.told(events.Profile(username="bob", user_id=BOB, status="back", seq=2)) == []
+
+
+def test_whoever_comes_and_goes_without_end_fills_nobodys_queue() -> None:
+    bench = Bench()
+    written: list[a.Effect] = []
+    for _ in range(100):
+        for state in ("online", "offline"):
+            written += bench.machine.handle(a.Shown(presence(state)), now=NOW)
+    frames = [one.frame for one in written if isinstance(one, a.Write)]
+    assert len(frames) == 300 and {frame.key for frame in frames} == {f"connect {BOB}", f"status {BOB}"}
 
 
 def test_ones_own_status_is_told_by_ones_own_name_and_is_no_coming() -> None:
@@ -226,3 +239,21 @@ def test_a_page_that_was_opened_while_the_vault_was_locked_comes_right_by_itself
     [(_, (told,))] = bench.told(message())
     assert told["content"] == "hello"
     assert bench.say("new message", {"chat_id": "bob", "content": "hi"})["ok"] is True
+
+
+@pytest.mark.parametrize("event", [events.Connectivity(state="alone"), hello()])
+def test_whoever_connects_while_the_vault_is_locked_is_greeted_by_their_name_when_it_opens(
+    event: events.Event,
+) -> None:
+    node = Node()
+    node.refusals = {c.ProfileGet: "locked"}
+    node.contacts[0]["presence"], node.presence = "online", "offline"
+    bench = Bench(node=node)
+    assert bench.say("user connect", "Ann!")["error"] == "locked"
+    node.refusals.clear()
+    told = bench.told(event)
+    assert told == [("set status", ("online", ["bob"]))]
+    assert [one.state for one in node.asked if isinstance(one, c.PresenceSet)] == ["online"]
+    [(_, (said,))] = bench.told(message(OLD, self=True))
+    assert said["sender"] == "Ann!"
+    assert bench.told(events.Connectivity(state="meshed")) == []

@@ -58,11 +58,37 @@ def test_after_somebody_is_renamed_their_old_name_is_asked_for_anew() -> None:
     assert bench.say("new message", {"chat_id": "bob", "content": "hi"})["error"] == "unknown_user"
 
 
-def test_a_name_that_is_new_for_somebody_unknown_ends_what_names_stood_for() -> None:
-    bench = Bench()
+def met(bench: Bench, **others: Any) -> None:
+    """Show that a room is somebody's of whom nothing was known, and who is found under which name."""
+    people = {CAROL: {"user_id": CAROL, "room": DIRECT}, **others}
+
+    def profile(asked: c.ProfileGet) -> dict[str, Any]:
+        if asked.username not in people:
+            raise Refused("unknown_user", "no")
+        return people[asked.username]
+
+    route(bench.node, c.ProfileGet, profile)
     bench.show(events.ContactUpdated(username="dan", user_id=CAROL, seq=1))
-    bench.say("new message", {"chat_id": "bob", "content": "hi"})
-    assert [one.username for one in bench.node.asked if isinstance(one, c.DmOpen)] == ["bob"]
+
+
+def test_a_name_that_is_new_for_somebody_unknown_ends_what_their_old_one_stood_for() -> None:
+    for others in ({}, {"bob": {"user_id": BOB, "room": None}}):
+        bench = Bench()
+        bench.say("new message", {"chat_id": "bob", "content": "hi"})
+        met(bench, **others)
+        [(_, (told,))] = bench.told(message(OLD, room=DIRECT))
+        assert told["chat_id"] == DIRECT
+        bench.say("new message", {"chat_id": "bob", "content": "hi"})
+        assert [one.username for one in bench.node.asked if isinstance(one, c.DmOpen)] == ["bob"]
+
+
+def test_whoever_is_met_takes_no_name_from_a_chat_that_is_not_theirs_or_theirs_by_another_name() -> None:
+    for others in ({"bob": {"user_id": CAROL}}, {CAROL: {"user_id": CAROL, "room": None}}):
+        bench = Bench()
+        bench.say("new message", {"chat_id": "bob", "content": "hi"})
+        met(bench, **others)
+        [(_, (told,))] = bench.told(message(OLD, room=DIRECT))
+        assert told["chat_id"] == "bob"
 
 
 def test_only_an_id_that_looks_unique_keeps_a_message_from_being_sent_twice() -> None:
@@ -80,6 +106,24 @@ def test_a_status_is_for_friends_who_are_not_blocked() -> None:
     assert bench.say("set status", "tea", [BOB, "nobody"])["told"] == ["bob"]
     assert bench.say("set status", "tea", ["carol"])["left_out"] == ["bob"]
     assert bench.say("set status", "tea", ["bob"] * 4_097)["error"] == "invalid"
+
+
+def test_a_status_that_is_so_already_is_fine_whoever_is_named_for_nobody_has_to_be_told() -> None:
+    bench = Bench()
+    for friends in (["carol"], []):
+        assert bench.say("set status", "online", friends) == {"ok": True, "status": "online", "told": []}
+    assert bench.say("set status", "tea", ["carol"])["error"] == "not_supported"
+    assert bench.say("set status", "away", ["carol"])["error"] == "not_supported"
+    bench.node.presence = "offline"
+    assert bench.say("set status", "offline", ["carol"])["ok"]
+    assert not [one for one in bench.node.asked if isinstance(one, c.PresenceSet)]
+
+
+def test_whoever_names_the_friends_that_connecting_was_answered_with_names_all() -> None:
+    bench = Bench()
+    bench.node.contacts = [contact(f"{n:036}", f"p{n}") for n in range(3 * words.LISTED)]
+    friends = bench.say("user connect", "ann")["friends"]
+    assert bench.say("set status", "tea", friends)["told"] == friends
 
 
 def test_unread_messages_that_were_told_are_not_told_again_on_joining() -> None:

@@ -292,7 +292,24 @@ def test_a_repeated_message_is_confirmed_by_its_answer_and_not_twice_when_it_is_
     assert len(page.told()) == 1
 
 
-@pytest.mark.parametrize("timestamp", ["", "x" * 65])
+@pytest.mark.parametrize("timestamp", ["é" * 65, "x" * frames.MAX_TIMESTAMP, '"\\\u0000\u2028😀\n' * 12])
+def test_a_timestamp_of_any_length_comes_back_as_it_was_and_is_the_same_message_again(timestamp: str) -> None:
+    page, again = Page(), Page()
+    page.act("new_message", chat_id=CHAT, content="hi", timestamp=timestamp)
+    (asked,) = page.asked()
+    assert isinstance(asked, c.UserMessage) and asked.nonce is not None and len(asked.nonce) <= 128
+    page.show(message(username="ann", mine=True, nonce=asked.nonce))
+    page.answer(id=MID, ts_ms=NOW.wall_ms, status="sent")
+    again.act("new_message", chat_id=CHAT, content="hi", timestamp=timestamp)
+    assert again.asked()[0] == asked
+    again.answer(id=MID, ts_ms=NOW.wall_ms, status="sent")
+    for one in (page, again):
+        assert [data["timestamp"] for _, data in one.told()] == [timestamp]
+    page.act("new_message", chat_id=CHAT, content="hi", timestamp="y" + timestamp[1:])
+    assert isinstance(other := page.asked()[-1], c.UserMessage) and other.nonce != asked.nonce
+
+
+@pytest.mark.parametrize("timestamp", ["", "x" * (frames.MAX_TIMESTAMP + 1)])
 def test_a_timestamp_that_is_no_nonce_is_refused_and_the_connection_stays(timestamp: str) -> None:
     page = Page()
     page.act("new_message", chat_id=CHAT, content="hi", timestamp=timestamp)
@@ -516,8 +533,12 @@ def test_another_device_of_somebody_is_said_in_their_chat_or_else_as_an_error() 
     page.show(events.KeyChanged(username="bob", user_id="u-bob", seq=12))
     page.answer(room=CHAT)
     page.show(events.KeyChanged(username="eve", user_id="u-eve", seq=13))
-    page.fail("not_a_contact")
-    (first, told), (second, error) = page.told()
+    page.answer(room=None)
+    page.show(events.KeyChanged(username="cid", user_id="u-cid", seq=14))
+    page.fail("unknown_user")
+    assert {type(asked) for asked in page.asked()} == {c.ProfileGet}, "nothing is opened by what happens"
+    (first, told), (second, error), (third, _) = page.told()
+    assert second == third
     assert (first, told["id"], told["content"]) == (
         "new_message", "notice-12", "[key changed] bob has another device",
     )  # fmt: skip

@@ -32,6 +32,7 @@ class Friends(Adapter):
             yield from self._page.load()
         except Refused:  # the vault is locked: it is tried again with whatever comes next
             return
+        yield from self._owed()
 
     def said(self, call: Call) -> Talk[Any]:
         """Do what the frontend says; the answer acknowledges it."""
@@ -42,6 +43,11 @@ class Friends(Adapter):
         """Show an event."""
         self._page.now = self.now
         yield from self._showing.show(event)
+        yield from self._owed()
+
+    def _owed(self) -> Talk[None]:
+        if self._words.owed and self._page.loaded:
+            yield from self._words.connect_late()
 
     def refused(self, call: Call | None, fault: Refused) -> Talk[Any]:
         """Say that a call failed: to who waits for it by the answer, else by the event `error`."""

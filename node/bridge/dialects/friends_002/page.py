@@ -79,11 +79,28 @@ class Page:
         elif room in self.called:
             del self.called[room]
 
-    def renamed(self, old: str | None) -> None:
-        """Somebody is called otherwise now, and was `old`, if that is known: their name stands for nobody."""
-        room = self.direct.get(old or "")
-        for name in [name for name, one in self.direct.items() if old is None or one == room]:
-            self.called.pop(self.direct.pop(name), None)
+    def renamed(self, old: str) -> None:
+        """Somebody is called otherwise now, and was `old`: what they were called stands for nobody."""
+        room = self.direct.get(old)
+        for name in [name for name, one in self.direct.items() if one == room]:
+            self._forget(name)
+
+    def met(self, user_id: str) -> Talk[None]:
+        """Somebody of whom nothing was known may be called otherwise now: look whether their names hold."""
+        room = (yield c.ProfileGet(username=user_id))["room"]
+        for name in [name for name, one in self.direct.items() if one == room]:
+            try:
+                same = (yield c.ProfileGet(username=name))["user_id"] == user_id
+            except Refused:
+                same = False
+            if not same:
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Nobody is called so now; the chat with whoever was is called by its id again."""
+        room = self.direct.pop(name)
+        if self.called.get(room) == name:
+            del self.called[room]
 
     # -- frames -----------------------------------------------------------------------------------
 

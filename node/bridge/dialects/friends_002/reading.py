@@ -72,6 +72,11 @@ class Given:
                 return checked(value, key, most)
         return None
 
+    def spellings(self, key: str) -> list[str]:
+        """Return each text that a key has under any of its names, each once; raises Refused."""
+        values = (self.values.get(name) for name in ALSO[key])
+        return list(dict.fromkeys(checked(value, key, MAX_TEXT) for value in values if value is not None))
+
     def number_or_text(self, key: str) -> str | None:
         """Return an id of the frontend's own, which may be a number."""
         for name in ALSO.get(key, (key,)):

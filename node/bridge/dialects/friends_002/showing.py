@@ -6,6 +6,7 @@ Every event of the vocabulary is either shown here or named in `UNSAID`, with th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -281,7 +282,8 @@ class Showing:
     def _contact(self, event: events.ContactUpdated) -> Talk[None]:
         page = self.page
         if event.user_id not in page.people:  # it may be a name that is new
-            page.renamed(None)
+            with suppress(Refused):  # they have gone meanwhile
+                yield from page.met(event.user_id)
         before, texts = self._meet(event.user_id, event.username), []
         if before.username != event.username:
             texts.append(f"[renamed] {before.username} is called {event.username} here now")
@@ -323,7 +325,7 @@ class Showing:
         page.people.put(user_id, page.people[user_id]._replace(status=status))
         name = page.name(username, user_id)
         if before.status in {"", "offline"} and status != "offline" and user_id != page.user_id:
-            yield page.frame("user connect", username=name)
+            yield page.frame("user connect", username=name, key=f"connect {user_id}")
         yield page.frame("set status", status=status, friends=[name], key=f"status {user_id}")
 
     # -- everybody --------------------------------------------------------------------------------

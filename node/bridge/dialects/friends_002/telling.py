@@ -115,6 +115,15 @@ def file(attachment: dict[str, Any], kind: str, base: str) -> str:
     return f"[{kind if kind in FILES else 'file'}] {attachment.get('name')}{where}"
 
 
+def without_file(text: str, event: events.UserMessage) -> str:
+    """Return what somebody says in a message, of words that were told of it: without the line of its file."""
+    if not isinstance(event.attachment, dict):
+        return text
+    line = file({**event.attachment, "url": None}, event.kind, "")
+    rest, _, last = text.rpartition("\n")
+    return rest if last == line or last.startswith(f"{line} http") else text
+
+
 def shown(presence: str, status: str | None) -> str:
     """Return how somebody is: `offline`, else their own words, else `online` or `away`."""
     return "offline" if presence == "offline" else status or presence

@@ -8,8 +8,8 @@ from typing import Any, Final
 from node.bridge.dialects.adapter import Call, Last, Talk, message_of
 from node.bridge.dialects.friends_002.memory import MAX_CHATS, Known, Recent
 from node.bridge.dialects.friends_002.page import Page
-from node.bridge.dialects.friends_002.reading import MAX_NAME, Given, as_uuid
-from node.bridge.dialects.friends_002.telling import iso, shown
+from node.bridge.dialects.friends_002.reading import MAX_FRIENDS, MAX_NAME, Given, as_uuid
+from node.bridge.dialects.friends_002.telling import iso, shown, without_file
 from node.chat import commands as c
 from node.chat.commands import Command
 from node.chat.events import UserMessage
@@ -39,6 +39,8 @@ class Words:
         self._entered: Recent[str, bool] = Recent(MAX_CHATS)
         self._own: Recent[str, str] = Recent(MAX_OWN)
         self._greeted = False
+        self.owed = False
+        """The frontend has said `user connect` while the vault was locked, and nothing came of it yet."""
         self._words: dict[str, Callable[[Given], Talk[dict[str, Any]]]] = {
             "user connect": self._connect,
             "join room": self._join,
@@ -61,15 +63,22 @@ class Words:
             raise Refused("unknown_event", "there is no event of this name", field="event")
         given = Given(call)
         self.page.heard(call.name, given)
+        if call.name == "user connect":
+            self.page.alias = given.text("username", most=MAX_NAME) or None
+            self.owed = not self.page.loaded
         if not self.page.loaded:
             yield from self.page.load()
         return {"ok": True, **(yield from word(given))}
 
     # -- being there ------------------------------------------------------------------------------
 
-    def _connect(self, given: Given) -> Talk[dict[str, Any]]:
+    def connect_late(self) -> Talk[None]:
+        """Do what `user connect` asked for: a frontend says it once, and the vault is open now."""
+        yield from self._connect(None)
+
+    def _connect(self, _given: Given | None) -> Talk[dict[str, Any]]:
         page = self.page
-        page.alias = given.text("username", most=MAX_NAME) or None
+        self.owed = False
         me = yield c.ProfileGet()
         page.username = me["username"]
         if me["presence"] == "offline" and page.setting.scope != "read":
@@ -82,7 +91,7 @@ class Words:
         return {
             "username": page.me,
             "status": shown(me["presence"], me["status"]),
-            "friends": friends[:LISTED],
+            "friends": friends[:MAX_FRIENDS],
         }
 
     @staticmethod
@@ -110,13 +119,23 @@ class Words:
             left_out = [
                 row["username"] for row in rows if named.isdisjoint((row["username"], row["user_id"]))
             ]
+            if left_out and (now := (yield from self._so_already(status))) is not None:
+                return {"status": now, "told": []}
             if left_out and friends:
                 text = "a status is told to all friends or to nobody: name all of them, none, or no list"
                 raise Refused("not_supported", text, field="friends", left_out=left_out[:LISTED])
             if left_out:
                 return {"status": status, "told": []}
         facts = yield Last(wish(status))
-        return {"status": shown(facts["state"], facts["status"]), "told": told[:LISTED]}
+        return {"status": shown(facts["state"], facts["status"]), "told": told[:MAX_FRIENDS]}
+
+    @staticmethod
+    def _so_already(status: str) -> Talk[str | None]:
+        """Return how we are seen if that is what is asked for: then there is nothing to tell, to nobody."""
+        me, asked = (yield c.ProfileGet()), wish(status)
+        now, state = shown(me["presence"], me["status"]), str(asked.state)
+        same = now == (state if state != "online" else asked.status or state)
+        return now if same else None
 
     # -- friends ----------------------------------------------------------------------------------
 
@@ -283,11 +302,26 @@ class Words:
         return {"message_id": ident, "chat_id": self.page.chat(known.room)}
 
     def _edit(self, given: Given) -> Talk[dict[str, Any]]:
-        content = given.text("content")
+        given.text("content")
         ident, known = yield from self._message(given)
+        content = yield from self._changed(given, ident, known)
         done = yield Last(c.MessageEdit(room=known.room, id=ident, message=content))
         chat = self.page.chat(known.room)
         return {"message_id": ident, "chat_id": chat, "edited_at": iso(done["edited_ms"])}
+
+    def _changed(self, given: Given, ident: str, known: Known) -> Talk[str]:
+        """Return the new words: a whole message comes back as it was told, but for the one key that changed.
+
+        The line that stands for its file is ours, with an address that is for this frontend alone.
+        """
+        spelled = given.spellings("content")
+        if len(spelled) == 1 and known.plain:
+            return spelled[0]
+        found = yield from self.page.find(known.room, ident)
+        if found is None:
+            return spelled[0]
+        spelled = [without_file(one, found) for one in spelled]
+        return next((one for one in spelled if one != found.message), spelled[0])
 
     def _read(self, given: Given) -> Talk[dict[str, Any]]:
         ident, known = yield from self._message(given)

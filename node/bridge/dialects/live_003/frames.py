@@ -6,6 +6,7 @@ the published document has it; what they allow and the node refuses is answered 
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -15,9 +16,12 @@ from node.bridge.dialects.base import FrameRefused
 
 MAX_PARTS = 256
 """Objects and arrays in a game's options, as many as any node takes: what walks them must not fall."""
-MAX_TIMESTAMP = 64
-"""Characters of a `timestamp`; with the room's id before it, it is the nonce of a command."""
+MAX_TIMESTAMP = 4_096
+"""Characters of a `timestamp`: some browsers write out the time zone, in the language of whoever reads it."""
+MAX_WHOLE = 64
+"""Characters of one that a nonce has room for, beside the room's id; of a longer one it has the hash."""
 _NONCE: Final = "003 {} {}"
+_LONG: Final = "003# {} {}"
 
 
 class NewMessage(msgspec.Struct, frozen=True):
@@ -152,10 +156,12 @@ def _bad(message: str) -> FrameRefused:
 
 def nonce_of(chat_id: str, timestamp: str) -> str:
     """Return the nonce of a message: the same timestamp in the same chat is the same message."""
+    if len(timestamp) > MAX_WHOLE:
+        return _LONG.format(chat_id, blake2b(timestamp.encode(), digest_size=32).hexdigest())
     return _NONCE.format(chat_id, timestamp)
 
 
 def timestamp_of(nonce: str | None, chat_id: str) -> str | None:
-    """Return the timestamp that a message's nonce was made of, if it was."""
+    """Return the timestamp that a message's nonce was made of, if it was, and stands in it."""
     begin = _NONCE.format(chat_id, "")
     return nonce[len(begin) :] if nonce is not None and nonce.startswith(begin) else None

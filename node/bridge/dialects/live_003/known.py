@@ -73,6 +73,7 @@ class Sending:
     """A message on its way to the node; `echoed`: it has come back to the frontend."""
 
     nonce: str
+    timestamp: str
     echoed: bool = False
 
 

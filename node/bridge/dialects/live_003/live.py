@@ -89,7 +89,7 @@ class Live(Adapter):
             raise Refused(
                 "invalid", f"a timestamp has 1 to {frames.MAX_TIMESTAMP} characters", field="timestamp"
             )
-        sending = Sending(frames.nonce_of(said.chat_id, said.timestamp))
+        sending = Sending(frames.nonce_of(said.chat_id, said.timestamp), said.timestamp)
         self._known.sending.append(sending)
         try:
             sent = yield Last(c.UserMessage(room=said.chat_id, message=said.content, nonce=sending.nonce))

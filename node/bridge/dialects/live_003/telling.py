@@ -7,6 +7,7 @@ the id of the message that it is about; one that is about none has an id which n
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -77,8 +78,10 @@ class Telling:
     def _said(self, event: events.UserMessage) -> Talk[None]:
         if event.history is True:  # said before we came in: the list of messages has it
             return
+        timestamp = timestamp_of(event.nonce, event.room)
         for sending in self.known.sending:
-            sending.echoed = sending.echoed or sending.nonce == event.nonce
+            if sending.nonce == event.nonce:
+                sending.echoed, timestamp = True, sending.timestamp
         chat = self.known.chats.get(event.room) or (yield from self.known.chat(event.room))
         if event.reactions is UNSET:
             self.known.authors.put(event.id, event.user_id)
@@ -87,7 +90,6 @@ class Telling:
         data = self._message(
             chat, event.id, content_of(event, chat, self.known.base), event.ts_ms, event.username
         )
-        timestamp = timestamp_of(event.nonce, event.room)
         if timestamp is not None:
             data["timestamp"] = timestamp
         if isinstance(event.attachment, dict) and event.attachment.get("state") == "pending":
@@ -319,9 +321,10 @@ class Telling:
 
     def _key_changed(self, event: events.KeyChanged) -> Talk[None]:
         words = f"[key changed] {event.username} has another device"
-        try:
-            room = (yield c.DmOpen(username=event.username))["room"]
-        except Refused:
+        room = None
+        with suppress(Refused):
+            room = (yield c.ProfileGet(username=event.user_id))["room"]
+        if room is None:  # there is no chat with them, and this is nothing to open one for
             yield _error(None, "key_changed", words)
             return
         number = event.seq if isinstance(event.seq, int) else self.now_ms
