@@ -28,6 +28,8 @@ MAX_TALKS: Final = 64
 MAX_SHOWN: Final = 1024
 """Events that wait to be shown, as many as an outbox holds; above it the frontend is too slow."""
 SLOW: Final = 4008
+FRAME: Final = "frame"
+"""What is on record where no command was asked for."""
 HELLO: Final = 0
 """The `req` of the greeting that opens the engine's session; commands count on from it."""
 
@@ -102,6 +104,21 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """As Passed, but of a message that it was not told."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A command, or a frame that is none, was refused before it reached the engine."""
+
+    name: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unshown:
     """An event could not be shown; the node's owner finds why in the log."""
 
@@ -118,7 +135,7 @@ class Close:
 
 
 Input: TypeAlias = Opened | Said | Garbled | Shown | Ticked
-Effect: TypeAlias = Write | Acknowledge | Submit | Anchor | Passed | Unshown | Close
+Effect: TypeAlias = Write | Acknowledge | Submit | Anchor | Passed | Missed | Denied | Unshown | Close
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +145,7 @@ class _Run:
     talk: Talk[Any]
     said: Said | Garbled | None = None
     event: events.Event | None = None
+    failed: bool = False
     answering: bool = False
     """It is answering for something that is no good: a second failure ends it."""
 
@@ -237,6 +255,7 @@ class Adapted:
         wait = self._frontend.wait(self.adapter.now.mono, 1) if self._frontend else 0.0
         fault = too_fast(wait) if wait else said.fault if isinstance(said, Garbled) else None
         if fault is not None:
+            self._effects.append(Denied(FRAME, fault.code))
             run = _Run(self.adapter.refused(call, fault), said, answering=True)
         else:
             assert isinstance(said, Said)
@@ -263,6 +282,8 @@ class Adapted:
                 return
             except (Refused, ValueError, OverflowError) as exc:  # a command measures its own values
                 refusal = exc if isinstance(exc, Refused) else FrameRefused("invalid", str(exc))
+                if run.said is not None and exc is not fault:  # the dialect's own: no command was asked for
+                    self._effects.append(Denied(FRAME, refusal.code))
                 if not self._failed(run, refusal):
                     return
                 value = fault = None
@@ -289,6 +310,7 @@ class Adapted:
         try:
             command = self._judged(command, counts=run.said is not None)
         except Refused as refusal:
+            self._effects.append(Denied(commands.name_of(command), refusal.code))
             return refusal
         self._next += 1
         self._waiting[self._next] = run
@@ -317,6 +339,7 @@ class Adapted:
         """A talk ended with a refusal: let the dialect say so. False if there is nobody to say it to."""
         if not isinstance(run.said, Said) or run.answering:
             name = "its answer" if run.said else events.name_of(run.event) if run.event else "the start"
+            run.failed = True
             self._effects.append(Unshown(name, fault.code))
             self._ended(run, None)
             return False
@@ -327,7 +350,7 @@ class Adapted:
         if run.said is not None and run.said.mark is not None:
             self._effects.append(Acknowledge(run.said.mark, value))
         if run.event is not None:
-            self._passed(run.event)
+            self._passed(run.event, shown=not run.failed and self.adapter.shows(run.event))
         self._leave(run)
 
     def _leave(self, run: _Run) -> None:
@@ -336,10 +359,11 @@ class Adapted:
         if self._showing is run:
             self._showing, self._open = None, True
 
-    def _passed(self, event: events.Event) -> None:
+    def _passed(self, event: events.Event, *, shown: bool = True) -> None:
         seq = getattr(event, "seq", None)
         if isinstance(seq, int):
-            self._effects.append(Passed(seq))
+            had = shown or not isinstance(event, events.UserMessage)
+            self._effects.append(Passed(seq) if had else Missed(seq))
 
     def _close(self, code: int, reason: str) -> None:
         self.closed = True

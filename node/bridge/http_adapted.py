@@ -85,8 +85,9 @@ class Adapting(Frontend):
     def _do(self, effect: adapted.Effect) -> None:
         match effect:
             case adapted.Write(frame):
-                self.outbox.push(Item(self._encode(frame), key=frame.key))
-                self._woken()
+                if not self.outbox.lagged:  # what comes after a gap is not for it
+                    self.outbox.push(Item(self._encode(frame), key=frame.key))
+                    self._woken()
             case adapted.Acknowledge(mark, value):
                 self._acknowledge(mark, value)
             case adapted.Submit():
@@ -96,6 +97,10 @@ class Adapting(Frontend):
                 self.outbox.anchor(seq)
             case adapted.Passed(seq):
                 self.outbox.passed(seq)
+            case adapted.Missed(seq):
+                self.outbox.missed(seq)
+            case adapted.Denied(name, code):
+                self._refused(name, code)
             case adapted.Unshown(name, code):
                 log.warning("a frontend of dialect %s could not be shown %s: %s", self.dialect, name, code)
             case adapted.Close(code, reason):
@@ -131,15 +136,15 @@ class AdaptedSocket(Adapting, Socket):
 
     def _came(self, data: str | bytes) -> None:
         try:
-            call = self._textual.decode(data)
+            self._feed(adapted.Said(self._textual.decode(data)))
         except FrameRefused as fault:
-            self._feed(adapted.Garbled(fault))
-            if fault.malformed:
-                self._count_malformed(self.around.clock().mono)
-            return
-        self._feed(adapted.Said(call))
+            self._garbled(fault)
 
-    def _count_malformed(self, now: float) -> None:
+    def _garbled(self, fault: FrameRefused) -> None:
+        self._feed(adapted.Garbled(fault))
+        if not fault.malformed:
+            return
+        now = self.around.clock().mono
         self._malformed.append(now)
         if len(self._malformed) == MAX_MALFORMED and now - self._malformed[0] < MALFORMED_SECONDS:
             self.close(BAD_FRAMES, "three malformed frames in a minute")

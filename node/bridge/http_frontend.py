@@ -177,9 +177,14 @@ class Frontend(ABC):
 
     def give_attachment(self, effect: GiveAttachment) -> None:
         """Answer with an attachment's facts, its URL, and its content if that is small."""
-        task = asyncio.create_task(self._attachment(effect))
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        self._later(self._attached(effect))
+
+    async def _attached(self, effect: GiveAttachment) -> None:
+        try:
+            await self._attachment(effect)
+        except Exception:  # of the file system, say: who asked waits for an answer
+            log.exception("an attachment could not be given")
+            self._failed(effect.req)
 
     async def _attachment(self, effect: GiveAttachment) -> None:
         fields, read = dict(effect.fields), self.around.content
@@ -228,8 +233,11 @@ class Frontend(ABC):
             self.deliver(events.Ok(req=req, fields=await own))
         except Exception:
             log.exception("the bridge could not answer")
-            text = "this could not be done; the log says why"
-            self.deliver(events.Error(code="internal", message=text, req=req))
+            self._failed(req)
+
+    def _failed(self, req: str | int | None) -> None:
+        text = "this could not be done; the log says why"
+        self.deliver(events.Error(code="internal", message=text, req=req))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -248,9 +256,8 @@ class Frontend(ABC):
 
     def _report(self) -> None:
         """Say how far the log was handed to it, as one that shows every message."""
-        written = self.outbox.take_report()
-        if written is not None:
-            self.around.submit(EventsWritten(self.number, *written))
+        for after, upto in self.outbox.take_report():
+            self.around.submit(EventsWritten(self.number, after, upto))
 
     async def _ended(self) -> None:
         """The connection is over: what is under way ends with it, and the engine is told."""

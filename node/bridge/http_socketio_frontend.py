@@ -193,6 +193,8 @@ class Attached(Adapting):
         self._malformed.append(now)
         if self._picked:
             self._feed(adapted.Garbled(fault))
+        else:
+            self._refused(adapted.FRAME, fault.code)
         if len(self._malformed) == MAX_MALFORMED and now - self._malformed[0] < MALFORMED_SECONDS:
             self.close(BAD_FRAMES, "three malformed frames in a minute")
 
@@ -220,6 +222,7 @@ class Attached(Adapting):
 
     def _not_yet(self, mark: int | None, code: str) -> None:
         """Refuse what came before it is known which words are spoken."""
+        self._refused(adapted.FRAME, code)
         if mark is not None:
             self._acknowledge(mark, {"ok": False, "error": code})
 
@@ -247,13 +250,6 @@ class Attached(Adapting):
     def _queue(self, event: events.Event) -> None:
         if self._closing is None:
             super()._queue(event)
-
-    def _do(self, effect: adapted.Effect) -> None:
-        if isinstance(effect, adapted.Passed) and self._handed and not len(self.outbox):
-            if self.outbox.takes(effect.seq):  # told once the last of these has gone
-                self._handed[-1].seq = max(self._handed[-1].seq, effect.seq)
-        else:
-            super()._do(effect)
 
     def _acknowledge(self, mark: int, value: Any) -> None:
         self.outbox.push(Item(socket_io.acknowledgement(mark, value)))

@@ -153,6 +153,8 @@ class OneRequest(Frontend):
             one.give_up(Refused("timeout", LATE, retryable=True), self.around.clock())
         finally:
             one.close()
+            for name, code in one.denied:
+                self._refused(name, code)
             await self._ended()
         return self._ending or one.reply or told(503, "timeout", LATE)
 

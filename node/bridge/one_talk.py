@@ -44,6 +44,8 @@ class OneTalk:
     def __init__(self, number: int, talk: Talk[Reply], asker: Asker, rate: Allowance | None) -> None:
         self.number = number
         self.reply: Reply | None = None
+        self.denied: list[tuple[str, str]] = []
+        """Commands, with their codes, that were refused before they reached the engine."""
         self._talk, self._asker, self._rate = talk, asker, rate
         self._req = HELLO
 
@@ -89,9 +91,11 @@ class OneTalk:
             value = fault = None
             if isinstance(step, Frame | Wait | Part):
                 continue  # nobody is told, waited for or cut off, but by the reply
+            asked = step.command if isinstance(step, Last) else step
             try:
-                command = self._judged(step.command if isinstance(step, Last) else step, now)
+                command = self._judged(asked, now)
             except Refused as refusal:
+                self.denied.append((commands.name_of(asked), refusal.code))
                 fault = refusal
                 continue
             self._req += 1

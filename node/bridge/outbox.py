@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from node.bridge.intervals import Intervals
+from node.bridge.intervals import Intervals, joined
 from node.chat import events
 
 MAX_EVENTS = 1024
@@ -60,6 +60,8 @@ class Outbox:
         self._later: deque[Item] = deque()
         self._bytes = 0
         self._floor = 0
+        self._taken: Item | None = None
+        self._missed: Intervals = ()
 
     def __len__(self) -> int:
         return len(self._now) + len(self._later)
@@ -103,10 +105,17 @@ class Outbox:
         if not seq or not self.takes(seq):
             return
         queue = self._later or self._now
-        if queue:
-            queue[-1].seq = max(queue[-1].seq, seq)
+        last = queue[-1] if queue else self._taken
+        if last is not None:
+            last.seq = max(last.seq, seq)
         else:
             self._moved(seq)
+
+    def missed(self, seq: int) -> None:
+        """As `passed`, but what the frontend was not shown it has not had."""
+        if self.position is not None and seq > self.reported:
+            self._missed = joined(self._missed, seq - 1, seq)
+        self.passed(seq)
 
     def take(self, most: int = 64) -> list[Item]:
         """Return the next frames to write in one piece, in order; none while parked."""
@@ -115,10 +124,13 @@ class Outbox:
             items.append(self._now.popleft())
             size += len(items[-1].data)
         self._bytes -= size
+        self._taken = items[-1] if items else self._taken
         return items
 
     def written(self, item: Item) -> None:
         """A frame was handed to the socket."""
+        if item is self._taken:
+            self._taken = None
         if item.seq:
             self.announced = max(self.announced, item.seq)
             self._moved(item.seq)
@@ -167,12 +179,23 @@ class Outbox:
         self.replay, self.position = None, None
         self.parked, self.muted = False, True
 
-    def take_report(self) -> tuple[int, int] | None:
-        """Return (after, upto) of what was written since the last call, if anything."""
+    def take_report(self) -> Intervals:
+        """Return what was written since the last call, but for what was missed."""
         if self.position is None or self.position <= self.reported:
-            return None
-        after, self.reported = self.reported, self.position
-        return after, self.position
+            return ()
+        written: list[tuple[int, int]] = []
+        after, upto = self.reported, self.position
+        for start, end in self._missed:
+            if start >= upto:
+                break
+            if start > after:
+                written.append((after, start))
+            after = max(after, end)
+        if after < upto:
+            written.append((after, upto))
+        self._missed = tuple((start, end) for start, end in self._missed if end > upto)
+        self.reported = upto
+        return tuple(written)
 
     def _moved(self, seq: int) -> None:
         if self.position is not None and seq > self.position:

@@ -291,3 +291,31 @@ def test_a_talk_may_end_the_connection() -> None:
     bench = Bench()
     bench.say("bye")
     assert bench.done == [m.Close(3100, "bye")] and bench.machine.closed
+
+
+def test_a_message_that_is_shown_nowhere_was_not_had() -> None:
+    class Elsewhere(Parrot):
+        def shows(self, event: events.Event) -> bool:
+            return event.message != "elsewhere" if isinstance(event, events.UserMessage) else False
+
+        def happened(self, event: events.Event) -> Talk[None]:
+            if isinstance(event, events.UserMessage) and event.message == "fails":
+                raise Refused("locked", "the vault is locked")
+            yield from super().happened(event)
+
+    bench = Bench()
+    bench.machine.adapter = Elsewhere(Setting())
+    for seq, word in enumerate(["here", "elsewhere", "fails"], 6):
+        bench.show(message(word, seq))
+    bench.show(events.RoomDeleted(room=ROOM, seq=9))
+    told = [one for one in bench.done if isinstance(one, m.Passed | m.Missed)]
+    assert told == [m.Passed(6), m.Missed(7), m.Missed(8), m.Passed(9)]
+
+
+@pytest.mark.parametrize(("word", "name"), [("owner", "node_stop"), ("long", "frame"), ("no such", "frame")])
+def test_what_is_refused_before_the_engine_is_on_record(word: str, name: str) -> None:
+    bench = Bench("chat")
+    bench.say(word)
+    bench.feed(m.Garbled(FrameRefused("bad_frame", "no JSON", malformed=True)))
+    denied = [(one.name, one.code) for one in bench.done if isinstance(one, m.Denied)]
+    assert [name for name, _ in denied] == [name, "frame"] and denied[1][1] == "bad_frame"

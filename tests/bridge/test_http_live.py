@@ -308,6 +308,8 @@ async def test_child_tokens_have_one_rate_for_all_their_requests(world: World) -
     refused = [body for status, body in answers if status == 429]
     assert 5 <= len(refused) < 140 and refused[0]["error"]["retry_after"] > 0
     assert (await world.ask("GET", "/api/self"))[0] == 200
+    page, _ = world.node.server._kept.page(None, 100)
+    assert [one.who for one in page if one.code == "rate_limited"] == ["page"]
 
 
 async def test_a_token_that_is_revoked_ends_what_it_asked(world: World) -> None:

@@ -85,6 +85,7 @@ def test_what_is_no_answer_to_it_changes_nothing() -> None:
 def test_what_may_not_be_asked_never_reaches_the_engine(asked: c.Command, scope: Scope, code: str) -> None:
     one = made(guarded(asked), scope)
     assert len(one.begin(NOW)) == 1 and one.reply == Reply(422, code)
+    assert one.denied == [(c.name_of(asked), code)]
 
 
 def test_a_refusal_of_the_node_reaches_the_talk_with_its_code() -> None:

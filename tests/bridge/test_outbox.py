@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
+from node.bridge import intervals
 from node.bridge.outbox import MAX_BYTES, MAX_EVENTS, Item, Outbox
 
 
@@ -116,8 +117,42 @@ def test_an_event_that_was_not_asked_for_moves_the_position_behind_what_is_queue
     assert box.position == 2
     box.passed(3)
     assert box.position == 3
-    assert box.take_report() == (0, 3)
-    assert box.take_report() is None
+    assert box.take_report() == ((0, 3),)
+    assert box.take_report() == ()
+
+
+def test_what_is_under_way_to_the_socket_holds_the_position_back() -> None:
+    box = Outbox()
+    box.anchor(0)
+    push(box, 1)
+    push(box, 2)
+    one, two = box.take()
+    box.passed(3)
+    assert box.position == 0
+    box.written(one)
+    assert box.position == 1
+    box.written(two)
+    assert box.position == 3
+
+
+def test_what_was_not_shown_is_left_out_of_the_report() -> None:
+    box = Outbox()
+    box.anchor(10)
+    box.missed(11)
+    box.passed(12)
+    push(box, 13)
+    box.missed(14)
+    assert box.take_report() == ((11, 12),)
+    assert taken(box) == [14]
+    box.passed(15)
+    assert box.take_report() == ((12, 13), (14, 15))
+    box.missed(16)
+    assert box.take_report() == () and box.position == 16
+    for seq in range(17, 200_000, 2):
+        box.passed(seq)
+        box.missed(seq + 1)
+    assert len(box._missed) <= intervals.MOST
+    assert box.take_report()[-1] == (199_998, 199_999)
 
 
 @given(

@@ -6,6 +6,9 @@ import asyncio
 import json
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -464,3 +467,14 @@ def test_the_library_is_loaded_for_those_who_speak_it_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["python-socketio", "python-engineio"])
+def test_only_versions_of_the_library_whose_inside_was_tried_are_asked_for(name: str) -> None:
+    """The lock has one; who installs without it gets its bug fixes, and no other minor version."""
+    wanted = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    (pin,) = [one.removeprefix(f"{name}~=") for one in wanted if one.startswith(f"{name}~=")]
+    assert pin.count(".") == 2
+    assert version(name).split(".")[:2] == pin.split(".")[:2]

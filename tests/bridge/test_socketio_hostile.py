@@ -295,3 +295,15 @@ async def test_three_malformed_packets_in_a_minute_end_it(both: Bridge) -> None:
         await ws.send_str("42{}")
         seen, code = await ending(ws)
         assert seen == ['42["error",{"code":"bad_frame"}]'] and code == 4400
+
+
+async def test_what_is_no_event_before_the_words_are_known_is_on_record(both: Bridge) -> None:
+    async with socket(both) as ws:
+        await ws.send_str("42{}")
+        await ws.send_str('421["nobody knows this"]')
+        assert await told(ws) == '431[{"ok":false,"error":"unknown_event"}]'
+    page, _ = both.server._kept.page(None, 100)
+    assert [(one.command, one.code) for one in page][-2:] == [
+        ("frame", "bad_frame"),
+        ("frame", "unknown_event"),
+    ]

@@ -17,9 +17,11 @@ from node.bridge.adapted import (
     Adapted,
     Anchor,
     Close,
+    Denied,
     Effect,
     Garbled,
     Input,
+    Missed,
     Opened,
     Passed,
     Said,
@@ -124,5 +126,5 @@ class SimFrontend:
                 self._node.detach(self._session)
             case Unshown(name, code):
                 raise AssertionError(f"{name} could not be shown: {code}")
-            case Anchor() | Passed():
+            case Anchor() | Passed() | Missed() | Denied():
                 pass

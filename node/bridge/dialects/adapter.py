@@ -110,6 +110,10 @@ class Adapter:
         """Show an event, in this dialect's words; events come one after the other."""
         raise NotImplementedError
 
+    def shows(self, _event: Event) -> bool:
+        """Say whether this connection is told of it; a message that none is told of waits for another."""
+        return True
+
     def refused(self, call: Call | None, fault: Refused) -> Talk[Any]:
         """Say in this dialect that a call failed, or was no call; what it returns acknowledges it."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from node.bridge import adapted as m
@@ -580,3 +581,11 @@ def test_ten_thousand_calls_gone_wrong_are_answered_and_disturb_nobody(
 
 def test_the_names_are_those_of_the_published_document() -> None:
     assert {"create_room", "join_room", "send_message", "typing", "leave_room"} == NAMES == KINDS.keys()
+
+
+def test_messages_of_rooms_that_were_not_joined_here_have_not_been_had() -> None:
+    bench = Bench()
+    bench.show(message("here", 6), msgspec.structs.replace(message("there", 7), room=OTHER))
+    assert isinstance(bench.waiting(), c.Batch)
+    bench.known()
+    assert [one for one in bench.done if isinstance(one, m.Passed | m.Missed)] == [m.Passed(6), m.Missed(7)]

@@ -53,6 +53,10 @@ class Rooms(Adapter):
         """Show an event."""
         return self._telling.show(event)
 
+    def shows(self, event: Event) -> bool:
+        """Say whether it is in a room that was joined here: the messages of the others are told nobody."""
+        return getattr(event, "room", None) in self._telling.views
+
     def refused(self, call: Call | None, fault: Refused) -> Talk[Any]:
         """Tell by the event `error`, and in the acknowledgement."""
         payload = payload_of(call, fault)
