@@ -59,13 +59,13 @@ def filled_at_once(count: int) -> Crowd:
 def filled_in_waves(count: int, wave: int) -> Iterator[Crowd | int]:
     """The same as `filled`, so many at a time; yields how many are in after each wave, and the crowd at last.
 
-    Members that come at once are let in by several others at once, and each of a thousand nodes has to bring
-    together what they did; nobody waits for that longer than for those who came along.
+    Its creator alone lets people in. Where members may, several do so beside each other, and each of a thousand
+    nodes has to bring together what they did: what one node does in milliseconds is hours for all in one process.
     """
     world = Simulation("crowd")
     nodes = mesh_of(world, count)
     world.run(3)
-    room = nodes[0].call(c.RoomCreate(name="crowd"))["room"]
+    room = nodes[0].call(c.RoomCreate(name="crowd", invite="admins"))["room"]
     link = nodes[0].call(c.RoomLinkCreate(room=room, uses=count))["link"]
     for at in range(1, count, wave):
         inside = nodes[: at + wave]
