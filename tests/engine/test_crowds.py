@@ -59,8 +59,8 @@ def filled_at_once(count: int) -> Crowd:
 def filled_in_waves(count: int, wave: int) -> Iterator[Crowd | int]:
     """The same as `filled`, so many at a time; yields how many are in after each wave, and the crowd at last.
 
-    Its creator alone lets people in. Where members may, several do so beside each other, and each of a thousand
-    nodes has to bring together what they did: what one node does in milliseconds is hours for all in one process.
+    Its creator alone lets people in. Where members may, several do so beside each other, and each of a
+    thousand nodes has to bring together what they did: milliseconds for one, hours for all in one process.
     """
     world = Simulation("crowd")
     nodes = mesh_of(world, count)
@@ -147,7 +147,7 @@ def test_a_thousand_are_let_in_at_once_one_is_put_out_and_all_others_read_on() -
 
 @pytest.mark.hours
 def test_a_thousand_come_by_a_link_one_is_put_out_and_all_others_read_on() -> None:
-    """As two hundred do, wholly through the mesh, in waves: for a machine that has nothing else to do."""
+    """As two hundred do, wholly through the mesh, in waves: some 25 minutes, `--timeout 7200`."""
     with sharing():
         *_, crowd = filled_in_waves(1000, 111)
         assert isinstance(crowd, Crowd)
