@@ -26,6 +26,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -199,6 +200,10 @@ class Player:
                 self.pages[first].pump()
                 left = [frame for frame in self.pages[first].came if rest in str(frame)[:200]]
                 assert not left, left
+            case (
+                "http"
+            ):  # what a program gets at a node's own port, without a credential unless it is in the path
+                await self._http(self._node_of(first), *rest.split())
             case "closed" if first in self.pages:
                 self.pages[first].pump()
                 assert self.pages[first].closed == int(rest), self.pages[first].closed
@@ -206,6 +211,11 @@ class Player:
                 await self._closed(self.frontends[first], int(rest))
             case _:
                 raise AssertionError("no such order")
+
+    async def _http(self, node: Node, status: str, method: str, path: str) -> None:
+        url = f"http://127.0.0.1:{node.port}{self._filled(path)}"
+        async with aiohttp.ClientSession() as client, client.request(method, url) as answer:
+            assert answer.status == int(status), answer.status
 
     def _fits(self, pattern: Any, frame: Any) -> bool:
         return self._matched(pattern, frame, dict(self.bound)) is not None
