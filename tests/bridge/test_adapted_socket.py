@@ -1,4 +1,4 @@
-"""A dialect over a plain websocket: what is no frame of it, again and again."""
+"""Dialects over plain websockets: what is no frame of theirs, again and again, and who has no credential."""
 
 from __future__ import annotations
 
@@ -48,3 +48,14 @@ async def test_the_third_malformed_frame_in_a_minute_is_answered_and_closes_4400
         with pytest.raises(ConnectionClosed):
             await asyncio.wait_for(ws.recv(), 5)
         assert ws.close_code == 4400
+
+
+@pytest.mark.parametrize("path", ["/ws/events", "/ws/events/"])
+async def test_a_page_of_the_events_protocol_without_credential_is_told_so_by_a_close_code(
+    opened: Opened, path: str
+) -> None:
+    await opened.enable("003")
+    async with connect(f"ws://127.0.0.1:{opened.port}{path}") as ws:
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(ws.recv(), 5)
+        assert ws.close_code == 3002
