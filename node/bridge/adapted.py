@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 import msgspec
 
+from node.bridge.close_codes import SLOW
 from node.bridge.dialects.adapter import Adapter, Call, Frame, Last, Part, Talk, Wait
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.guard import Grant, may, may_see
@@ -27,7 +28,6 @@ MAX_TALKS: Final = 64
 """Calls waiting or under way; above it the frontend is not read: as many commands as a `batch` has."""
 MAX_SHOWN: Final = 1024
 """Events that wait to be shown, as many as an outbox holds; above it the frontend is too slow."""
-SLOW: Final = 4008
 FRAME: Final = "frame"
 """What is on record where no command was asked for."""
 HELLO: Final = 0

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from node.bridge import adapted, media
 from node.bridge.adapted import Adapted
+from node.bridge.close_codes import BAD_FRAMES, GOING_WRONG
 from node.bridge.dialects.adapter import Frame, Textual
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.guard import Grant
@@ -24,13 +25,11 @@ from node.bridge.http_frontend import Frontend, Surroundings
 from node.bridge.http_socket import Socket
 from node.bridge.outbox import Item
 from node.bridge.ports import StartReplay
-from node.bridge.session import BAD_FRAMES, MALFORMED_SECONDS, MAX_MALFORMED
+from node.bridge.session import MALFORMED_SECONDS, MAX_MALFORMED
 from node.chat import events
 from node.clock import Instant
 
 log = logging.getLogger(__name__)
-
-GOING_WRONG = 1011
 
 
 class Adapting(Frontend):

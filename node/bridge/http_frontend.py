@@ -19,6 +19,7 @@ import msgspec
 
 from node.bridge import media
 from node.bridge.audit import OK, UNANSWERED, Who
+from node.bridge.close_codes import UNAUTHORIZED
 from node.bridge.dialects.base import Dialect
 from node.bridge.guard import Grant
 from node.bridge.http_reading import Reader, found
@@ -44,7 +45,6 @@ from node.wire.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
-UNAUTHORIZED = 4401
 MAX_BACKLOG = 1024
 """Commands waiting for the engine; above it sockets are not read."""
 MAX_READS = 16

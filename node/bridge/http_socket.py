@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from node.bridge import intervals, media, session as machine
+from node.bridge.close_codes import GOING_WRONG, SLOW, UNAUTHORIZED
 from node.bridge.framing import framed
 from node.bridge.guard import Grant
 from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, Frontend, Surroundings
@@ -39,7 +40,6 @@ CLOSE_SECONDS = 2.0
 PAUSE = 0.005
 CAUGHT_UP_EVERY = 60.0
 """Seconds at least between two `caught_up` that only move the position."""
-SLOW, GOING_WRONG = 4008, 1011
 
 
 class _Stored(msgspec.Struct):
@@ -301,7 +301,7 @@ class Connection(Socket):
             case machine.Discard():
                 self.outbox.discard()
             case machine.Close():
-                if effect.code == machine.UNAUTHORIZED:
+                if effect.code == UNAUTHORIZED:
                     self._refused("hello", "unauthorized")
                 self.close(effect.code, effect.reason)
             case _:

@@ -18,14 +18,14 @@ from aiohttp import WSMsgType, hdrs, web
 from engineio.async_drivers import aiohttp as driver
 from engineio.payload import Payload
 
+from node.bridge.close_codes import BAD_FRAMES, GOING_WRONG
 from node.bridge.dialects import socket_io
 from node.bridge.dialects.socket_io import Connect, Disconnect, Spoken, Unreadable
 from node.bridge.guard import MAX_BODY, Grant
 from node.bridge.http_frontend import Surroundings
 from node.bridge.http_routes import VIEW, problem
-from node.bridge.http_socket import ABORT_AFTER, CLOSE_SECONDS, GOING_WRONG
+from node.bridge.http_socket import ABORT_AFTER, CLOSE_SECONDS
 from node.bridge.http_socketio_frontend import Attached, Welcome
-from node.bridge.session import BAD_FRAMES
 from node.errors import Refused
 
 log = logging.getLogger(__name__)

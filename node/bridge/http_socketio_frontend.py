@@ -15,16 +15,17 @@ from typing import Any, Final, Protocol
 
 from node.bridge import adapted
 from node.bridge.adapted import Adapted
+from node.bridge.close_codes import BAD_FRAMES, NO_HELLO, ORIGIN_GONE, RESTARTING, SLOW, UNAUTHORIZED
 from node.bridge.dialects import socket_io
 from node.bridge.dialects.adapter import Adapter, Frame
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.dialects.socket_io import Connect, Spoken, Unreadable
 from node.bridge.guard import Grant
 from node.bridge.http_adapted import Adapting
-from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, UNAUTHORIZED, Surroundings
-from node.bridge.http_socket import ABORT_AFTER, PAUSE, SLOW
+from node.bridge.http_frontend import MAX_BACKLOG, MAX_READS, Surroundings
+from node.bridge.http_socket import ABORT_AFTER, PAUSE
 from node.bridge.outbox import Item
-from node.bridge.session import BAD_FRAMES, HELLO_SECONDS, MALFORMED_SECONDS, MAX_MALFORMED, NO_HELLO
+from node.bridge.session import HELLO_SECONDS, MALFORMED_SECONDS, MAX_MALFORMED
 from node.chat import events
 from node.clock import Instant
 from node.errors import Refused
@@ -37,7 +38,6 @@ MAX_CONNECTS: Final = 8
 """Tries to be connected to a namespace; each is answered past the outbox."""
 MAX_TOKEN: Final = 1024
 """Characters of a token that is looked up; ours have 43."""
-ORIGIN_GONE, RESTARTING = 4403, 1012
 PUT_OUT: Final = frozenset({UNAUTHORIZED, ORIGIN_GONE})
 """Closed for good: it is told, so that it does not try again and again."""
 

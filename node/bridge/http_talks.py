@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from node.bridge.audit import Who
+from node.bridge.close_codes import ORIGIN_GONE, UNAUTHORIZED
 from node.bridge.dialects.adapter import Reply, Talk
 from node.bridge.dialects.native import MAX_DEPTH, too_deep
 from node.bridge.guard import Grant
@@ -40,7 +41,7 @@ MAX_RATES: Final = 1_024
 """Tokens whose rate is remembered, the newest: more than a node has."""
 PAUSE: Final = 0.005
 LATE: Final = "the node did not answer in time"
-ENDS: Final = {4401: ("unauthorized", 401), 4403: ("origin_not_allowed", 403)}
+ENDS: Final = {UNAUTHORIZED: ("unauthorized", 401), ORIGIN_GONE: ("origin_not_allowed", 403)}
 """Why the bridge closes sessions of this kind; in all other cases it is stopping."""
 BUSY: Final = "too many requests are under way, or the node is stopping"
 Talking: TypeAlias = Callable[[], Awaitable[Talk[Reply]]]

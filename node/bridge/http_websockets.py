@@ -12,6 +12,7 @@ from aiohttp import web
 
 from node.bridge import guard
 from node.bridge.adapted import Adapted
+from node.bridge.close_codes import NO_CREDENTIAL, NO_ROOM, UNAUTHORIZED
 from node.bridge.dialects.adapter import Setting
 from node.bridge.dialects.base import Dialect
 from node.bridge.dialects.native import NativeJson, NativeMsgpack
@@ -26,7 +27,6 @@ from node.bridge.session import Session
 
 MAX_FRAME: Final = 1024 * 1024
 """Bytes of one frame; a longer one closes the socket with 1009."""
-TOKEN_GONE, NO_ROOM, NO_CREDENTIAL = 4401, 1013, 3002
 A = TypeVar("A", bound=Socket)
 
 
@@ -73,7 +73,7 @@ async def serve(host: Host, request: web.Request, admit: Admit) -> web.StreamRes
     )
     await ws.prepare(request)
     if not host.stands(admit.grant):
-        await ws.close(code=TOKEN_GONE)
+        await ws.close(code=UNAUTHORIZED)
         return ws
     if admit.dialects and admit.grant is None:
         await ws.close(code=NO_CREDENTIAL, message=b"a token or a login is needed")

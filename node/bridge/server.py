@@ -22,6 +22,7 @@ from node import ids
 from node.bridge import audit, capabilities, guard, http_routes, http_websockets, static
 from node.bridge.audit import Audit
 from node.bridge.certificates import Keep
+from node.bridge.close_codes import ORIGIN_GONE, RESTARTING, UNAUTHORIZED
 from node.bridge.guard import Admit, Credentials, Decision, Deny, Policy, Request
 from node.bridge.http_attachments import Attachments, Nowhere, Shelf
 from node.bridge.http_frontend import Frontend, Surroundings
@@ -67,7 +68,6 @@ MAX_SESSIONS = 512
 """Open sockets; an owner has a handful of frontends."""
 MAX_NAMELESS = 64
 """Of these, sockets that have not said hello yet."""
-RESTARTING, ORIGIN_GONE, TOKEN_GONE = 1012, 4403, 4401
 STOP_SECONDS = 4.0
 LOGIN: Final = audit.Who(ADMIN, "login")
 ABOUT: Final = (commands.DialectList, commands.DialectEnable, commands.DialectDisable)
@@ -242,7 +242,7 @@ class BridgeServer:
         for connection in tuple(self._connections.values()):
             grant, at = connection.grant, (connection.dialect, connection.port)
             if grant is not None and not self._credentials.stands(grant, now_ms):
-                connection.close(TOKEN_GONE, "the token was revoked or replaced")
+                connection.close(UNAUTHORIZED, "the token was revoked or replaced")
             elif not self._policy.welcome(*at, connection.origin):
                 connection.close(ORIGIN_GONE, "the origin or the dialect was taken off the list")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
+from node.bridge.close_codes import BAD_FRAMES, NO_HELLO, UNAUTHORIZED
 from node.bridge.dialects.base import Dialect, FrameRefused
 from node.bridge.guard import Grant, may, may_see
 from node.bridge.ports import BridgeInput, CommandReceived, Resume, SessionStarted, Subscription
@@ -28,7 +29,6 @@ MAX_MALFORMED = 3
 """Frames that are no frames in that time; the last of them closes the socket."""
 RATE, BURST = 100.0, 500.0
 """Commands a second, and at once, of a child token's session."""
-BAD_FRAMES, UNAUTHORIZED, NO_HELLO = 4400, 4401, 4408
 
 
 class Phase(Enum):

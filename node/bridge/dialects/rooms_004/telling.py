@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from node.bridge.close_codes import SLOW
 from node.bridge.dialects.adapter import Call, Frame, Part, Talk, message_of
 from node.bridge.dialects.rooms_004.errors import payload_of
 from node.bridge.dialects.rooms_004.people import People
@@ -21,7 +22,6 @@ HISTORY: Final = 50
 """Messages that a joiner is given."""
 MAX_HELD: Final = 1024
 """Events of a room that wait while its history is read, as many as an outbox holds."""
-SLOW: Final = 4008
 MAX_FILES, MAX_INVITES, MAX_ADDRESSES = 256, 64, 64
 """Files on their way, open invites and addresses said here that are remembered; of more, the first go."""
 OVER: Final = frozenset({"cancelled", "expired", "ignore", "decline"})
