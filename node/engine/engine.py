@@ -7,7 +7,6 @@ a turn; what peers get wrong is dropped with nothing changed, what frontends get
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from node.bridge.ports import (
     CommandReceived,
@@ -48,7 +47,6 @@ from node.engine.effects import (
     Effect,
     FetchMessages,
     FindMessages,
-    Hold,
     Input,
     MessagesFetched,
     MessagesFound,
@@ -63,6 +61,7 @@ from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.mark import Mark
+from node.engine.meshing import Meshing
 from node.engine.replay import Replay
 from node.engine.state import Restorer, State, restore_me
 from node.errors import PeerFault, Refused
@@ -70,16 +69,10 @@ from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
     Arrived,
-    ClockSkew,
     DeadlineReached,
-    InStep,
     MeshEffect,
     MeshInput,
-    PeerDown,
-    PeerUp,
     Publish,
-    SyncFinished,
-    Taken,
 )
 from node.store.records import (
     Loaded,
@@ -89,9 +82,6 @@ from node.store.records import (
 from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
-
-COMMON = frozenset({ChannelKind.DIRECTORY, ChannelKind.ATTACHMENT})
-"""Channels whose envelopes have no shelf of their own: what of them counts is kept elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +139,7 @@ class Engine:
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
+        self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
         self.state.changing.gone.append(attaching.erased(self.state.attachments))
         self.desk.inbox.receipts.linked = lambda: self.mesh.connectivity in {"meshed", "synced"}
         self.state.contacts.node_record = self._record
@@ -158,7 +149,6 @@ class Engine:
         self._clock = now
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
-        self._told_connectivity: str | None = None
         Restorer(self.state, loaded, now).run()
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
@@ -360,7 +350,7 @@ class Engine:
         after: list[Effect] = []
         writes: list[Write] = []
         for effect in mesh_effects:
-            self._mesh_effect(turn, effect, writes, after)
+            self.meshing.take(turn, effect, writes, after)
         for order in self.desk.mesh_orders:
             after += self._down(turn, order)
         self.desk.mesh_orders.clear()
@@ -403,68 +393,8 @@ class Engine:
         out: list[Effect] = []
         for effect in self.mesh.handle(order, now=turn.now):
             assert not isinstance(effect, Arrived)
-            self._mesh_effect(turn, effect, [], out)
+            self.meshing.take(turn, effect, [], out)
         return out
-
-    def _mesh_effect(self, turn: Turn, effect: MeshEffect, writes: list[Write], after: list[Effect]) -> None:
-        match effect:
-            case Arrived(sealed, _link):
-                self._arrived(turn, sealed, writes, after)
-            case PeerUp():
-                self.chores.touched(None)
-                for room in self._timelines():
-                    room.link_up(turn.now.mono)
-                if len(self.mesh.peers(turn.now)) == 1:
-                    self.desk.inbox.beats.soon(turn)
-                self.desk.inbox.receipts.link_up(turn.now.mono)
-                way: Literal["in", "out"] = "out" if effect.outbound else "in"
-                peer = effect.node_key.hex()
-                turn.tell(events.PeerUp(peer=peer, address=effect.address, direction=way))
-                self._tell_connectivity(turn)
-            case PeerDown():
-                self.chores.touched(b"")
-                turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
-                self._tell_connectivity(turn)
-            case SyncFinished(link, _):
-                self.chores.touched(None)
-                linked = len(self.mesh.peers(turn.now))
-                self.desk.inbox.receipts.synced(turn.now.mono)
-                finished = self.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
-                self.desk.after += self.replay.orders(finished)
-                for room in self._timelines():
-                    room.peer_finished(link, linked=linked, now=turn.now.mono)
-                self._tell_connectivity(turn)
-            case Taken() | InStep():
-                self.desk.inbox.receipts.peer_has(turn, effect)
-            case ClockSkew(offset_s):
-                turn.tell(sessions.clock_skew(offset_s))
-            case _:
-                after.append(effect)
-
-    def _timelines(self) -> list[Any]:
-        rooms = self.state.rooms
-        inboxes = rooms.inboxes.values()
-        return [
-            *(inbox.room.timeline for inbox in inboxes),
-            *(inbox.healing for inbox in inboxes),
-            *(direct.timeline for direct in rooms.direct.values()),
-        ]
-
-    def _tell_connectivity(self, turn: Turn) -> None:
-        now_state = self.mesh.connectivity
-        if now_state != self._told_connectivity:
-            self._told_connectivity = now_state
-            turn.tell(events.Connectivity(state=now_state))
-
-    def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
-        routes = self.state.channels.find_all(sealed.rk)
-        if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
-            if sealed.kind == KEPT:
-                after.append(Hold(written.held(sealed, own=False)))
-        elif sealed.kind == KEPT:
-            writes.append(written.held(sealed, own=True))
-        if routes:
-            self._open(turn, sealed)
 
     def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:
         """Write logged events, and address every event to its sessions."""

@@ -15,7 +15,8 @@ from node.clock import DAY_MS
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
-from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_IDS, Batch, Gone, IHave, Tail, encode
+from node.wire.frame_bytes import encode
+from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_IDS, Batch, Gone, IHave, Tail
 
 CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""

@@ -19,7 +19,7 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
 from node.mesh.sync import EVERYTHING
 from node.mesh.wants import Wants
-from node.wire import frames
+from node.wire import frame_bytes, frames
 from node.wire.envelope import EPHEMERAL, Envelope, parse
 from node.wire.frames import Batch, Credit, Days, Gone, IHave, Push, Tail, Want
 
@@ -79,7 +79,7 @@ class Exchange:
     def _push(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> list[int]:
         """Pass an envelope to every live link but those to the node it came from; return which took it."""
         took: list[int] = []
-        frame = frames.encode_push(hop, env.raw)
+        frame = frame_bytes.encode_push(hop, env.raw)
         ephemeral = env.kind == EPHEMERAL
         for near in self._near.values():
             if not near.link.live or near.link.node_key == origin:
@@ -179,7 +179,7 @@ class Exchange:
             near = self._near.get(number)
             if near is not None:
                 for ids in self.wants.to_ask(number, now=now.mono):
-                    near.link.send_control(frames.encode(Want(ids)))
+                    near.link.send_control(frame_bytes.encode(Want(ids)))
 
 
 def _demand(kept: bool, otherwise: str) -> None:

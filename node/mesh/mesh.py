@@ -47,9 +47,25 @@ from node.mesh.ports import (
     Taken,
 )
 from node.mesh.sync import EVERYTHING
-from node.wire import frames
+from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
-from node.wire.frames import Goodbye, Hello, Leave, Ping, Pong, Push, Unknown
+from node.wire.frames import (
+    Fetch,
+    Goodbye,
+    Graft,
+    Hello,
+    Leave,
+    NegEnd,
+    NegMsg,
+    NegOpen,
+    Part,
+    PeerExchange,
+    Ping,
+    Pong,
+    Prune,
+    Push,
+    Unknown,
+)
 
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
@@ -226,7 +242,7 @@ class Mesh:
     def _leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:
         """Say goodbye if the peer can hear it, and close."""
         if near.link.node_key:
-            near.link.send_control(frames.encode(Goodbye(code, retry_s)))
+            near.link.send_control(frame_bytes.encode(Goodbye(code, retry_s)))
             self._flush_one(near, now)
         self._effects.append(CloseLink(near.link.number, reason))
         self._drop(near, reason, now)
@@ -256,7 +272,7 @@ class Mesh:
         elif self._scores.refuses(link.node_key, now=now.mono):
             self._leave(near, Leave.REFUSED, "refused for its faults", now, retry_s=_REFUSED_RETRY_S)
         else:
-            link.send_control(frames.encode(near.make_hello(self._hello(link, now))))
+            link.send_control(frame_bytes.encode(near.make_hello(self._hello(link, now))))
 
     def _hello(self, link: Link, now: Instant) -> Hello:
         source = self._book.source_of(link.address)
@@ -310,7 +326,7 @@ class Mesh:
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
-            frame = frames.decode(data)
+            frame = frame_bytes.decode(data)
             match frame:
                 case Hello() if not near.link.live:
                     self._on_hello(near, frame, now)
@@ -321,11 +337,13 @@ class Mesh:
                 case Push():
                     self._exchange.on_push(near, frame, now)
                 case Ping():
-                    near.link.send_control(frames.encode(Pong(now.wall_ms)))
+                    near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
+                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                    pass  # not in use yet
                 case Unknown():
                     pass
                 case _:
@@ -431,7 +449,7 @@ class Mesh:
         if not near.link.pushing:
             self._exchange.holding.asked(near.link.number, now=now.mono)
         near.link.ping_sent = now.mono
-        near.link.send_control(frames.encode(Ping(now.wall_ms)))
+        near.link.send_control(frame_bytes.encode(Ping(now.wall_ms)))
 
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):

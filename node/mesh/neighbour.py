@@ -9,7 +9,8 @@ from node.mesh.index import Index
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime, PeerInfo
 from node.mesh.sync import EVERYTHING, Sync
-from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave, encode
+from node.wire.frame_bytes import encode
+from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
 
 ANNOUNCE_AFTER = 0.02
 """Seconds that announcements are gathered into one IHAVE."""

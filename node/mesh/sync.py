@@ -13,7 +13,8 @@ from node.clock import DAY_MS, earliest
 from node.mesh.answers import CREDIT, WANT_SESSION, Answers
 from node.mesh.index import Index, fingerprint
 from node.mesh.link import Link
-from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, Tail, encode
+from node.wire.frame_bytes import encode
+from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, Tail
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""

@@ -1,19 +1,15 @@
-"""Frames between peers; the only module that knows their bytes (docs/protocol.md section 4).
+"""Frames between peers: what each says, and how large it may be (docs/protocol.md section 4).
 
-A frame is a canonical msgpack array that starts with its number. A number we do not know is no fault: later
-versions add frames. Everything else that is not exactly as below is one.
+`frame_bytes` knows their bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
-from typing import Any, TypeAlias, assert_never
+from typing import TypeAlias
 
-from node.errors import DecodeError
-from node.wire.codec import Shape, array, blob, blob_upto, literal, many, pack, string, uint, unpack
-from node.wire.envelope import MAX_BYTES as MAX_ENVELOPE_BYTES, OVERHEAD
+from node.wire.envelope import OVERHEAD
 
 PROTOCOL = 1
 MAX_FRAME_BYTES = 65_519
@@ -38,6 +34,19 @@ MAX_HOP = 127
 """Hops saturate here, so that PUSH has one layout; the longest path of a real mesh is below 30."""
 MAX_CREDIT = 1 << 20
 """Bytes one CREDIT can grant: four windows."""
+
+MAX_NEG_BYTES = 61_440
+"""One message of a negentropy exchange."""
+MAX_BACKOFF_S = 3600
+"""Seconds that a PRUNE may ask for."""
+MAX_RECORDS = 16
+"""Node records in one PX."""
+MAX_RECORD_BYTES = 1_536
+"""Of these each: 4 addresses of 255 bytes, a key, a signature."""
+MAX_PART_BYTES = 24_576
+"""Sealed bytes of an attachment in one PART."""
+OBJECT_BYTES = 32
+"""The hash that names an attachment's sealed bytes."""
 
 ROLES = ("relay", "hold")
 """Bit 0 and bit 1 of a roles field: forwards for strangers, and keeps for the absent."""
@@ -186,6 +195,71 @@ class Goodbye:
 
 
 @dataclass(frozen=True, slots=True)
+class Graft:
+    """Push to me from now on, and send the envelope of this 16-byte id prefix, if one is named."""
+
+    prefix: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Announce to me instead of pushing; do not ask to be pushed to for `backoff_s` seconds."""
+
+    backoff_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class NegOpen:
+    """Begin to compare a day by negentropy V1 ranges: the first message, 1 to 61,440 bytes."""
+
+    session: int
+    day: int
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NegMsg:
+    """The next message of a comparison, 1 to 61,440 bytes."""
+
+    session: int
+    day: int
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NegEnd:
+    """A comparison is over; `message` is empty, or what is left to say."""
+
+    session: int
+    day: int
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerExchange:
+    """PX: None asks for node records that the receiver knows, an answer has at most 16 raw ones."""
+
+    records: tuple[bytes, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask for one part of an attachment's sealed bytes, by the 32-byte hash that names it."""
+
+    object: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part, at most 24,576 bytes; none says that it is not here."""
+
+    object: bytes
+    index: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of a number that we do not know, or do not use yet; to be ignored."""
 
@@ -193,150 +267,28 @@ class Unknown:
 
 
 Frame: TypeAlias = (
-    Hello | Push | IHave | Want | Days | Tail | Batch | Credit | Gone | Ping | Pong | Goodbye | Unknown
+    Hello
+    | Push
+    | IHave
+    | Graft
+    | Prune
+    | Want
+    | Days
+    | Tail
+    | NegOpen
+    | NegMsg
+    | NegEnd
+    | Batch
+    | Credit
+    | Gone
+    | PeerExchange
+    | Fetch
+    | Part
+    | Ping
+    | Pong
+    | Goodbye
+    | Unknown
 )
-
-_ID = blob(ID_BYTES)
-_U32, _U64 = uint(32), uint(64)
-_IDS = many(_ID, MAX_IDS, least=1)
-_ENVELOPE = blob_upto(MAX_ENVELOPE_BYTES, least=OVERHEAD + 512)
-_DAY = array(_U32, _U32, blob(16))
-_SHAPES: dict[int, Shape] = {
-    Number.HELLO: array(
-        literal(Number.HELLO),
-        literal(PROTOCOL),
-        _U32,
-        blob(8),
-        many(string(MAX_ADDRESS_BYTES, least=1), MAX_ADDRESSES),
-        uint(8),
-        lambda size: _U32(size) and size >= MAX_ENVELOPE_BYTES + BATCH_OVERHEAD,
-        _U64,
-        _U64,
-        _U32,
-    ),
-    Number.PUSH: array(literal(Number.PUSH), uint(7), _ENVELOPE),
-    Number.IHAVE: array(literal(Number.IHAVE), many(array(_ID, uint(7)), MAX_IDS, least=1)),
-    Number.WANT: array(literal(Number.WANT), _IDS),
-    Number.DAYS: array(literal(Number.DAYS), _U32, many(_DAY, MAX_DAYS)),
-    Number.TAIL: array(literal(Number.TAIL), _U32, _U32, _U64, blob(16)),
-    Number.BATCH: array(literal(Number.BATCH), _U32, many(_ENVELOPE, MAX_BATCH), uint(1)),
-    Number.CREDIT: array(literal(Number.CREDIT), _U32, lambda size: _U32(size) and 0 < size <= MAX_CREDIT),
-    Number.GONE: array(literal(Number.GONE), _IDS),
-    Number.PING: array(literal(Number.PING), _U64),
-    Number.PONG: array(literal(Number.PONG), _U64),
-    Number.GOODBYE: array(literal(Number.GOODBYE), uint(8), _U32),
-}
-_LEAVES = frozenset(int(code) for code in Leave)
-_PUSH_HEAD = bytes([0x93, Number.PUSH])
-_BIN16 = 0xC5
-_PUSH_HEAD_BYTES = 6
-
-
-def encode_push(hop: int, envelope: bytes) -> bytes:
-    """Return the frame that passes `envelope` on; every envelope is long enough to be a msgpack bin 16."""
-    return _PUSH_HEAD + bytes((min(hop, MAX_HOP), _BIN16)) + len(envelope).to_bytes(2, "big") + envelope
-
-
-def encode(frame: Frame) -> bytes:
-    """Return the canonical wire bytes of `frame`."""
-    match frame:
-        case Push():
-            return encode_push(frame.hop, frame.envelope)
-        case Hello():
-            front = [Number.HELLO, PROTOCOL, frame.features, frame.boot_nonce]
-            tail = [frame.max_frame, frame.floor_ms, frame.now_ms, frame.budget]
-            return pack([*front, frame.listen, pack_roles(frame.roles), *tail])
-        case IHave():
-            return pack([Number.IHAVE, frame.ids])
-        case Want():
-            return pack([Number.WANT, frame.ids])
-        case Days():
-            return pack([Number.DAYS, frame.session, frame.days])
-        case Tail():
-            return pack([Number.TAIL, frame.session, frame.day, frame.t0_ms, frame.fingerprint])
-        case Batch():
-            return pack([Number.BATCH, frame.session, frame.envelopes, int(frame.more)])
-        case Credit():
-            return pack([Number.CREDIT, frame.session, frame.nbytes])
-        case Gone():
-            return pack([Number.GONE, frame.ids])
-        case Ping():
-            return pack([Number.PING, frame.t_ms])
-        case Pong():
-            return pack([Number.PONG, frame.t_ms])
-        case Goodbye():
-            return pack([Number.GOODBYE, frame.code, frame.retry_s])
-        case Unknown():
-            return pack([frame.number])
-        case _:
-            assert_never(frame)
-
-
-def decode(data: bytes) -> Frame:
-    """Parse one whole frame from a peer.
-
-    Raises:
-        DecodeError: If `data` is over a limit, not canonical msgpack, or not what its number says.
-    """
-    if data[:2] == _PUSH_HEAD:
-        return _decode_push(data)
-    fields = unpack(data, max_bytes=MAX_FRAME_BYTES)
-    if not isinstance(fields, list) or not fields or not _U32(fields[0]):
-        raise DecodeError("a frame that does not begin with its number")
-    shape = _SHAPES.get(fields[0])
-    if shape is None:
-        return Unknown(fields[0])
-    if not shape(fields):
-        raise DecodeError(f"a frame {Number(fields[0]).name} of the wrong shape")
-    return _read(fields, len(data))
-
-
-def _decode_push(data: bytes) -> Push:
-    """PUSH is nearly all of the traffic and has one layout: read it without msgpack."""
-    hop, size = data[2:3], len(data) - _PUSH_HEAD_BYTES
-    if size < OVERHEAD or hop[0] > MAX_HOP or data[3] != _BIN16 or int.from_bytes(data[4:6], "big") != size:
-        raise DecodeError("a frame PUSH of the wrong shape")
-    return Push(hop[0], data[_PUSH_HEAD_BYTES:])
-
-
-def _read(fields: list[Any], size: int) -> Frame:
-    match fields:
-        case [Number.HELLO, _, features, nonce, [*listen], roles, max_frame, floor_ms, now_ms, budget]:
-            if size > MAX_HELLO_BYTES:
-                raise DecodeError("a HELLO over 1 KiB")
-            return Hello(
-                features, nonce, tuple(listen), unpack_roles(roles), max_frame, floor_ms, now_ms, budget
-            )
-        case [Number.IHAVE, [*ids]]:
-            return IHave(tuple((eid, hop) for eid, hop in ids))
-        case [Number.WANT, [*ids]]:
-            return Want(tuple(ids))
-        case [Number.DAYS, session, [*days]]:
-            return _read_days(session, [(day, count, fp) for day, count, fp in days])
-        case [Number.TAIL, session, day, t0_ms, fingerprint]:
-            return Tail(session, day, t0_ms, fingerprint)
-        case [Number.BATCH, session, [*envelopes], more]:
-            return Batch(session, tuple(envelopes), bool(more))
-        case [Number.CREDIT, session, nbytes]:
-            return Credit(session, nbytes)
-        case [Number.GONE, [*ids]]:
-            return Gone(tuple(ids))
-        case [Number.PING, t_ms]:
-            return Ping(t_ms)
-        case [Number.PONG, t_ms]:
-            return Pong(t_ms)
-        case [Number.GOODBYE, int(code), retry_s]:
-            return Goodbye(Leave(code) if code in _LEAVES else Leave.LEAVING, retry_s)
-        case _:
-            raise DecodeError("a frame of the wrong shape")
-
-
-def _read_days(session: int, days: list[tuple[int, int, bytes]]) -> Days:
-    if any(later[0] <= earlier[0] for earlier, later in pairwise(days)):
-        raise DecodeError("days that do not ascend")
-    if any(count == 0 for _, count, _ in days):
-        raise DecodeError("a day of nothing")
-    return Days(session, tuple(days))
 
 
 def pack_roles(roles: frozenset[str]) -> int:

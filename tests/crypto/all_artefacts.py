@@ -13,7 +13,7 @@ from node.crypto.stream import HEAD_BYTES, Opener, Sealer
 from node.crypto.vault import Cells, Cost
 from node.errors import CryptoFault, DecodeError
 from node.tables import Table
-from node.wire import frames
+from node.wire import frame_bytes, frames
 from tests.chat.room_samples import NOW, TODAY
 from tests.crypto.artefacts import ADA, BEN, INNERS, PARTS, ROOM, Artefact, K, entropy
 
@@ -62,12 +62,12 @@ def vouched(label: bytes) -> bytes:
 
 def frame(kind: frames.Frame) -> Artefact:
     def read(raw: bytes) -> object:
-        found = frames.decode(raw)
+        found = frame_bytes.decode(raw)
         if type(found) is not type(kind):
             raise DecodeError("a frame of another number, or of one that is ignored")
         return found
 
-    return Artefact(frames.encode(kind), read)
+    return Artefact(frame_bytes.encode(kind), read)
 
 
 _ENVELOPE = PARTS["envelope"].raw
@@ -94,7 +94,9 @@ HANDSHAKE = {
     for number in range(1, MESSAGES + 1)
 }
 LINK = {
-    "link message": Artefact(Cipher(K).seal(frames.encode(frames.Ping(NOW))), lambda raw: Cipher(K).open(raw))
+    "link message": Artefact(
+        Cipher(K).seal(frame_bytes.encode(frames.Ping(NOW))), lambda raw: Cipher(K).open(raw)
+    )
 }
 
 

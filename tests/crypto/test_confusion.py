@@ -26,7 +26,7 @@ from node.crypto.channel import INNER_TYPES, Channel, ChannelKind, Inner
 from node.crypto.labels import Label
 from node.crypto.primitives import box_seal, kdf, pad, seal_open, seal_to, sign
 from node.errors import CryptoFault, DecodeError
-from node.wire import envelope, frames
+from node.wire import envelope, frame_bytes, frames
 from node.wire.codec import pack, unpack
 from tests.chat.room_samples import NOW
 from tests.crypto.all_artefacts import FRAMES, KINDS
@@ -65,7 +65,7 @@ def test_nothing_made_for_one_reader_is_taken_by_another() -> None:
 def test_what_is_no_frame_is_none_or_one_that_is_ignored() -> None:
     for name in KINDS.keys() - FRAMES.keys():
         try:
-            found = frames.decode(KINDS[name].raw)
+            found = frame_bytes.decode(KINDS[name].raw)
         except DecodeError:
             continue
         assert isinstance(found, frames.Unknown), name

@@ -8,7 +8,7 @@ from node import ids
 from node.chat import commands as c, events
 from node.clock import DAY_MS
 from node.sim import SimNode, Simulation
-from node.wire import frames
+from node.wire import frame_bytes, frames
 from node.wire.payload import Type, decode
 from tests.engine.test_receipts import ask, comes_to, count_receipts, pair, say, statuses, why
 from tests.engine.worlds import befriend, invite, trio
@@ -182,7 +182,7 @@ def test_asking_who_holds_costs_a_ping_a_second_whatever_is_said() -> None:
     world, ann, _bob, direct = pair("pings")
     world.run(20)
     pings = 0
-    encode = frames.encode
+    encode = frame_bytes.encode
 
     def counting(frame: frames.Frame) -> bytes:
         nonlocal pings
@@ -190,7 +190,7 @@ def test_asking_who_holds_costs_a_ping_a_second_whatever_is_said() -> None:
         return encode(frame)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frames, "encode", counting)
+        patch.setattr(frame_bytes, "encode", counting)
         for n in range(200):
             say(ann, direct, f"m{n}")
             world.run(0.05)

@@ -26,7 +26,7 @@ from node.mesh.ports import (
     SyncFinished,
 )
 from node.mesh.sync import EMPTY
-from node.wire import codec, frames
+from node.wire import codec, frame_bytes, frames
 from node.wire.frames import (
     Batch,
     Credit,
@@ -73,7 +73,7 @@ class Hostile:
             case SendBytes(_, data) if self.reading:
                 for frame in self.link.receive(data, now=0.0):
                     if frame:
-                        self.heard.append(frames.decode(frame))
+                        self.heard.append(frame_bytes.decode(frame))
                 self.node.put(LinkDrained(self.number, len(data)))
                 if self.answering and isinstance(self.heard[-1] if self.heard else None, Ping):
                     self.say(Pong(self.node.now.wall_ms))
@@ -83,7 +83,7 @@ class Hostile:
                 pass
 
     def say(self, frame: Frame) -> None:
-        self.say_bytes(frames.encode(frame))
+        self.say_bytes(frame_bytes.encode(frame))
 
     def say_bytes(self, frame: bytes) -> None:
         self.link.send_control(frame)
@@ -142,7 +142,7 @@ def test_nothing_but_hello_may_come_first_and_it_comes_once(node: Node) -> None:
 def test_envelopes_of_impossible_size_close_the_link(node: Node) -> None:
     peer = Hostile(node)
     for size in (660, 1_000, 32_000):
-        peer.say_bytes(frames.encode_push(0, bytes(size)))
+        peer.say_bytes(frame_bytes.encode_push(0, bytes(size)))
     assert peer.closed and node.verified == 0
 
 
@@ -317,7 +317,7 @@ def test_ten_thousand_damaged_frames_raise_nothing_and_forge_nothing() -> None:
     rng = random.Random(4)
     env = envelope(rng, net.wall_ms)
     corpus = [
-        frames.encode(frame)
+        frame_bytes.encode(frame)
         for frame in (
             IHave(((b"i" * 16, 1),)),
             Want((b"i" * 16,)),
@@ -402,7 +402,7 @@ def test_a_handshake_that_is_replayed_authenticates_nobody(node: Node) -> None:
         record.append(first)
         answer = [e.data for e in node.put(LinkBytes(5, first)) if isinstance(e, SendBytes)]
         list(link.receive(answer[0], now=0.0))
-        link.send_control(frames.encode(Hello(0, b"12345678", (), frozenset(), 65_519, 0, 0, 200)))
+        link.send_control(frame_bytes.encode(Hello(0, b"12345678", (), frozenset(), 65_519, 0, 0, 200)))
         record += link.flush(now=0.0)
         node.put(LinkBytes(5, record[-1]))
     with pytest.raises(PeerFault):

@@ -9,25 +9,31 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from node.errors import DecodeError
-from node.wire import codec, frames
+from node.wire import codec, frame_bytes, frames
 from node.wire.frames import (
     Batch,
     Credit,
     Days,
+    Fetch,
     Frame,
     Gone,
     Goodbye,
+    Graft,
     Hello,
     IHave,
     Leave,
+    NegEnd,
+    NegMsg,
+    NegOpen,
+    Part,
+    PeerExchange,
     Ping,
     Pong,
+    Prune,
     Push,
     Tail,
     Unknown,
     Want,
-    decode,
-    encode,
 )
 
 ENVELOPE = bytes(range(256)) * 2 + bytes(147)
@@ -49,31 +55,43 @@ CORPUS: list[Frame] = [
     Ping(1 << 41),
     Pong(0),
     Goodbye(Leave.DUPLICATE, 60),
+    Graft(ID),
+    Graft(None),
+    Prune(60),
+    NegOpen(1, 20_000, b"a"),
+    NegMsg(1, 20_000, bytes(61_440)),
+    NegEnd(2, 20_001, b""),
+    PeerExchange(None),
+    PeerExchange(()),
+    PeerExchange((b"record",) * 16),
+    Fetch(b"o" * 32, 3),
+    Part(b"o" * 32, 3, bytes(24_576)),
+    Part(b"o" * 32, 0, b""),
 ]
 
 
 @pytest.mark.parametrize("frame", CORPUS, ids=lambda f: type(f).__name__)
 def test_a_frame_survives_the_wire(frame: Frame) -> None:
-    assert decode(encode(frame)) == frame
+    assert frame_bytes.decode(frame_bytes.encode(frame)) == frame
 
 
 def test_push_is_canonical_msgpack_although_it_is_read_without_it() -> None:
     for hop in (0, 1, 127):
-        assert frames.encode_push(hop, ENVELOPE) == codec.pack([1, hop, ENVELOPE])
-    assert frames.encode_push(500, ENVELOPE) == codec.pack([1, 127, ENVELOPE])
+        assert frame_bytes.encode_push(hop, ENVELOPE) == codec.pack([1, hop, ENVELOPE])
+    assert frame_bytes.encode_push(500, ENVELOPE) == codec.pack([1, 127, ENVELOPE])
 
 
 def test_the_bytes_of_each_frame_are_as_documented() -> None:
-    assert encode(Want((ID,))).hex() == "9205" + "91" + "c410" + ID.hex()
-    assert encode(Credit(1, 256)).hex() == "930c01cd0100"
-    assert encode(Batch(0, (), False)).hex() == "940b009000"
-    assert encode(Goodbye(Leave.FULL, 60)).hex() == "9313033c"
-    assert encode(Tail(1, 2, 3, ID)).hex() == "9507010203c410" + ID.hex()
+    assert frame_bytes.encode(Want((ID,))).hex() == "9205" + "91" + "c410" + ID.hex()
+    assert frame_bytes.encode(Credit(1, 256)).hex() == "930c01cd0100"
+    assert frame_bytes.encode(Batch(0, (), False)).hex() == "940b009000"
+    assert frame_bytes.encode(Goodbye(Leave.FULL, 60)).hex() == "9313033c"
+    assert frame_bytes.encode(Tail(1, 2, 3, ID)).hex() == "9507010203c410" + ID.hex()
 
 
-@pytest.mark.parametrize("number", [3, 4, 8, 9, 10, 14, 15, 16, 20, 1 << 31])
-def test_numbers_that_are_reserved_or_of_a_later_version_are_ignored(number: int) -> None:
-    assert decode(codec.pack([number, b"whatever", [1, 2]])) == Unknown(number)
+@pytest.mark.parametrize("number", [20, 64, 1 << 31])
+def test_numbers_of_a_later_version_are_ignored(number: int) -> None:
+    assert frame_bytes.decode(codec.pack([number, b"whatever", [1, 2]])) == Unknown(number)
 
 
 @pytest.mark.parametrize(
@@ -107,24 +125,24 @@ def test_numbers_that_are_reserved_or_of_a_later_version_are_ignored(number: int
 )
 def test_what_is_not_a_frame_is_refused(value: codec.Value) -> None:
     with pytest.raises(DecodeError):
-        decode(codec.pack(value))
+        frame_bytes.decode(codec.pack(value))
 
 
 def test_a_frame_with_a_second_spelling_is_refused() -> None:
-    assert decode(bytes([0x92, 17, 5])) == Ping(5)
+    assert frame_bytes.decode(bytes([0x92, 17, 5])) == Ping(5)
     for spelling in (bytes([0x92, 17, 0xCC, 5]), bytes([0xDC, 0, 2, 17, 5]), bytes([0x92, 17, 5, 0])):
         with pytest.raises(DecodeError):
-            decode(spelling)
+            frame_bytes.decode(spelling)
 
 
 def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
     with pytest.raises(DecodeError):
-        decode(codec.pack([99, bytes(frames.MAX_FRAME_BYTES)]))
+        frame_bytes.decode(codec.pack([99, bytes(frames.MAX_FRAME_BYTES)]))
 
 
 def test_ten_thousand_mutations_decode_or_fail_in_one_way() -> None:
     rng = random.Random(20)
-    raws = [encode(frame) for frame in CORPUS]
+    raws = [frame_bytes.encode(frame) for frame in CORPUS]
     for _ in range(10_000):
         raw = bytearray(rng.choice(raws)[: rng.choice([40, 700, 40_000])])
         for _ in range(rng.randrange(1, 4)):
@@ -138,18 +156,18 @@ def test_ten_thousand_mutations_decode_or_fail_in_one_way() -> None:
                     raw[spot:spot] = rng.randbytes(rng.randrange(1, 4))
             raw = raw or bytearray(b"\x00")
         try:
-            frame = decode(bytes(raw))
+            frame = frame_bytes.decode(bytes(raw))
         except DecodeError:
             continue
         if not isinstance(frame, Unknown | Goodbye | Hello):
-            assert encode(frame) == bytes(raw)
+            assert frame_bytes.encode(frame) == bytes(raw)
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_decode_or_fail_in_one_way(data: bytes) -> None:
     with suppress(DecodeError):
-        decode(data)
+        frame_bytes.decode(data)
 
 
 def test_roles_that_we_do_not_know_are_left_out() -> None:

@@ -1,0 +1,119 @@
+"""What the mesh's facts mean to the rest of the node: envelopes that came, links that came and went.
+
+What the mesh orders of the shell passes through unchanged (docs/architecture.md, "One message").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from node.chat import events
+from node.chat.turn import Turn
+from node.crypto.channel import ChannelKind
+from node.engine import sessions, writes as written
+from node.engine.chores import Chores
+from node.engine.desk import Desk
+from node.engine.effects import Effect, Hold
+from node.engine.replay import Replay
+from node.mesh.ports import (
+    Arrived,
+    ClockSkew,
+    InStep,
+    MeshEffect,
+    PeerDown,
+    PeerUp,
+    SyncFinished,
+    Taken,
+)
+from node.store.records import Write
+from node.wire.envelope import KEPT, Envelope
+
+COMMON = frozenset({ChannelKind.DIRECTORY, ChannelKind.ATTACHMENT})
+"""Channels whose envelopes have no shelf of their own: what of them counts is kept elsewhere."""
+
+
+class Meshing:
+    """Takes the mesh's effects; `open_sealed` lets the domain have an envelope of ours."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        chores: Chores,
+        replay: Replay,
+        open_sealed: Callable[[Turn, Envelope], None],
+    ) -> None:
+        self._desk = desk
+        self._chores = chores
+        self._replay = replay
+        self._open = open_sealed
+        self._told_connectivity: str | None = None
+
+    def take(self, turn: Turn, effect: MeshEffect, writes: list[Write], after: list[Effect]) -> None:
+        """Put what an effect of the mesh causes into the turn, into `writes`, or `after` them."""
+        desk = self._desk
+        match effect:
+            case Arrived(sealed, _link):
+                self._arrived(turn, sealed, writes, after)
+            case PeerUp():
+                self._peer_up(turn, effect)
+            case PeerDown():
+                self._chores.touched(b"")
+                turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
+                self._tell_connectivity(turn)
+            case SyncFinished():
+                self._sync_finished(turn, effect)
+            case Taken() | InStep():
+                desk.inbox.receipts.peer_has(turn, effect)
+            case ClockSkew(offset_s):
+                turn.tell(sessions.clock_skew(offset_s))
+            case _:
+                after.append(effect)
+
+    def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
+        routes = self._desk.state.channels.find_all(sealed.rk)
+        if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
+            if sealed.kind == KEPT:
+                after.append(Hold(written.held(sealed, own=False)))
+        elif sealed.kind == KEPT:
+            writes.append(written.held(sealed, own=True))
+        if routes:
+            self._open(turn, sealed)
+
+    def _peer_up(self, turn: Turn, effect: PeerUp) -> None:
+        desk = self._desk
+        self._chores.touched(None)
+        for room in self._timelines():
+            room.link_up(turn.now.mono)
+        if len(desk.mesh.peers(turn.now)) == 1:
+            desk.inbox.beats.soon(turn)
+        desk.inbox.receipts.link_up(turn.now.mono)
+        way: Literal["in", "out"] = "out" if effect.outbound else "in"
+        turn.tell(events.PeerUp(peer=effect.node_key.hex(), address=effect.address, direction=way))
+        self._tell_connectivity(turn)
+
+    def _sync_finished(self, turn: Turn, effect: SyncFinished) -> None:
+        desk, link = self._desk, effect.link
+        self._chores.touched(None)
+        linked = len(desk.mesh.peers(turn.now))
+        desk.inbox.receipts.synced(turn.now.mono)
+        finished = desk.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
+        desk.after += self._replay.orders(finished)
+        for room in self._timelines():
+            room.peer_finished(link, linked=linked, now=turn.now.mono)
+        self._tell_connectivity(turn)
+
+    def _timelines(self) -> list[Any]:
+        rooms = self._desk.state.rooms
+        inboxes = rooms.inboxes.values()
+        return [
+            *(inbox.room.timeline for inbox in inboxes),
+            *(inbox.healing for inbox in inboxes),
+            *(direct.timeline for direct in rooms.direct.values()),
+        ]
+
+    def _tell_connectivity(self, turn: Turn) -> None:
+        state = self._desk.mesh.connectivity
+        if state != self._told_connectivity:
+            self._told_connectivity = state
+            turn.tell(events.Connectivity(state=state))
