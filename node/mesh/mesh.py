@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
+from node.clock import Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
 from node.errors import DecodeError, PeerFault
-from node.mesh import greeting
 from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
-from node.mesh.limits import MAX_LINKS, Scores
-from node.mesh.link import MAX_MALFORMED, Link
+from node.mesh.limits import Scores
+from node.mesh.link import MAX_MALFORMED
+from node.mesh.linking import REFUSED_RETRY_S, Linking, Ourselves
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
-    ClockSkew,
     CloseLink,
     Connectivity,
     DeadlineReached,
@@ -37,16 +36,13 @@ from node.mesh.ports import (
     LinkOpened,
     MeshEffect,
     MeshInput,
-    PeerDown,
     PeerInfo,
-    PeerUp,
     Publish,
     ReadHeld,
     RemoveAddress,
     SendBytes,
     Taken,
 )
-from node.mesh.sync import EVERYTHING
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -71,8 +67,6 @@ SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
 AUTHOR_HOPS = 4
 """Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
-_FULL_RETRY_S = 60
-_REFUSED_RETRY_S = 3600
 
 
 class Mesh:
@@ -98,10 +92,8 @@ class Mesh:
         now: Instant,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
-        self._roles = roles
-        self._listen = listen[: frames.MAX_ADDRESSES]
-        self._boot_nonce = boot_nonce
+        keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._own = Ourselves(keys, entropy, roles, listen[: frames.MAX_ADDRESSES], boot_nonce)
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
@@ -112,11 +104,21 @@ class Mesh:
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._linking = Linking(
+            self._own,
+            near=self._near,
+            book=self._book,
+            scores=self._scores,
+            clock=self._clock,
+            index=self._index,
+            exchange=self._exchange,
+            effects=self._effects,
+        )
 
     @property
     def node_key(self) -> bytes:
         """The 32-byte public key that peers know this node by."""
-        return self._keys.node_pub
+        return self._own.keys.node_pub
 
     @property
     def deadline(self) -> float | None:
@@ -187,16 +189,16 @@ class Mesh:
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():
-                self._on_opened(event, now)
+                self._linking.on_opened(event, now)
             case LinkClosed():
-                self._on_closed(event, now)
+                self._linking.on_closed(event, now)
             case DialFailed():
                 self._book.failed(event.address, now=now.mono)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
                 self._dial(now)
             case RemoveAddress():
-                self._on_removed(event, now)
+                self._linking.on_removed(event, now)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -205,107 +207,6 @@ class Mesh:
         effects = list(self._effects)
         self._effects.clear()
         return effects
-
-    # links come and go
-
-    def _on_opened(self, event: LinkOpened, now: Instant) -> None:
-        link = Link(
-            event.link,
-            outbound=event.outbound,
-            address=event.address,
-            remote=event.remote,
-            keys=self._keys,
-            entropy=self._entropy,
-            now=now.mono,
-        )
-        self._near[event.link] = Neighbour(link)
-        if event.outbound:
-            self._book.opened(event.address)
-            if self._book.source_of(event.address) is None:
-                self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
-            return
-        going = greeting.crowded_out((near.link for near in self._near.values()), link)
-        if going is not None:
-            self._leave(self._near[going.number], Leave.FULL, "too many half-open links", now)
-
-    def _on_closed(self, event: LinkClosed, now: Instant) -> None:
-        near = self._near.get(event.link)
-        if near is not None:
-            self._drop(near, event.reason, now)
-
-    def _on_removed(self, event: RemoveAddress, now: Instant) -> None:
-        self._book.remove(event.address)
-        for near in list(self._near.values()):
-            if event.address in (near.link.address, near.link.remote):
-                self._leave(near, Leave.LEAVING, "address removed", now)
-
-    def _leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:
-        """Say goodbye if the peer can hear it, and close."""
-        if near.link.node_key:
-            near.link.send_control(frame_bytes.encode(Goodbye(code, retry_s)))
-            self._flush_one(near, now)
-        self._effects.append(CloseLink(near.link.number, reason))
-        self._drop(near, reason, now)
-
-    def _drop(self, near: Neighbour, reason: str, now: Instant) -> None:
-        link = near.link
-        if self._near.pop(link.number, None) is None:
-            return
-        self._clock.lost(link.number)
-        self._exchange.closed(link.number, now)
-        if not link.live:
-            self._book.failed(link.address, now=now.mono)
-            return
-        self._book.link_down(link.address, link.node_key, now=now.mono)
-        if not any(other.live and other.node_key == link.node_key for other in self._links()):
-            self._effects.append(PeerDown(link.number, link.node_key, reason))
-
-    def _links(self) -> list[Link]:
-        return [near.link for near in self._near.values()]
-
-    def _on_proven(self, near: Neighbour, now: Instant) -> None:
-        """The peer's key is known: greet it, unless it is our own or refused."""
-        link = near.link
-        if link.node_key == self._keys.node_pub:
-            self._book.is_ourselves(link.address)
-            self._leave(near, Leave.SELF, "this is ourselves", now)
-        elif self._scores.refuses(link.node_key, now=now.mono):
-            self._leave(near, Leave.REFUSED, "refused for its faults", now, retry_s=_REFUSED_RETRY_S)
-        else:
-            link.send_control(frame_bytes.encode(near.make_hello(self._hello(link, now))))
-
-    def _hello(self, link: Link, now: Instant) -> Hello:
-        source = self._book.source_of(link.address)
-        return Hello(
-            features=0,
-            boot_nonce=self._boot_nonce,
-            listen=self._listen,
-            roles=self._roles,
-            max_frame=frames.MAX_FRAME_BYTES,
-            floor_ms=max(0, self.mesh_time_ms(now) - HORIZON_DAYS * DAY_MS),
-            now_ms=now.wall_ms,
-            budget=greeting.budget_for(link, source, relay="relay" in self._roles),
-        )
-
-    def _on_hello(self, near: Neighbour, hello: Hello, now: Instant) -> None:
-        link = near.link
-        others = [other for other in self._links() if other.live and other.node_key == link.node_key]
-        if not others and sum(other.live for other in self._links()) >= MAX_LINKS:
-            self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
-            return
-        near.go_live(hello, self._index, now=now.mono)
-        self._exchange.wants.opened(link.number)
-        self._book.link_up(link.address, link.node_key, now=now.mono)
-        self._hear_clock(near, hello.now_ms, now)
-        if not others:
-            self._effects.append(
-                PeerUp(link.number, link.node_key, link.address or link.remote, link.outbound, hello.roles)
-            )
-        for going in greeting.redundant(link, others, own_key=self._keys.node_pub, now=now.mono):
-            self._leave(self._near[going.number], Leave.DUPLICATE, "another link to this node", now)
-        if link.outbound and link.number in self._near and near.sync is not None:
-            near.sync.wish(until_ms=EVERYTHING)
-            near.sync.poll(now=now.mono)
 
     # frames
 
@@ -318,22 +219,22 @@ class Mesh:
                 if data:
                     self._on_frame(near, data, now)
                 else:
-                    self._on_proven(near, now)
+                    self._linking.on_proven(near, now)
                 if event.link not in self._near:
                     return
         except PeerFault as fault:
-            self._leave(near, Leave.PROTOCOL, str(fault), now)
+            self._linking.leave(near, Leave.PROTOCOL, str(fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
             frame = frame_bytes.decode(data)
             match frame:
                 case Hello() if not near.link.live:
-                    self._on_hello(near, frame, now)
+                    self._linking.on_hello(near, frame, now)
                 case Goodbye():
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
-                    self._leave(near, Leave.PROTOCOL, "no HELLO", now)
+                    self._linking.leave(near, Leave.PROTOCOL, "no HELLO", now)
                 case Push():
                     self._exchange.on_push(near, frame, now)
                 case Ping():
@@ -360,13 +261,13 @@ class Mesh:
             refused = self._scores.invalid(key, now=now.mono)
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
-            self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
+            self._linking.leave(near, Leave.REFUSED, str(fault), now, retry_s=REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED:
-            self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+            self._linking.leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
-        self._drop(near, f"the peer left: {frame.code.name.lower()}", now)
+        self._linking.drop(near, f"the peer left: {frame.code.name.lower()}", now)
         self._book.put_off(near.link.address, frame.retry_s, now=now.mono)
 
     def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
@@ -375,14 +276,7 @@ class Mesh:
         if taken:
             self._effects.append(Taken(near.link.node_key, near.holds, tuple(taken)))
         if trip_ms is not None:
-            self._hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
-
-    def _hear_clock(self, near: Neighbour, theirs_ms: int, now: Instant) -> None:
-        relay = near.link.hello is not None and "relay" in near.link.hello.roles
-        self._clock.heard(near.link.number, theirs_ms=theirs_ms, ours_ms=now.wall_ms, relay=relay)
-        skew = self._clock.skew_to_report(now=now.mono)
-        if skew is not None:
-            self._effects.append(ClockSkew(skew))
+            self._linking.hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
 
     # sending
 
@@ -402,7 +296,7 @@ class Mesh:
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
-                self._drop(near, "reads nothing", now)
+                self._linking.drop(near, "reads nothing", now)
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
@@ -433,9 +327,9 @@ class Mesh:
     def _look_at(self, near: Neighbour, now: Instant) -> None:
         link = near.link
         if link.silent_too_long(now=now.mono):
-            self._leave(near, Leave.SLOW, "silent for too long", now)
+            self._linking.leave(near, Leave.SLOW, "silent for too long", now)
         elif link.blocked(now=now.mono):
-            self._leave(near, Leave.SLOW, "reads nothing", now)
+            self._linking.leave(near, Leave.SLOW, "reads nothing", now)
         else:
             if link.ping_due(now=now.mono):
                 self._ping(near, now)

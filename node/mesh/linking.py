@@ -1,0 +1,183 @@
+"""How links come and go: opened, proven, greeted, left (docs/protocol.md sections 3 and 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from node.clock import DAY_MS, HORIZON_DAYS, Instant
+from node.crypto.handshake import LinkKeys
+from node.crypto.primitives import Entropy
+from node.mesh import greeting
+from node.mesh.exchange import Exchange
+from node.mesh.index import Index
+from node.mesh.limits import MAX_LINKS, Scores
+from node.mesh.link import Link
+from node.mesh.meshclock import MeshClock
+from node.mesh.neighbour import Neighbour
+from node.mesh.peers import Book
+from node.mesh.ports import (
+    ClockSkew,
+    CloseLink,
+    LinkClosed,
+    LinkOpened,
+    MeshEffect,
+    PeerDown,
+    PeerUp,
+    RemoveAddress,
+    SendBytes,
+)
+from node.mesh.sync import EVERYTHING
+from node.wire import frame_bytes, frames
+from node.wire.frames import Goodbye, Hello, Leave
+
+_FULL_RETRY_S = 60
+REFUSED_RETRY_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """What this node tells and proves of itself on every link; `boot_nonce` is new with every start."""
+
+    keys: LinkKeys = field(repr=False)
+    entropy: Entropy
+    roles: frozenset[str]
+    listen: tuple[str, ...]
+    boot_nonce: bytes
+
+
+class Linking:
+    """Takes links in and takes leave of them; shares `near` and `effects` with the mesh."""
+
+    def __init__(
+        self,
+        own: Ourselves,
+        *,
+        near: dict[int, Neighbour],
+        book: Book,
+        scores: Scores,
+        clock: MeshClock,
+        index: Index,
+        exchange: Exchange,
+        effects: list[MeshEffect],
+    ) -> None:
+        self._own = own
+        self._near = near
+        self._book = book
+        self._scores = scores
+        self._clock = clock
+        self._index = index
+        self._exchange = exchange
+        self._effects = effects
+
+    def on_opened(self, event: LinkOpened, now: Instant) -> None:
+        """A websocket is open: from here on we shake hands on it."""
+        link = Link(
+            event.link,
+            outbound=event.outbound,
+            address=event.address,
+            remote=event.remote,
+            keys=self._own.keys,
+            entropy=self._own.entropy,
+            now=now.mono,
+        )
+        self._near[event.link] = Neighbour(link)
+        if event.outbound:
+            self._book.opened(event.address)
+            if self._book.source_of(event.address) is None:
+                self.leave(self._near[event.link], Leave.LEAVING, "address removed", now)
+            return
+        going = greeting.crowded_out((near.link for near in self._near.values()), link)
+        if going is not None:
+            self.leave(self._near[going.number], Leave.FULL, "too many half-open links", now)
+
+    def on_closed(self, event: LinkClosed, now: Instant) -> None:
+        """A websocket is gone."""
+        near = self._near.get(event.link)
+        if near is not None:
+            self.drop(near, event.reason, now)
+
+    def on_removed(self, event: RemoveAddress, now: Instant) -> None:
+        """The owner wants no link there any more."""
+        self._book.remove(event.address)
+        for near in list(self._near.values()):
+            if event.address in (near.link.address, near.link.remote):
+                self.leave(near, Leave.LEAVING, "address removed", now)
+
+    def leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:
+        """Say goodbye if the peer can hear it, and close."""
+        if near.link.node_key:
+            near.link.send_control(frame_bytes.encode(Goodbye(code, retry_s)))
+            number = near.link.number
+            self._effects += [SendBytes(number, data) for data in near.link.flush(now=now.mono)]
+        self._effects.append(CloseLink(near.link.number, reason))
+        self.drop(near, reason, now)
+
+    def drop(self, near: Neighbour, reason: str, now: Instant) -> None:
+        """Forget a link that is closed or being closed."""
+        link = near.link
+        if self._near.pop(link.number, None) is None:
+            return
+        self._clock.lost(link.number)
+        self._exchange.closed(link.number, now)
+        if not link.live:
+            self._book.failed(link.address, now=now.mono)
+            return
+        self._book.link_down(link.address, link.node_key, now=now.mono)
+        if not any(other.live and other.node_key == link.node_key for other in self._links()):
+            self._effects.append(PeerDown(link.number, link.node_key, reason))
+
+    def _links(self) -> list[Link]:
+        return [near.link for near in self._near.values()]
+
+    def on_proven(self, near: Neighbour, now: Instant) -> None:
+        """The peer's key is known: greet it, unless it is our own or refused."""
+        link = near.link
+        if link.node_key == self._own.keys.node_pub:
+            self._book.is_ourselves(link.address)
+            self.leave(near, Leave.SELF, "this is ourselves", now)
+        elif self._scores.refuses(link.node_key, now=now.mono):
+            self.leave(near, Leave.REFUSED, "refused for its faults", now, retry_s=REFUSED_RETRY_S)
+        else:
+            link.send_control(frame_bytes.encode(near.make_hello(self._hello(link, now))))
+
+    def _hello(self, link: Link, now: Instant) -> Hello:
+        source = self._book.source_of(link.address)
+        return Hello(
+            features=0,
+            boot_nonce=self._own.boot_nonce,
+            listen=self._own.listen,
+            roles=self._own.roles,
+            max_frame=frames.MAX_FRAME_BYTES,
+            floor_ms=max(0, self._clock.mesh_ms(now) - HORIZON_DAYS * DAY_MS),
+            now_ms=now.wall_ms,
+            budget=greeting.budget_for(link, source, relay="relay" in self._own.roles),
+        )
+
+    def on_hello(self, near: Neighbour, hello: Hello, now: Instant) -> None:
+        """Both sides have greeted: the link is live, unless there are too many."""
+        link = near.link
+        others = [other for other in self._links() if other.live and other.node_key == link.node_key]
+        if not others and sum(other.live for other in self._links()) >= MAX_LINKS:
+            self.leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
+            return
+        near.go_live(hello, self._index, now=now.mono)
+        self._exchange.wants.opened(link.number)
+        self._book.link_up(link.address, link.node_key, now=now.mono)
+        self.hear_clock(near, hello.now_ms, now)
+        if not others:
+            self._effects.append(
+                PeerUp(link.number, link.node_key, link.address or link.remote, link.outbound, hello.roles)
+            )
+        for going in greeting.redundant(link, others, own_key=self._own.keys.node_pub, now=now.mono):
+            self.leave(self._near[going.number], Leave.DUPLICATE, "another link to this node", now)
+        if link.outbound and link.number in self._near and near.sync is not None:
+            near.sync.wish(until_ms=EVERYTHING)
+            near.sync.poll(now=now.mono)
+
+    def hear_clock(self, near: Neighbour, theirs_ms: int, now: Instant) -> None:
+        """Count what a peer's clock shows, and warn of ours if it is off."""
+        relay = near.link.hello is not None and "relay" in near.link.hello.roles
+        self._clock.heard(near.link.number, theirs_ms=theirs_ms, ours_ms=now.wall_ms, relay=relay)
+        skew = self._clock.skew_to_report(now=now.mono)
+        if skew is not None:
+            self._effects.append(ClockSkew(skew))
