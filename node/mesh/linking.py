@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from node.clock import DAY_MS, HORIZON_DAYS, Instant
-from node.crypto.handshake import LinkKeys
-from node.crypto.primitives import Entropy
+from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.mesh import greeting
+from node.mesh.clones import CLONED_RETRY_S, Clones
 from node.mesh.exchange import Exchange
 from node.mesh.index import Index
-from node.mesh.limits import MAX_LINKS, Scores
+from node.mesh.limits import Scores
 from node.mesh.link import Link
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
+from node.mesh.overlay import Overlay
 from node.mesh.peers import Book
 from node.mesh.ports import (
     ClockSkew,
@@ -26,23 +24,14 @@ from node.mesh.ports import (
     RemoveAddress,
     SendBytes,
 )
+from node.mesh.records import Ourselves
 from node.mesh.sync import EVERYTHING
+from node.mesh.trimming import TRIM_RETRY_S, most_links
 from node.wire import frame_bytes, frames
-from node.wire.frames import Goodbye, Hello, Leave
+from node.wire.frames import Goodbye, Hello, Leave, Ping
 
 _FULL_RETRY_S = 60
 REFUSED_RETRY_S = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Ourselves:
-    """What this node tells and proves of itself on every link; `boot_nonce` is new with every start."""
-
-    keys: LinkKeys = field(repr=False)
-    entropy: Entropy
-    roles: frozenset[str]
-    listen: tuple[str, ...]
-    boot_nonce: bytes
 
 
 class Linking:
@@ -58,6 +47,7 @@ class Linking:
         clock: MeshClock,
         index: Index,
         exchange: Exchange,
+        overlay: Overlay,
         effects: list[MeshEffect],
     ) -> None:
         self._own = own
@@ -67,6 +57,8 @@ class Linking:
         self._clock = clock
         self._index = index
         self._exchange = exchange
+        self._overlay = overlay
+        self._clones = Clones()
         self._effects = effects
 
     def on_opened(self, event: LinkOpened, now: Instant) -> None:
@@ -118,13 +110,26 @@ class Linking:
         if self._near.pop(link.number, None) is None:
             return
         self._clock.lost(link.number)
+        self._clones.closed(link.number)
         self._exchange.closed(link.number, now)
         if not link.live:
-            self._book.failed(link.address, now=now.mono)
+            self.dial_failed(link.address, now)
             return
         self._book.link_down(link.address, link.node_key, now=now.mono)
+        self._overlay.unlinked(near, now.mono)
         if not any(other.live and other.node_key == link.node_key for other in self._links()):
             self._effects.append(PeerDown(link.number, link.node_key, reason))
+
+    def dial_failed(self, address: str, now: Instant) -> None:
+        """A dial, or the handshake after it, came to nothing."""
+        self._book.failed(address, now=now.mono)
+        self._overlay.failed(address)
+
+    def trim(self, numbers: list[int], now: Instant) -> None:
+        """Let go of one of these links, at random: there are more than we look for."""
+        if numbers:
+            number = numbers[int.from_bytes(self._own.entropy(2), "big") % len(numbers)]
+            self.leave(self._near[number], Leave.FULL, "enough links", now, retry_s=TRIM_RETRY_S)
 
     def _links(self) -> list[Link]:
         return [near.link for near in self._near.values()]
@@ -141,7 +146,7 @@ class Linking:
             link.send_control(frame_bytes.encode(near.make_hello(self._hello(link, now))))
 
     def _hello(self, link: Link, now: Instant) -> Hello:
-        source = self._book.source_of(link.address)
+        source = self._book.trust(link.address, link.node_key)
         return Hello(
             features=0,
             boot_nonce=self._own.boot_nonce,
@@ -157,22 +162,77 @@ class Linking:
         """Both sides have greeted: the link is live, unless there are too many."""
         link = near.link
         others = [other for other in self._links() if other.live and other.node_key == link.node_key]
-        if not others and sum(other.live for other in self._links()) >= MAX_LINKS:
+        if not others and not self._has_room(near, now):
             self.leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.wants.opened(link.number)
         self._book.link_up(link.address, link.node_key, now=now.mono)
+        self._overlay.linked(near, now.mono)
         self.hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(
                 PeerUp(link.number, link.node_key, link.address or link.remote, link.outbound, hello.roles)
             )
-        for going in greeting.redundant(link, others, own_key=self._own.keys.node_pub, now=now.mono):
+        sure = [other for other in others if not self._doubtful(link, other, now)]
+        for going in greeting.redundant(link, sure, own_key=self._own.keys.node_pub, now=now.mono):
             self.leave(self._near[going.number], Leave.DUPLICATE, "another link to this node", now)
         if link.outbound and link.number in self._near and near.sync is not None:
             near.sync.wish(until_ms=EVERYTHING)
             near.sync.poll(now=now.mono)
+
+    def _has_room(self, near: Neighbour, now: Instant) -> bool:
+        """Whether another node can be linked; a stranger makes way for a friend."""
+        live = [other for other in self._near.values() if other.link.live]
+        if len(live) < most_links(relay="relay" in self._own.roles):
+            return True
+        loose = [other.link.number for other in live if not self._overlay.is_friend(other)]
+        if not loose or not self._overlay.is_friend(near):
+            return False
+        self.trim(loose, now)
+        return True
+
+    # one key, two boot nonces
+
+    def _doubtful(self, new: Link, old: Link, now: Instant) -> bool:
+        """Whether it is open if an older link is that of a process that ended, or of a clone."""
+        assert new.hello is not None and old.hello is not None
+        if old.hello.boot_nonce == new.hello.boot_nonce or old.stale(now=now.mono):
+            return False
+        pings = (old.ping_sent is not None, new.ping_sent is not None)
+        if not self._clones.doubt(old.number, new.number, pings=pings, now=now.mono):
+            return False
+        for link in (old, new):
+            if link.ping_sent is None:
+                self.ping(self._near[link.number], now)
+        return True
+
+    def ping(self, near: Neighbour, now: Instant) -> None:
+        """Ask a peer whether it is there, and with that whether it has what was pushed before."""
+        if not near.link.pushing:
+            self._exchange.holding.asked(near.link.number, now=now.mono)
+        near.link.ping_sent = now.mono
+        near.link.send_control(frame_bytes.encode(Ping(now.wall_ms)))
+
+    def ponged(self, number: int, now: Instant) -> None:
+        """Take an answer to a PING: it may show that two processes have one key."""
+        again, cloned = self._clones.answered(number, now=now.mono)
+        for other in again:
+            if self._near[other].link.ping_sent is None:
+                self.ping(self._near[other], now)
+        for newer in cloned:
+            self.leave(self._near[newer], Leave.CLONED, "two nodes with one key", now, retry_s=CLONED_RETRY_S)
+
+    def on_deadline(self, now: Instant) -> None:
+        """Let go of the links whose process has ended, and of what is too much."""
+        for number in self._clones.due(now=now.mono):
+            self.leave(self._near[number], Leave.DUPLICATE, "another link to this node", now)
+        self.trim(self._overlay.on_deadline(now), now)
+
+    @property
+    def deadline(self) -> float | None:
+        """When links are to be looked at together."""
+        return earliest(self._clones.deadline, self._overlay.deadline)
 
     def hear_clock(self, near: Neighbour, theirs_ms: int, now: Instant) -> None:
         """Count what a peer's clock shows, and warn of ours if it is off."""

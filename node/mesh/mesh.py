@@ -18,12 +18,14 @@ from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import Scores
 from node.mesh.link import MAX_MALFORMED
-from node.mesh.linking import REFUSED_RETRY_S, Linking, Ourselves
+from node.mesh.linking import REFUSED_RETRY_S, Linking
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
+from node.mesh.overlay import Overlay, Remembered
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    Cloned,
     CloseLink,
     Connectivity,
     DeadlineReached,
@@ -34,15 +36,19 @@ from node.mesh.ports import (
     LinkClosed,
     LinkDrained,
     LinkOpened,
+    ListensAt,
     MeshEffect,
     MeshInput,
     PeerInfo,
     Publish,
     ReadHeld,
     RemoveAddress,
+    Resumed,
     SendBytes,
     Taken,
 )
+from node.mesh.records import Ourselves, OwnRecord
+from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -65,6 +71,8 @@ from node.wire.frames import (
 
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
+CLONED_EVERY = 3600.0
+"""Seconds between two warnings that a peer speaks of a clone."""
 AUTHOR_HOPS = 4
 """Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
 
@@ -74,7 +82,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `remembered` is what
+    `remember` gave before the last end.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        remembered: Remembered = (),
     ) -> None:
         self._entropy = entropy
         keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
@@ -101,9 +111,22 @@ class Mesh:
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
+        self._cloned_at = float("-inf")
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._waking = Waking(now)
+        self._overlay = Overlay(
+            keys.node_pub,
+            listen=self._own.listen,
+            relay="relay" in roles,
+            own_record=OwnRecord(node_seed, self._own),
+            near=self._near,
+            book=self._book,
+            spread=self._spread,
+            remembered=remembered,
+            now=now,
+        )
         self._linking = Linking(
             self._own,
             near=self._near,
@@ -112,6 +135,7 @@ class Mesh:
             clock=self._clock,
             index=self._index,
             exchange=self._exchange,
+            overlay=self._overlay,
             effects=self._effects,
         )
 
@@ -124,9 +148,8 @@ class Mesh:
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
-        soon = earliest(
-            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
-        )
+        timers = self._linking.deadline, exchange.wants.deadline, exchange.holding.deadline
+        soon = earliest(self._book.deadline, *timers, self._sync_at)
         for near in self._near.values():
             soon = earliest(soon, near.deadline)
         return soon
@@ -158,6 +181,14 @@ class Mesh:
         """The addresses that are dialled, the owner's first."""
         return self._book.addresses()
 
+    def relays(self) -> tuple[str, ...]:
+        """Addresses of relays that others find us through; none if we can be dialled ourselves."""
+        return () if self._overlay.reached else self._overlay.relays()
+
+    def remember(self, now: Instant) -> list[tuple[bytes, bytes, int, int]]:
+        """Return what of the passive view is worth keeping over a restart, at most 60 records."""
+        return self._overlay.passive.rows(now)
+
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
         until_ms = self.mesh_time_ms(now) + EARLY_WINDOW_MS
@@ -178,6 +209,8 @@ class Mesh:
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
+        if self._waking.slept(now):
+            self._on_resumed(now)
         match event:
             case LinkBytes():
                 self._on_bytes(event, now)
@@ -193,12 +226,17 @@ class Mesh:
             case LinkClosed():
                 self._linking.on_closed(event, now)
             case DialFailed():
-                self._book.failed(event.address, now=now.mono)
+                self._linking.dial_failed(event.address, now)
             case AddAddress():
-                self._book.add(event.address, event.source, now=now.mono)
+                self._book.add(event.address, event.source, now=now.mono, key=event.node_key)
+                self._overlay.settle()
                 self._dial(now)
             case RemoveAddress():
                 self._linking.on_removed(event, now)
+            case ListensAt():
+                self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
+            case Resumed():
+                self._on_resumed(now)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -243,7 +281,9 @@ class Mesh:
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case PeerExchange():
+                    self._overlay.on_px(near, frame, now)
+                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -269,6 +309,9 @@ class Mesh:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
         self._linking.drop(near, f"the peer left: {frame.code.name.lower()}", now)
         self._book.put_off(near.link.address, frame.retry_s, now=now.mono)
+        if frame.code is Leave.CLONED and now.mono >= self._cloned_at + CLONED_EVERY:
+            self._cloned_at = now.mono
+            self._effects.append(Cloned(near.link.address or near.link.remote))
 
     def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
         trip_ms = near.link.ponged(now=now.mono)
@@ -277,6 +320,7 @@ class Mesh:
             self._effects.append(Taken(near.link.node_key, near.holds, tuple(taken)))
         if trip_ms is not None:
             self._linking.hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
+        self._linking.ponged(near.link.number, now)
 
     # sending
 
@@ -318,6 +362,7 @@ class Mesh:
             self._look_at(near, now)
         self._exchange.on_deadline(now)
         self._ask_who_has(now)
+        self._linking.on_deadline(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
             self._sync_with_someone(now)
@@ -332,24 +377,18 @@ class Mesh:
             self._linking.leave(near, Leave.SLOW, "reads nothing", now)
         else:
             if link.ping_due(now=now.mono):
-                self._ping(near, now)
+                self._linking.ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
                 self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
                 self._exchange.finish(near, now)
 
-    def _ping(self, near: Neighbour, now: Instant) -> None:
-        if not near.link.pushing:
-            self._exchange.holding.asked(near.link.number, now=now.mono)
-        near.link.ping_sent = now.mono
-        near.link.send_control(frame_bytes.encode(Ping(now.wall_ms)))
-
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):
             near = self._near[number]
             if near.link.ping_sent is None and not near.link.pushing:
-                self._ping(near, now)
+                self._linking.ping(near, now)
             else:
                 self._exchange.holding.later(number, now=now.mono)
 
@@ -362,7 +401,17 @@ class Mesh:
             chosen.sync.poll(now=now.mono)
 
     def _dial(self, now: Instant) -> None:
-        self._effects += [Dial(address) for address in self._book.due(now=now.mono)]
+        for address in self._book.due(now=now.mono):
+            self._effects.append(Dial(address, self._book.source_of(address) == "px"))
+
+    def _on_resumed(self, now: Instant) -> None:
+        """This machine slept: ask every peer whether it is there, and dial what was put off."""
+        for near in self._near.values():
+            if near.link.live:
+                near.link.hurry(now=now.mono)
+                self._linking.ping(near, now)
+        self._book.afresh(now=now.mono)
+        self._dial(now)
 
     def _spread(self) -> float:
         return int.from_bytes(self._entropy(4), "big") / (1 << 32)
