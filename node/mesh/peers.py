@@ -25,6 +25,8 @@ MAX_ADDRESSES = 512
 MAX_ADDRESS_BYTES = 255
 MAX_FRIENDS = 1024
 """Node keys of contacts and co-members that are remembered, the latest."""
+MAX_UNWANTED = 64
+"""Addresses that the owner has removed, the latest."""
 FIRST_RETRY = 0.5
 """Seconds after a live link broke: a peer that restarts is back soon."""
 RETRY = 1.0
@@ -75,6 +77,7 @@ class Book:
         self._live: dict[bytes, int] = {}
         self._outbound: dict[bytes, int] = {}
         self._friends: dict[bytes, Source] = {}
+        self._unwanted: dict[str, None] = {}
         self._soon: float | None = None
         self._known = False
         self._target = MOST_LINKS
@@ -149,7 +152,9 @@ class Book:
             if source == "configured":
                 entry.failures, entry.next_at = 0, now
             return
-        strange = source == "px" and not is_public(address)
+        if source in FRIENDS:
+            self._unwanted.pop(address, None)
+        strange = source == "px" and (address in self._unwanted or not is_public(address))
         full = len(self._entries) >= MAX_ADDRESSES and source != "configured"
         if strange or full or len(address.encode()) > MAX_ADDRESS_BYTES:
             return
@@ -158,15 +163,19 @@ class Book:
         )
 
     def remove(self, address: str) -> None:
-        """Forget an address."""
+        """Forget an address, and let no stranger name it again."""
         self._known = False
         self._entries.pop(address, None)
+        self._unwanted[address] = None
+        if len(self._unwanted) > MAX_UNWANTED:
+            del self._unwanted[next(iter(self._unwanted))]
 
     def forget_stranger(self, address: str) -> None:
         """Forget an address that nobody but strangers told us, unless it is in use."""
         entry = self._entries.get(address)
         if entry is not None and entry.source == "px" and not entry.linked and entry.dialled_at is None:
-            self.remove(address)
+            self._known = False
+            del self._entries[address]
 
     def afresh(self, *, now: float) -> None:
         """The network is another: what failed before may work now."""
