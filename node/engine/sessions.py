@@ -101,6 +101,12 @@ def clock_skew(offset_s: float) -> events.Warning:
     return events.Warning(code="clock_skew", message=text, offset_s=offset_s)
 
 
+def cloned() -> events.Warning:
+    """Return the warning that another process has this node's key."""
+    text = "a peer has a link to another node with this node's key: run one home on one machine only"
+    return events.Warning(code="cloned", message=text)
+
+
 def _position(desk: Desk, session: SessionStarted) -> int | None:
     if session.resume is not None:
         return session.resume.seq

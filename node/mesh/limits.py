@@ -142,13 +142,14 @@ def subnet_of(remote: str) -> str:
 
 
 _SPELLING = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[!-~]*)?")
-_HERE = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_HERE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 def is_public(address: str) -> bool:
     """Whether to dial an address that a stranger names: well spelled, and not in anybody's private network.
 
-    What a name stands for is looked at once more when it is dialled (`node.mesh.transport`).
+    A name without a dot is one of the own network. What a name stands for is looked at once more when it is
+    dialled (`node.mesh.transport`).
     """
     if _SPELLING.fullmatch(address) is None:
         return False
@@ -157,7 +158,7 @@ def is_public(address: str) -> bool:
     if host is not None:
         return host.is_global and not host.is_multicast
     name = authority.rpartition(":")[0].lower().rstrip(".")
-    return not (name == _HERE[0] or name.endswith(_HERE[1:]) or name.replace(".", "").isdigit())
+    return "." in name and not name.endswith(_HERE) and not name.replace(".", "").isdigit()
 
 
 def network_of(remote: str) -> str:

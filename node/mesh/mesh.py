@@ -112,14 +112,20 @@ class Mesh:
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
         self._cloned_at = float("-inf")
+        self._soon: float | None = None
+        self._known = False
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
         self._waking = Waking(now)
-        self._overlay = Overlay(
-            keys.node_pub,
+        self._overlay = self._make_overlay(node_seed, remembered, now)
+        self._linking = self._make_linking()
+
+    def _make_overlay(self, node_seed: bytes, remembered: Remembered, now: Instant) -> Overlay:
+        return Overlay(
+            self._own.keys.node_pub,
             listen=self._own.listen,
-            relay="relay" in roles,
+            relay="relay" in self._own.roles,
             own_record=OwnRecord(node_seed, self._own),
             near=self._near,
             book=self._book,
@@ -127,7 +133,9 @@ class Mesh:
             remembered=remembered,
             now=now,
         )
-        self._linking = Linking(
+
+    def _make_linking(self) -> Linking:
+        return Linking(
             self._own,
             near=self._near,
             book=self._book,
@@ -146,7 +154,12 @@ class Mesh:
 
     @property
     def deadline(self) -> float | None:
-        """When to be woken, on the monotonic clock."""
+        """When to be woken, on the monotonic clock; worked out once after each input."""
+        if not self._known:
+            self._soon, self._known = self._least(), True
+        return self._soon
+
+    def _least(self) -> float | None:
         exchange = self._exchange
         timers = self._linking.deadline, exchange.wants.deadline, exchange.holding.deadline
         soon = earliest(self._book.deadline, *timers, self._sync_at)
@@ -191,6 +204,7 @@ class Mesh:
 
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
+        self._known = False
         until_ms = self.mesh_time_ms(now) + EARLY_WINDOW_MS
         for near in self._near.values():
             if near.sync is not None:
@@ -198,6 +212,7 @@ class Mesh:
 
     def compare(self, now: Instant) -> None:
         """Sync with every linked peer about what is not under way any more, to learn who has it."""
+        self._known = False
         for near in self._near.values():
             if near.sync is not None:
                 near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
@@ -209,6 +224,7 @@ class Mesh:
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
+        self._known = False
         if self._waking.slept(now):
             self._on_resumed(now)
         match event:

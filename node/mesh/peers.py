@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from node.clock import earliest
 from node.mesh.degree import MOST_LINKS
-from node.mesh.limits import authority_of, is_loopback, is_public
+from node.mesh.limits import authority_of, is_loopback, is_near
 from node.mesh.ports import Source
 
 MAX_DIALS = 8
@@ -29,6 +30,8 @@ MAX_UNWANTED = 64
 """Addresses that the owner has removed, the latest."""
 FIRST_RETRY = 0.5
 """Seconds after a live link broke: a peer that restarts is back soon."""
+HASTE = 5.0
+"""Seconds after a sleep in which a link that turns out to be dead is dialled anew at once."""
 RETRY = 1.0
 """Seconds after the first failure; doubles with each."""
 MAX_RETRY = 15.0
@@ -82,6 +85,7 @@ class Book:
         self._known = False
         self._target = MOST_LINKS
         self._sought: frozenset[str] = frozenset()
+        self._hasty_until = float("-inf")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -141,10 +145,8 @@ class Book:
     ) -> None:  # fmt: skip
         """Learn an address, maybe of the node `key`; a better source replaces a lesser one."""
         self._known = False
-        if key and source in FRIENDS and _RANK[source] < _RANK[self._friends.get(key, "px")]:
-            self._friends[key] = source
-            if len(self._friends) > MAX_FRIENDS:
-                del self._friends[next(iter(self._friends))]
+        if key:
+            self._befriend(key, source)
         entry = self._entries.get(address)
         if entry is not None:
             if _RANK[source] < _RANK[entry.source]:
@@ -154,13 +156,19 @@ class Book:
             return
         if source in FRIENDS:
             self._unwanted.pop(address, None)
-        strange = source == "px" and (address in self._unwanted or not is_public(address))
+        strange = source == "px" and (address in self._unwanted or is_near(authority_of(address)))
         full = len(self._entries) >= MAX_ADDRESSES and source != "configured"
         if strange or full or len(address.encode()) > MAX_ADDRESS_BYTES:
             return
         self._entries[address] = _Entry(
             source, now, key=key if source == "px" else None, first=now if first is None else first, seen=seen
         )
+
+    def _befriend(self, key: bytes, source: Source) -> None:
+        if source in FRIENDS and _RANK[source] < _RANK[self._friends.get(key, "px")]:
+            self._friends[key] = source
+            if len(self._friends) > MAX_FRIENDS:
+                del self._friends[next(iter(self._friends))]
 
     def remove(self, address: str) -> None:
         """Forget an address, and let no stranger name it again."""
@@ -180,6 +188,10 @@ class Book:
     def afresh(self, *, now: float) -> None:
         """The network is another: what failed before may work now."""
         self._known = False
+        self._hasty_until = now + HASTE
+        self._retry_all(now)
+
+    def _retry_all(self, now: float) -> None:
         for entry in self._entries.values():
             entry.failures = 0
             entry.next_at = min(entry.next_at, now)
@@ -224,14 +236,17 @@ class Book:
 
     def _eldest(self, able: set[str]) -> str | None:
         """Return which of `able` is known longest, while too few links lead to nodes that are."""
-        strangers = sorted((e.first, a) for a, e in self._entries.items() if e.source not in FRIENDS)[:ELDERS]
-        linked = {key for _, a in strangers if (key := self._entries[a].key) in self._outbound}
-        return None if len(linked) >= ELDER_LINKS else next((a for _, a in strangers if a in able), None)
+        linked = self.elders()
+        return None if len(linked) >= ELDER_LINKS else next((a for _, a in self._oldest() if a in able), None)
 
-    def elders(self) -> set[bytes]:
-        """Return the nodes known the longest, of those that strangers told us of."""
-        strangers = sorted((e.first, a) for a, e in self._entries.items() if e.source not in FRIENDS)[:ELDERS]
-        return {key for _, a in strangers if (key := self._entries[a].key) is not None}
+    def elders(self) -> list[bytes]:
+        """Return the nodes that we link to because they are known the longest."""
+        keys = [self._entries[address].key for _, address in self._oldest()]
+        return [key for key in dict.fromkeys(keys) if key is not None and key in self._outbound][:ELDER_LINKS]
+
+    def _oldest(self) -> list[tuple[float, str]]:
+        strangers = ((e.first, a) for a, e in self._entries.items() if e.source not in FRIENDS)
+        return nsmallest(ELDERS, strangers)
 
     def _candidates(self) -> list[tuple[str, _Entry]]:
         """Return what may be dialled beside what the owner named: one address of a node at a time."""
@@ -312,12 +327,13 @@ class Book:
         """A link to `key` is live; `address` is what was dialled, empty for an inbound one."""
         self._known = False
         if not self._live:
-            self.afresh(now=now)  # the network is back
+            self._retry_all(now)  # the network is back
         self._live[key] = self._live.get(key, 0) + 1
         if address:
             self._outbound[key] = self._outbound.get(key, 0) + 1
         if address in self._entries:
             self._entries[address].key = key
+            self._befriend(key, self._entries[address].source)
         for entry in self._entries.values():
             if entry.key == key:
                 entry.failures, entry.next_at, entry.seen = 0, now, now
@@ -333,7 +349,8 @@ class Book:
         for entry in self._entries.values():
             if entry.key == key:
                 entry.seen = now
-                entry.next_at = max(entry.next_at, now + FIRST_RETRY * (0.5 + self._spread()))
+                wait = 0.0 if now < self._hasty_until else FIRST_RETRY * (0.5 + self._spread())
+                entry.next_at = max(entry.next_at, now + wait)
 
     def give_up_stuck(self, *, now: float) -> None:
         """Count dials that were never answered as failed."""

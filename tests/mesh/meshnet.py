@@ -68,7 +68,7 @@ class Wire:
 
 
 class Node:
-    """A mesh, its store, and what it reported; only a `public` one is told of to others."""
+    """A mesh, its store, and what it reported; only one whose name has a dot is told of to others."""
 
     def __init__(self, net: Net, name: str, seed: int, **options: object) -> None:
         self.net, self.name, self.seed = net, name, seed
@@ -90,7 +90,7 @@ class Node:
             network_id=self.options.get("network", network_id(None)),  # type: ignore[arg-type] # of a test
             psk=self.options.get("psk"),  # type: ignore[arg-type] # of a test
             roles=self.options.get("roles", ROLES),  # type: ignore[arg-type] # of a test
-            listen=(self.address if self.options.get("public") else f"ws://{self.name}.lan:1",),
+            listen=(self.address,),
             boot_nonce=rng.randbytes(8),
             entropy=rng.randbytes,
             verify=self._verify,

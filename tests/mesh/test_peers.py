@@ -91,7 +91,7 @@ def test_strangers_do_not_send_us_to_private_addresses_or_fill_the_book() -> Non
     assert len(known) == 0
     known.add("ws://192.168.1.9:1", "contact", now=0.0)
     for number in range(1_000):
-        known.add(f"ws://host{number}:1", "px", now=0.0)
+        known.add(f"ws://a.host{number}:1", "px", now=0.0)
     assert len(known) == 512
     known.add("ws://mine:1", "configured", now=0.0)
     assert known.addresses()[0] == "ws://mine:1"
