@@ -155,6 +155,8 @@ def is_public(address: str) -> bool:
         return False
     authority = authority_of(address)
     host = host_of(authority)
+    if not 0 < int(authority.rpartition(":")[2]) < 65_536:
+        return False
     if host is not None:
         return host.is_global and not host.is_multicast
     name = authority.rpartition(":")[0].lower().rstrip(".")

@@ -175,7 +175,8 @@ class Mesh:
             return "synced"
         if live:
             return "meshed"
-        return "connecting" if self._near or self._book.addresses() else "alone"
+        hopes = self._near or self._book.addresses() or len(self._overlay.passive)
+        return "connecting" if hopes else "alone"
 
     def mesh_time_ms(self, now: Instant) -> int:
         """Our clock and the correction that the peers suggest, in UNIX milliseconds."""

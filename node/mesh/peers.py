@@ -111,8 +111,9 @@ class Book:
         self._sought = relays
 
     def addresses(self) -> list[str]:
-        """The addresses that are dialled, the owner's first; our own left out."""
-        known = sorted((_RANK[e.source], a) for a, e in self._entries.items() if not e.ours)
+        """The addresses that are dialled, the owner's first; not our own, nor strangers' without a link."""
+        shown = ((a, e) for a, e in self._entries.items() if not e.ours and (e.linked or e.source != "px"))
+        known = sorted((_RANK[e.source], a) for a, e in shown)
         return [address for _, address in known]
 
     def source_of(self, address: str) -> Source | None:
@@ -200,6 +201,8 @@ class Book:
 
     def due(self, *, now: float) -> list[str]:
         """Return the addresses to dial now, and count them as being dialled."""
+        if self.deadline is None or now < self.deadline:
+            return []
         self._known = False
         chosen: list[str] = []
         named = [(e.next_at, a) for a, e in self._entries.items() if self._named(e) and now >= e.next_at]
@@ -354,6 +357,8 @@ class Book:
 
     def give_up_stuck(self, *, now: float) -> None:
         """Count dials that were never answered as failed."""
+        if self.deadline is None or now < self.deadline:
+            return
         for address, entry in self._entries.items():
             if entry.dialled_at is not None and now >= entry.dialled_at + DIAL_TIMEOUT:
                 self.failed(address, now=now)

@@ -185,7 +185,7 @@ class Transport:
                 proxy=None,
                 **named,
             )
-        except (OSError, WebSocketException, ValueError) as exc:
+        except (OSError, WebSocketException, ValueError, OverflowError) as exc:
             self._submit(DialFailed(address, str(exc) or type(exc).__name__))
             return
         await self._serve_link(connection, address)

@@ -269,7 +269,7 @@ def test_a_forged_record_is_a_fault_and_changes_nothing() -> None:
     forged = good[:-1] + bytes([good[-1] ^ 1])
     b.mesh._overlay.passive.sample = lambda *_a, **_k: [forged]  # type: ignore[method-assign] # of a test
     net.run(400)
-    assert "ws://e.example:1" not in a.mesh.addresses()
+    assert a.mesh._book.source_of("ws://e.example:1") is None
 
 
 # attacks
