@@ -14,7 +14,7 @@ from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
-from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import MAX_LINKS, Scores
@@ -46,6 +46,7 @@ from node.mesh.ports import (
     SendBytes,
     Taken,
 )
+from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -54,6 +55,7 @@ from node.wire.frames import (
     Goodbye,
     Graft,
     Hello,
+    IHave,
     Leave,
     NegEnd,
     NegMsg,
@@ -111,7 +113,9 @@ class Mesh:
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
-        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._exchange = Exchange(
+            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+        )
 
     @property
     def node_key(self) -> bytes:
@@ -122,9 +126,7 @@ class Mesh:
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
-        soon = earliest(
-            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
-        )
+        soon = earliest(self._book.deadline, exchange.deadline, self._sync_at)
         for near in self._near.values():
             soon = earliest(soon, near.deadline)
         return soon
@@ -294,7 +296,7 @@ class Mesh:
             self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
-        self._exchange.wants.opened(link.number)
+        self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._hear_clock(near, hello.now_ms, now)
         if not others:
@@ -334,15 +336,15 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._exchange.on_push(near, frame, now)
+                case Push() | IHave() | Graft() | Prune():
+                    self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -363,6 +365,16 @@ class Mesh:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _hold_against(self, overdue: Overdue, now: Instant) -> None:
+        for number in sorted(overdue.slow):
+            near = self._near.get(number)
+            if near is not None and self._scores.slow(near.link.node_key, now=now.mono):
+                self._exchange.spreading.demote(number, now)
+        for number in sorted(overdue.broke):
+            near = self._near.get(number)
+            if near is not None:
+                self._blame(near, Unasked("announced what it did not send"), now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
@@ -422,7 +434,7 @@ class Mesh:
     def _on_deadline(self, now: Instant) -> None:
         for near in list(self._near.values()):
             self._look_at(near, now)
-        self._exchange.on_deadline(now)
+        self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
