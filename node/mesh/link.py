@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 
-from node.crypto.handshake import Cipher, Handshake, LinkKeys
+from node.crypto.handshake import Handshake, LinkKeys
 from node.crypto.primitives import Entropy
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
+from node.mesh.securing import Opening, Sealing, Secure
 from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
@@ -59,7 +60,7 @@ class Link:
 
     def __init__(
         self, number: int, *, outbound: bool, address: str, remote: str,
-        keys: LinkKeys, entropy: Entropy, now: float,
+        keys: LinkKeys, entropy: Entropy, now: float, secure: Secure = Handshake,
     ) -> None:  # fmt: skip
         self.number = number
         self.outbound = outbound
@@ -75,8 +76,8 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
-        self._handshake = Handshake(keys, initiator=outbound, entropy=entropy)
-        self._ciphers: tuple[Cipher, Cipher] | None = None
+        self._handshake = secure(keys, initiator=outbound, entropy=entropy)
+        self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
         self._handshake_out: list[bytes] = []
         self._control: deque[bytes] = deque()
