@@ -8,11 +8,12 @@ from statistics import median
 from typing import Any
 
 from node.sim_mesh.graph import percentile
-from node.sim_mesh.messages import MISSING, Message, Messages
+from node.sim_mesh.messages import Message, Messages
 from node.sim_mesh.network import SimMesh, World
 from node.sim_mesh.scenario import Scenario
 from node.wire.frames import Number
 
+NEVER = float("inf")
 SOON = 5.0
 """Seconds within which `delivered_5s` counts."""
 MEANWHILE = 30.0
@@ -31,10 +32,16 @@ class Marks:
     bytes_before: int = 0
     deliveries_before: int = 0
     parted_at: float | None = None
-    event: str | None = None
     event_at: float | None = None
     calm_at: float | None = None
     left: int = 0
+
+    @property
+    def parted(self) -> tuple[float, float]:
+        """From when to when there was a partition."""
+        if self.parted_at is None:
+            return NEVER, NEVER
+        return self.parted_at, NEVER if self.event_at is None else self.event_at
 
     @property
     def damaged_at(self) -> float:
@@ -91,34 +98,35 @@ class Figures:
 
 
 class _Seen:
-    """The deliveries of some messages, to those that were up from the publishing on."""
+    """The deliveries of some messages to honest nodes; times are of those that were up all the while."""
 
-    def __init__(self, live: list[SimMesh], messages: list[Message], now: float) -> None:
+    def __init__(self, world: World, messages: list[Message]) -> None:
+        self._now, self._live = world.clock.time, list(world.honest())
+        self._honest = [node.number for node in world.nodes if not node.sybil]
         self.messages = messages
         self.pairs = self.had = self.due = self.soon = self.copies = self.got = self.hops = 0
         self.times: list[float] = []
         for message in messages:
-            self._count(live, message, now)
+            self._count(message)
         self.times.sort()
 
-    def _count(self, live: list[SimMesh], message: Message, now: float) -> None:
+    def _count(self, message: Message) -> None:
         self.copies += message.copies
-        self.got += sum(moment != MISSING for moment in message.times) - 1
-        self.hops = max(self.hops, *message.hops)
-        for node in live:
+        self.got += sum(map(message.has, self._honest)) - 1
+        self.hops = max(self.hops, *(message.hops[number] for number in self._honest))
+        old = self._now >= message.published + SOON
+        for node in self._live:
             if node.number == message.sender:
                 continue
-            moment = message.times[node.number]
+            has = message.has(node.number)
             self.pairs += 1
-            self.had += moment != MISSING
-            if node.since > message.published:
-                continue
-            took = moment - message.published if moment != MISSING else None
-            if took is not None:
-                self.times.append(took)
-            if now >= message.published + SOON:
-                self.due += 1
-                self.soon += took is not None and took <= SOON
+            self.had += has
+            if node.since <= message.published:
+                took = message.times[node.number] - message.published
+                if has:
+                    self.times.append(took)
+                self.due += old
+                self.soon += old and has and took <= SOON
 
     def ms(self, share: float) -> float:
         return round(1000 * percentile(self.times, share), 1) if self.times else 0.0
@@ -132,16 +140,15 @@ class _Seen:
 
 def figures(scenario: Scenario, world: World, messages: Messages, marks: Marks) -> Figures:
     """Return what the counted messages of a run have shown so far."""
-    now = world.clock.time
     live = list(world.honest())
     counted = [message for message in messages.all if message.counted]
-    seen = _Seen(live, counted, now)
-    ratios = _ratios(live, counted)
-    deliveries = max(1, messages.deliveries - marks.deliveries_before)
+    seen = _Seen(world, counted)
+    ratios = _ratios(live, counted, marks)
+    deliveries = max(1, world.deliveries - marks.deliveries_before)
     return Figures(
         nodes=scenario.nodes,
         live=len(live),
-        links=round(sum(len(node.ends) for node in live) / max(1, len(live)), 2),
+        links=round(sum(map(len, world.graph().values())) / max(1, len(live)), 2),
         messages=len(counted),
         delivered=_share(seen.had, seen.pairs),
         delivered_5s=_share(seen.soon, seen.due),
@@ -158,8 +165,8 @@ def figures(scenario: Scenario, world: World, messages: Messages, marks: Marks) 
         recovered_ms=_recovered(live, counted, marks),
         left=marks.left,
         frames={name.name: n for name in Number if (n := world.tally.frames[name])},
-        virtual_s=round(now, 1),
-        phases=[_Seen(live, part, now).phase(name) for name, part in _phases(counted, marks) if part],
+        virtual_s=round(world.clock.time, 1),
+        phases=[_Seen(world, part).phase(name) for name, part in _phases(counted, marks) if part],
     )
 
 
@@ -172,13 +179,21 @@ def _taken(live: list[SimMesh], message: Message) -> list[float]:
     return [
         message.times[node.number] - message.published
         for node in live
-        if node.since <= message.published and message.times[node.number] != MISSING
+        if node.since <= message.published and message.has(node.number)
     ]
 
 
-def _ratios(live: list[SimMesh], messages: Sequence[Message]) -> list[float]:
-    """For each message its last delivery, as a multiple of the longest of the shortest ways."""
-    return [max(_taken(live, m), default=0.0) / m.shortest for m in messages if m.shortest]
+def _ratios(live: list[SimMesh], messages: Sequence[Message], marks: Marks) -> list[float]:
+    """For each message its last delivery, as a multiple of the longest of the shortest ways.
+
+    Messages that were said in a partition are left out: there was no way.
+    """
+    begins, ends = marks.parted
+    return [
+        max(_taken(live, m), default=0.0) / m.shortest
+        for m in messages
+        if m.shortest and not begins <= m.published < ends
+    ]
 
 
 def _phases(messages: list[Message], marks: Marks) -> list[tuple[str, list[Message]]]:

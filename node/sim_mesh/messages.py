@@ -28,9 +28,9 @@ class Message:
         self.copies = 0
         self.shortest = 0.0
 
-    def at(self, node: int) -> float:
-        """Return when a node had it, MISSING if it has not."""
-        return self.times[node]
+    def has(self, node: int) -> bool:
+        """Whether a node has it."""
+        return self.times[node] != MISSING
 
 
 class Messages:
@@ -38,7 +38,6 @@ class Messages:
 
     def __init__(self, nodes: int) -> None:
         self.all: list[Message] = []
-        self.deliveries = 0
         self._nodes = nodes
         self._by_id: dict[bytes, Message] = {}
         self._by_prefix: dict[bytes, Message] = {}
@@ -63,28 +62,23 @@ class Messages:
     def arrived(self, eid: bytes, node: int, origin: int, time: float) -> None:
         """An envelope is new to a node, and came from another."""
         message = self._by_id[eid]
-        assert message.times[node] == MISSING, "an envelope that came to the application twice"
+        assert not message.has(node), "an envelope that came to the application twice"
         message.times[node] = time
         message.hops[node] = min(255, message.hops[origin] + 1)
-        self.deliveries += 1
 
     def stored(self, node: int) -> list[tuple[bytes, int, int]]:
         """What a node's store has, as a starting mesh is told of it."""
-        return [
-            (m.envelope.eid, m.envelope.ts_ms, m.envelope.expires_ms)
-            for m in self.all
-            if m.times[node] != MISSING
-        ]
+        return [(m.envelope.eid, m.envelope.ts_ms, m.envelope.expires_ms) for m in self.all if m.has(node)]
 
     def read(self, node: int, spec: ByIds | ByTime) -> tuple[tuple[bytes, ...], bool]:
         """Answer a read of a node's store; True if there is more."""
         if isinstance(spec, ByIds):
             found = (self._by_prefix.get(prefix) for prefix in spec.ids16)
-            return tuple(m.envelope.raw for m in found if m and m.times[node] != MISSING), False
+            return tuple(m.envelope.raw for m in found if m and m.has(node)), False
         page: list[bytes] = []
         used = 0
         for message in self._between(spec):
-            if message.times[node] == MISSING:
+            if not message.has(node):
                 continue
             raw = message.envelope.raw
             used += len(raw)

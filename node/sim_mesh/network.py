@@ -235,6 +235,7 @@ class SimMesh:
                 end = None if link is None else self.ends.get(link)
                 origin = self.number if end is None else end.other.node.number
                 world.messages.arrived(envelope.eid, self.number, origin, world.clock.time)
+                world.deliveries += not self.sybil
             case ReadHeld(ticket, spec):
                 mesh = self.mesh
                 found, more = world.messages.read(self.number, spec)
@@ -266,6 +267,8 @@ class World:
         self.chance = Dice(f"{physics.seed} chance")
         self.nodes: list[SimMesh] = []
         self.bytes = 0
+        self.deliveries = 0
+        """Envelopes that were new to an honest node."""
         self.changes = 0
         """Counts whatever changes the graph of open wires."""
         self._numbers = 0
@@ -287,12 +290,12 @@ class World:
         return self.physics.low + (self.physics.high - self.physics.low) * fixed(self.physics.seed, low, high)
 
     def graph(self) -> dict[int, list[tuple[int, float]]]:
-        """The open wires between honest nodes that run."""
+        """The open wires between honest nodes that run and reach each other."""
         return {
             node.number: [
                 (end.other.node.number, end.seconds)
                 for end in node.ends.values()
-                if end.other.open and end.other.node.up and not end.other.node.sybil
+                if end.other.open and not end.other.node.sybil and self._reach(node, end.other.node)
             ]
             for node in self.honest()
         }

@@ -11,7 +11,7 @@ from node.mesh.ports import AddAddress, Publish
 from node.sim_mesh.dice import Dice
 from node.sim_mesh.figures import Figures, Marks, figures
 from node.sim_mesh.graph import dials, longest
-from node.sim_mesh.messages import MISSING, Author, Messages
+from node.sim_mesh.messages import Author, Message, Messages
 from node.sim_mesh.network import Physics, SimMesh, World, address_of
 from node.sim_mesh.scenario import Scenario
 
@@ -78,13 +78,14 @@ class Play:
                 self._do(heapq.heappop(self._todo)[2])
             yield self._progress()
         self._stage = "settling"
-        end = clock.time + self.scenario.settle
+        end = clock.time + max(self.scenario.settle, 2 * self.scenario.away if self.marks.left else 0.0)
         while clock.time < end:
             clock.run(min(end, clock.time + SLICE))
             yield self._progress()
         self._stage = "waiting for a sync"
         end = clock.time + self.scenario.patience
-        while clock.time < end and not self._complete():
+        lacking = list(self.messages.all)
+        while clock.time < end and (lacking := self._lacking(lacking)):
             clock.run(clock.time + 1.0)
             yield self._progress()
         self._stage = "done"
@@ -93,11 +94,12 @@ class Play:
     def _progress(self) -> Progress:
         asked = self.scenario
         total = asked.warmup + asked.messages
-        return Progress(self._stage, self.world.clock.time, self._said, total, self.messages.deliveries)
+        return Progress(self._stage, self.world.clock.time, self._said, total, self.world.deliveries)
 
-    def _complete(self) -> bool:
+    def _lacking(self, messages: list[Message]) -> list[Message]:
+        """Return those of the messages that some honest node that runs has not."""
         live = [node.number for node in self.world.honest()]
-        return all(message.times[number] != MISSING for message in self.messages.all for number in live)
+        return [m for m in messages if not all(m.has(number) for number in live)]
 
     # what is to happen
 
@@ -147,7 +149,7 @@ class Play:
             case "begin":
                 self._stage = "sending"
                 self.marks = Marks(begun=self.world.clock.time, bytes_before=self.world.bytes)
-                self.marks.deliveries_before = self.messages.deliveries
+                self.marks.deliveries_before = self.world.deliveries
                 self.world.tally.clear()
             case "say":
                 self._say(counted=True)
@@ -156,9 +158,7 @@ class Play:
             case "part":
                 self._part()
             case "heal":
-                self.world.heal()
-                self.marks.event_at = self.world.clock.time
-                self.marks.event = "heal"
+                self._heal()
             case "leave":
                 self._leave()
             case "calm":
@@ -200,7 +200,6 @@ class Play:
             node.stop(silent=self.scenario.silent)
         self.world.changes += 1
         self.marks.event_at = self.world.clock.time
-        self.marks.event = "kill"
 
     def _part(self) -> None:
         nodes = self.world.nodes
@@ -208,10 +207,13 @@ class Play:
         self.world.changes += 1
         self.marks.parted_at = self.world.clock.time
 
+    def _heal(self) -> None:
+        self.world.heal()
+        self.world.changes += 1
+        self.marks.event_at = self.world.clock.time
+
     def _leave(self) -> None:
         mortal = self._mortal()
-        if not mortal:
-            return
         node = mortal[self._dice.below(len(mortal))]
         node.stop(silent=self.scenario.silent)
         self.world.changes += 1
