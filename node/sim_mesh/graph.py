@@ -19,7 +19,7 @@ def dials(count: int, degree: int, dice: Dice) -> list[list[int]]:
     """
     chosen: list[list[int]] = [[] for _ in range(count)]
     order = list(range(count))
-    for _ in range(min(degree, max(count - 1, 0)) // 2):
+    for _ in range(degree // 2):
         dice.shuffle(order)
         for place, node in enumerate(order):
             _link(chosen, node, order[(place + 1) % count])

@@ -80,7 +80,7 @@ def check(asked: Scenario) -> None:
     pairs = asked.nodes * (asked.messages + asked.warmup)
     ranges = (
         ("nodes", asked.nodes, 2, MAX_REAL if asked.real else MAX_NODES),
-        ("degree", asked.degree, 1, MAX_DEGREE),
+        ("degree", asked.degree, 2, MAX_DEGREE),
         ("sybils", asked.sybils, 0, asked.nodes - 2),
         ("senders", asked.senders, 1, honest),
         ("messages", asked.messages, 1, MAX_PAIRS),
