@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 
-from node.crypto.handshake import Handshake, LinkKeys
+from node.crypto.handshake import LinkKeys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Opening, Sealing
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
-from node.mesh.securing import Opening, Sealing, Secure
 from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
@@ -60,7 +60,7 @@ class Link:
 
     def __init__(
         self, number: int, *, outbound: bool, address: str, remote: str,
-        keys: LinkKeys, entropy: Entropy, now: float, secure: Secure = Handshake,
+        keys: LinkKeys, entropy: Entropy, now: float,
     ) -> None:  # fmt: skip
         self.number = number
         self.outbound = outbound
@@ -76,7 +76,7 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
-        self._handshake = secure(keys, initiator=outbound, entropy=entropy)
+        self._handshake = keys.begin(initiator=outbound, entropy=entropy)
         self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
         self._handshake_out: list[bytes] = []

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
-from node.crypto.handshake import Handshake, make_link_keys
+from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
 from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
@@ -46,7 +47,6 @@ from node.mesh.ports import (
     SendBytes,
     Taken,
 )
-from node.mesh.securing import Secure
 from node.mesh.sync import EVERYTHING
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -81,8 +81,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold, `secure` begins a
-    handshake.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations.
     """
 
     def __init__(
@@ -98,11 +98,10 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
-        secure: Secure = Handshake,
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._secure = secure
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._roles = roles
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
@@ -221,7 +220,6 @@ class Mesh:
             keys=self._keys,
             entropy=self._entropy,
             now=now.mono,
-            secure=self._secure,
         )
         self._near[event.link] = Neighbour(link)
         if event.outbound:

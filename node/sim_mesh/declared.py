@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from node.crypto.handshake import TAG_BYTES, Handshake, LinkKeys
 from node.crypto.primitives import KEY_BYTES, Entropy
+from node.crypto.securing import Opening, Sealing, Secure, Securing
 from node.errors import DecodeError
-from node.mesh.securing import Opening, Sealing, Secure, Securing
 from node.wire.frame_bytes import decode, encode
 from node.wire.frames import Batch, Days, Number, Unknown
 

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from node.crypto.channel import network_id
 from node.crypto.handshake import Handshake, LinkKeys, make_link_keys
-from node.mesh.securing import Secure, Securing
+from node.crypto.securing import Secure, Securing
 from node.sim_mesh.declared import DeclaredHandshake, Tally, Watched, emptied
 from node.wire.frame_bytes import decode, encode, encode_push
 from node.wire.frames import Batch, Days, Gone, Graft, IHave, Number, Ping, Prune, Tail, Unknown, Want

@@ -6,10 +6,12 @@ passes the same number of bytes in the clear (node/sim_mesh/declared.py).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from node.crypto.handshake import LinkKeys
 from node.crypto.primitives import Entropy
+
+if TYPE_CHECKING:
+    from node.crypto.handshake import LinkKeys
 
 
 class Sealing(Protocol):
