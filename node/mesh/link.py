@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 
-from node.crypto.handshake import Cipher, Handshake, LinkKeys
+from node.crypto.handshake import LinkKeys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Opening, Sealing
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
 from node.wire.frames import Hello
@@ -75,8 +76,8 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
-        self._handshake = Handshake(keys, initiator=outbound, entropy=entropy)
-        self._ciphers: tuple[Cipher, Cipher] | None = None
+        self._handshake = keys.begin(initiator=outbound, entropy=entropy)
+        self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
         self._handshake_out: list[bytes] = []
         self._control: deque[bytes] = deque()

@@ -12,6 +12,7 @@ from typing import assert_never
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
 from node.mesh.exchange import SETTLE_MS, Exchange
@@ -82,7 +83,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations.
     """
 
     def __init__(
@@ -98,9 +100,10 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._roles = roles
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
