@@ -2,8 +2,8 @@
 
 The links over which one envelope came twice are those that its tree has no use for; pruned for one envelope
 alone they leave a tree. Two envelopes that are on their way at once have two trees, and pruning for both cuts
-the mesh into pieces. So duplicates are noted, and acted upon a little later, if no envelope with a lower id came
-shortly before or after: all nodes choose the same envelope, without a word between them.
+the mesh into pieces. So duplicates are noted, and acted upon a little later, if no envelope with a lower id
+came shortly before or after: all nodes choose the same envelope, without a word between them.
 """
 
 from __future__ import annotations

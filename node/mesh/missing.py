@@ -17,7 +17,7 @@ MIN_WAIT, MAX_WAIT = 0.4, 2.0
 """T1 lies above what two paths through the tree differ by. A GRAFT for a payload that was on its way makes a
 cycle, and many of them keep the tree from ever settling: with 0.2 s that is what 1,000 simulated nodes do."""
 JITTER = 0.2
-"""Seconds added at most, other for each node: of a part that was cut off one asks, and gives it to the rest."""
+"""Seconds added at most, other for each node: of a part that was cut off one asks, for all of them."""
 SLACK = 1.5
 """T1 is as many times the longest gap lately between an announcement and its payload."""
 GAPS, ENOUGH_GAPS = 64, 16

@@ -1,11 +1,11 @@
 """Which links carry payloads and which only announcements: Plumtree (docs/protocol.md section 5).
 
-Eager links make up one tree over the whole mesh. A payload that comes twice shows a cycle, and the later link
-is made lazy; an announcement that no payload follows shows a gap, and its announcer is made eager. Both ends of
-a link agree on what it is, by PRUNE and GRAFT.
+Eager links make up one tree over the whole mesh. A payload that comes twice shows a cycle, and the later
+link is made lazy; an announcement that no payload follows shows a gap, and its announcer is made eager. Both
+ends of a link agree on what it is, by PRUNE and GRAFT.
 
-Any link of a cycle may go. So a lazy link whose announcements were, over some envelopes, ahead of the payloads
-of an eager one takes its place: the tree comes to suit those who write.
+Any link of a cycle may go. So a lazy link whose announcements were, over some envelopes, ahead of the
+payloads of an eager one takes its place: the tree comes to suit those who write.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Plumtree:
         return self._election.decided(now=now)
 
     def settle(self, candidate: Candidate, copy: Copy | None, *, now: float) -> None:
-        """Let the tree of one envelope be ours: the link that brought it eager, those of its duplicates lazy."""
+        """Let the tree of one envelope be ours: its own link eager, those of its duplicates lazy."""
         if copy is None or copy.link is None:
             return
         way = self._ways.get(copy.link)
