@@ -139,7 +139,7 @@ class SimMesh:
     """One node: a mesh machine that a crash ends, and what survives it."""
 
     __slots__ = (
-        "address", "dials", "ends", "mesh", "number", "secure", "side", "since", "sybil", "wake_at", "world",
+        "address", "dials", "ends", "mesh", "number", "secure", "side", "since", "sybil", "wakes", "world",
     )  # fmt: skip
 
     def __init__(self, world: World, number: int, dials: list[str], *, sybil: bool) -> None:
@@ -147,7 +147,7 @@ class SimMesh:
         self.address = address_of(number)
         self.mesh: Mesh | None = None
         self.ends: dict[int, End] = {}
-        self.wake_at: float | None = None
+        self.wakes: list[float] = []  # the wake-ups that the clock's heap has for us, a heap too
         self.since = 0.0
         self.side = 0
         received = None if sybil else world.received
@@ -180,7 +180,7 @@ class SimMesh:
 
     def stop(self, *, silent: bool = False) -> None:
         """End as a killed process does: its machine ends the connections, unless it falls silent too."""
-        self.mesh, self.wake_at = None, None
+        self.mesh = None
         for end in list(self.ends.values()):
             if silent:
                 end.open = False
@@ -189,11 +189,11 @@ class SimMesh:
         self.ends.clear()
 
     def take(self, data: bytes | None) -> None:  # noqa: ARG002 - the shape of a target
-        """A wake-up is due, unless it is one of an earlier plan."""
+        """A wake-up is due; it may be one that is no longer needed."""
         mesh, time = self.mesh, self.world.clock.time
-        if mesh is None or self.wake_at is None or self.wake_at > time:
+        heapq.heappop(self.wakes)
+        if mesh is None:
             return
-        self.wake_at = None
         deadline = mesh.deadline
         if deadline is not None and deadline <= time:
             self.feed(DeadlineReached())
@@ -221,12 +221,13 @@ class SimMesh:
         self._plan(mesh.deadline)
 
     def _plan(self, deadline: float | None) -> None:
-        """Be woken at the deadline; one entry of the heap is enough while it is not later."""
-        if deadline is None or (self.wake_at is not None and self.wake_at <= deadline):
+        """Be woken at the deadline, unless a wake-up comes before it anyway: that one looks again."""
+        if deadline is None or (self.wakes and self.wakes[0] <= deadline):
             return
         clock = self.world.clock
-        self.wake_at = max(deadline, clock.time)
-        clock.at(self.wake_at, self)
+        moment = max(deadline, clock.time)
+        heapq.heappush(self.wakes, moment)
+        clock.at(moment, self)
 
     def _perform(self, effect: MeshEffect) -> None:
         world = self.world
@@ -305,8 +306,8 @@ class World:
     def dial(self, node: SimMesh, address: str) -> None:
         """Answer a dial: two round trips for TCP and the websocket, one to be refused."""
         number = number_of(address)
-        other = self.nodes[number] if number < len(self.nodes) else node
-        if not self._reach(node, other):
+        other = self.nodes[number] if number < len(self.nodes) else None
+        if other is None or not self._reach(node, other):
             self.clock.later(DIAL_TIMEOUT, lambda: node.feed(DialFailed(address, "timed out")))
             return
         seconds = self.latency(node.number, number)
