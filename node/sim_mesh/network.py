@@ -50,13 +50,17 @@ _NETWORK = network_id(None)
 
 @dataclass(frozen=True, slots=True)
 class Physics:
-    """What the wires are like: seconds, and the fraction of messages that are lost once."""
+    """What the wires are like: seconds, and the fraction of messages that are lost once.
+
+    `private`: all are in one private network, in which nobody dials what strangers name.
+    """
 
     seed: str
     low: float
     high: float
     jitter: float = 0.001
     loss: float = 0.0
+    private: bool = False
 
 
 class _Target(Protocol):
@@ -144,7 +148,7 @@ class SimMesh:
 
     def __init__(self, world: World, number: int, dials: list[str], *, sybil: bool) -> None:
         self.world, self.number, self.dials, self.sybil = world, number, dials, sybil
-        self.address = address_of(number)
+        self.address = world.address_of(number)
         self.mesh: Mesh | None = None
         self.ends: dict[int, End] = {}
         self.wakes: list[float] = []  # the wake-ups that the clock's heap has for us, a heap too
@@ -301,6 +305,10 @@ class World:
             for node in self.honest()
         }
 
+    def address_of(self, number: int) -> str:
+        """Return where a node is dialled."""
+        return address_of(number, private=self.physics.private)
+
     # wires
 
     def dial(self, node: SimMesh, address: str) -> None:
@@ -330,8 +338,9 @@ class World:
         mine.other, theirs.other = theirs, mine
         node.ends[mine.number] = mine
         other.ends[theirs.number] = theirs
-        other.feed(LinkOpened(theirs.number, False, "", remote_of(node.number)))
-        node.feed(LinkOpened(mine.number, True, address, remote_of(number_of(address))))
+        here, there = (one.address.removeprefix("ws://") for one in (node, other))
+        other.feed(LinkOpened(theirs.number, False, "", here))
+        node.feed(LinkOpened(mine.number, True, address, there))
 
     def send(self, node: SimMesh, link: int, data: bytes) -> bool:
         """Carry bytes to the other end; False if they wait in the socket because the cable is cut."""
@@ -393,22 +402,26 @@ class World:
         return not self.parted or node.side == other.side
 
 
-def address_of(number: int) -> str:
-    """Return where a node is dialled: each has a public network of its own."""
-    return f"ws://{remote_of(number)}"
+_PUBLIC, _PRIVATE = 44, 10
+"""The first byte of an address; the next two are a public node's own network."""
 
 
-def remote_of(number: int) -> str:
-    """Return the host and port of a node, up to 2^22 of them."""
-    return f"{44 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.7:7118"
+def address_of(number: int, *, private: bool = False) -> str:
+    """Return where a node is dialled, for up to 2^22 nodes."""
+    if private:
+        return f"ws://{_PRIVATE}.{number >> 16}.{number >> 8 & 255}.{number & 255}:7118"
+    return f"ws://{_PUBLIC + (number >> 16)}.{number >> 8 & 255}.{number & 255}.7:7118"
 
 
 def number_of(address: str) -> int:
     """Return whose address this is; one that is nobody's gives a number that no node has."""
-    parts = address.removeprefix("ws://").split(":")[0].split(".")
+    parts = address.removeprefix("ws://").removesuffix(":7118").split(".")
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         return 1 << 30
-    return ((int(parts[0]) - 44) << 16) + (int(parts[1]) << 8) + int(parts[2])
+    first, second, third, fourth = map(int, parts)
+    if first == _PRIVATE:
+        return (second << 16) + (third << 8) + fourth
+    return ((first - _PUBLIC) << 16) + (second << 8) + third
 
 
 def _declared_genuine(envelope: Envelope) -> None:

@@ -25,6 +25,7 @@ class Scenario:
     message (None: after half of the messages); `churn` of them stop each second, from that moment if there is
     one and from the first counted message if not, for `churn_for` (None: until the last message), and are
     back after about `away`. `partition` parts two halves for so long, from `damage_after` on. Senders stay.
+    Without `overlay` nodes link up with nobody but whom they were told of.
     """
 
     nodes: int = 1000
@@ -47,6 +48,7 @@ class Scenario:
     partition: float = 0.0
     sybils: int = 0
     introduced: int = 0
+    overlay: bool = True
     real: bool = False
     settle: float = 5.0
     patience: float = 400.0

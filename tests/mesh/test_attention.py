@@ -96,7 +96,7 @@ def test_in_a_whole_mesh_nothing_waits_unseen_and_nobody_oversleeps(monkeypatch:
         world.add([address_of((number + step) % 8) for step in (1, 3)], sybil=False)
     for node in world.nodes:
         node.start()
-    author = Author("1", rooms=1, size=3_000, real=False)
+    author = Author("1", rooms=1, size=3_000)
     for step in range(120):
         world.clock.run(2.0 + step / 4)
         node = world.nodes[step % 3]

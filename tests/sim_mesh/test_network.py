@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from node.mesh.limits import authority_of, is_near
 from node.mesh.ports import DialFailed, LinkBytes, MeshInput, Publish
 from node.sim_mesh.messages import Author, Messages
 from node.sim_mesh.network import (
@@ -17,7 +18,6 @@ from node.sim_mesh.network import (
     World,
     address_of,
     number_of,
-    remote_of,
 )
 
 LATENCY = 0.020
@@ -37,7 +37,7 @@ def world_of(
 
 
 def say(world: World, number: int) -> None:
-    envelope = Author(f"{world.clock.time}", rooms=1, size=30, real=False).write(world.clock.now.wall_ms)
+    envelope = Author(f"{world.clock.time}", rooms=1, size=30).write(world.clock.now.wall_ms)
     world.messages.add(envelope, number, world.clock.time, counted=True)
     world.nodes[number].feed(Publish(envelope))
 
@@ -49,8 +49,10 @@ def peers(node: SimMesh) -> int:
 
 @given(st.integers(0, (1 << 22) - 1))
 def test_an_address_tells_whose_it_is(number: int) -> None:
-    assert number_of(address_of(number)) == number
-    assert number_of(f"ws://{remote_of(number)}") == number
+    for private in (True, False):
+        address = address_of(number, private=private)
+        assert number_of(address) == number
+        assert is_near(authority_of(address)) == private
 
 
 def test_nobody_answers_at_an_address_that_is_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
