@@ -65,7 +65,7 @@ class Scenario:
         return self.kill > 0 or self.partition > 0
 
 
-_W3 = Scenario()
+_W3 = Scenario(overlay=False)
 PRESETS = {
     "w3": _W3,
     "w3-small": replace(_W3, nodes=150, messages=60, senders=10),
