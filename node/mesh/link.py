@@ -241,7 +241,8 @@ class Link:
         """The shell has written `nbytes`."""
         self._in_flight = max(0, self._in_flight - nbytes)
         self._written_at = now
-        self.touch()
+        if self.waits:
+            self.touch()
 
     def blocked(self, *, now: float) -> bool:
         """Whether the peer has read nothing for too long."""
