@@ -131,8 +131,9 @@ class Play:
             self._at(end, "calm")
 
     def _plan_churn(self, start: float, end: float) -> None:
-        honest = self.scenario.nodes - self.scenario.sybils
-        each = 1.0 / (self.scenario.churn * honest)
+        asked = self.scenario
+        living = (asked.nodes - asked.sybils) * (1 - asked.kill)
+        each = 1.0 / (asked.churn * living)
         moment = start
         while moment < end:
             self._at(moment, "leave")
@@ -216,6 +217,8 @@ class Play:
 
     def _leave(self) -> None:
         mortal = self._mortal()
+        if not mortal:
+            return
         node = mortal[self._dice.below(len(mortal))]
         node.stop(silent=self.scenario.silent)
         self.world.changes += 1

@@ -8,7 +8,7 @@ from node.errors import Refused
 from node.wire.envelope import BUCKETS
 
 MAX_NODES = 100_000
-"""More than one process has memory for: some 50 KiB a node."""
+"""More than one process has memory for: some 80 KiB a node, and 600 bytes for each message there."""
 MAX_DEGREE = 32
 """A mesh takes 64 links, and a node is dialled as often as it dials."""
 MAX_PAIRS = 100_000_000
