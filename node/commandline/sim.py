@@ -95,6 +95,7 @@ _SECONDS, _SPAN, _PART = _Read("time", seconds), _Read("latency", span_of), _Rea
 @click.option("--partition", type=_SECONDS, metavar="TIME", help="How long two halves are parted.")
 @click.option("--sybils", type=int, metavar="N", help="Nodes that take and never pass on.")
 @click.option("--introduced", type=int, metavar="N", help="More addresses that each node knows.")
+@click.option("--overlay/--no-overlay", default=None, help="Whether nodes link up with whom they hear of.")
 @click.option("--crypto", type=click.Choice(["declared", "real"]), help="Whether secrets are kept.")
 @click.option("--patience", type=_SECONDS, metavar="TIME", help="How long what is missing is waited for.")
 @click.option("--seed", metavar="TEXT", help="The same seed gives the same figures.")

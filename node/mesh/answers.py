@@ -158,6 +158,7 @@ class Answers:
     def _read(self, lane: _Lane, spec: ByIds | ByTime) -> bool:
         lane.reading = True
         self.reads.append((lane.session, spec))
+        self._link.touch()
         return False
 
     def _list_page(self, lane: _Lane, job: _Stream) -> None:

@@ -15,6 +15,7 @@ from node.crypto.primitives import Entropy
 from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
+from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
@@ -110,7 +111,7 @@ class Mesh:
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self._near: dict[int, Neighbour] = {}
+        self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
@@ -129,10 +130,7 @@ class Mesh:
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
-        soon = earliest(self._book.deadline, exchange.deadline, self._sync_at)
-        for near in self._near.values():
-            soon = earliest(soon, near.deadline)
-        return soon
+        return earliest(self._book.deadline, exchange.deadline, self._sync_at, self._near.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -413,7 +411,7 @@ class Mesh:
             near.link.drained(event.nbytes, now=now.mono)
 
     def _flush(self, now: Instant) -> None:
-        for near in list(self._near.values()):
+        for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
@@ -435,6 +433,7 @@ class Mesh:
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
+        self._near.touch_all()
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)

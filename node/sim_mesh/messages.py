@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from node.crypto.channel import Channel, ChannelKind
 from node.mesh.ports import ByIds, ByTime
 from node.sim_mesh.dice import Dice
-from node.wire.envelope import HEADER_BYTES, KEPT, Envelope, bucket_for, head, parse
+from node.wire.envelope import Envelope, parse
 
 MISSING = -1.0
 TTL_DAYS = 35
+_A_MESSAGE = bytes([0x91, 1])
+"""How the inner of a room's message begins."""
 
 
 class Message:
@@ -98,23 +100,15 @@ class Messages:
 
 
 class Author:
-    """Makes envelopes of some rooms: genuine ones, or such as only look so."""
+    """Makes genuine envelopes of some rooms."""
 
-    def __init__(self, seed: str, *, rooms: int, size: int, real: bool) -> None:
+    def __init__(self, seed: str, *, rooms: int, size: int) -> None:
         self._dice = Dice(f"{seed} envelopes")
         self._channels = [Channel(ChannelKind.ROOM, self._dice(32)) for _ in range(rooms)]
-        self._tags = [self._dice(32) for _ in range(rooms)]
-        self._size, self._real = size, real
+        self._size = size
 
     def write(self, ts_ms: int) -> Envelope:
         """Make the next envelope, of any of the rooms."""
-        room = self._dice.below(len(self._channels))
-        if self._real:
-            inner = bytes([0x91, 1]) + self._dice(max(self._size - 2, 1))
-            channel = self._channels[room]
-            return parse(
-                channel.seal(inner, ts_ms=ts_ms, ttl_days=TTL_DAYS, ephemeral=False, entropy=self._dice)
-            )
-        body = self._dice(40 + bucket_for(self._size))
-        front = head(KEPT, ts_ms, TTL_DAYS, self._tags[room])
-        return parse(front + self._dice(HEADER_BYTES - len(front)) + body)
+        channel = self._channels[self._dice.below(len(self._channels))]
+        inner = _A_MESSAGE + self._dice(max(self._size - len(_A_MESSAGE), 0))
+        return parse(channel.seal(inner, ts_ms=ts_ms, ttl_days=TTL_DAYS, ephemeral=False, entropy=self._dice))

@@ -50,13 +50,17 @@ _NETWORK = network_id(None)
 
 @dataclass(frozen=True, slots=True)
 class Physics:
-    """What the wires are like: seconds, and the fraction of messages that are lost once."""
+    """What the wires are like: seconds, and the fraction of messages that are lost once.
+
+    `private`: all are in one private network, in which nobody dials what strangers name.
+    """
 
     seed: str
     low: float
     high: float
     jitter: float = 0.001
     loss: float = 0.0
+    private: bool = False
 
 
 class _Target(Protocol):
@@ -139,15 +143,15 @@ class SimMesh:
     """One node: a mesh machine that a crash ends, and what survives it."""
 
     __slots__ = (
-        "address", "dials", "ends", "mesh", "number", "secure", "side", "since", "sybil", "wake_at", "world",
+        "address", "dials", "ends", "mesh", "number", "secure", "side", "since", "sybil", "wakes", "world",
     )  # fmt: skip
 
     def __init__(self, world: World, number: int, dials: list[str], *, sybil: bool) -> None:
         self.world, self.number, self.dials, self.sybil = world, number, dials, sybil
-        self.address = address_of(number)
+        self.address = world.address_of(number)
         self.mesh: Mesh | None = None
         self.ends: dict[int, End] = {}
-        self.wake_at: float | None = None
+        self.wakes: list[float] = []  # the wake-ups that the clock's heap has for us, a heap too
         self.since = 0.0
         self.side = 0
         received = None if sybil else world.received
@@ -180,7 +184,7 @@ class SimMesh:
 
     def stop(self, *, silent: bool = False) -> None:
         """End as a killed process does: its machine ends the connections, unless it falls silent too."""
-        self.mesh, self.wake_at = None, None
+        self.mesh = None
         for end in list(self.ends.values()):
             if silent:
                 end.open = False
@@ -189,11 +193,11 @@ class SimMesh:
         self.ends.clear()
 
     def take(self, data: bytes | None) -> None:  # noqa: ARG002 - the shape of a target
-        """A wake-up is due, unless it is one of an earlier plan."""
+        """A wake-up is due; it may be one that is no longer needed."""
         mesh, time = self.mesh, self.world.clock.time
-        if mesh is None or self.wake_at is None or self.wake_at > time:
+        heapq.heappop(self.wakes)
+        if mesh is None:
             return
-        self.wake_at = None
         deadline = mesh.deadline
         if deadline is not None and deadline <= time:
             self.feed(DeadlineReached())
@@ -221,12 +225,13 @@ class SimMesh:
         self._plan(mesh.deadline)
 
     def _plan(self, deadline: float | None) -> None:
-        """Be woken at the deadline; one entry of the heap is enough while it is not later."""
-        if deadline is None or (self.wake_at is not None and self.wake_at <= deadline):
+        """Be woken at the deadline, unless a wake-up comes before it anyway: that one looks again."""
+        if deadline is None or (self.wakes and self.wakes[0] <= deadline):
             return
         clock = self.world.clock
-        self.wake_at = max(deadline, clock.time)
-        clock.at(self.wake_at, self)
+        moment = max(deadline, clock.time)
+        heapq.heappush(self.wakes, moment)
+        clock.at(moment, self)
 
     def _perform(self, effect: MeshEffect) -> None:
         world = self.world
@@ -300,13 +305,17 @@ class World:
             for node in self.honest()
         }
 
+    def address_of(self, number: int) -> str:
+        """Return where a node is dialled."""
+        return address_of(number, private=self.physics.private)
+
     # wires
 
     def dial(self, node: SimMesh, address: str) -> None:
         """Answer a dial: two round trips for TCP and the websocket, one to be refused."""
         number = number_of(address)
-        other = self.nodes[number] if number < len(self.nodes) else node
-        if not self._reach(node, other):
+        other = self.nodes[number] if number < len(self.nodes) else None
+        if other is None or not self._reach(node, other):
             self.clock.later(DIAL_TIMEOUT, lambda: node.feed(DialFailed(address, "timed out")))
             return
         seconds = self.latency(node.number, number)
@@ -329,8 +338,9 @@ class World:
         mine.other, theirs.other = theirs, mine
         node.ends[mine.number] = mine
         other.ends[theirs.number] = theirs
-        other.feed(LinkOpened(theirs.number, False, "", remote_of(node.number)))
-        node.feed(LinkOpened(mine.number, True, address, remote_of(number_of(address))))
+        here, there = (one.address.removeprefix("ws://") for one in (node, other))
+        other.feed(LinkOpened(theirs.number, False, "", here))
+        node.feed(LinkOpened(mine.number, True, address, there))
 
     def send(self, node: SimMesh, link: int, data: bytes) -> bool:
         """Carry bytes to the other end; False if they wait in the socket because the cable is cut."""
@@ -392,22 +402,26 @@ class World:
         return not self.parted or node.side == other.side
 
 
-def address_of(number: int) -> str:
-    """Return where a node is dialled: each has a public network of its own."""
-    return f"ws://{remote_of(number)}"
+_PUBLIC, _PRIVATE = 44, 10
+"""The first byte of an address; the next two are a public node's own network."""
 
 
-def remote_of(number: int) -> str:
-    """Return the host and port of a node, up to 2^22 of them."""
-    return f"{44 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.7:7118"
+def address_of(number: int, *, private: bool = False) -> str:
+    """Return where a node is dialled, for up to 2^22 nodes."""
+    if private:
+        return f"ws://{_PRIVATE}.{number >> 16}.{number >> 8 & 255}.{number & 255}:7118"
+    return f"ws://{_PUBLIC + (number >> 16)}.{number >> 8 & 255}.{number & 255}.7:7118"
 
 
 def number_of(address: str) -> int:
     """Return whose address this is; one that is nobody's gives a number that no node has."""
-    parts = address.removeprefix("ws://").split(":")[0].split(".")
+    parts = address.removeprefix("ws://").removesuffix(":7118").split(".")
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         return 1 << 30
-    return ((int(parts[0]) - 44) << 16) + (int(parts[1]) << 8) + int(parts[2])
+    first, second, third, fourth = map(int, parts)
+    if first == _PRIVATE:
+        return (second << 16) + (third << 8) + fourth
+    return ((first - _PUBLIC) << 16) + (second << 8) + third
 
 
 def _declared_genuine(envelope: Envelope) -> None:

@@ -12,7 +12,7 @@ from node.sim_mesh.dice import Dice
 from node.sim_mesh.figures import Figures, Marks, figures
 from node.sim_mesh.graph import dials, longest
 from node.sim_mesh.messages import Author, Message, Messages
-from node.sim_mesh.network import Physics, SimMesh, World, address_of
+from node.sim_mesh.network import Physics, SimMesh, World
 from node.sim_mesh.scenario import Scenario
 
 START_WITHIN = 2.0
@@ -41,11 +41,13 @@ class Play:
         self.scenario = scenario
         self.messages = Messages(scenario.nodes)
         low, high = scenario.latency
-        physics = Physics(scenario.seed, low, high, scenario.jitter, scenario.loss)
+        physics = Physics(
+            scenario.seed, low, high, scenario.jitter, scenario.loss, private=not scenario.overlay
+        )
         self.world = World(physics, self.messages, real=scenario.real)
         self.marks = Marks()
         self._dice = Dice(f"{scenario.seed} play")
-        self._author = Author(scenario.seed, rooms=scenario.rooms, size=scenario.size, real=scenario.real)
+        self._author = Author(scenario.seed, rooms=scenario.rooms, size=scenario.size)
         self._stage = "starting"
         self._todo: list[tuple[float, int, str]] = []
         self._order = count()
@@ -58,7 +60,7 @@ class Play:
         asked = self.scenario
         sybils = set(self._dice.some(range(asked.nodes), asked.sybils))
         for number, chosen in enumerate(dials(asked.nodes, asked.degree, self._dice)):
-            self.world.add([address_of(other) for other in chosen], sybil=number in sybils)
+            self.world.add([self.world.address_of(other) for other in chosen], sybil=number in sybils)
         honest = [node for node in self.world.nodes if not node.sybil]
         self._senders = self._dice.some(honest, asked.senders)
 
@@ -129,8 +131,9 @@ class Play:
             self._at(end, "calm")
 
     def _plan_churn(self, start: float, end: float) -> None:
-        honest = self.scenario.nodes - self.scenario.sybils
-        each = 1.0 / (self.scenario.churn * honest)
+        asked = self.scenario
+        living = (asked.nodes - asked.sybils) * (1 - asked.kill)
+        each = 1.0 / (asked.churn * living)
         moment = start
         while moment < end:
             self._at(moment, "leave")
@@ -169,7 +172,7 @@ class Play:
             for _ in range(self.scenario.introduced):
                 other = self._dice.below(self.scenario.nodes)
                 if other != node.number:
-                    node.feed(AddAddress(address_of(other), "room"))
+                    node.feed(AddAddress(self.world.address_of(other), "room"))
 
     def _say(self, *, counted: bool) -> None:
         node = self._senders[self._said % len(self._senders)]
@@ -214,6 +217,8 @@ class Play:
 
     def _leave(self) -> None:
         mortal = self._mortal()
+        if not mortal:
+            return
         node = mortal[self._dice.below(len(mortal))]
         node.stop(silent=self.scenario.silent)
         self.world.changes += 1

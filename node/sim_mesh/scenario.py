@@ -8,7 +8,7 @@ from node.errors import Refused
 from node.wire.envelope import BUCKETS
 
 MAX_NODES = 100_000
-"""More than one process has memory for: some 50 KiB a node."""
+"""More than one process has memory for: some 80 KiB a node, and 600 bytes for each message there."""
 MAX_DEGREE = 32
 """A mesh takes 64 links, and a node is dialled as often as it dials."""
 MAX_PAIRS = 100_000_000
@@ -25,6 +25,7 @@ class Scenario:
     message (None: after half of the messages); `churn` of them stop each second, from that moment if there is
     one and from the first counted message if not, for `churn_for` (None: until the last message), and are
     back after about `away`. `partition` parts two halves for so long, from `damage_after` on. Senders stay.
+    Without `overlay` nodes link up with nobody but whom they were told of.
     """
 
     nodes: int = 1000
@@ -47,6 +48,7 @@ class Scenario:
     partition: float = 0.0
     sybils: int = 0
     introduced: int = 0
+    overlay: bool = True
     real: bool = False
     settle: float = 5.0
     patience: float = 400.0
@@ -63,7 +65,7 @@ class Scenario:
         return self.kill > 0 or self.partition > 0
 
 
-_W3 = Scenario()
+_W3 = Scenario(overlay=False)
 PRESETS = {
     "w3": _W3,
     "w3-small": replace(_W3, nodes=150, messages=60, senders=10),

@@ -26,7 +26,7 @@ def world_of(now: float) -> World:
 
 
 def said(world: World, at: float, times: dict[int, float], copies: int, shortest: float = 0.1) -> Message:
-    author = Author(str(len(world.messages.all)), rooms=1, size=30, real=False)
+    author = Author(str(len(world.messages.all)), rooms=1, size=30)
     message = world.messages.add(author.write(5), 0, at, counted=True)
     for node, took in times.items():
         world.messages.arrived(message.envelope.eid, node, node - 1, at + took)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 
-from node.mesh.ports import LinkBytes, Publish
+from node.mesh.limits import authority_of, is_near
+from node.mesh.ports import DialFailed, LinkBytes, MeshInput, Publish
 from node.sim_mesh.messages import Author, Messages
 from node.sim_mesh.network import (
     DIAL_TIMEOUT,
@@ -16,7 +18,6 @@ from node.sim_mesh.network import (
     World,
     address_of,
     number_of,
-    remote_of,
 )
 
 LATENCY = 0.020
@@ -36,7 +37,7 @@ def world_of(
 
 
 def say(world: World, number: int) -> None:
-    envelope = Author(f"{world.clock.time}", rooms=1, size=30, real=False).write(world.clock.now.wall_ms)
+    envelope = Author(f"{world.clock.time}", rooms=1, size=30).write(world.clock.now.wall_ms)
     world.messages.add(envelope, number, world.clock.time, counted=True)
     world.nodes[number].feed(Publish(envelope))
 
@@ -48,15 +49,20 @@ def peers(node: SimMesh) -> int:
 
 @given(st.integers(0, (1 << 22) - 1))
 def test_an_address_tells_whose_it_is(number: int) -> None:
-    assert number_of(address_of(number)) == number
-    assert number_of(f"ws://{remote_of(number)}") == number
+    for private in (True, False):
+        address = address_of(number, private=private)
+        assert number_of(address) == number
+        assert is_near(authority_of(address)) == private
 
 
-def test_an_address_of_nobody_is_no_nodes() -> None:
+def test_nobody_answers_at_an_address_that_is_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert number_of("ws://example.org:1") > 1 << 22
     world = world_of([], [0])
+    feed, seen = SimMesh.feed, list[MeshInput]()
+    monkeypatch.setattr(SimMesh, "feed", lambda self, event: (seen.append(event), feed(self, event)))
     world.dial(world.nodes[0], "ws://example.org:1")
-    world.clock.run(4.0)
+    world.clock.run(2.0 + DIAL_TIMEOUT)
+    assert DialFailed("ws://example.org:1", "timed out") in seen
 
 
 def test_time_goes_by_what_is_due_and_ties_go_by_order() -> None:
@@ -78,24 +84,23 @@ def test_a_message_takes_the_latency_of_the_link() -> None:
     assert (message.hops[1], message.copies, world.deliveries) == (1, 1, 1)
 
 
-def test_what_is_lost_comes_later_and_nothing_overtakes_it() -> None:
+def test_what_is_lost_comes_later_and_nothing_overtakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of([], [0], loss=0.3, jitter=0.004)
     node = world.nodes[0]
     (end,) = node.ends.values()
     heard: list[tuple[float, bytes]] = []
-    far = world.nodes[1]
-    feed = far.feed
-    try:
-        SimMesh.feed = lambda self, event: (  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(
+        SimMesh,
+        "feed",
+        lambda _self, event: (
             heard.append((world.clock.time, event.data)) if isinstance(event, LinkBytes) else None
-        )
-        start = world.clock.time
-        sent = [bytes([number]) for number in range(200)]
-        for data in sent:
-            world.send(node, end.number, data)
-        world.clock.run(start + 5)
-    finally:
-        SimMesh.feed = feed.__func__  # type: ignore[method-assign,attr-defined]
+        ),
+    )
+    start = world.clock.time
+    sent = [bytes([number]) for number in range(200)]
+    for data in sent:
+        world.send(node, end.number, data)
+    world.clock.run(start + 5)
     assert [data for _, data in heard] == sent
     assert max(moment for moment, _ in heard) >= start + LATENCY + RETRANSMIT
     assert min(moment for moment, _ in heard) >= start + LATENCY
