@@ -12,8 +12,10 @@ from typing import assert_never
 from node.clock import Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
-from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.attention import Attention
+from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import Scores
@@ -48,6 +50,7 @@ from node.mesh.ports import (
     Taken,
 )
 from node.mesh.records import Ourselves, OwnRecord
+from node.mesh.spreading import Overdue, Unasked
 from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -56,6 +59,7 @@ from node.wire.frames import (
     Goodbye,
     Graft,
     Hello,
+    IHave,
     Leave,
     NegEnd,
     NegMsg,
@@ -82,8 +86,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `remembered` is what
-    `remember` gave before the last end.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations. `remembered` is what `remember` gave before the last end.
     """
 
     def __init__(
@@ -100,14 +104,15 @@ class Mesh:
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
         remembered: Remembered = (),
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._own = Ourselves(keys, entropy, roles, listen[: frames.MAX_ADDRESSES], boot_nonce)
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self._near: dict[int, Neighbour] = {}
+        self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
@@ -116,7 +121,9 @@ class Mesh:
         self._known = False
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
-        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._exchange = Exchange(
+            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+        )
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
         self._linking = self._make_linking()
@@ -130,6 +137,7 @@ class Mesh:
             near=self._near,
             book=self._book,
             spread=self._spread,
+            is_eager=self._exchange.spreading.tree.is_eager,
             remembered=remembered,
             now=now,
         )
@@ -161,11 +169,8 @@ class Mesh:
 
     def _least(self) -> float | None:
         exchange = self._exchange
-        timers = self._linking.deadline, exchange.wants.deadline, exchange.holding.deadline
-        soon = earliest(self._book.deadline, *timers, self._sync_at)
-        for near in self._near.values():
-            soon = earliest(soon, near.deadline)
-        return soon
+        timers = self._linking.deadline, exchange.deadline, self._near.deadline
+        return earliest(self._book.deadline, *timers, self._sync_at)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -290,8 +295,8 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._linking.leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._exchange.on_push(near, frame, now)
+                case Push() | IHave() | Graft() | Prune():
+                    self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
@@ -300,7 +305,7 @@ class Mesh:
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
                     self._overlay.on_px(near, frame, now)
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | Fetch() | Part():
+                case NegOpen() | NegMsg() | NegEnd() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -321,6 +326,16 @@ class Mesh:
             self._linking.leave(near, Leave.REFUSED, str(fault), now, retry_s=REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED:
             self._linking.leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _hold_against(self, overdue: Overdue, now: Instant) -> None:
+        for number in sorted(overdue.slow):
+            near = self._near.get(number)
+            if near is not None and self._scores.slow(near.link.node_key, now=now.mono):
+                self._exchange.spreading.demote(number, now)
+        for number in sorted(overdue.broke):
+            near = self._near.get(number)
+            if near is not None:
+                self._blame(near, Unasked("announced what it did not send"), now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
@@ -353,7 +368,7 @@ class Mesh:
             near.link.drained(event.nbytes, now=now.mono)
 
     def _flush(self, now: Instant) -> None:
-        for near in list(self._near.values()):
+        for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
@@ -375,9 +390,10 @@ class Mesh:
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
+        self._near.touch_all()
         for near in list(self._near.values()):
             self._look_at(near, now)
-        self._exchange.on_deadline(now)
+        self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
         self._linking.on_deadline(now)
         if now.mono >= self._sync_at:
@@ -423,6 +439,7 @@ class Mesh:
 
     def _on_resumed(self, now: Instant) -> None:
         """This machine slept: ask every peer whether it is there, and dial what was put off."""
+        self._near.touch_all()
         for near in self._near.values():
             if near.link.live:
                 near.link.hurry(now=now.mono)

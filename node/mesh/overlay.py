@@ -13,11 +13,11 @@ from typing import TypeAlias
 from node.clock import Instant, earliest
 from node.crypto.noderec import NodeRecord
 from node.mesh.degree import Census, target_degree
-from node.mesh.exchange import Unasked
 from node.mesh.limits import TokenBucket, is_near
 from node.mesh.neighbour import Neighbour
 from node.mesh.passive import Known, PassiveView
 from node.mesh.peers import FRIENDS, Book
+from node.mesh.spreading import Unasked
 from node.mesh.trimming import TRIM_EVERY, Standing, surplus
 from node.wire import frame_bytes
 from node.wire.frames import MAX_RECORDS, PeerExchange
@@ -61,6 +61,7 @@ class Overlay:
         near: dict[int, Neighbour],
         book: Book,
         spread: Callable[[], float],
+        is_eager: Callable[[int], bool],
         remembered: Remembered,
         now: Instant,
     ) -> None:
@@ -68,6 +69,7 @@ class Overlay:
         self.reached = False
         """Whether somebody outside of our own network has ever dialled us since the start."""
         self._relay = relay
+        self._is_eager = is_eager
         self._own_record = own_record
         self._near, self._book, self._spread = near, book, spread
         self._census = Census(now=now.mono)
@@ -240,6 +242,7 @@ class Overlay:
                 near.link.outbound,
                 now - near.link.opened,
                 self.is_friend(near) or near.link.node_key in elders or self._keeps_us_reachable(near),
+                self._is_eager(near.link.number),
             )
             for near in live
         ]
