@@ -45,6 +45,8 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     skew = desk.mesh.skew_s
     if skew is not None and session.listens:
         turn.reply(session.session, clock_skew(skew))
+    if session.listens and desk.mesh.cloned(turn.now):
+        turn.reply(session.session, cloned())
 
 
 def kept(desk: Desk, turn: Turn) -> None:

@@ -77,6 +77,8 @@ SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
 CLONED_EVERY = 3600.0
 """Seconds between two warnings that a peer speaks of a clone."""
+CLONED_FOR = 900.0
+"""Seconds for which that is shown to whoever attaches: a clone that is still there is told of each 300 s."""
 AUTHOR_HOPS = 4
 """Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
 
@@ -116,7 +118,7 @@ class Mesh:
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
-        self._cloned_at = float("-inf")
+        self._cloned_at = self._cloned_heard = float("-inf")
         self._soon: float | None = None
         self._known = False
         self._effects: list[MeshEffect] = []
@@ -191,6 +193,10 @@ class Mesh:
     def skew_s(self) -> float | None:
         """How far the others' clocks are ahead of ours, while that is worth a warning."""
         return self._clock.skew_s
+
+    def cloned(self, now: Instant) -> bool:
+        """Whether a peer has lately said that another process has our node key."""
+        return now.mono < self._cloned_heard + CLONED_FOR
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
@@ -341,9 +347,11 @@ class Mesh:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
         self._linking.drop(near, f"the peer left: {frame.code.name.lower()}", now)
         self._book.put_off(near.link.address, frame.retry_s, now=now.mono)
-        if frame.code is Leave.CLONED and now.mono >= self._cloned_at + CLONED_EVERY:
-            self._cloned_at = now.mono
-            self._effects.append(Cloned(near.link.address or near.link.remote))
+        if frame.code is Leave.CLONED:
+            self._cloned_heard = now.mono
+            if now.mono >= self._cloned_at + CLONED_EVERY:
+                self._cloned_at = now.mono
+                self._effects.append(Cloned(near.link.address or near.link.remote))
 
     def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
         trip_ms = near.link.ponged(now=now.mono)

@@ -101,6 +101,17 @@ def test_a_star_becomes_a_mesh_that_outlives_its_middle() -> None:
     assert all(3 <= degree(node) <= 16 for node in nodes[1:])
 
 
+def test_only_what_strangers_named_is_dialled_as_such() -> None:
+    net = Net()
+    nodes = crowd(net, 6)
+    for node in nodes[1:]:
+        node.add(nodes[0].address, "contact" if node is nodes[1] else "configured")
+    net.run(60)
+    dials = [e for node in nodes for e in node.effects if isinstance(e, Dial)]
+    assert len(dials) > 8
+    assert all(dial.public_only == (dial.address != nodes[0].address) for dial in dials)
+
+
 def test_up_to_six_nodes_are_all_linked_to_all() -> None:
     net = Net()
     nodes = crowd(net, 6)
