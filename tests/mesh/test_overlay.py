@@ -346,15 +346,25 @@ def test_a_machine_that_slept_redials_within_a_second() -> None:
 
 def test_a_gap_in_the_clocks_is_taken_for_sleep() -> None:
     net = Net()
-    a, b = chain(net, "a", "b")
-    a.stop()
-    net.run(300)
-    assert b.mesh.deadline is not None
-    a.start()
+    _, b = chain(net, "a", "b")
+    for wire in set(b.wires.values()):
+        wire.open = False
     net.time += 3_600
     net.wall_ms += 3_600_000
     net.run(1.0)
+    assert sum(isinstance(e, PeerDown) for e in b.effects) == 1
+    net.run(1.0)
     assert degree(b) == 1
+
+
+def test_a_clock_that_is_set_costs_a_ping_and_no_link() -> None:
+    net = Net()
+    _, b = chain(net, "a", "b")
+    b.skew_ms = 86_400_000
+    net.run(20)
+    b.skew_ms = 0
+    net.run(20)
+    assert degree(b) == 1 and not any(isinstance(e, PeerDown) for e in b.effects)
 
 
 @pytest.mark.parametrize(("nodes", "wanted"), [(1, 3), (2, 3), (5, 4), (6, 5), (7, 4), (30, 6), (1_000, 8)])
