@@ -98,6 +98,7 @@ def _config(home: Path) -> tuple[Settings | None, Finding]:
         settings = load(home)
         settings.network_key()
         settings.passphrase()
+        settings.certificates()
     except NodeError as fault:
         return None, Finding(
             "settings", FAIL, str(fault), "mend config.toml; `gossamer config check` says when it is right"

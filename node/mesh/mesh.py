@@ -24,6 +24,7 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    AddressGone,
     AddressInfo,
     ClockSkew,
     CloseLink,
@@ -205,6 +206,8 @@ class Mesh:
                 self._dial(now)
             case RemoveAddress():
                 self._on_removed(event, now)
+            case AddressGone():
+                self._book.gone(event.address)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:

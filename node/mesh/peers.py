@@ -98,6 +98,12 @@ class Book:
         self._troubles.over(address)
         self._entries.pop(address, None)
 
+    def gone(self, address: str) -> None:
+        """Forget an address of this network that is announced no more, unless a link to it stands."""
+        entry = self._entries.get(address)
+        if entry is not None and entry.source == "lan" and not entry.linked:
+            self.remove(address)
+
     def due(self, *, now: float) -> list[str]:
         """Return the addresses to dial now, and count them as being dialled."""
         dialling = sum(e.dialled_at is not None for e in self._entries.values())

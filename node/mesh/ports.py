@@ -15,7 +15,7 @@ Source: TypeAlias = Literal["configured", "contact", "room", "lan", "px"]
 """Where an address was learned; what the owner named is dialled first, and always."""
 
 OTHER_NETWORK = "another network or secret"
-"""Why a link ends whose first bytes do not open: the reason of CloseLink, and of LinkClosed at the other end."""
+"""Why a link ends whose first bytes do not open: said by CloseLink, and by LinkClosed at the other end."""
 
 Connectivity: TypeAlias = Literal["alone", "connecting", "meshed", "synced"]
 """No address and no link; addresses but no link; a link; a link whose first sync has finished."""
@@ -96,6 +96,13 @@ class RemoveAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressGone:
+    """What was found on this network is announced no more: dial it no longer, but keep a link that stands."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """`Mesh.deadline` has come; harmless when early."""
 
@@ -110,6 +117,7 @@ MeshInput: TypeAlias = (
     | HeldRead
     | AddAddress
     | RemoveAddress
+    | AddressGone
     | DeadlineReached
 )
 

@@ -12,7 +12,7 @@ from node.mesh.link import Link, Phase
 from node.mesh.ports import OTHER_NETWORK
 
 MAX_TROUBLES = 512
-"""Addresses whose last trouble is remembered, as many as a book has; the oldest trouble is forgotten first."""
+"""Addresses whose last trouble is remembered, as many as a book has; the oldest is forgotten first."""
 MAX_TEXT = 200
 """Characters of one: an error of the system may quote a whole certificate."""
 OTHER_NETWORK_RETRY = 60.0
