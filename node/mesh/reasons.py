@@ -71,5 +71,5 @@ def _of_system(fault: OSError) -> str:
         found = _NUMBER.search(str(fault))
         number = int(found[1]) if found else None
     if number is None:
-        return "the connection failed"
+        return "cut off by the other side" if isinstance(fault, ConnectionError) else "the connection failed"
     return _SAID.get(number) or os.strerror(number).lower()

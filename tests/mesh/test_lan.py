@@ -1,0 +1,77 @@
+"""Two shells of discovery on this machine find each other by real multicast, where there is any."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from node.errors import Refused
+from node.mesh import lan
+from node.mesh.lan import Lan
+from node.mesh.ports import AddAddress, AddressGone, MeshInput
+
+pytestmark = pytest.mark.slow
+WITHIN = 10.0
+
+
+def here() -> str:
+    """The address of this machine on some network; skips where there is none, or no extra."""
+    pytest.importorskip("zeroconf", reason="the extra `lan` is not installed")
+    found = [address for address in lan._interfaces() if ":" not in address]
+    if not found:
+        pytest.skip("this machine is on no network but its own")
+    return found[0]
+
+
+async def until_told(facts: list[MeshInput], fact: MeshInput, *, proven: bool = False) -> None:
+    end = time.monotonic() + WITHIN
+    while fact not in facts:
+        if time.monotonic() > end:
+            assert not proven
+            pytest.skip("no multicast reaches this machine from itself")
+        await asyncio.sleep(0.02)
+
+
+async def test_two_nodes_find_each_other_and_one_that_stops_is_taken_back() -> None:
+    address = here()
+    one_heard: list[MeshInput] = []
+    two_heard: list[MeshInput] = []
+    one, two = Lan(one_heard.append, (address, 17181)), Lan(two_heard.append, (address, 17182))
+    one.start()
+    two.start()
+    try:
+        await until_told(one_heard, AddAddress(f"ws://{address}:17182", "lan"))
+        await until_told(two_heard, AddAddress(f"ws://{address}:17181", "lan"), proven=True)
+        await two.stop()
+        await until_told(one_heard, AddressGone(f"ws://{address}:17182"), proven=True)
+        assert not [f for f in one_heard if isinstance(f, AddAddress) and f.address.endswith(":17181")]
+    finally:
+        await one.stop()
+        await two.stop()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_one_that_listens_on_this_machine_alone_looks_and_says_nothing() -> None:
+    address = here()
+    one_heard: list[MeshInput] = []
+    two_heard: list[MeshInput] = []
+    one, two = Lan(one_heard.append, ("127.0.0.1", 17183)), Lan(two_heard.append, (address, 17184))
+    one.start()
+    two.start()
+    try:
+        await until_told(one_heard, AddAddress(f"ws://{address}:17184", "lan"))
+        assert two_heard == []
+    finally:
+        await one.stop()
+        await two.stop()
+
+
+def test_without_the_extra_the_node_says_which_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+    with pytest.raises(Refused, match=r"gossamer\[lan\]") as fault:
+        lan.installed()
+    assert fault.value.code == "lan_missing"
