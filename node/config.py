@@ -259,7 +259,8 @@ def _hosts(value: object) -> tuple[str, ...]:
 
 def parse_peer(text: str) -> str:
     """Return a peer's address as it is dialled, `ws://HOST:PORT` or `wss://…`; raises ValueError."""
-    if not re.fullmatch(r"wss?://[^\s/?#@]+(/[^\s?#]*)?", text):
+    found = re.fullmatch(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/[^\s?#]*)?", text)
+    if found is None or not 0 < int(found[1] or 1) <= MAX_PORT:
         raise ValueError(f"{text!r} is no peer address: ws://HOST:{MESH_PORT} or wss://HOST[:PORT] is needed")
     return text
 

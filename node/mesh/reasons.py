@@ -23,6 +23,8 @@ _SAID: Final = {
     errno.ETIMEDOUT: "no answer",
     errno.ECONNRESET: "cut off by the other side",
 }
+_OTHER_HOST: Final = frozenset({62, 64})
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, whose words name the host."""
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
 
@@ -47,7 +49,10 @@ def why_failed(fault: Exception) -> str:
     """Return why a dial came to nothing."""
     match fault:
         case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted: {fault.verify_message}"
+            told = (
+                "it is made out to another host" if fault.verify_code in _OTHER_HOST else fault.verify_message
+            )
+            return f"its certificate is not trusted: {told}"
         case ssl.SSLError():
             return f"TLS failed: {(fault.reason or 'unknown').replace('_', ' ').lower()}"
         case socket.gaierror():

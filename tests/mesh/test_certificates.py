@@ -103,7 +103,7 @@ async def test_a_certificate_of_another_host_is_refused_and_told(
     ours = Certificates(cert=tmp_path / "cert", key=tmp_path / "key", authority=authority.path)
     async with listening(ours.listening) as (_, _heard, port):
         failed = await dialled(f"wss://127.0.0.1:{port}", ours.dialling)
-        assert isinstance(failed, DialFailed) and "127.0.0.1" in failed.reason
+        assert isinstance(failed, DialFailed) and "another host" in failed.reason
 
 
 async def test_dialling_by_the_wrong_scheme_fails_with_a_reason(tmp_path: Path, authority: Authority) -> None:
@@ -155,9 +155,7 @@ def test_files_that_are_none_are_named(tmp_path: Path, authority: Authority) -> 
         assert fault.value.code == "invalid_config"
 
 
-def test_a_key_under_a_passphrase_is_refused_without_asking(
-    tmp_path: Path, authority: Authority
-) -> None:
+def test_a_key_under_a_passphrase_is_refused_without_asking(tmp_path: Path, authority: Authority) -> None:
     authority.certify(tmp_path / "cert", tmp_path / "key", sealed=b"horse")
     with pytest.raises(Refused, match="passphrase"):
         Certificates(cert=tmp_path / "cert", key=tmp_path / "key")
