@@ -52,6 +52,7 @@ class Lan:
         self._found = Found()
         self._asking: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin; what goes wrong later is logged, the node runs on without."""
@@ -62,6 +63,8 @@ class Lan:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._closing is not None:
+            await asyncio.gather(self._closing, return_exceptions=True)
 
     async def _run(self) -> None:
         from zeroconf import Error
@@ -70,7 +73,7 @@ class Lan:
         while True:
             try:
                 await self._while_same(_interfaces())
-            except (OSError, Error) as exc:
+            except (OSError, RuntimeError, Error) as exc:  # RuntimeError: there is no interface at all
                 if str(exc) != told:
                     told = str(exc)
                     log.warning("nodes on this network are not looked for: %s", exc)
@@ -99,7 +102,8 @@ class Lan:
                 await browser.async_cancel()
         finally:
             self._tell(self._found.all_gone())
-            await _close(zeroconf, self._asking)
+            self._closing = asyncio.ensure_future(_close(zeroconf, self._asking))
+            await asyncio.shield(self._closing)  # half closed, its sockets would be nobody's
 
     def _changed(self, zeroconf: Zeroconf, name: str, change: str, own: tuple[Network, ...]) -> None:
         if change == "Removed":

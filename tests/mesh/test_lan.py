@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from ipaddress import ip_network
 
 import pytest
 
@@ -63,6 +64,28 @@ async def test_one_that_listens_on_this_machine_alone_looks_and_says_nothing() -
     try:
         await until_told(one_heard, AddAddress(f"ws://{address}:17184", "lan"))
         assert two_heard == []
+    finally:
+        await one.stop()
+        await two.stop()
+
+
+async def test_on_another_network_all_is_announced_and_looked_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, real = here(), lan._interfaces
+    monkeypatch.setattr(lan, "LOOK_AGAIN", 0.05)
+    heard: list[MeshInput] = []
+    one, two = Lan(heard.append, None), Lan(lambda _fact: None, (address, 17185))
+    one.start()
+    two.start()
+    try:
+        await until_told(heard, AddAddress(f"ws://{address}:17185", "lan"))
+        monkeypatch.setattr(
+            lan, "_interfaces", lambda: {**real(), "203.0.113.9": ip_network("203.0.113.0/24")}
+        )
+        await until_told(heard, AddressGone(f"ws://{address}:17185"), proven=True)
+        del heard[: heard.index(AddressGone(f"ws://{address}:17185"))]
+        await until_told(heard, AddAddress(f"ws://{address}:17185", "lan"), proven=True)
     finally:
         await one.stop()
         await two.stop()

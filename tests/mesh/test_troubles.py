@@ -7,7 +7,10 @@ import pytest
 from node.crypto.channel import network_id
 from node.mesh.ports import OTHER_NETWORK, AddressInfo, CloseLink, Dial, RemoveAddress
 from node.mesh.troubles import MAX_TEXT, MAX_TROUBLES, OTHER_NETWORK_RETRY, Troubles
+from node.wire import codec, frame_bytes
+from node.wire.frames import Goodbye, Hello, Leave
 from tests.mesh.meshnet import Net, Node
+from tests.mesh.test_hostile import Hostile
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
 
@@ -107,3 +110,17 @@ def test_nodes_with_the_same_secret_link_and_one_that_was_put_right_does_within_
     three.add(two.address)
     net.run(5)
     assert len(two.mesh.peers(two.now)) == 2
+
+
+def test_a_peer_of_another_version_is_taken_leave_of_at_once_and_told_why() -> None:
+    node = Net().node("a")
+    stranger = Hostile(node, hello=False)
+    newer = codec.unpack(frame_bytes.encode(stranger_hello(node)))
+    newer[1] += 1
+    stranger.say_bytes(codec.pack(newer))
+    assert stranger.closed == "malformed frames" and node.mesh.peers(node.now) == []
+    assert [frame.code for frame in stranger.of(Goodbye)] == [Leave.PROTOCOL]
+
+
+def stranger_hello(node: Node) -> Hello:
+    return Hello(0, b"stranger", (), frozenset(), 65_519, 0, node.now.wall_ms, 10_000)
