@@ -39,8 +39,18 @@ _REMEDIES: Final = (
 
 
 def failing(peers: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    """Say why there is no link to those that are dialled and fail."""
-    failed = [peer for peer in peers if peer["state"] == "down" and peer.get("last_error")]
+    """Say why there is no link to those that are dialled and fail.
+
+    While there are links elsewhere, only of those that the owner named: a contact who is off is no ailment.
+    """
+    linked = any(peer["state"] != "down" for peer in peers)
+    failed = [
+        peer
+        for peer in peers
+        if peer["state"] == "down"
+        and peer.get("last_error")
+        and not (linked and peer.get("source", "configured") != "configured")
+    ]
     for peer in failed[:MAX_TOLD]:
         trouble = str(peer["last_error"])
         yield Finding("peer", WARN, f"{peer['address']}: {trouble}", _remedy(trouble))

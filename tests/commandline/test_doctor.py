@@ -200,6 +200,14 @@ def test_of_many_peers_that_fail_a_few_are_named_and_the_rest_counted() -> None:
     assert len(found) == 6 and found[-1].text == "and 4 more"
 
 
+def test_a_contact_who_is_off_is_no_ailment_while_there_are_links() -> None:
+    off = {**DOWN, "last_error": "no answer", "source": "contact"}
+    live = {**DOWN, "state": "live"}
+    assert "peer" in by_check(ailments.of_a_node(STATUS, [off], []))
+    assert "peer" not in by_check(ailments.of_a_node(STATUS, [off, live], []))
+    assert "peer" in by_check(ailments.of_a_node(STATUS, [{**off, "source": "configured"}, live], []))
+
+
 @pytest.mark.parametrize(
     ("status", "addresses", "closed"),
     [
