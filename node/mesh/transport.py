@@ -50,6 +50,14 @@ STOP_TIMEOUT = 2.0
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
+class _Connect(connect):
+    """A dial that goes where it was told to, and nowhere that the other side sends it."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Follow nothing: a stranger's address could lead into a private network."""
+        return exc
+
+
 class _Line:
     """One open websocket: what waits to be written, and whether to close after it."""
 
@@ -172,7 +180,7 @@ class Transport:
 
     async def _dial(self, address: str) -> None:
         try:
-            connection = await connect(
+            connection = await _Connect(
                 address,
                 ssl=(self._trust or True) if address.startswith("wss:") else None,
                 compression=None,

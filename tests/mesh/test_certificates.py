@@ -190,6 +190,25 @@ async def test_what_cannot_be_dialled_is_told_in_plain_words(address: str, said:
     assert isinstance(failed, DialFailed) and failed.reason == said
 
 
+async def test_who_is_dialled_cannot_send_us_elsewhere() -> None:
+    async with listening(None) as (_, heard, port):
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % port
+            )
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        failed = await dialled(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        assert failed == DialFailed(failed.address, "no node there: HTTP status 302")  # type: ignore[union-attr]
+        assert heard == []
+        server.close()
+        await server.wait_closed()
+
+
 async def test_what_is_no_node_is_told_without_its_words() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
