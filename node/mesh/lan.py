@@ -57,6 +57,7 @@ class Lan:
     def start(self) -> None:
         """Begin; what goes wrong later is logged, the node runs on without."""
         self._task = asyncio.create_task(self._run(), name="lan")
+        self._task.add_done_callback(_ended)
 
     async def stop(self) -> None:
         """Take the announcement back and look no more."""
@@ -115,10 +116,16 @@ class Lan:
 
     async def _ask(self, zeroconf: Zeroconf, name: str, own: tuple[Network, ...]) -> None:
         """Ask a service where it is."""
+        from zeroconf import Error
         from zeroconf.asyncio import AsyncServiceInfo
 
-        info = AsyncServiceInfo(SERVICE, name)
-        if await info.async_request(zeroconf, ASK_SECONDS * 1000) and info.port:
+        try:
+            info = AsyncServiceInfo(SERVICE, name)
+            found = await info.async_request(zeroconf, ASK_SECONDS * 1000)
+        except Error as exc:  # a name that is none, say
+            log.debug("an announcement is of no use: %s", type(exc).__name__)
+            return
+        if found and info.port:
             self._tell(self._found.came(name, dialled(info.parsed_addresses(), info.port, own=own)))
 
     def _tell(self, facts: list[MeshInput]) -> None:
@@ -139,6 +146,11 @@ def _interfaces() -> dict[str, Network]:
             if not address.is_link_local and not address.is_loopback:
                 found[text] = ipaddress.ip_network(f"{text}/{at.network_prefix}", strict=False)
     return found
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("nodes on this network are looked for no more", exc_info=task.exception())
 
 
 async def _close(zeroconf: AsyncZeroconf, asking: set[asyncio.Task[None]]) -> None:
