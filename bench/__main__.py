@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, mesh, rooms, search
+from bench import behind, bridge, crypto, dialects, floors, idle, many, mesh, rooms, search, sim
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh)
 
 
 def main() -> None:
@@ -29,12 +29,14 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "mesh"),
-        help="this section alone; mesh is never part of the whole",
-    )
+        choices=(
+            "bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "mesh", "sim",
+        ),
+        help="this section alone; mesh and sim are never part of the whole",
+    )  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole | sim.Mesh] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
@@ -64,6 +66,8 @@ def main() -> None:
         print("the mesh of real nodes, beside bare websocket processes:")
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += asyncio.run(_mesh(Path(name), asked.seconds))
+    if asked.only == "sim":
+        found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
