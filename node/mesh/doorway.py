@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 
 from node.mesh.limits import (
@@ -95,14 +94,6 @@ class _Guest(ServerConnection):
         """Count the connection no longer."""
         self._doorway.entered(self)
         super().connection_lost(exc)
-
-
-class Straight(connect):
-    """A dial that goes where it was told to: a redirect is a refusal."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Follow nobody."""
-        return exc
 
 
 async def public_host(address: str) -> str:

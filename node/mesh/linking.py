@@ -59,6 +59,8 @@ class Linking:
         self._exchange = exchange
         self._overlay = overlay
         self._clones = Clones()
+        self.came_in = 0
+        """Live links that others dialled, since the start."""
         self._effects = effects
 
     def on_opened(self, event: LinkOpened, now: Instant) -> None:
@@ -113,16 +115,16 @@ class Linking:
         self._clones.closed(link.number)
         self._exchange.closed(link.number, now)
         if not link.live:
-            self.dial_failed(link.address, now)
+            self.dial_failed(link.address, now, why=reason)
             return
-        self._book.link_down(link.address, link.node_key, now=now.mono)
+        self._book.link_down(link.address, link.node_key, now=now.mono, why=reason)
         self._overlay.unlinked(near, now.mono)
         if not any(other.live and other.node_key == link.node_key for other in self._links()):
             self._effects.append(PeerDown(link.number, link.node_key, reason))
 
-    def dial_failed(self, address: str, now: Instant) -> None:
+    def dial_failed(self, address: str, now: Instant, *, why: str) -> None:
         """A dial, or the handshake after it, came to nothing."""
-        self._book.failed(address, now=now.mono)
+        self._book.failed(address, now=now.mono, why=why)
         self._overlay.failed(address)
 
     def trim(self, numbers: list[int], now: Instant) -> None:
@@ -169,6 +171,7 @@ class Linking:
         self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._overlay.linked(near, now.mono)
+        self.came_in += not link.outbound
         self.hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(

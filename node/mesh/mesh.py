@@ -27,6 +27,8 @@ from node.mesh.overlay import Overlay, Remembered
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    AddressGone,
+    AddressInfo,
     Cloned,
     CloseLink,
     Connectivity,
@@ -51,6 +53,7 @@ from node.mesh.ports import (
 )
 from node.mesh.records import Ourselves, OwnRecord
 from node.mesh.spreading import Overdue, Unasked
+from node.mesh.troubles import reason_of
 from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -200,7 +203,17 @@ class Mesh:
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
-        return [near.info(now.mono) for near in self._near.values() if near.link.live]
+        live = [near for near in self._near.values() if near.link.live]
+        return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
+
+    @property
+    def came_in(self) -> int:
+        """Live links that others dialled, since the start."""
+        return self._linking.came_in
+
+    def dialled(self, now: Instant) -> list[AddressInfo]:
+        """How dialling each address goes, the owner's first."""
+        return self._book.dialled(now=now.mono)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -254,7 +267,7 @@ class Mesh:
             case LinkClosed():
                 self._linking.on_closed(event, now)
             case DialFailed():
-                self._linking.dial_failed(event.address, now)
+                self._linking.dial_failed(event.address, now, why=event.reason)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono, key=event.node_key)
                 self._overlay.settle()
@@ -265,6 +278,8 @@ class Mesh:
                 self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
             case Resumed():
                 self._on_resumed(now)
+            case AddressGone():
+                self._book.gone(event.address)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -289,7 +304,7 @@ class Mesh:
                 if event.link not in self._near:
                     return
         except PeerFault as fault:
-            self._linking.leave(near, Leave.PROTOCOL, str(fault), now)
+            self._linking.leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
@@ -330,7 +345,7 @@ class Mesh:
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
             self._linking.leave(near, Leave.REFUSED, str(fault), now, retry_s=REFUSED_RETRY_S)
-        elif near.link.malformed >= MAX_MALFORMED:
+        elif near.link.malformed >= MAX_MALFORMED or not near.link.live:
             self._linking.leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _hold_against(self, overdue: Overdue, now: Instant) -> None:

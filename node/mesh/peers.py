@@ -13,7 +13,8 @@ from heapq import nsmallest
 from node.clock import earliest
 from node.mesh.degree import MOST_LINKS
 from node.mesh.limits import authority_of, is_loopback, is_near
-from node.mesh.ports import Source
+from node.mesh.ports import OTHER_NETWORK, AddressInfo, Source
+from node.mesh.troubles import OTHER_NETWORK_RETRY, Troubles
 
 MAX_DIALS = 8
 """Dials under way at once."""
@@ -50,7 +51,7 @@ ELDER_LINKS = 2
 NEVER_SEEN = 86_400.0
 """Seconds that count for a node that was never linked: seen a day ago."""
 
-_RANK: dict[Source, int] = {"configured": 0, "contact": 1, "room": 2, "px": 3}
+_RANK: dict[Source, int] = {"configured": 0, "contact": 1, "room": 2, "lan": 3, "px": 4}
 FRIENDS: frozenset[Source] = frozenset({"configured", "contact", "room"})
 """Sources of addresses whose links are never let go of, and whose nodes may send at the full rate."""
 
@@ -86,6 +87,7 @@ class Book:
         self._target = MOST_LINKS
         self._sought: frozenset[str] = frozenset()
         self._hasty_until = float("-inf")
+        self._troubles = Troubles()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -120,6 +122,16 @@ class Book:
         """Where an address was learned, or None."""
         entry = self._entries.get(address)
         return None if entry is None else entry.source
+
+    def dialled(self, *, now: float) -> list[AddressInfo]:
+        """Return how dialling each address goes, in the order of `addresses`."""
+        return [self._about(a, self._entries[a], now) for a in self.addresses()]
+
+    def _about(self, address: str, entry: _Entry, now: float) -> AddressInfo:
+        key = None if entry.key is None else entry.key.hex()
+        planned = self._free(entry) and (entry.source == "configured" or self.lacking > 0)
+        retry = max(0.0, entry.next_at - now) if planned else None
+        return AddressInfo(address, entry.source, key, retry, self._troubles.why(address))
 
     def key_of(self, address: str) -> bytes | None:
         """The node that is, or is said to be, behind an address."""
@@ -174,6 +186,7 @@ class Book:
     def remove(self, address: str) -> None:
         """Forget an address, and let no stranger name it again."""
         self._known = False
+        self._troubles.over(address)
         self._entries.pop(address, None)
         self._unwanted[address] = None
         if len(self._unwanted) > MAX_UNWANTED:
@@ -184,6 +197,7 @@ class Book:
         entry = self._entries.get(address)
         if entry is not None and entry.source == "px" and not entry.linked and entry.dialled_at is None:
             self._known = False
+            self._troubles.over(address)
             del self._entries[address]
 
     def afresh(self, *, now: float) -> None:
@@ -198,6 +212,14 @@ class Book:
             entry.next_at = min(entry.next_at, now)
 
     # which to dial
+
+    def gone(self, address: str) -> None:
+        """Forget an address of this network that is announced no more, unless a link to it stands."""
+        entry = self._entries.get(address)
+        if entry is not None and entry.source == "lan" and not entry.linked:
+            self._troubles.over(address)
+            self._known = False
+            del self._entries[address]
 
     def due(self, *, now: float) -> list[str]:
         """Return the addresses to dial now, and count them as being dialled."""
@@ -221,6 +243,7 @@ class Book:
         """Return a friend's address, or a stranger's: a relay if we need one, an elder, or by last seen."""
         ready = [(a, e) for a, e in self._candidates() if now >= e.next_at]
         pool = [(a, e) for a, e in ready if e.source in FRIENDS]
+        pool = pool or [(a, e) for a, e in ready if e.source == "lan"]
         if not pool:
             pool = [(a, e) for a, e in ready if a in self.sought] or ready
             eldest = self._eldest({a for a, _ in ready})
@@ -248,7 +271,7 @@ class Book:
         return [key for key in dict.fromkeys(keys) if key is not None and key in self._outbound][:ELDER_LINKS]
 
     def _oldest(self) -> list[tuple[float, str]]:
-        strangers = ((e.first, a) for a, e in self._entries.items() if e.source not in FRIENDS)
+        strangers = ((e.first, a) for a, e in self._entries.items() if e.source == "px")
         return nsmallest(ELDERS, strangers)
 
     def _candidates(self) -> list[tuple[str, _Entry]]:
@@ -298,19 +321,22 @@ class Book:
         if entry is not None:
             entry.dialled_at, entry.linked = None, True
 
-    def failed(self, address: str, *, now: float) -> None:
-        """A dial, or the handshake after it, came to nothing."""
+    def failed(self, address: str, *, now: float, why: str = "") -> None:
+        """A dial, or the handshake after it, came to nothing; `why` is for the owner."""
         self._known = False
         entry = self._entries.get(address)
         if entry is None:
             return
         entry.dialled_at, entry.linked = None, False
-        most = MAX_RETRY if entry.source in FRIENDS else MAX_RETRY_STRANGER
+        most = MAX_RETRY_STRANGER if entry.source == "px" else MAX_RETRY
         if is_loopback(authority_of(address)):
             most = MAX_RETRY_LOOPBACK
         wait = min(most, RETRY * 2.0 ** min(entry.failures, 10))
         entry.failures += 1
+        if why == OTHER_NETWORK:
+            wait = OTHER_NETWORK_RETRY
         entry.next_at = now + wait * (0.8 + 0.4 * self._spread())
+        self._troubles.note(address, why)
 
     def put_off(self, address: str, seconds: float, *, now: float) -> None:
         """The peer asked to be left alone for a while."""
@@ -337,11 +363,12 @@ class Book:
         if address in self._entries:
             self._entries[address].key = key
             self._befriend(key, self._entries[address].source)
+            self._troubles.over(address)
         for entry in self._entries.values():
             if entry.key == key:
                 entry.failures, entry.next_at, entry.seen = 0, now, now
 
-    def link_down(self, address: str, key: bytes, *, now: float) -> None:
+    def link_down(self, address: str, key: bytes, *, now: float, why: str = "") -> None:
         """A live link to `key` is gone."""
         self._known = False
         _take_one(self._live, key)
@@ -349,6 +376,7 @@ class Book:
             _take_one(self._outbound, key)
         if address in self._entries:
             self._entries[address].linked = False
+            self._troubles.note(address, f"the link ended: {why}")
         for entry in self._entries.values():
             if entry.key == key:
                 entry.seen = now
@@ -361,7 +389,7 @@ class Book:
             return
         for address, entry in self._entries.items():
             if entry.dialled_at is not None and now >= entry.dialled_at + DIAL_TIMEOUT:
-                self.failed(address, now=now)
+                self.failed(address, now=now, why="no answer")
 
     @property
     def deadline(self) -> float | None:
