@@ -152,8 +152,8 @@ class Plumtree:
         if self.is_eager(link) and len(self.eager) > 1:
             self._prune(link, SLOW_BACKOFF, now)
 
-    def chosen(self, *, now: float) -> list[Candidate]:
-        """End what is overdue, and return the envelopes whose trees are to be the tree; `settle` each."""
+    def chosen(self, *, now: float) -> Candidate | None:
+        """End what is overdue, and return the envelope whose tree is to be the tree, for `settle`."""
         if self._breaking is not None and now >= self._breaking[0]:
             _, old, new = self._breaking
             self._breaking = None
@@ -173,7 +173,8 @@ class Plumtree:
         for link in sorted(candidate.again):
             if link != copy.link and link in self._ways and now >= self._ways[link].pruned_at + QUIET:
                 self._prune(link, BACKOFF, now)
-        self._swap(candidate, copy.link, now)
+        if not candidate.doubtful:
+            self._swap(candidate, copy.link, now)
 
     def _swap(self, candidate: Candidate, old: int, now: float) -> None:
         """Put a lazy link that is surely better in the place of an eager one.

@@ -218,7 +218,8 @@ class Spreading:
                 self._give_up(ask, found, now)
         for number, prefixes in by_link.items():
             self._graft(number, prefixes, found)
-        for candidate in self.tree.chosen(now=now.mono):
+        candidate = self.tree.chosen(now=now.mono)
+        if candidate is not None:
             self.tree.settle(candidate, self._recent.get(candidate.prefix), now=now.mono)
         found.broke = {number for number in self._promises.broken(now=now.mono) if number in self._near}
         self._send_orders()
