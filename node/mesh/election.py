@@ -23,14 +23,13 @@ MAX_CANDIDATES = 256
 class Candidate:
     """An envelope that may be chosen, with the links that brought it `again`.
 
-    And those that announced it `ahead` of its payload, or from much `nearer` the author.
+    And those that announced it `ahead` of its payload: whether they are much nearer its author.
     """
 
     prefix: bytes
     at: float
     lowest: bool
-    ahead: tuple[int, ...]
-    nearer: set[int] = field(default_factory=set)
+    ahead: dict[int, bool]
     again: set[int] = field(default_factory=set)
 
 
@@ -42,7 +41,7 @@ class Election:
     def __init__(self) -> None:
         self._rising: deque[Candidate] = deque()
 
-    def came(self, prefix: bytes, ahead: tuple[int, ...], *, now: float) -> None:
+    def came(self, prefix: bytes, ahead: dict[int, bool], *, now: float) -> None:
         """A new envelope is here."""
         rising = self._rising
         while rising and rising[-1].prefix > prefix:
@@ -64,7 +63,7 @@ class Election:
     def deadline(self) -> float | None:
         """When the next decision is due."""
         for one in self._rising:
-            if one.lowest and (one.again or one.ahead or one.nearer):
+            if one.lowest and (one.again or one.ahead):
                 return one.at + SETTLE
         return None
 
