@@ -6,7 +6,7 @@ cannot take it is told of it instead, and asks when it can.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant
@@ -17,16 +17,16 @@ from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
-from node.mesh.sync import EVERYTHING
+from node.mesh.sync import EVERYTHING, Sync
 from node.mesh.wants import Wants
 from node.wire import frame_bytes, frames
 from node.wire.envelope import EPHEMERAL, Envelope, parse
-from node.wire.frames import Batch, Credit, Days, Gone, IHave, Push, Tail, Want
+from node.wire.frames import Batch, Credit, Days, Gone, IHave, NegEnd, NegMsg, NegOpen, Push, Tail, Want
 
 SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
 
-CatchUp: TypeAlias = IHave | Want | Days | Tail | Batch | Credit | Gone
+CatchUp: TypeAlias = IHave | Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone
 
 
 class Unasked(PeerFault):
@@ -107,6 +107,8 @@ class Exchange:
                     self._effects.append(InStep(near.link.node_key, near.holds, sync.equal_ms))
             case Tail():
                 _demand(sync.answers.on_tail(frame), "TAIL of no round")
+            case NegOpen() | NegMsg() | NegEnd():
+                self._on_comparison(near, sync, frame, now)
             case Batch():
                 self._on_batch(near, frame, now)
             case Credit():
@@ -117,13 +119,24 @@ class Exchange:
                 assert_never(frame)
         self.finish(near, now)
 
+    def _on_comparison(
+        self, near: Neighbour, sync: Sync, frame: NegOpen | NegMsg | NegEnd, now: Instant
+    ) -> None:
+        _demand(sync.on_comparison(frame, now=now.mono), "a comparison out of turn")
+        needs, sync.answers.needs = sync.answers.needs, []
+        if needs:
+            self._want(near, (eid[:ID_BYTES] for eid in needs), now)
+
     def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
+        self._want(near, (prefix for prefix, _ in frame.ids), now)
+
+    def _want(self, near: Neighbour, prefixes: Iterable[bytes], now: Instant) -> None:
+        """Ask for what of these is not here; what does not fit, the next round finds."""
         assert near.sync is not None
-        near.sync.moved(now=now.mono)
-        number, unknown = near.link.number, [p for p, _ in frame.ids if not self._gossip.knows(p)]
+        number, unknown = near.link.number, [p for p in prefixes if not self._gossip.knows(p)]
         noted = [self.wants.announced(number, prefix) for prefix in unknown]
         if not all(noted):
-            near.sync.wish(until_ms=EVERYTHING)  # too many at once: the next round brings the rest
+            near.sync.wish(until_ms=EVERYTHING)
         self._ask({number}, now)
 
     def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> None:

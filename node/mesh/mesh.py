@@ -55,9 +55,6 @@ from node.wire.frames import (
     Graft,
     Hello,
     Leave,
-    NegEnd,
-    NegMsg,
-    NegOpen,
     Part,
     PeerExchange,
     Ping,
@@ -342,7 +339,7 @@ class Mesh:
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case Graft() | Prune() | PeerExchange() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -415,7 +412,7 @@ class Mesh:
                 self._effects.append(ReadHeld(self._last_ticket, spec))
             if not messages:
                 return
-            near.pump()
+            near.pump(now=now.mono)
 
     # timers
 

@@ -1,7 +1,8 @@
 """Finding out what a peer has and we lack, and asking for it (docs/protocol.md section 6).
 
-A round: both sides say what they accepted, a fingerprint a day; each asks for the days in which the other has
-something it lacks. Who begins gives the round its number: odd if it dialled the link, even if not.
+A round: both sides say what they accepted, a fingerprint a day, the second only where it differs; each asks
+for the days in which the other has something it lacks. Who begins gives the round its number: odd if it
+dialled the link, even if not.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from collections import deque
 from dataclasses import dataclass
 
 from node.clock import DAY_MS, earliest
+from node.errors import DecodeError
 from node.mesh.answers import CREDIT, WANT_SESSION, Answers
+from node.mesh.comparing import Answering
 from node.mesh.index import Index, fingerprint
 from node.mesh.link import Link
+from node.mesh.ranges import count
+from node.mesh.tried import Tried
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, Tail
+from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, NegEnd, NegMsg, NegOpen, Tail
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""
@@ -36,13 +41,15 @@ class _Round:
     session: int
     until_ms: int
     days: deque[int] | None = None
+    answering: Answering | None = None
 
 
 class Sync:
     """Catching up over one link, as the one who asks; `answers` is the other half."""
 
     def __init__(self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int) -> None:
-        self.answers = Answers(link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
+        self.answers = Answers(link, index, floor_ms=floor_ms, batch_bytes=batch_bytes, asking=self._is_asked)
+        self.tried = Tried()
         self.finished_once = False
         self.equal_ms: int | None = None
         """When the peer's newest DAYS were ours too: the end of the range."""
@@ -83,6 +90,7 @@ class Sync:
         self._next_session += 2
         self._wished_ms, self._begun_at = None, now
         self._open(session, until_ms, now)
+        self._send(Days(session, self._summary(until_ms)))
 
     def on_days(self, frame: Days, *, until_ms: int, now: float) -> bool:
         """Take what the peer has: the answer to our DAYS, or the beginning of its round; False if unasked."""
@@ -96,8 +104,14 @@ class Sync:
             self._last_theirs, self._theirs_at = frame.session, now
             found = self._open(frame.session, until_ms, now)
         self._moved_at = now
-        self.equal_ms = found.until_ms if frame.days == self._summary(found.until_ms) else None
-        tails = [t for day in frame.days if (t := self._tail(found, *day)) is not None]
+        ours = self._summary(found.until_ms)
+        if self._is_ours(frame.session):
+            same = not frame.days  # the answer leaves out what is equal
+        else:
+            same = frame.days == ours
+            self._send(Days(frame.session, _differing(ours, frame.days)))
+        self.equal_ms = found.until_ms if same else None
+        tails = [t for day in frame.days if (t := self._tail(found, *day, now=now)) is not None]
         found.days = deque(tail.day for tail in tails)
         for tail in tails:
             self._send(tail)
@@ -110,19 +124,69 @@ class Sync:
         """
         if frame.session != WANT_SESSION:
             found = self._rounds.get(frame.session)
-            if found is None or not found.days:
+            if found is None or not found.days or (frame.more and not frame.envelopes):
                 return False
             if not frame.more:
-                found.days.popleft()
+                self.tried.answered(found.days.popleft(), now=now)
+                self.answers.pump()  # what the peer asked of that day can be answered now
         elif not expected:
             return False
         self._moved_at = now
         self._take_in(frame.session, sum(map(len, frame.envelopes)))
         return True
 
-    def moved(self, *, now: float) -> None:
-        """The peer is answering in another way, by IHAVE."""
+    def on_comparison(self, frame: NegOpen | NegMsg | NegEnd, *, now: float) -> bool:
+        """Take a frame of a comparison; False if it has no place.
+
+        Raises:
+            DecodeError: If what it says is not well-formed; the comparison is over.
+        """
+        found = self._rounds.get(frame.session)
+        if isinstance(frame, NegOpen):
+            free = found is not None and found.answering is None and found.days and found.days[0] == frame.day
+            if found is None or not free:
+                return False
+            found.answering = Answering(frame.day)
+        elif found is None or found.answering is None or found.answering.day != frame.day:
+            taken = self.answers.on_answer(frame, now=now)
+            self._moved_at = now if taken else self._moved_at
+            return taken
+        assert found.answering is not None
         self._moved_at = now
+        self.answers.compared(frame.session, frame.day)
+        if isinstance(frame, NegEnd):
+            found.answering = None
+            return True
+        taken = found.answering.take(frame.message)
+        self._answer_comparison(found, now)
+        return taken
+
+    def _answer_comparison(self, found: _Round, now: float) -> None:
+        """Say what is to be said to the last message, if there is room; too much work ends the comparison."""
+        compared = found.answering
+        if compared is None or compared.waiting is None or not self._link.bulk_room:
+            return
+        if not self.answers.work.take(count(compared.waiting), now=now):
+            found.answering = None
+            self._link.send_bulk(encode(NegEnd(found.session, compared.day, b"")))
+            return
+        try:
+            said = compared.answer(self.answers.items(compared.day))
+        except DecodeError:
+            found.answering = None
+            raise
+        self._link.send_bulk(encode(NegMsg(found.session, compared.day, said)))
+
+    def pump(self, *, now: float) -> None:
+        """Let answers go on, now that there is room."""
+        for found in self._rounds.values():
+            self._answer_comparison(found, now)
+        self.answers.pump()
+
+    def _is_asked(self, session: int, day: int) -> bool:
+        """Whether we wait for the peer's answer about a day, in a round that we began."""
+        found = self._rounds.get(session)
+        return found is not None and self._is_ours(session) and bool(found.days) and day in (found.days or ())
 
     def finish(self, *, idle: bool, now: float) -> list[bool]:
         """End rounds that are answered (when `idle`: no WANT is open) or stalled; True for each answered."""
@@ -148,8 +212,7 @@ class Sync:
         found = self._rounds[session] = _Round(session, until_ms)
         self._owed[session] = 0
         self._moved_at = now
-        self.answers.open_session(session)
-        self._send(Days(session, self._summary(until_ms)))
+        self.answers.open_session(session, until_ms)
         return found
 
     def _summary(self, until_ms: int) -> tuple[tuple[int, int, bytes], ...]:
@@ -161,12 +224,13 @@ class Sync:
                 days.append((day, count, held))
         return tuple(days)
 
-    def _tail(self, found: _Round, day: int, count: int, theirs: bytes) -> Tail | None:
-        """Return what to ask of a day, None if the peer has nothing there that we lack."""
+    def _tail(self, found: _Round, day: int, count: int, theirs: bytes, *, now: float) -> Tail | None:
+        """Return what to ask of a day, None if the peer has nothing there that we lack, or we just asked."""
         start, end = max(day * DAY_MS, self._floor_ms), min((day + 1) * DAY_MS, found.until_ms)
-        if self._index.summary(day, start, end) == (count, theirs):
+        ours = self._index.summary(day, start, end)
+        if ours == (count, theirs) or self._index.starts_with(day, start, count, theirs):
             return None
-        if self._index.starts_with(day, start, count, theirs):
+        if not self.tried.ask(day, ours[1] + theirs, now=now):
             return None
         newest = self._index.newest_ms(day, end)
         if newest is None or newest <= start:
@@ -181,3 +245,13 @@ class Sync:
 
     def _send(self, frame: Frame) -> None:
         self._link.send_control(encode(frame))
+
+
+def _differing(
+    ours: tuple[tuple[int, int, bytes], ...], theirs: tuple[tuple[int, int, bytes], ...]
+) -> tuple[tuple[int, int, bytes], ...]:
+    """Return what to answer to the peer's days: ours that are not the same, and those that we lack as empty."""
+    mine = {day: (count, held) for day, count, held in ours}
+    both = mine | {day: mine.get(day, (0, EMPTY)) for day, _, _ in theirs}
+    said = {day: (count, held) for day, count, held in theirs}
+    return tuple((day, *both[day]) for day in sorted(both) if both[day] != said.get(day))[-MAX_DAYS:]
