@@ -20,7 +20,7 @@ from node.mesh.index import ID_BYTES, Index, Items
 from node.mesh.limits import TokenBucket
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
-from node.mesh.ranges import count
+from node.mesh.ranges import work_of
 from node.wire.frame_bytes import encode
 from node.wire.frames import MAX_CREDIT, MAX_DAYS, Batch, Gone, NegEnd, NegMsg, NegOpen, Tail
 from node.wire.negentropy import END
@@ -138,7 +138,7 @@ class Answers:
         if lane is None or not isinstance(job, Opened) or not job.begun or job.day != frame.day:
             return False
         said = None
-        if isinstance(frame, NegMsg) and self.work.take(count(frame.message), now=now):
+        if isinstance(frame, NegMsg) and self.work.take(work_of(frame.message), now=now):
             try:
                 said = job.go_on(self.items(job.day, lane.until_ms), frame.message)
             except DecodeError:

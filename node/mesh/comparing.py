@@ -1,4 +1,4 @@
-"""One day compared with a peer by ranges: whose turn it is, and when it is enough (docs/protocol.md section 6).
+"""One day compared with a peer by ranges: whose turn it is, and when it is enough (docs/protocol.md 6).
 
 Whatever a peer says, a comparison ends within MAX_MESSAGES messages either way and MAX_SPENT bytes. Ended
 early it has still shown something, and the next round goes on from there.

@@ -18,6 +18,7 @@ from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
 from node.mesh.sync import EVERYTHING, Sync
+from node.mesh.turns import Turns
 from node.mesh.wants import Wants
 from node.wire import frame_bytes, frames
 from node.wire.envelope import EPHEMERAL, Envelope, parse
@@ -50,11 +51,20 @@ class Exchange:
     ) -> None:
         self.wants = Wants()
         self.holding = Holding()
+        self._turns = Turns()
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
         self._near = near
         self._clock = clock
         self._effects = effects
+
+    def opened(self, near: Neighbour, now: Instant) -> None:
+        """A link is in use from now on."""
+        assert near.sync is not None
+        self.wants.opened(near.link.number)
+        near.sync.turns = self._turns
+        if sum(other.link.live for other in self._near.values()) == 1:
+            self._turns.alone(self._index.newest_before(self._clock.mesh_ms(now)))
 
     def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own to every live link, and ask there for a `watched` one."""
@@ -140,17 +150,29 @@ class Exchange:
         self._ask({number}, now)
 
     def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> None:
-        number = near.link.number
+        number, sync = near.link.number, near.sync
+        assert sync is not None
         expected = self.wants.expects(number)
-        asked = near.sync is not None and near.sync.on_batch(frame, expected=expected, now=now.mono)
-        _demand(asked, "BATCH that nobody asked for")
+        _demand(sync.on_batch(frame, expected=expected, now=now.mono), "BATCH that nobody asked for")
         self.wants.moved(number, now=now.mono)
+        before = len(self._index)
         try:
             for raw in frame.envelopes:
                 self._on_held_envelope(near, parse(raw), now)
         finally:
+            if len(self._index) > before:
+                sync.brought(frame, now=now.mono)
             if not frame.session and not frame.more:
                 self._ask({number} | self.wants.answered(number), now)
+            if frame.session and not frame.more:
+                self._ask_on(now)
+
+    def _ask_on(self, now: Instant) -> None:
+        """A peer has given all it has of a day: ask it for the next, and others for what is still missing."""
+        for near in self._near.values():
+            if near.sync is not None and near.sync.put_off:
+                near.sync.ask_later(now=now.mono)
+                self.finish(near, now)
 
     def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
         """Take an envelope that a peer held for us: checked like any other, then announced."""
@@ -170,14 +192,17 @@ class Exchange:
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone: what it was asked for, others are asked for."""
         self.holding.closed(number)
+        self._turns.closed(number)
         self._ask(self.wants.closed(number), now)
 
     def on_deadline(self, now: Instant) -> None:
         """Pass on the WANTs of links that do not answer."""
         touched = self.wants.overdue(now=now.mono)
         for number in sorted(touched):
-            if number in self._near:
-                self.finish(self._near[number], now)
+            near = self._near.get(number)
+            if near is not None:
+                self._turns.tried(near.link.node_key).failed()
+                self.finish(near, now)
         self._ask(touched, now)
 
     def finish(self, near: Neighbour, now: Instant) -> None:

@@ -93,6 +93,11 @@ class Index:
         items = self.items(day, day * DAY_MS, end_ms)
         return items[len(items) - 1][0] if len(items) else None
 
+    def newest_before(self, end_ms: int) -> int | None:
+        """Return the time of the newest id of all before `end_ms`, or None."""
+        times = (self.newest_ms(day, end_ms) for day in self.numbers())
+        return max((ts_ms for ts_ms in times if ts_ms is not None), default=None)
+
 
 class Items:
     """A run of one day's ids, for one comparison to look at; stale as soon as the index changes."""

@@ -291,7 +291,7 @@ class Mesh:
             self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
-        self._exchange.wants.opened(link.number)
+        self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._hear_clock(near, hello.now_ms, now)
         if not others:

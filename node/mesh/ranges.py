@@ -7,6 +7,7 @@ who answers remembers nothing between two messages.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 from node.mesh.days import Entry
@@ -21,7 +22,7 @@ SMALL = FEW * BUCKETS
 """Ids up to which a range is cut into ranges of BUCKETS ids, so that the ids are said next.
 
 At 100 differences in 100,000 this makes 16, 256, then some 80 x 24 ranges, each of these messages and the ids
-after them below MAX_MESSAGE: with 16 ranges each time the ids would take half as much again, and two messages.
+after them below MAX_MESSAGE: with 16 ranges each time the ids would take half as much again.
 """
 MAX_MESSAGE = 60_000
 """Bytes of a message that we make: with the fields of its frame it stays under 60 KiB."""
@@ -65,7 +66,7 @@ def go_on(items: Items, message: bytes, found: Found, *, limit: int = MAX_MESSAG
     return said if len(said) > 1 else None
 
 
-def count(message: bytes) -> int:
+def work_of(message: bytes) -> int:
     """Return about how much work a message is: at most its ranges, of which each takes some 16 bytes."""
     return 1 + len(message) // 16
 
@@ -128,7 +129,7 @@ class _Speaker:
         if len(self._out) + (len(edges) - 1) * _MOST_PER_RANGE > self._limit:
             self._put_off(low, end)
             return
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in itertools.pairwise(edges):
             upper = bound if last == high else self._between(last)
             self._say(Range(upper, fingerprint=self._items.fingerprint(first, last)))
 

@@ -160,7 +160,7 @@ class Side:
     ) -> list[tuple[tuple[int, str], str, object]]:
         """The first ids of a list that does not fit, and one fingerprint of all that comes later."""
         told: list[tuple[tuple[int, str], str, object]] = []
-        (high, kind, what), inside = answer[0], self.within(low, answer[0][0])
+        (high, kind, _), inside = answer[0], self.within(low, answer[0][0])
         fits = (self.limit - used - 160) // 32
         if kind == "ids" and len(answer) == 1 and 0 < fits < len(inside):
             high = self.bound_at(inside, fits)
