@@ -10,15 +10,15 @@ import asyncio
 import json
 import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search
+from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search, sync
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sync.Found)
 
 
 def main() -> None:
@@ -29,19 +29,19 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects"),
+        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "sync"),
         help="this section alone",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | sync.Found] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)
     if asked.only in (None, "behind"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
-            found += asyncio.run(_behind(Path(name)))
+            found += asyncio.run(_one_by_one(behind.measure(Path(name))))
     if asked.only in (None, "idle"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += section("a node that has nothing to do:", idle.measure(Path(name)))
@@ -60,6 +60,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only in (None, "sync"):
+        found += section("finding out what is missing, 100,000 held:", sync.reconciliation())
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_one_by_one(sync.taking_in(Path(name))))
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
@@ -91,9 +95,9 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     return found
 
 
-async def _behind(folder: Path) -> list[Figures]:
+async def _one_by_one(measured: AsyncIterator[Figures]) -> list[Figures]:
     found = []
-    async for figures in behind.measure(folder):
+    async for figures in measured:
         found.append(figures)
         print(figures.line(), flush=True)
     return found

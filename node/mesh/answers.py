@@ -145,7 +145,7 @@ class Answers:
                 self._end_comparison(lane, job)
                 raise
         self.needs += job.found.need
-        job.found.need = []
+        job.found.need.clear()
         if said is None:
             self._end_comparison(lane, job)
         else:

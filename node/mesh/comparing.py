@@ -55,8 +55,8 @@ class Opened:
         if len(message) > CROWDED:
             self._limit = max(LEAST_MESSAGE, self._limit // 2)  # finer cuts than can be answered are in vain
         said = ranges.go_on(items, message, found, limit=self._limit)
-        self.found.have += found.have
-        self.found.need += found.need
+        self.found.have |= found.have
+        self.found.need |= found.need
         self._spent += len(message)
         enough = self._messages >= MAX_MESSAGES or self._spent + 2 * MAX_NEG_BYTES > MAX_SPENT
         return None if said is None or enough else self._count(said)

@@ -2,7 +2,8 @@
 
 Negentropy V1. Who opens says a fingerprint for each of a few ranges; each answer cuts the ranges that differ
 into smaller ones, until they are so small that their ids are said. The opener learns what either side lacks;
-who answers remembers nothing between two messages.
+who answers learns and remembers nothing, so the ids that the opener has are not said to it: a fingerprint
+makes it say its own.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ _MOST_PER_RANGE = 61
 
 @dataclass(slots=True)
 class Found:
-    """What an opener has learnt: ids the other side has and we lack, entries of ours that it lacks."""
+    """What an opener has learnt: ids the other side has and we lack, entries of ours that it lacks, in order.
 
-    need: list[bytes] = field(default_factory=list)
-    have: list[Entry] = field(default_factory=list)
+    What comes after a range that was put off may be said twice.
+    """
+
+    need: dict[bytes, None] = field(default_factory=dict)
+    have: dict[Entry, None] = field(default_factory=dict)
 
 
 def begin(items: Items, end: Bound = END, *, limit: int = MAX_MESSAGE) -> bytes:
     """Return the first message, about all ids before `end`."""
-    speaker = _Speaker(items, limit)
+    speaker = _Speaker(items, limit, opener=True)
     speaker.cut(0, items.rank(end), end, end)
     return speaker.message()
 
@@ -73,7 +77,7 @@ def work_of(message: bytes) -> int:
 
 def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> bytes:
     ranges = read(message)
-    speaker = _Speaker(items, limit)
+    speaker = _Speaker(items, limit, opener=found is not None)
     end = next((said.bound for said in reversed(ranges) if _tells(said)), END)
     low = 0
     for said in ranges:
@@ -98,16 +102,17 @@ def _tells(said: Range) -> bool:
 
 
 def _compare(ours: list[Entry], theirs: tuple[bytes, ...], found: Found) -> None:
-    named = set(theirs)
-    found.have += [entry for entry in ours if entry[1] not in named]
-    found.need += named.difference(eid for _, eid in ours)
+    named, known = set(theirs), {eid for _, eid in ours}
+    found.have |= dict.fromkeys(entry for entry in ours if entry[1] not in named)
+    found.need |= dict.fromkeys(eid for eid in theirs if eid not in known)
 
 
 class _Speaker:
     """A message that is being made; `full` when it ends with a promise to say the rest later."""
 
-    def __init__(self, items: Items, limit: int) -> None:
+    def __init__(self, items: Items, limit: int, *, opener: bool) -> None:
         self.full = False
+        self._opener = opener
         self._items = items
         self._limit = limit - _ROOM
         self._out = Writer()
@@ -122,10 +127,11 @@ class _Speaker:
 
     def cut(self, low: int, high: int, bound: Bound, end: Bound) -> None:
         """Say fingerprints of parts of a range, or its ids if these are few."""
-        if high - low < FEW:
+        ask = self._opener and low < high < low + FEW
+        if high - low < FEW and not ask:
             self.tell(low, high, bound, end)
             return
-        edges = _edges(low, high)
+        edges = [low, high] if ask else _edges(low, high)
         if len(self._out) + (len(edges) - 1) * _MOST_PER_RANGE > self._limit:
             self._put_off(low, end)
             return

@@ -1,8 +1,9 @@
 """Negentropy V1 once more, from the specification alone: lists, sets and strings, slow and plain.
 
-A side is a list of (time, id). A message is hex text. `even` cuts a range that is not large into parts of 16,
-as docs/protocol.md section 6 says that Gossamer does; without it every range is cut into 16, as the reference
-implementations do. Both are negentropy V1: who reads a message need not know how its writer cuts.
+A side is a list of (time, id). A message is hex text. `ours` cuts a range that is not large into parts of 16,
+and has the opener say fingerprints only, as docs/protocol.md section 6 says that Gossamer does; without it
+every range is cut into 16, and either says few ids, as the reference implementations do. Both are negentropy
+V1: who reads a message need not know how its writer cuts.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def prefix_between(before: str, after: str) -> str:
 
 
 class Side:
-    def __init__(self, items: list[tuple[int, str]], *, limit: int = 0, even: bool = True) -> None:
+    def __init__(self, items: list[tuple[int, str]], *, limit: int = 0, ours: bool = True) -> None:
         self.items = sorted(items)
-        self.limit, self.even = limit, even
+        self.limit, self.ours = limit, ours
         self.have: set[str] = set()
         self.need: set[str] = set()
         self.opened = False
@@ -52,11 +53,13 @@ class Side:
 
     def cut(self, low: tuple[int, str], high: tuple[int, str]) -> list[tuple[tuple[int, str], str, object]]:
         inside = self.within(low, high)
+        if self.ours and self.opened and 0 < len(inside) < 32:
+            return [(high, "mark", mark([one for _, one in inside]))]
         if len(inside) < 32:
             return [(high, "ids", [one for _, one in inside])]
-        parts = len(inside) // 16 if self.even and len(inside) <= 512 else 16
+        parts = len(inside) // 16 if self.ours and len(inside) <= 512 else 16
         edges = [len(inside) * part // parts for part in range(parts + 1)]
-        if not self.even:  # the first parts take what is left over
+        if not self.ours:  # the first parts take what is left over
             size, more = divmod(len(inside), parts)
             edges = [part * size + min(part, more) for part in range(parts + 1)]
         said: list[tuple[tuple[int, str], str, object]] = []
