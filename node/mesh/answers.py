@@ -29,6 +29,8 @@ CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""
 MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
+BATCH_BYTES = 16_384
+"""Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
 READ_IDS = 64
 """Envelopes read by id at once: 2 MiB if all are of the largest size."""
 WANT_SESSION = 0
@@ -240,8 +242,13 @@ class Answers:
 
     def _send_batch(self, lane: _Lane, envelopes: tuple[bytes, ...], more: bool) -> None:
         lane.credit -= sum(map(len, envelopes))
-        self._link.send_bulk(encode(Batch(lane.session, envelopes, more)))
+        waiting = deque(envelopes)
+        while page := _page(waiting, BATCH_BYTES):
+            if not waiting and not more:
+                break
+            self._link.send_bulk(encode(Batch(lane.session, page, more=True)))
         if not more:
+            self._link.send_bulk(encode(Batch(lane.session, page, more=False)))
             lane.jobs.popleft()
 
     def _send_gone(self, fetch: _Fetch, envelopes: tuple[bytes, ...]) -> None:
@@ -252,9 +259,9 @@ class Answers:
 
 
 def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:
-    """Take as many envelopes as one BATCH holds."""
+    """Take as many envelopes as fit, at least one."""
     page: list[bytes] = []
-    while ready and len(ready[0]) <= room:
+    while ready and (len(ready[0]) <= room or not page):
         room -= len(ready[0])
         page.append(ready.popleft())
     return tuple(page)
