@@ -81,7 +81,7 @@ def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> byt
     end = next((said.bound for said in reversed(ranges) if _tells(said)), END)
     low = 0
     for said in ranges:
-        high = max(low, items.rank(said.bound))
+        high = items.rank(said.bound)
         if said.fingerprint is not None and said.fingerprint != items.fingerprint(low, high):
             speaker.cut(low, high, said.bound, end)
         elif said.ids is not None and found is not None:

@@ -257,17 +257,17 @@ class Sync:
             answered = idle and found.days is not None and not found.days and not found.later
             if answered or (_waits(found) and now >= self._moved_at + STALLED_AFTER):
                 del self._rounds[session], self._owed[session]
-                self._over(answered, now)
+                self._over(session, answered, now)
                 ended.append(answered)
         return ended
 
-    def _over(self, answered: bool, now: float) -> None:
+    def _over(self, session: int, answered: bool, now: float) -> None:
+        self.turns.over((self._link.number, session))
         if answered:
             self.finished_once = True
             self.turns.finished(now=now)
         else:
             self._tried.failed()
-            self.turns.closed(self._link.number)
 
     def brought(self, frame: Batch, *, now: float) -> None:
         """Something in a BATCH was new to us."""
@@ -285,6 +285,7 @@ class Sync:
     def _open(self, session: int, until_ms: int, now: float) -> _Round:
         for other in [n for n in self._rounds if n % 2 == session % 2]:
             del self._rounds[other], self._owed[other]
+            self.turns.over((self._link.number, other))
         found = self._rounds[session] = _Round(session, until_ms)
         self._owed[session] = 0
         self._moved_at = now

@@ -98,6 +98,10 @@ class Turns:
         if claim is not None and claim.asker == asker:
             del self._claims[day]
 
+    def over(self, asker: Asker) -> None:
+        """A round has ended, or another has taken its place."""
+        self._claims = {day: claim for day, claim in self._claims.items() if claim.asker != asker}
+
     def closed(self, link: int) -> None:
-        """A link is gone, or has not answered for too long."""
+        """A link is gone."""
         self._claims = {day: claim for day, claim in self._claims.items() if claim.asker[0] != link}

@@ -1,4 +1,4 @@
-"""Live envelopes while somebody catches up, over a link of limited rate: they wait little longer than without."""
+"""Live envelopes while somebody catches up, over a slow link: they wait little longer than without."""
 
 from __future__ import annotations
 

@@ -112,16 +112,17 @@ def test_a_hundred_of_a_hundred_thousand_are_found_by_four_messages_of_112_kb() 
     assert len(sizes) == 4 and sum(sizes) < 112_000
 
 
-def test_only_what_comes_before_the_end_is_compared() -> None:
+@pytest.mark.parametrize("limit", [4_096, MAX_MESSAGE])
+def test_only_what_comes_before_the_end_is_compared(limit: int) -> None:
     rng = random.Random(6)
-    ours = [(START + at * 1_000, rng.randbytes(32)) for at in range(200)]
-    theirs = [(START + at * 1_000 + 5, rng.randbytes(32)) for at in range(200)]
-    end = (START + 100_000, b"")
-    found, message = Found(), begin(items(ours), end)
+    ours = [(START + at * 1_000, rng.randbytes(32)) for at in range(600)]
+    theirs = [(START + at * 1_000 + 5, rng.randbytes(32)) for at in range(600)]
+    end = (START + 300_000, b"")
+    found, message = Found(), begin(items(ours), end, limit=limit)
     while message:
-        message = go_on(items(ours), answer(items(theirs), message), found) or b""
-    assert set(found.have) == set(ours[:100])
-    assert set(found.need) == {eid for _, eid in theirs[:100]}
+        message = go_on(items(ours), answer(items(theirs), message, limit=limit), found, limit=limit) or b""
+    assert set(found.have) == set(ours[:300])
+    assert set(found.need) == {eid for _, eid in theirs[:300]}
 
 
 def test_equal_sets_say_nothing_back() -> None:
