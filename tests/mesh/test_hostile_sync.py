@@ -235,7 +235,7 @@ def test_looking_up_ranges_is_rationed(node: Node, monkeypatch: pytest.MonkeyPat
                 break
         peer.say(NegEnd(session, DAY, b""))
         node.net.run(0.6)
-    assert len(peer.of(NegMsg)) == 5 and len(peer.of(NegEnd)) == 4
+    assert 5 <= len(peer.of(NegMsg)) <= 6 and len(peer.of(NegEnd)) >= 3
     assert not peer.closed, "it may be honest"
 
 
