@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import HealthCheck, given as hypothesis_given, settings, strategies as st
 
 from node.clock import DAY_MS
 from node.mesh import mesh as mesh_module
@@ -283,3 +284,48 @@ def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
         node.mesh.request_sync(node.now)
     net.run(30)
     assert net.agree() and len(a.store) == 30
+
+
+def reached(net: Net, pairs: list[tuple[str, str]], held: set[str], gone: set[str]) -> set[str]:
+    """The nodes that an envelope can come to: who evicted it does not fetch it again, and cannot pass it on."""
+    found = set(held)
+    while more := {two for one, two in pairs if one in found and two not in found | gone}:
+        found |= more
+    return found
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_given(st.integers(0, 1 << 30), st.sampled_from(["ab bc", "ab bc ca", "ab ac ad", "ab bc cd da"]))
+def test_after_quiet_all_have_accepted_what_their_peers_can_give(seed: int, shape: str) -> None:
+    net, rng = Net(seed, latency=0.02), random.Random(seed)
+    every = spread(net, 200, rng.choice([DAY_MS // 3, 3 * DAY_MS, 10 * DAY_MS]), seed=seed)
+    names = sorted(set(shape) - {" "})
+    evicted: dict[bytes, set[str]] = {env.eid: set() for env in every}
+    for name in names:
+        share = rng.choice([0.0, 0.5, 0.97, 1.0])
+        given(net.node(name), [env for env in every if rng.random() < share])
+        for eid in [eid for eid in net.nodes[name].store if rng.random() < 0.03]:
+            del net.nodes[name].store[eid]  # it counts as accepted, and cannot be sent
+            evicted[eid].add(name)
+    holders = {eid: {n for n in names if eid in net.nodes[n].store} for eid in evicted}
+    links = [(pair[0], pair[1]) for pair in shape.split()]
+    for one, two in links:
+        net.nodes[one].add(net.nodes[two].address)
+    for _ in range(6):
+        net.run(rng.uniform(0, 1))
+        for wire in list(net.nodes[rng.choice(names)].wires.values()):
+            if rng.random() < 0.2:
+                net.close(wire, "broken")
+        net.nodes[rng.choice(names)].publish(envelope(net.rng, net.wall_ms))
+    for _ in range(len(names)):
+        net.run(25)
+        for node in net.nodes.values():
+            node.mesh.request_sync(node.now)
+    net.run(25)
+    both_ways = links + [(two, one) for one, two in links]
+    for eid, gone in evicted.items():
+        for name in reached(net, both_ways, holders[eid], gone):
+            assert eid[:16] in net.nodes[name].mesh._index, (name, eid)
+    for node in net.nodes.values():
+        shown = Counter(env.eid for env in node.arrived())
+        assert not shown or max(shown.values()) == 1
