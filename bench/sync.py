@@ -161,7 +161,8 @@ async def taking_in(folder: Path) -> AsyncIterator[Figures]:
     newest = [_sealed(rng, now_ms - 7_200_000 + at) for at in range(MISSING)]
     yield _verifying(newest)
     yield floors.commits(folder, 20, rows=2_000)
-    shared = [_junk(rng, now_ms - 7_300_000 - at * 20) for at in range(HELD - MISSING)]
+    shared = [_row(_sealed(rng, now_ms - 7_300_000))]  # a tail is sent from the newest on that both have
+    shared += [_junk(rng, now_ms - 7_300_000 - at * 20) for at in range(1, HELD - MISSING)]
     rates = []
     for run in range(RUNS):
         rates.append(await _caught_up(folder / str(run), shared, [_row(env) for env in newest]))

@@ -287,7 +287,7 @@ def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
 
 
 def reached(net: Net, pairs: list[tuple[str, str]], held: set[str], gone: set[str]) -> set[str]:
-    """The nodes that an envelope can come to: who evicted it does not fetch it again, and cannot pass it on."""
+    """The nodes that an envelope can come to: who evicted it neither fetches it again nor passes it on."""
     found = set(held)
     while more := {two for one, two in pairs if one in found and two not in found | gone}:
         found |= more
