@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search, sync
+from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search, sim, sync
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sync.Found)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh, sync.Found)
 
 
 def main() -> None:
@@ -29,12 +29,23 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "sync"),
-        help="this section alone",
+        choices=(
+            "bridge",
+            "behind",
+            "idle",
+            "cryptography",
+            "rooms",
+            "many",
+            "search",
+            "dialects",
+            "sim",
+            "sync",
+        ),
+        help="this section alone; sim is never part of the whole",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share | sync.Found] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | sim.Mesh | sync.Found] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
@@ -64,6 +75,8 @@ def main() -> None:
         found += section("finding out what is missing, 100,000 held:", sync.reconciliation())
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += asyncio.run(_one_by_one(sync.taking_in(Path(name))))
+    if asked.only == "sim":
+        found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 

@@ -238,6 +238,7 @@ class Answers:
     def _read(self, lane: _Lane, spec: ByIds | ByTime) -> bool:
         lane.reading = True
         self.reads.append((lane.session, spec))
+        self._link.touch()
         return False
 
     def _send_batch(self, lane: _Lane, envelopes: tuple[bytes, ...], more: bool) -> None:

@@ -12,9 +12,11 @@ from typing import assert_never
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
-from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.attention import Attention
+from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import MAX_LINKS, Scores
@@ -46,6 +48,7 @@ from node.mesh.ports import (
     SendBytes,
     Taken,
 )
+from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -54,6 +57,7 @@ from node.wire.frames import (
     Goodbye,
     Graft,
     Hello,
+    IHave,
     Leave,
     Part,
     PeerExchange,
@@ -77,7 +81,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations.
     """
 
     def __init__(
@@ -93,22 +98,25 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._roles = roles
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self._near: dict[int, Neighbour] = {}
+        self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
-        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._exchange = Exchange(
+            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+        )
 
     @property
     def node_key(self) -> bytes:
@@ -119,12 +127,7 @@ class Mesh:
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
-        soon = earliest(
-            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
-        )
-        for near in self._near.values():
-            soon = earliest(soon, near.deadline)
-        return soon
+        return earliest(self._book.deadline, exchange.deadline, self._sync_at, self._near.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -331,15 +334,15 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._exchange.on_push(near, frame, now)
+                case Push() | IHave() | Graft() | Prune():
+                    self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | PeerExchange() | Fetch() | Part():
+                case PeerExchange() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -360,6 +363,16 @@ class Mesh:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _hold_against(self, overdue: Overdue, now: Instant) -> None:
+        for number in sorted(overdue.slow):
+            near = self._near.get(number)
+            if near is not None and self._scores.slow(near.link.node_key, now=now.mono):
+                self._exchange.spreading.demote(number, now)
+        for number in sorted(overdue.broke):
+            near = self._near.get(number)
+            if near is not None:
+                self._blame(near, Unasked("announced what it did not send"), now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
@@ -395,7 +408,7 @@ class Mesh:
             near.link.drained(event.nbytes, now=now.mono)
 
     def _flush(self, now: Instant) -> None:
-        for near in list(self._near.values()):
+        for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
@@ -417,9 +430,10 @@ class Mesh:
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
+        self._near.touch_all()
         for near in list(self._near.values()):
             self._look_at(near, now)
-        self._exchange.on_deadline(now)
+        self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())

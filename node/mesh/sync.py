@@ -96,6 +96,7 @@ class Sync:
     def wish(self, *, until_ms: int) -> None:
         """Ask for a round of ours about everything before `until_ms`; `poll` begins it."""
         self._wished_ms = max(until_ms, self._wished_ms or 0)
+        self._link.touch()
 
     def poll(self, *, now: float) -> None:
         """Begin the round that was asked for, if none of ours is under way and the last is not too recent."""
@@ -148,6 +149,7 @@ class Sync:
     def _ask(self, found: _Round, now: float) -> None:
         """Send as many TAILs as may be unanswered, for days that no other round is asking for."""
         left, found.later = found.later, []
+        self._link.touch()
         for spot, (day, count, theirs) in enumerate(left):
             assert found.days is not None
             if len(found.days) >= MAX_ASKED:
@@ -290,6 +292,7 @@ class Sync:
         self._owed[session] = 0
         self._moved_at = now
         self.answers.open_session(session, until_ms)
+        self._link.touch()
         return found
 
     def _summary(self, until_ms: int) -> tuple[tuple[int, int, bytes], ...]:
