@@ -40,6 +40,11 @@ log_level = "warning"
 passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
+lan = true
+announce = ["wss://chat.example/mesh"]
+listen_cert = "cert.pem"
+listen_key = "key.pem"
+peer_ca = "/etc/ca.pem"
 """
     want = Settings(
         home=tmp_path,
@@ -53,6 +58,11 @@ bridge_hosts = ["chat.example", "BOX:80"]
         passphrase_file=Path("/p"),
         open=True,
         bridge_hosts=("chat.example", "box:80"),
+        lan=True,
+        announce=("wss://chat.example/mesh",),
+        listen_cert=tmp_path / "cert.pem",
+        listen_key=tmp_path / "key.pem",
+        peer_ca=Path("/etc/ca.pem"),
     )
     assert settings(tmp_path, toml) == want
     env = {
@@ -66,6 +76,11 @@ bridge_hosts = ["chat.example", "BOX:80"]
         "GOSSAMER_PASSPHRASE_FILE": "/p",
         "GOSSAMER_OPEN": "1",
         "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
+        "GOSSAMER_LAN": "on",
+        "GOSSAMER_ANNOUNCE": "wss://chat.example/mesh",
+        "GOSSAMER_LISTEN_CERT": str(tmp_path / "cert.pem"),
+        "GOSSAMER_LISTEN_KEY": str(tmp_path / "key.pem"),
+        "GOSSAMER_PEER_CA": "/etc/ca.pem",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
     assert settings(tmp_path, "", env) == want
@@ -83,6 +98,7 @@ bridge_hosts = ["chat.example", "BOX:80"]
         ('peers = ["http://a"]', "no peer address"),
         ("peers = [1]", "a list"),
         ("relay = 3", "true or false"),
+        (f"announce = {[f'ws://a:{n}' for n in range(1, 6)]}", "at most 4"),
         ("name = 3", "1 to 32"),
         (f'name = "{"x" * 33}"', "1 to 32"),
         ("name = ", "not TOML"),

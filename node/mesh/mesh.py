@@ -26,6 +26,8 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    AddressGone,
+    AddressInfo,
     ClockSkew,
     CloseLink,
     Connectivity,
@@ -50,6 +52,7 @@ from node.mesh.ports import (
 )
 from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
+from node.mesh.troubles import reason_of
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -108,6 +111,7 @@ class Mesh:
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
+        self.came_in = 0
         self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
@@ -150,7 +154,12 @@ class Mesh:
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
-        return [near.info(now.mono) for near in self._near.values() if near.link.live]
+        live = [near for near in self._near.values() if near.link.live]
+        return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
+
+    def dialled(self, now: Instant) -> list[AddressInfo]:
+        """How dialling each address goes, the owner's first."""
+        return self._book.dialled(now=now.mono)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -191,12 +200,14 @@ class Mesh:
             case LinkClosed():
                 self._on_closed(event, now)
             case DialFailed():
-                self._book.failed(event.address, now=now.mono)
+                self._book.failed(event.address, now=now.mono, why=event.reason)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
                 self._dial(now)
             case RemoveAddress():
                 self._on_removed(event, now)
+            case AddressGone():
+                self._book.gone(event.address)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -254,9 +265,9 @@ class Mesh:
         self._clock.lost(link.number)
         self._exchange.closed(link.number, now)
         if not link.live:
-            self._book.failed(link.address, now=now.mono)
+            self._book.failed(link.address, now=now.mono, why=reason)
             return
-        self._book.link_down(link.address, link.node_key, now=now.mono)
+        self._book.link_down(link.address, link.node_key, now=now.mono, why=reason)
         if not any(other.live and other.node_key == link.node_key for other in self._links()):
             self._effects.append(PeerDown(link.number, link.node_key, reason))
 
@@ -296,6 +307,7 @@ class Mesh:
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
+        self.came_in += not link.outbound
         self._hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(
@@ -322,7 +334,7 @@ class Mesh:
                 if event.link not in self._near:
                     return
         except PeerFault as fault:
-            self._leave(near, Leave.PROTOCOL, str(fault), now)
+            self._leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
@@ -361,7 +373,7 @@ class Mesh:
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
-        elif near.link.malformed >= MAX_MALFORMED:
+        elif near.link.malformed >= MAX_MALFORMED or not near.link.live:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _hold_against(self, overdue: Overdue, now: Instant) -> None:
