@@ -187,6 +187,7 @@ class Exchange:
         self._turns.closed(number)
         self.spreading.closed(number, now)
         self._ask(self.wants.closed(number), now)
+        self._ask_on(now)
 
     def on_deadline(self, now: Instant) -> Overdue:
         """Pass on the WANTs of links that do not answer, and let gossip do what is due."""

@@ -181,7 +181,7 @@ class Sync:
         `expected` says whether a WANT is unanswered, which is what session 0 is for.
         """
         if frame.session != WANT_SESSION:
-            found = self._rounds.get(frame.session)
+            found, asker = self._rounds.get(frame.session), (self._link.number, frame.session)
             if found is None or not found.days or (frame.more and not frame.envelopes):
                 return False
             if frame.envelopes:
@@ -189,7 +189,9 @@ class Sync:
             if not frame.more:
                 day = found.days.popleft()
                 self._tried.answered(day, now=now)
-                self.turns.done(day, (self._link.number, frame.session))
+                self.turns.done(day, asker)
+                if found.days and self.turns.is_free(found.days[0], asker, now=now):
+                    self.turns.claim(found.days[0], asker, now=now)  # its time begins now
                 self.answers.pump()  # what the peer asked of that day can be answered now
         elif not expected:
             return False
@@ -214,7 +216,7 @@ class Sync:
             self._moved_at = now if taken else self._moved_at
             return taken or isinstance(frame, NegEnd)  # both may have ended it
         assert found.answering is not None
-        self._moved_at = now
+        self._moved(found, now)
         self.answers.compared(frame.session, frame.day)
         if isinstance(frame, NegEnd):
             found.answering = None
@@ -274,8 +276,14 @@ class Sync:
     def brought(self, frame: Batch, *, now: float) -> None:
         """Something in a BATCH was new to us."""
         found = self._rounds.get(frame.session)
-        if found is not None and found.days:
-            self.turns.moved(found.days[0], (self._link.number, frame.session), now=now)
+        if found is not None:
+            self._moved(found, now)
+
+    def _moved(self, found: _Round, now: float) -> None:
+        """The peer is answering in a round: leave it the days that it was asked for."""
+        self._moved_at = now
+        for day in found.days or ():
+            self.turns.moved(day, (self._link.number, found.session), now=now)
 
     @property
     def _ours_running(self) -> bool:

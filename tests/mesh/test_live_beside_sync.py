@@ -6,6 +6,7 @@ from bisect import bisect_left
 
 import pytest
 
+from node.clock import DAY_MS
 from node.mesh.ports import Arrived, ByIds, ByTime, LinkBytes, LinkDrained
 from node.wire.envelope import Envelope
 from tests.mesh.meshnet import Net, Node, envelope
@@ -43,6 +44,8 @@ class Holder(Node):
         low += spec.after is not None
         page: list[bytes] = []
         for env in self.rows[low:]:
+            if env.ts_ms >= spec.t1_ms:
+                break
             if page and sum(map(len, page)) + len(env.raw) > spec.max_bytes:
                 return tuple(page), True
             page.append(env.raw)
@@ -83,3 +86,22 @@ def test_a_live_envelope_waits_at_most_50_ms_longer_beside_a_catch_up(
     monkeypatch.setattr(SlowNet, "rate", rate)
     quiet, busy = delays(missing=0), delays(missing=2_500)
     assert busy[98] <= quiet[98] + 0.05
+
+
+def test_two_slow_peers_share_the_days_however_long_each_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlowNet, "rate", 150_000)
+    net = SlowNet()
+    rows = [
+        envelope(net.rng, net.wall_ms - day * DAY_MS - 60_000 + at) for day in range(4) for at in range(1_000)
+    ]
+    rows.sort(key=lambda env: (env.ts_ms, env.eid))
+    for seed, name in enumerate("ab", 1):
+        holder = net.nodes[name] = Holder(net, name, seed)
+        holder.rows, holder.store = tuple(rows), {env.eid: env for env in rows}
+        holder.start()
+    z = net.node("z")
+    for name in "ab":
+        z.add(f"ws://{name}:1")
+    net.run(30)
+    assert len(z.store) == 4_000
+    assert sum(info.copies for info in z.mesh.peers(z.now)) < 4_300
