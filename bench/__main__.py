@@ -18,7 +18,7 @@ from bench import behind, bridge, crypto, dialects, floors, idle, many, mesh, ro
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh, sync.Found)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh, sync.Found, Figures)
 
 
 def main() -> None:
@@ -65,6 +65,7 @@ def main() -> None:
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
     if asked.only == "sync":
         found += section("finding out what is missing, 100,000 held:", sync.reconciliation())
+        found += section("live envelopes meanwhile, on a virtual clock:", sync.beside())
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += asyncio.run(_one_by_one(sync.taking_in(Path(name))))
     if asked.only == "mesh":

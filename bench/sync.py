@@ -13,6 +13,7 @@ import random
 import sqlite3
 import statistics
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from node.crypto.channel import Channel, ChannelKind, network_id, verify_envelop
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
+    Arrived,
     ByIds,
     ByTime,
     HeldRead,
@@ -36,6 +38,7 @@ from node.mesh.ports import (
     LinkOpened,
     MeshEffect,
     MeshInput,
+    Publish,
     ReadHeld,
     SendBytes,
 )
@@ -49,6 +52,10 @@ LATENCY = 0.05
 SPOKEN = (Days, Tail, NegOpen, NegMsg, NegEnd, Want, Gone, IHave)
 """What finding out is made of: all frames of a sync but the envelopes and the credit for them."""
 MISSING = 10_000
+RATE = 1_000_000
+"""Bytes a second of a slow link."""
+SIZE = 659
+"""Of the smallest envelope, as these are."""
 RUNS = 3
 CHANNEL = Channel(ChannelKind.ROOM, b"s" * 32)
 
@@ -126,15 +133,24 @@ class _Both:
 
         frame_bytes.decode = counted  # type: ignore[assignment] # looks at what passes, and passes it on
         try:
-            self._put(1, AddAddress("ws://a:1", "configured"))
-            self._put(1, LinkOpened(1, True, "ws://a:1", "a:1"))
-            self._put(0, LinkOpened(1, False, "", "b:1"))
-            while self.events and self.time < 10:
-                self.time, _, action = heapq.heappop(self.events)
-                action()
+            self.link()
+            self.run(10)
         finally:
             frame_bytes.decode = decode
         return Found(what, self.spent, (self.first - self.begun) / (2 * LATENCY), goal, others)
+
+    def link(self) -> None:
+        """Let the second dial the first."""
+        self._put(1, AddAddress("ws://a:1", "configured"))
+        self._put(1, LinkOpened(1, True, "ws://a:1", "a:1"))
+        self._put(0, LinkOpened(1, False, "", "b:1"))
+
+    def run(self, until: float) -> None:
+        """Let time pass, as long as something happens."""
+        while self.events and self.events[0][0] <= until:
+            self.time, _, action = heapq.heappop(self.events)
+            action()
+        self.time = until
 
     def _put(self, who: int, event: MeshInput) -> None:
         for effect in self.meshes[who].handle(event, now=self.now):
@@ -152,6 +168,51 @@ class _Both:
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         heapq.heappush(self.events, (self.time + seconds, next(self.order), action))
+
+
+class _Slow(_Both):
+    """The same over a link of RATE, with bodies: how long do live envelopes take meanwhile?"""
+
+    def __init__(self, missing: list[Envelope]) -> None:
+        super().__init__([], [(env.ts_ms, env.eid) for env in missing])
+        self.rows = [(env.ts_ms, env.eid, env.raw) for env in missing]
+        self.free = [0.0, 0.0]
+        self.sent: dict[bytes, float] = {}
+        self.times: list[float] = []
+
+    def publish(self, env: Envelope) -> None:
+        self.sent[env.eid] = self.time
+        self._put(0, Publish(env))
+
+    def _do(self, who: int, effect: MeshEffect) -> None:
+        match effect:
+            case SendBytes(_, data):
+                self.free[who] = gone = max(self.time, self.free[who]) + len(data) / RATE
+                self._later(gone - self.time, lambda: self._put(who, LinkDrained(1, len(data))))
+                self._later(gone - self.time + LATENCY, lambda: self._put(1 - who, LinkBytes(1, data)))
+            case ReadHeld(ticket, ByTime() as spec):
+                low = bisect_left(self.rows, (*(spec.after or (spec.t0_ms, b"")), b"\xff"))
+                page = tuple(raw for _, _, raw in self.rows[low : low + spec.max_bytes // SIZE])
+                more = low + len(page) < len(self.rows)
+                self._later(0.001, lambda: self._put(who, HeldRead(ticket, page, more)))
+            case Arrived(env, _) if env.eid in self.sent:
+                self.times.append(self.time - self.sent[env.eid])
+            case _:
+                super()._do(who, effect)
+
+
+def beside() -> Iterator[Figures]:
+    """Live envelopes at 100/s for a second, with and without a catch-up that takes longer than that."""
+    rng = random.Random(13)
+    for what, missing in (("live alone, 8 Mbit/s", 0), ("live beside a catch-up, 8 Mbit/s", 2_500)):
+        both = _Slow([_sealed(rng, NOON - 7_200_000 + at) for at in range(missing)])
+        both.link()
+        for tick in range(100):
+            both.run(1 + tick / 100)
+            both.publish(_sealed(rng, NOON + round(both.time * 1_000)))
+        both.run(4)
+        assert len(both.times) == 100
+        yield Figures(what, None, both.times)
 
 
 async def taking_in(folder: Path) -> AsyncIterator[Figures]:

@@ -319,7 +319,7 @@ class Sync:
             end = min(end, self.turns.before_ms + 1)
         newest = self._index.newest_ms(day, end)
         if newest is None or newest <= start:
-            return Tail(found.session, day, start, EMPTY)
+            return Tail(found.session, day, 0, EMPTY)
         return Tail(found.session, day, newest, self._index.summary(day, start, newest)[1])
 
     def _take_in(self, session: int, size: int) -> None:
