@@ -25,7 +25,7 @@ from node.errors import StoreFull
 from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
-from node.store.records import Loaded, Write
+from node.store.records import Gone, Loaded, Write
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -176,8 +176,8 @@ class SqliteStore:
         """Read back everything a start needs; 100,000 rows take about a second."""
         return await self._write.run(lambda conn: reader.load(conn, self._cells))
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """Write all records in one transaction; when this returns they are on disk.
+    async def commit(self, writes: Sequence[Write]) -> Gone:
+        """Write all records in one transaction; when this returns they are on disk. Returns what went.
 
         A caller that is cancelled meanwhile must expect either outcome.
 
@@ -186,11 +186,12 @@ class SqliteStore:
             Fatal: If the file turns out to be damaged.
         """
         if not writes:
-            return
-        last = await self._write.run(
+            return Gone()
+        last, gone = await self._write.run(
             partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
         )
         self.last_seq = max(self.last_seq, last)
+        return gone
 
     async def probe(self) -> None:
         """Write something and take it back, to see whether there is room; raises StoreFull."""
@@ -274,8 +275,8 @@ class SqliteStore:
             lambda conn: reader.envelopes_by_time(conn, start_ms, end_ms, after, max_bytes)
         )
 
-    async def expire(self, now_ms: int) -> list[bytes]:
-        """Drop a slice of the envelopes whose time is over, and of the log; return the ids of what went.
+    async def expire(self, now_ms: int) -> Gone:
+        """Drop a slice of the envelopes whose time is over, and of the log; return what went.
 
         `expiring` says whether there may be more.
         """
@@ -283,15 +284,15 @@ class SqliteStore:
             partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
         )
         more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
-        self.expiring = more or len(gone) == writer.EXPIRE_BATCH
+        self.expiring = more or len(gone.forgotten) == writer.EXPIRE_BATCH
         self.first_seq, _ = await self._write.run(reader.log_ends)
         return gone
 
-    async def stats(self) -> dict[str, int]:
-        """Return `held_envelopes` and `db_bytes` (the file and its WAL)."""
-        held = await self._read.run(reader.held_count)
+    async def stats(self) -> dict[str, int | None]:
+        """Return `held_envelopes`, the `oldest_held_ms` of them, and `db_bytes` (the file and its WAL)."""
+        held = await self._read.run(reader.held_facts)
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return {"held_envelopes": held, "db_bytes": sum(f.stat().st_size for f in files if f.exists())}
+        return {**held, "db_bytes": sum(f.stat().st_size for f in files if f.exists())}
 
     async def check(self) -> None:
         """Read the whole file; raises Fatal if its structure is damaged. Takes seconds on a large one."""
