@@ -238,10 +238,8 @@ class SimNode:
             self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
             return
         match effect:
-            case Persist(writes):
-                self.store.commit(writes)
-            case Hold(sealed):
-                self.store.commit([sealed])
+            case Persist() | Hold():
+                self._commit(effect)
             case SendBytes(link, data):
                 self.sent_bytes.append(data)
                 self.world.send(self.name, link, data)
@@ -282,6 +280,11 @@ class SimNode:
                 pass  # no socket, no token and no disk is here
             case _:
                 assert_never(effect)
+
+    def _commit(self, order: Persist | Hold) -> None:
+        gone = self.store.commit(order.writes if isinstance(order, Persist) else (order.write,))
+        if gone and self.engine is not None:
+            self.perform(self.engine.let_go(gone))
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""

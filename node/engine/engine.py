@@ -47,6 +47,7 @@ from node.engine.effects import (
     Effect,
     FetchMessages,
     FindMessages,
+    Hold,
     Input,
     MessagesFetched,
     MessagesFound,
@@ -63,6 +64,7 @@ from node.engine.listings import Listings
 from node.engine.mark import Mark
 from node.engine.meshing import Meshing
 from node.engine.replay import Replay
+from node.engine.shelving import QUOTA, Shelving
 from node.engine.state import Restorer, State, restore_me
 from node.errors import PeerFault, Refused
 from node.mesh.mesh import Mesh
@@ -75,6 +77,7 @@ from node.mesh.ports import (
     Publish,
 )
 from node.store.records import (
+    Gone,
     Loaded,
     RewriteMessage,
     Write,
@@ -98,6 +101,8 @@ class Setup:
     roles: frozenset[str] = frozenset({"hold"})
     addresses: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    quota: int = QUOTA
+    """Bytes held for others."""
     sessions: tuple[SessionStarted, ...] = ()
     """Frontends that stayed attached while there was no engine, or another."""
     read_only: bool = False
@@ -135,8 +140,16 @@ class Engine:
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
+        self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
         self.desk = Desk(
-            self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
+            self.state,
+            self.mesh,
+            inbox,
+            inviting,
+            self.shelving,
+            now.wall_ms,
+            lambda: self.addresses,
+            self._record,
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -150,6 +163,8 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
+        for key, posting_keys in self.state.channels.all():
+            self.shelving.assign(key, posting_keys)
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
@@ -237,6 +252,11 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
+
+    def let_go(self, gone: Gone) -> list[Effect]:
+        """Take note of what the store took away; what was forgotten may come again."""
+        self.mesh.forget(gone.forgotten)
+        return [Hold(order) for order in self.shelving.gone(gone)]
 
     def _fetched(self, turn: Turn, event: MessagesFetched) -> None:
         room, found = event.room, event.found
@@ -368,7 +388,7 @@ class Engine:
         after += self.replay.watch(turn)
         for sealed in turn.posts:
             if sealed.kind == KEPT:
-                writes.append(written.held(sealed, own=True))
+                writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))
             after += self._down(turn, Publish(sealed, sealed.eid in watched))
         writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)

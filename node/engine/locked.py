@@ -126,4 +126,8 @@ class Locked:
             "log_epoch": "",
             "seq": 0,
             "clock_skew_s": None,
+            "held": {shelf: {"envelopes": 0, "bytes": 0} for shelf in ("own", "known", "other")},
+            "held_quota_bytes": 0,
+            "held_ids": 0,
+            "oldest_held_ms": None,
         }

@@ -39,6 +39,13 @@ def budget_for(link: Link, source: Source | None, *, relay: bool) -> int:
     return BUDGET_STRANGER
 
 
+def recognise(link: Link, others: Iterable[Link], sources: set[Source]) -> None:
+    """Note on each link to a node whether we have a reason to know it, whoever dialled."""
+    link.known = bool(sources & TRUSTED)
+    for other in others:
+        other.known = link.known = link.known or other.known
+
+
 def redundant(new: Link, others: list[Link], *, own_key: bytes, now: float) -> list[Link]:
     """Return which of the links to one node go, now that `new` is live too."""
     going = [old for old in others if _goes_for(new, old, now)]

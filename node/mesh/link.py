@@ -14,6 +14,8 @@ from node.crypto.handshake import Cipher, Handshake, LinkKeys
 from node.crypto.primitives import Entropy
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
+from node.mesh.ports import Arrived
+from node.wire.envelope import Envelope
 from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
@@ -67,6 +69,7 @@ class Link:
         self.remote = remote
         self.phase = Phase.SHAKING
         self.node_key = b""
+        self.known = False
         self.hello: Hello | None = None
         self.opened = self.heard = now
         self.copies = 0
@@ -90,6 +93,10 @@ class Link:
         self._ephemeral_budget = TokenBucket(BUDGET_STRANGER / EPHEMERAL_SHARE, now=now)
         if outbound:
             self._handshake_out.append(self._handshake.write())
+
+    def brought(self, env: Envelope) -> Arrived:
+        """Say of an envelope that it came over this link."""
+        return Arrived(env, self.number, self.node_key, self.known)
 
     @property
     def live(self) -> bool:

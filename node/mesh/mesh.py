@@ -296,6 +296,7 @@ class Mesh:
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.wants.opened(link.number)
         self._book.link_up(link.address, link.node_key, now=now.mono)
+        greeting.recognise(link, others, self._book.sources_of(link.address, link.node_key))
         self._hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(

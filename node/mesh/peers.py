@@ -67,6 +67,12 @@ class Book:
         entry = self._entries.get(address)
         return None if entry is None else entry.source
 
+    def sources_of(self, address: str, node_key: bytes) -> set[Source]:
+        """Where the addresses were learned at which a node was met, and this one."""
+        met = {entry.source for entry in self._entries.values() if entry.key == node_key}
+        source = self.source_of(address)
+        return met if source is None else met | {source}
+
     def add(self, address: str, source: Source, *, now: float) -> None:
         """Learn an address; a better source replaces a lesser one."""
         entry = self._entries.get(address)

@@ -138,11 +138,14 @@ class Dial:
 class Arrived:
     """A new envelope whose size, time and signature hold; the engine opens it and, if kept, holds it.
 
-    `link` is the one it came over.
+    `link` is the one it came over, `node_key` whose that is; `known`: a node that the owner named, or one of
+    a contact or of a room.
     """
 
     envelope: Envelope
     link: int | None
+    node_key: bytes = b""
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

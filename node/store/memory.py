@@ -117,13 +117,8 @@ class MemoryStore:
             raise StoreFull("this store was told to be full")
         for write in writes:
             self._apply(write)
-        freed = [self._let_go(write) for write in writes if isinstance(write, LetGo)]
-        count = sum(write.count for write in writes if isinstance(write, ForgetGone))
-        gone = [e for e in self._held_after(None) if e.shelf == Shelf.GONE][:count] if count else []
-        for envelope in gone:
-            self._drop(envelope.eid)
-        portions = (*freed, *_portions(gone))
-        return Gone(portions, sum(portion[2] for portion in freed), tuple(e.eid for e in gone))
+        orders = [write for write in writes if isinstance(write, LetGo | ForgetGone)]
+        return self._clear(orders) if orders else Gone()
 
     def _apply(self, write: Write) -> None:
         match write:
@@ -161,6 +156,15 @@ class MemoryStore:
             entry = (envelope.ts_ms, envelope.eid)
             insort(self._state.held_order, entry)
             insort(self._state.held_by_rk.setdefault(envelope.rk, []), entry)
+
+    def _clear(self, orders: Sequence[LetGo | ForgetGone]) -> Gone:
+        freed = [self._let_go(order) for order in orders if isinstance(order, LetGo)]
+        count = sum(order.count for order in orders if isinstance(order, ForgetGone))
+        gone = [e for e in self._held_after(None) if e.shelf == Shelf.GONE][:count] if count else []
+        for envelope in gone:
+            self._drop(envelope.eid)
+        kept = sum(portion[2] for portion in freed)
+        return Gone(tuple(orders), (*freed, *_portions(gone)), kept, tuple(e.eid for e in gone))
 
     def _let_go(self, order: LetGo) -> Portion:
         ours = [e for e in self._held_after(None) if (e.shelf, e.source) == (order.shelf, order.source)]
@@ -291,7 +295,7 @@ class MemoryStore:
         for envelope in gone:
             self._drop(envelope.eid)
         self._compact(now_ms)
-        return Gone(_portions(gone), forgotten=tuple(e.eid for e in gone))
+        return Gone(portions=_portions(gone), forgotten=tuple(e.eid for e in gone))
 
     def _compact(self, now_ms: int) -> None:
         log = self._state.events

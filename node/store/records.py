@@ -203,15 +203,16 @@ Portion: TypeAlias = tuple[int, int, int, int]
 class Gone:
     """What a commit, or an expiry, took away: how much of which portions, `kept` ids without their bodies.
 
-    `forgotten` are ids of which nothing is left.
+    `orders` are those that it carried out; `forgotten` are ids of which nothing is left.
     """
 
+    orders: tuple[LetGo | ForgetGone, ...] = ()
     portions: tuple[Portion, ...] = ()
     kept: int = 0
     forgotten: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self.portions or self.forgotten)
+        return bool(self.orders or self.portions)
 
 
 def portions(sizes: Iterable[tuple[int, int, int]]) -> tuple[Portion, ...]:

@@ -80,7 +80,7 @@ class _Batch:
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
     dropped: dict[bytes, None] = field(default_factory=dict)
     going: list[LetGo] = field(default_factory=list)
-    forgotten: int = 0
+    forgetting: list[ForgetGone] = field(default_factory=list)
 
     def add(self, write: Write) -> None:
         match write:
@@ -96,8 +96,8 @@ class _Batch:
                     self.dropped[eid] = None
             case LetGo():
                 self.going.append(write)
-            case ForgetGone(count):
-                self.forgotten += count
+            case ForgetGone():
+                self.forgetting.append(write)
             case AppendEvent():
                 self.events.append(write)
             case PutMessage():
@@ -156,11 +156,18 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> tu
         conn.executemany("DELETE FROM envelopes WHERE eid = ?", [(eid,) for eid in batch.dropped])
     if batch.envelopes:
         conn.executemany(_PUT_ENVELOPE, [_envelope(held) for held in batch.envelopes.values()])
-    freed = tuple(_let_go(conn, order) for order in batch.going)
-    gone = Gone(freed, sum(count for _, _, count, _ in freed))
-    if batch.forgotten:
-        gone = _forget(conn, gone, batch.forgotten)
-    return max((event.seq for event in batch.events), default=0), gone
+    return max((event.seq for event in batch.events), default=0), _clear(conn, batch)
+
+
+def _clear(conn: sqlite3.Connection, batch: _Batch) -> Gone:
+    if not (batch.going or batch.forgetting):
+        return Gone()
+    freed = [_let_go(conn, order) for order in batch.going]
+    kept = sum(count for _, _, count, _ in freed)
+    forgotten = tuple(eid for order in batch.forgetting for eid in _forget(conn, order.count))
+    if forgotten:
+        freed.append((Shelf.GONE, 0, len(forgotten), 0))
+    return Gone((*batch.going, *batch.forgetting), tuple(freed), kept, forgotten)
 
 
 def _let_go(conn: sqlite3.Connection, order: LetGo) -> Portion:
@@ -176,9 +183,8 @@ def _let_go(conn: sqlite3.Connection, order: LetGo) -> Portion:
     return order.shelf, order.source, len(rows), freed
 
 
-def _forget(conn: sqlite3.Connection, gone: Gone, count: int) -> Gone:
-    forgotten = tuple(eid for (eid,) in conn.execute(_FORGET_GONE, (count,)).fetchall())
-    return Gone((*gone.portions, (Shelf.GONE, 0, len(forgotten), 0)), gone.kept, forgotten)
+def _forget(conn: sqlite3.Connection, count: int) -> list[bytes]:
+    return [eid for (eid,) in conn.execute(_FORGET_GONE, (count,)).fetchall()]
 
 
 def _write_rows(conn: sqlite3.Connection, cells: Cells, rows: dict[tuple[str, bytes], bytes | None]) -> None:
@@ -222,7 +228,7 @@ def _envelope(held: PutEnvelope) -> tuple[bytes, bytes, int, int, int, bytes, in
 def expire_envelopes(conn: sqlite3.Connection, now_ms: int) -> Gone:
     """Drop up to EXPIRE_BATCH envelopes whose time is over, and ids of those let go; return what went."""
     rows = conn.execute(_EXPIRE_SOME, (now_ms, EXPIRE_BATCH)).fetchall()
-    return Gone(portions(row[1:] for row in rows), forgotten=tuple(row[0] for row in rows))
+    return Gone(portions=portions(row[1:] for row in rows), forgotten=tuple(row[0] for row in rows))
 
 
 def compact_events(conn: sqlite3.Connection, now_ms: int) -> bool:
