@@ -107,6 +107,7 @@ class Running:
             roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
             addresses=() if mesh_at is None else addresses.reachable(*mesh_at),
             peers=self.settings.peers,
+            quota=self.settings.quota,
             sessions=sessions,
             read_only=read_only,
         )

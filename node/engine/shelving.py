@@ -19,11 +19,7 @@ from node.store.records import ForgetGone, Gone, LetGo, Portion, PutEnvelope, Sh
 from node.wire.envelope import Envelope
 
 QUOTA: Final = 512 << 20
-"""Bytes held for others: a person's disk does not notice, a quiet network fits for its whole horizon."""
-QUOTA_RELAY: Final = 8 << 30
-"""The same of a relay, which is there to hold."""
-MIN_QUOTA: Final = 16 << 20
-"""The least one may set: what remains of it for one node a day still holds the largest envelopes."""
+"""Bytes held for others unless told otherwise (`config.Settings.quota`)."""
 DAILY_PARTS: Final = 8
 """One node fills at most this part of the quota a day: a flood takes a week, and eight nodes, to matter."""
 MAX_OWN: Final = 256 << 20

@@ -1,4 +1,4 @@
-"""What is held of what, and what goes first, whatever comes in whatever order; the store is the one in memory."""
+"""What is held of what, and what goes first, whatever comes in whatever order, over the store in memory."""
 
 from __future__ import annotations
 
