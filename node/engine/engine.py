@@ -142,14 +142,7 @@ class Engine:
         inbox = Inbox(self.state, inviting, listings)
         self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
         self.desk = Desk(
-            self.state,
-            self.mesh,
-            inbox,
-            inviting,
-            self.shelving,
-            now.wall_ms,
-            lambda: self.addresses,
-            self._record,
+            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._listens, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -163,8 +156,7 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
-        for key, posting_keys in self.state.channels.all():
-            self.shelving.assign(key, posting_keys)
+        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
@@ -342,6 +334,9 @@ class Engine:
             rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
+
+    def _listens(self) -> tuple[str, ...]:
+        return self.addresses
 
     def _record(self) -> bytes:
         return noderec.make_record(

@@ -116,13 +116,14 @@ class Shelving:
             for shelf in shelves
         }
 
-    def assign(self, channel: Key, posting_keys: Iterable[tuple[int, bytes]]) -> None:
-        """Say after a start which channel the portions of these (day, posting key) are of."""
-        for day, key in posting_keys:
-            source = self._source_of(key)
-            portion = self._shelves[Shelf.OWN].get(source)
-            if portion is not None and source not in self._channel_of:
-                self._place(source, channel, day).staying += portion.staying
+    def assign(self, channels: Iterable[tuple[Key, Iterable[tuple[int, bytes]]]]) -> None:
+        """Say after a start which channels the portions are of, by their (day, posting key)."""
+        for channel, posting_keys in channels:
+            for day, key in posting_keys:
+                source = self._source_of(key)
+                portion = self._shelves[Shelf.OWN].get(source)
+                if portion is not None and source not in self._channel_of:
+                    self._place(source, channel, day).staying += portion.staying
 
     # -- what comes -------------------------------------------------------------------------------
 

@@ -148,7 +148,7 @@ def test_a_channel_is_counted_on_after_a_start() -> None:
     again.store, again.number = world.store, world.number
     again.shelving = Shelving(QUOTA, world.store.load().portions, plain_source, now=0.0)
     keys = [(day, (b"room%d" % day).ljust(32, b".")) for day in (0, 1)]
-    again.shelving.assign(OWN, keys)
+    again.shelving.assign([(OWN, keys)])
     again.check()
     for _ in range(5):
         again.keep(day=1)
@@ -246,7 +246,7 @@ def test_whatever_comes_the_totals_hold_and_what_goes_is_what_should(steps: list
             case _:
                 world.shelving = Shelving(4_000, before, plain_source, now=world.now)
                 keys = [(day, (b"room%d" % day).ljust(32, b".")) for day in range(4)]
-                world.shelving.assign(OWN, keys)
+                world.shelving.assign([(OWN, keys)])
                 filled.clear()
         world.check()
         assert all(size <= 500 for size in filled.values()), "more than an eighth a day"
