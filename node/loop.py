@@ -60,7 +60,7 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine
 from node.errors import StoreFull
-from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
+from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
 from node.store.records import Gone, Loaded, Write
 from node.store.sqlite import SqliteStore
@@ -84,7 +84,7 @@ SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
-_FOR_PEERS = (SendBytes, CloseLink, Dial)
+_FOR_PEERS = (SendBytes, CloseLink, PauseReading, Dial)
 _FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
@@ -361,7 +361,7 @@ class EngineLoop:
         match effect:
             case Persist():
                 return
-            case SendBytes() | CloseLink() | Dial():
+            case SendBytes() | CloseLink() | PauseReading() | Dial():
                 assert self.mesh is not None
                 self.mesh.perform(effect)
             case Hold(write):

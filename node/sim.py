@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, assert_never
 
+from node import sim_shell
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
@@ -68,6 +69,7 @@ from node.mesh.ports import (
     LinkClosed,
     LinkDrained,
     LinkOpened,
+    PauseReading,
     ReadHeld,
     SendBytes,
 )
@@ -239,7 +241,8 @@ class SimNode:
             return
         match effect:
             case Persist() | Hold():
-                self._commit(effect)
+                for order in sim_shell.committed(self.store, effect, self.engine):
+                    self._one(order)
             case SendBytes(link, data):
                 self.sent_bytes.append(data)
                 self.world.send(self.name, link, data)
@@ -276,15 +279,12 @@ class SimNode:
                     self.feed(came)
                 else:
                     self._one(Deliver(effect.session, came))
-            case CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode():
+            case (
+                CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode() | PauseReading()
+            ):
                 pass  # no socket, no token and no disk is here
             case _:
                 assert_never(effect)
-
-    def _commit(self, order: Persist | Hold) -> None:
-        gone = self.store.commit(order.writes if isinstance(order, Persist) else (order.write,))
-        if gone and self.engine is not None:
-            self.perform(self.engine.let_go(gone))
 
     def _vault(self, order: LockVault | SealVault | OpenVault) -> None:
         """Do what a daemon does; there is no file here, so every passphrase is right."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
 from node.chat.filing import FileOrder, FileResult
-from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
+from node.mesh.ports import CloseLink, Dial, MeshInput, PauseReading, ReadHeld, SendBytes
 from node.store.records import ForgetGone, LetGo, PutEnvelope, Write
 
 
@@ -234,6 +234,7 @@ Effect: TypeAlias = (
     | ShredSoon
     | SendBytes
     | CloseLink
+    | PauseReading
     | Dial
     | ReadHeld
     | FileOrder

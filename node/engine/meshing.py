@@ -76,7 +76,8 @@ class Meshing:
         if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
             if sealed.kind == KEPT:
                 now = turn.now.mono
-                orders = shelving.hold(sealed, effect.node_key, known=effect.known, now=now)
+                key, known = self._desk.mesh.brought_by(effect.link)
+                orders = shelving.hold(sealed, key, known=known, now=now)
                 after += map(Hold, orders)
         elif sealed.kind == KEPT:
             writes += shelving.keep(sealed, routes[0].key)

@@ -16,7 +16,7 @@ from node.mesh.holding import Holding
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
-from node.mesh.ports import InStep, MeshEffect, SyncFinished
+from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
 from node.mesh.sync import EVERYTHING
 from node.mesh.wants import Wants
 from node.wire import frame_bytes, frames
@@ -70,7 +70,7 @@ class Exchange:
         verdict = self._gossip.judge(env, mesh_ms=self._clock.mesh_ms(now), pushed=True, now=now.mono)
         if verdict is Verdict.NEW:
             self.wants.arrived(env.eid[:ID_BYTES])
-            self._effects.append(near.link.brought(env))
+            self._effects.append(Arrived(env, near.link.number))
             self._push(env, frame.hop + 1, near.link.node_key, now)
         elif verdict is Verdict.OLD:
             self.wants.announced(near.link.number, env.eid[:ID_BYTES])
@@ -84,7 +84,7 @@ class Exchange:
         for near in self._near.values():
             if not near.link.live or near.link.node_key == origin:
                 continue
-            if near.link.send_live(frame, ephemeral=ephemeral, now=now.mono):
+            if near.link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 took.append(near.link.number)
             elif not ephemeral:
                 near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
@@ -146,7 +146,7 @@ class Exchange:
         self.wants.arrived(prefix)
         if self._gossip.judge(env, mesh_ms=mesh_ms, pushed=False, now=now.mono) is not Verdict.NEW:
             return
-        self._effects.append(near.link.brought(env))
+        self._effects.append(Arrived(env, near.link.number))
         if mesh_ms - env.ts_ms < FRESH_MS:
             self._push(env, 1, near.link.node_key, now)
             return

@@ -13,6 +13,7 @@ from node.mesh.limits import (
     subnet_of,
 )
 from node.mesh.link import Link
+from node.mesh.peers import Book
 from node.mesh.ports import Source
 
 TRUSTED: frozenset[Source] = frozenset({"configured", "contact", "room"})
@@ -39,11 +40,17 @@ def budget_for(link: Link, source: Source | None, *, relay: bool) -> int:
     return BUDGET_STRANGER
 
 
-def recognise(link: Link, others: Iterable[Link], sources: set[Source]) -> None:
-    """Note on each link to a node whether we have a reason to know it, whoever dialled."""
-    link.known = bool(sources & TRUSTED)
-    for other in others:
-        other.known = link.known = link.known or other.known
+def knows(link: Link, book: Book) -> bool:
+    """Say whether we have a reason to know the node of a link, whoever dialled."""
+    if link.known is None:
+        link.known = not TRUSTED.isdisjoint(book.sources_of(link.address, link.node_key))
+    return link.known
+
+
+def look_again(links: Iterable[Link]) -> None:
+    """Forget whom we know: there is a new reason."""
+    for link in links:
+        link.known = None
 
 
 def redundant(new: Link, others: list[Link], *, own_key: bytes, now: float) -> list[Link]:

@@ -37,6 +37,7 @@ from node.mesh.ports import (
     LinkOpened,
     MeshEffect,
     MeshInput,
+    PauseReading,
     PeerDown,
     PeerInfo,
     PeerUp,
@@ -152,6 +153,11 @@ class Mesh:
         """The live links."""
         return [near.info(now.mono) for near in self._near.values() if near.link.live]
 
+    def brought_by(self, link: int | None) -> tuple[bytes, bool]:
+        """Return whose link this is, and whether we have a reason to know that node; empty if it is gone."""
+        near = self._near.get(-1 if link is None else link)
+        return (b"", False) if near is None else (near.link.node_key, greeting.knows(near.link, self._book))
+
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
         return self._book.addresses()
@@ -194,6 +200,7 @@ class Mesh:
                 self._book.failed(event.address, now=now.mono)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
+                greeting.look_again(near.link for near in self._near.values())
                 self._dial(now)
             case RemoveAddress():
                 self._on_removed(event, now)
@@ -296,7 +303,6 @@ class Mesh:
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.wants.opened(link.number)
         self._book.link_up(link.address, link.node_key, now=now.mono)
-        greeting.recognise(link, others, self._book.sources_of(link.address, link.node_key))
         self._hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(
@@ -322,6 +328,9 @@ class Mesh:
                     self._on_proven(near, now)
                 if event.link not in self._near:
                     return
+            seconds = near.link.pause(now=now.mono)
+            if seconds:
+                self._effects.append(PauseReading(event.link, seconds))
         except PeerFault as fault:
             self._leave(near, Leave.PROTOCOL, str(fault), now)
 

@@ -38,7 +38,7 @@ class Neighbour:
     def go_live(self, hello: Hello, index: Index, *, now: float) -> None:
         """Both have greeted: from here on frames of every kind may pass."""
         assert self._own_hello is not None
-        self.link.greeted(hello, now=now)
+        self.link.greeted(hello, now=now, granted=self._own_hello.budget)
         floor_ms = max(hello.floor_ms, self._own_hello.floor_ms)
         batch_bytes = min(MAX_BATCH_BYTES, hello.max_frame - BATCH_OVERHEAD)
         self.sync = Sync(self.link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)

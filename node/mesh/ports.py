@@ -128,6 +128,14 @@ class CloseLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseReading:
+    """Read nothing more from a link for so many seconds: its peer sends more than it was granted."""
+
+    link: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Open a link to an address; answered by LinkOpened or DialFailed."""
 
@@ -138,14 +146,11 @@ class Dial:
 class Arrived:
     """A new envelope whose size, time and signature hold; the engine opens it and, if kept, holds it.
 
-    `link` is the one it came over, `node_key` whose that is; `known`: a node that the owner named, or one of
-    a contact or of a room.
+    `link` is the one it came over.
     """
 
     envelope: Envelope
     link: int | None
-    node_key: bytes = b""
-    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,7 @@ class ClockSkew:
 MeshEffect: TypeAlias = (
     SendBytes
     | CloseLink
+    | PauseReading
     | Dial
     | Arrived
     | ReadHeld

@@ -30,11 +30,12 @@ from node.mesh.ports import (
     LinkDrained,
     LinkOpened,
     MeshInput,
+    PauseReading,
     SendBytes,
 )
 
 Connection: TypeAlias = ClientConnection | ServerConnection
-Performed: TypeAlias = SendBytes | CloseLink | Dial
+Performed: TypeAlias = SendBytes | CloseLink | PauseReading | Dial
 
 OPEN_TIMEOUT = 10.0
 """Seconds for the websocket's own handshake."""
@@ -52,7 +53,7 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 class _Line:
     """One open websocket: what waits to be written, and whether to close after it."""
 
-    __slots__ = ("close_reason", "connection", "number", "waiting", "wake")
+    __slots__ = ("close_reason", "connection", "number", "read_at", "waiting", "wake")
 
     def __init__(self, number: int, connection: Connection) -> None:
         self.number = number
@@ -60,6 +61,7 @@ class _Line:
         self.waiting: deque[bytes] = deque()
         self.wake = asyncio.Event()
         self.close_reason: str | None = None
+        self.read_at = 0.0
 
     def take(self) -> bytes:
         """Return what goes into the next websocket message."""
@@ -150,6 +152,10 @@ class Transport:
                 if line is not None and line.close_reason is None:
                     line.close_reason = reason
                     line.wake.set()
+            case PauseReading(link, seconds):
+                line = self._lines.get(link)
+                if line is not None:
+                    line.read_at = asyncio.get_running_loop().time() + seconds
             case Dial(address):
                 if not self._stopped:
                     self._spawn(self._dial(address))
@@ -210,6 +216,9 @@ class Transport:
                 data = await line.connection.recv()
                 if isinstance(data, str):
                     return "sent text"
+                pause = line.read_at - asyncio.get_running_loop().time()
+                if pause > 0:
+                    await asyncio.sleep(pause)
                 while self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number is all that is known
                     await asyncio.sleep(BACKLOG_PAUSE)
                 self._submit(LinkBytes(line.number, data))
