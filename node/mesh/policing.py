@@ -22,7 +22,7 @@ ASKED_FOR: Final = frozenset({Number.BATCH, Number.PART})
 MAX_PAUSE: Final = 5.0
 """Seconds for which a link is not read at most: longer, and a peer would seem dead."""
 FAIR_WITHIN: Final = 1.0
-"""Seconds over which shares of a budget are counted; a budget's burst is as long."""
+"""Seconds of its share that one may have at once, and that it is counted as one of those who share."""
 RESERVED: Final = 0.25
 """The part of a burst that is kept for those that have not had their share."""
 
@@ -57,14 +57,18 @@ class Meter:
 
 
 class Shares:
-    """What each arrival link had of a budget lately; by the node key it came from, empty for our own."""
+    """What each arrival link had of a budget lately, by the node it came from; empty for our own.
 
-    __slots__ = ("_had", "_until", "rate")
+    What one had fades at the rate of an equal share, so who sends less than that is at zero, and who sends
+    more is above whatever the budget lets through.
+    """
+
+    __slots__ = ("_had", "_look_at", "rate")
 
     def __init__(self, rate: float, *, now: float) -> None:
         self.rate = rate
-        self._had: dict[bytes, float] = {}
-        self._until = now + FAIR_WITHIN
+        self._had: dict[bytes, tuple[float, float]] = {}
+        self._look_at = now + FAIR_WITHIN
 
     def may(self, origin: bytes, cost: float, *, left: float, now: float) -> bool:
         """Say whether it may have `cost` of the budget, of which `left` is left, and count it if so.
@@ -72,12 +76,16 @@ class Shares:
         While more than the reserve is left, anybody may. The reserve is for those who have had less than an
         equal share, of two at least: a flood that takes all it can leaves room for each of the others.
         """
-        if now >= self._until:
-            self._had.clear()
-            self._until = now + FAIR_WITHIN
-        had = self._had.get(origin, 0.0)
-        fair = self.rate * FAIR_WITHIN / max(2, len(self._had) + (origin not in self._had))
-        if left - cost < RESERVED * self.rate and had + cost > fair:
+        if now >= self._look_at:
+            self._forget(now)
+        fair = self.rate / max(2, len(self._had) + (origin not in self._had))
+        had, at = self._had.get(origin, (0.0, now))
+        had = max(0.0, had - (now - at) * fair)
+        if left - cost < RESERVED * self.rate and had + cost > fair * FAIR_WITHIN:
             return False
-        self._had[origin] = had + cost
+        self._had[origin] = min(had + cost, 2 * fair * FAIR_WITHIN), now
         return True
+
+    def _forget(self, now: float) -> None:
+        self._look_at = now + FAIR_WITHIN
+        self._had = {origin: one for origin, one in self._had.items() if now - one[1] < FAIR_WITHIN}
