@@ -17,6 +17,8 @@ from node.clock import DAY_MS
 ID_BYTES = 16
 _MARK_EVERY = 256
 """Entries between two running sums: what a fingerprint of part of a day adds up afresh, at most."""
+SPARE = 4096
+"""Expiries of ids that were taken out early which are not looked for: 400 KB."""
 _MODULUS_BYTES = 32
 _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 
@@ -116,6 +118,12 @@ class Index:
         """Take out everything that expires by `now_ms`."""
         while self._expiry and self._expiry[0][0] <= now_ms:
             self.discard(heapq.heappop(self._expiry)[1])
+
+    def tidy(self) -> None:
+        """Drop the expiries of ids that are out already, once they are more than those that are in."""
+        if len(self._expiry) > 2 * len(self._by_prefix) + SPARE:
+            self._expiry = list({entry for entry in self._expiry if entry[1] in self._by_prefix})
+            heapq.heapify(self._expiry)
 
     def numbers(self) -> list[int]:
         """The days that hold something, ascending."""

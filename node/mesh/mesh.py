@@ -176,9 +176,10 @@ class Mesh:
                 near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
 
     def forget(self, eids: Iterable[bytes]) -> None:
-        """Take envelopes that have expired out of what was accepted; not those that were evicted early."""
+        """Take envelopes of which nothing is left out of what was accepted; not those whose ids are kept."""
         for eid in eids:
             self._index.discard(eid)
+        self._index.tidy()
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
