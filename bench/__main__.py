@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search
+from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search, shelves
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -29,7 +29,17 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects"),
+        choices=(
+            "bridge",
+            "behind",
+            "idle",
+            "cryptography",
+            "rooms",
+            "many",
+            "search",
+            "dialects",
+            "shelves",
+        ),
         help="this section alone",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -60,6 +70,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only in (None, "shelves"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            print("holding for others, 500 envelopes of 659 bytes a commit:")
+            for figures in asyncio.run(shelves.measure(Path(name))):
+                print(figures.line(), flush=True)
+                found.append(figures)
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
