@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search, shelves
+from bench import behind, bridge, crypto, dialects, floors, idle, many, mesh, rooms, search, shelves, sim
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh)
 
 
 def main() -> None:
@@ -30,21 +30,14 @@ def main() -> None:
     words.add_argument(
         "--only",
         choices=(
-            "bridge",
-            "behind",
-            "idle",
-            "cryptography",
-            "rooms",
-            "many",
-            "search",
-            "dialects",
-            "shelves",
+            "bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "shelves",
+            "mesh", "sim",
         ),
-        help="this section alone",
-    )
+        help="this section alone; mesh and sim are never part of the whole",
+    )  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole | sim.Mesh] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
@@ -76,6 +69,12 @@ def main() -> None:
             for figures in asyncio.run(shelves.measure(Path(name))):
                 print(figures.line(), flush=True)
                 found.append(figures)
+    if asked.only == "mesh":
+        print("the mesh of real nodes, beside bare websocket processes:")
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_mesh(Path(name), asked.seconds))
+    if asked.only == "sim":
+        found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 
@@ -112,6 +111,16 @@ async def _behind(folder: Path) -> list[Figures]:
     async for figures in behind.measure(folder):
         found.append(figures)
         print(figures.line(), flush=True)
+    return found
+
+
+async def _mesh(folder: Path, seconds: int) -> list[mesh.Whole | Figures]:
+    found: list[mesh.Whole | Figures] = []
+    for name, nodes in (("W2", 10), ("W1", 30)):
+        found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
+        print(f"  {found[-1].line()}", flush=True)
+        found.append(await mesh.people(folder / f"{name}-room", seconds, nodes=nodes))
+        print(f"  {found[-1].line()}", flush=True)
     return found
 
 

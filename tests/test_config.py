@@ -41,6 +41,11 @@ hold_mib = 64
 passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
+lan = true
+announce = ["wss://chat.example/mesh"]
+listen_cert = "cert.pem"
+listen_key = "key.pem"
+peer_ca = "/etc/ca.pem"
 """
     want = Settings(
         home=tmp_path,
@@ -55,6 +60,11 @@ bridge_hosts = ["chat.example", "BOX:80"]
         passphrase_file=Path("/p"),
         open=True,
         bridge_hosts=("chat.example", "box:80"),
+        lan=True,
+        announce=("wss://chat.example/mesh",),
+        listen_cert=tmp_path / "cert.pem",
+        listen_key=tmp_path / "key.pem",
+        peer_ca=Path("/etc/ca.pem"),
     )
     assert settings(tmp_path, toml) == want
     env = {
@@ -68,6 +78,11 @@ bridge_hosts = ["chat.example", "BOX:80"]
         "GOSSAMER_PASSPHRASE_FILE": "/p",
         "GOSSAMER_OPEN": "1",
         "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
+        "GOSSAMER_LAN": "on",
+        "GOSSAMER_ANNOUNCE": "wss://chat.example/mesh",
+        "GOSSAMER_LISTEN_CERT": str(tmp_path / "cert.pem"),
+        "GOSSAMER_LISTEN_KEY": str(tmp_path / "key.pem"),
+        "GOSSAMER_PEER_CA": "/etc/ca.pem",
         "GOSSAMER_HOLD_MIB": "64",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
@@ -91,6 +106,7 @@ def test_a_relay_holds_more_for_others_unless_told(tmp_path: Path) -> None:
         ('peers = ["http://a"]', "no peer address"),
         ("peers = [1]", "a list"),
         ("relay = 3", "true or false"),
+        (f"announce = {[f'ws://a:{n}' for n in range(1, 6)]}", "at most 4"),
         ("hold_mib = 15", "16 to 1048576"),
         ('hold_mib = "much"', "whole number"),
         ("hold_mib = true", "whole number"),

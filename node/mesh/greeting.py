@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from node.mesh.limits import (
     BUDGET_STRANGER,
@@ -13,6 +13,7 @@ from node.mesh.limits import (
     subnet_of,
 )
 from node.mesh.link import Link
+from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import Source
 
@@ -40,17 +41,22 @@ def budget_for(link: Link, source: Source | None, *, relay: bool) -> int:
     return BUDGET_STRANGER
 
 
-def knows(link: Link, book: Book) -> bool:
-    """Say whether we have a reason to know the node of a link, whoever dialled."""
-    if link.known is None:
-        link.known = not TRUSTED.isdisjoint(book.sources_of(link.address, link.node_key))
-    return link.known
+class Bringers:
+    """Says whose a link is, and whether we have a reason to know that node, whoever dialled."""
 
+    def __init__(self, near: Mapping[int, Neighbour], book: Book) -> None:
+        self._near = near
+        self._book = book
 
-def look_again(links: Iterable[Link]) -> None:
-    """Forget whom we know: there is a new reason."""
-    for link in links:
-        link.known = None
+    def __call__(self, number: int | None) -> tuple[bytes, bool]:
+        """Return (node key, known) of a link; empty if it is gone."""
+        near = None if number is None else self._near.get(number)
+        if near is None:
+            return b"", False
+        link = near.link
+        if self._book.source_of(link.address) in TRUSTED:
+            return link.node_key, True
+        return link.node_key, not TRUSTED.isdisjoint(self._book.met_at(link.node_key))
 
 
 def redundant(new: Link, others: list[Link], *, own_key: bytes, now: float) -> list[Link]:

@@ -119,8 +119,10 @@ class Index:
         while self._expiry and self._expiry[0][0] <= now_ms:
             self.discard(heapq.heappop(self._expiry)[1])
 
-    def tidy(self) -> None:
-        """Drop the expiries of ids that are out already, once they are more than those that are in."""
+    def forget(self, eids: Iterable[bytes]) -> None:
+        """Take ids out; and the expiries of those that are out, once they are more than what is in."""
+        for eid in eids:
+            self.discard(eid)
         if len(self._expiry) > 2 * len(self._by_prefix) + SPARE:
             self._expiry = list({entry for entry in self._expiry if entry[1] in self._by_prefix})
             heapq.heapify(self._expiry)

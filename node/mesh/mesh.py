@@ -12,9 +12,11 @@ from typing import assert_never
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
-from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.attention import Attention
+from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import MAX_LINKS, Scores
@@ -24,6 +26,8 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    AddressGone,
+    AddressInfo,
     ClockSkew,
     CloseLink,
     Connectivity,
@@ -37,7 +41,6 @@ from node.mesh.ports import (
     LinkOpened,
     MeshEffect,
     MeshInput,
-    PauseReading,
     PeerDown,
     PeerInfo,
     PeerUp,
@@ -47,7 +50,9 @@ from node.mesh.ports import (
     SendBytes,
     Taken,
 )
+from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
+from node.mesh.troubles import reason_of
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -55,6 +60,7 @@ from node.wire.frames import (
     Goodbye,
     Graft,
     Hello,
+    IHave,
     Leave,
     NegEnd,
     NegMsg,
@@ -81,7 +87,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations.
     """
 
     def __init__(
@@ -97,22 +104,27 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._roles = roles
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self._near: dict[int, Neighbour] = {}
+        self.came_in = 0
+        self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
+        self.brought_by = greeting.Bringers(self._near, self._book)
         self._index = Index(known)
-        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._exchange = Exchange(
+            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+        )
 
     @property
     def node_key(self) -> bytes:
@@ -123,12 +135,7 @@ class Mesh:
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
-        soon = earliest(
-            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
-        )
-        for near in self._near.values():
-            soon = earliest(soon, near.deadline)
-        return soon
+        return earliest(self._book.deadline, exchange.deadline, self._sync_at, self._near.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -151,12 +158,12 @@ class Mesh:
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
-        return [near.info(now.mono) for near in self._near.values() if near.link.live]
+        live = [near for near in self._near.values() if near.link.live]
+        return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
 
-    def brought_by(self, link: int | None) -> tuple[bytes, bool]:
-        """Return whose link this is, and whether we have a reason to know that node; empty if it is gone."""
-        near = self._near.get(-1 if link is None else link)
-        return (b"", False) if near is None else (near.link.node_key, greeting.knows(near.link, self._book))
+    def dialled(self, now: Instant) -> list[AddressInfo]:
+        """How dialling each address goes, the owner's first."""
+        return self._book.dialled(now=now.mono)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -177,9 +184,7 @@ class Mesh:
 
     def forget(self, eids: Iterable[bytes]) -> None:
         """Take envelopes of which nothing is left out of what was accepted; not those whose ids are kept."""
-        for eid in eids:
-            self._index.discard(eid)
-        self._index.tidy()
+        self._index.forget(eids)
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
@@ -198,13 +203,14 @@ class Mesh:
             case LinkClosed():
                 self._on_closed(event, now)
             case DialFailed():
-                self._book.failed(event.address, now=now.mono)
+                self._book.failed(event.address, now=now.mono, why=event.reason)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
-                greeting.look_again(near.link for near in self._near.values())
                 self._dial(now)
             case RemoveAddress():
                 self._on_removed(event, now)
+            case AddressGone():
+                self._book.gone(event.address)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -218,14 +224,9 @@ class Mesh:
 
     def _on_opened(self, event: LinkOpened, now: Instant) -> None:
         link = Link(
-            event.link,
-            outbound=event.outbound,
-            address=event.address,
-            remote=event.remote,
-            keys=self._keys,
-            entropy=self._entropy,
-            now=now.mono,
-        )
+            event.link, outbound=event.outbound, address=event.address, remote=event.remote,
+            keys=self._keys, entropy=self._entropy, now=now.mono,
+        )  # fmt: skip
         self._near[event.link] = Neighbour(link)
         if event.outbound:
             self._book.opened(event.address)
@@ -262,9 +263,9 @@ class Mesh:
         self._clock.lost(link.number)
         self._exchange.closed(link.number, now)
         if not link.live:
-            self._book.failed(link.address, now=now.mono)
+            self._book.failed(link.address, now=now.mono, why=reason)
             return
-        self._book.link_down(link.address, link.node_key, now=now.mono)
+        self._book.link_down(link.address, link.node_key, now=now.mono, why=reason)
         if not any(other.live and other.node_key == link.node_key for other in self._links()):
             self._effects.append(PeerDown(link.number, link.node_key, reason))
 
@@ -302,8 +303,9 @@ class Mesh:
             self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
-        self._exchange.wants.opened(link.number)
+        self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
+        self.came_in += not link.outbound
         self._hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(
@@ -329,11 +331,9 @@ class Mesh:
                     self._on_proven(near, now)
                 if event.link not in self._near:
                     return
-            seconds = near.link.pause(now=now.mono)
-            if seconds:
-                self._effects.append(PauseReading(event.link, seconds))
+            self._effects += near.pauses(now=now.mono)
         except PeerFault as fault:
-            self._leave(near, Leave.PROTOCOL, str(fault), now)
+            self._leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
@@ -345,15 +345,15 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._exchange.on_push(near, frame, now)
+                case Push() | IHave() | Graft() | Prune():
+                    self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -372,8 +372,18 @@ class Mesh:
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
-        elif near.link.malformed >= MAX_MALFORMED:
+        elif near.link.malformed >= MAX_MALFORMED or not near.link.live:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _hold_against(self, overdue: Overdue, now: Instant) -> None:
+        for number in sorted(overdue.slow):
+            near = self._near.get(number)
+            if near is not None and self._scores.slow(near.link.node_key, now=now.mono):
+                self._exchange.spreading.demote(number, now)
+        for number in sorted(overdue.broke):
+            near = self._near.get(number)
+            if near is not None:
+                self._blame(near, Unasked("announced what it did not send"), now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
@@ -409,7 +419,7 @@ class Mesh:
             near.link.drained(event.nbytes, now=now.mono)
 
     def _flush(self, now: Instant) -> None:
-        for near in list(self._near.values()):
+        for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
@@ -431,9 +441,10 @@ class Mesh:
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
+        self._near.touch_all()
         for near in list(self._near.values()):
             self._look_at(near, now)
-        self._exchange.on_deadline(now)
+        self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())

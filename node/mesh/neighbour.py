@@ -7,7 +7,7 @@ from collections import deque
 from node.clock import earliest
 from node.mesh.index import Index
 from node.mesh.link import Link
-from node.mesh.ports import ByIds, ByTime, PeerInfo
+from node.mesh.ports import ByIds, ByTime, PauseReading, PeerInfo, Source
 from node.mesh.sync import EVERYTHING, Sync
 from node.wire.frame_bytes import encode
 from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
@@ -43,6 +43,11 @@ class Neighbour:
         batch_bytes = min(MAX_BATCH_BYTES, hello.max_frame - BATCH_OVERHEAD)
         self.sync = Sync(self.link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
 
+    def pauses(self, *, now: float) -> list[PauseReading]:
+        """Return for how long the shell is to leave the link unread, if at all."""
+        seconds = self.link.pause(now=now)
+        return [PauseReading(self.link.number, seconds)] if seconds else []
+
     @property
     def holds(self) -> bool:
         """Whether the peer keeps envelopes for others."""
@@ -57,6 +62,7 @@ class Neighbour:
         self._announcements.append((prefix, hop))
         if self._announce_at is None:
             self._announce_at = now + ANNOUNCE_AFTER
+            self.link.touch()
 
     def send_announcements(self, *, now: float) -> None:
         """Send what was gathered, if it is time."""
@@ -92,7 +98,7 @@ class Neighbour:
         """When this neighbour wants to be looked at."""
         return earliest(self.link.deadline, self._announce_at, self.sync.deadline if self.sync else None)
 
-    def info(self, now: float) -> PeerInfo:
+    def info(self, now: float, source: Source | None) -> PeerInfo:
         """Return what the owner is shown of this neighbour."""
         link = self.link
         return PeerInfo(
@@ -103,4 +109,5 @@ class Neighbour:
             age_s=now - link.opened,
             copies=link.copies,
             state="syncing" if self.sync is not None and self.sync.running else "live",
+            source=source,
         )

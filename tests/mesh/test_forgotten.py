@@ -18,9 +18,7 @@ def test_ids_that_are_taken_out_early_leave_no_expiries_behind(monkeypatch: pyte
     for _ in range(50):
         for n in range(100, 120):
             known.add(name(n), n, 2_000)
-        for n in range(100, 120):
-            known.discard(name(n))
-        known.tidy()
+        known.forget(name(n) for n in range(100, 120))
         assert len(known._expiry) <= 2 * len(known) + 16
     known.add(name(100), 100, 2_000)
     known.expire(1_004)
