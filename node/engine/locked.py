@@ -115,6 +115,7 @@ class Locked:
             "uptime_s": (now.wall_ms - self._since_ms) // 1000,
             "connectivity": LOCKED,
             "links": 0,
+            "came_in": 0,
             "contacts": 0,
             "rooms": 0,
             "held_envelopes": 0,

@@ -97,6 +97,8 @@ def test_what_was_let_go_is_not_taken_again_nor_asked_for_and_a_newcomer_gets_th
     world.run(60)
     assert cat.call(c.NodeStatus())["connectivity"] == "synced"
     assert held(cat, eves) == held(ann, eves)
+    blamed = engine_of(cat).mesh._scores._scores.get(engine_of(ann).mesh.node_key)
+    assert blamed is None or blamed.violation + blamed.invalid < 1, "an honest node was blamed for letting go"
     assert ann.call(c.PeerList())["peers"][0]["state"] in {"live", "syncing"}
 
 
