@@ -1,4 +1,4 @@
-"""What holding an envelope for others costs with a full quota and one with room, and a start with 100,000 ids.
+"""What holding an envelope for others costs with a full quota and one with room, and a start with 100,000.
 
 All run the same way: the engine's numbers, then the store's commit, 500 envelopes at a time as the loop
 gathers them within a second. A full quota lets go of one envelope for each that comes.
