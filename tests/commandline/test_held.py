@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.commandline.conftest import Exits, Scripted
+from collections.abc import Callable
+
+from .conftest import Scripted
+
+Exits = Callable[..., tuple[int, str, str]]
 
 
 def test_the_status_says_what_is_held_for_whom_and_how_old_it_is(
