@@ -25,7 +25,7 @@ DAILY_PARTS: Final = 8
 MAX_OWN: Final = 256 << 20
 """Bytes held of one channel of ours: some 300,000 messages of 35 days; histories are kept elsewhere."""
 MAX_GONE: Final = 1 << 19
-"""Ids kept of envelopes whose bodies are gone: about 50 MB on disk and 130 MB in memory when full."""
+"""Ids kept of envelopes whose bodies are gone: about 100 MB on disk and 130 MB in memory when full."""
 SLICE: Final = 64 << 10
 """Bytes let go at a time: one envelope in a hundred of the smallest has to do with it."""
 MOST_AT_ONCE: Final = 1 << 20
