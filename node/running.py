@@ -30,6 +30,7 @@ from node.loop import EngineLoop, Outlet
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
 from node.store.folders import DiskFolder
+from node.store.held_blocks import HeldBlocks
 from node.store.records import Loaded
 from node.store.shredding import ShredFile, shred_round
 from node.vault import Opened
@@ -63,6 +64,7 @@ class Running:
         self.settings = settings
         self.store = opened.store
         self.folder = DiskFolder(settings.home / "attachments")
+        self.others = DiskFolder(settings.home / "parts")
         self.loop = EngineLoop(opened.store, clock, stopping)
         self.loop.shred = partial(shred_round, opened.store, ShredFile(settings.home))
         self.transport: Transport | None = None
@@ -83,6 +85,9 @@ class Running:
         try:
             self.folder.prepare()
             files.open()
+            if self.settings.relay:
+                self.others.prepare()
+                files.held = HeldBlocks(self.others)
         except (OSError, StoreFull) as exc:
             raise Fatal(f"{self.folder.path} cannot be used: {exc}", code="home_unusable") from exc
         return files

@@ -20,7 +20,19 @@ from node.bridge.ports import (
 from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
-from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
+from node.chat.fetched import AUTOMATIC
+from node.chat.filing import (
+    BlockHeld,
+    BlocksSwept,
+    BlockWritten,
+    FileFinished,
+    FileResult,
+    FileSealed,
+    FilesSwept,
+    PartRead,
+    PartsFound,
+    SliceRead,
+)
 from node.chat.me import Me
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
@@ -38,6 +50,7 @@ from node.engine import (
     token_commands,
     writes as written,
 )
+from node.engine.blocks import Blocks
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -69,6 +82,7 @@ from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
     Arrived,
+    BlockInput,
     DeadlineReached,
     MeshEffect,
     MeshInput,
@@ -100,6 +114,8 @@ class Setup:
     peers: tuple[str, ...] = ()
     sessions: tuple[SessionStarted, ...] = ()
     """Frontends that stayed attached while there was no engine, or another."""
+    fetch_bytes: int = AUTOMATIC
+    """Attachments up to this size come by themselves."""
     read_only: bool = False
     """The disk takes nothing: answer what can be answered (`node.engine.outage`)."""
 
@@ -138,6 +154,9 @@ class Engine:
         self.desk = Desk(
             self.state, self.mesh, inbox, inviting, now.wall_ms, lambda: self.addresses, self._record
         )
+        self.desk.blocks = Blocks(self.state, self.mesh, self._record, relay="relay" in setup.roles)
+        self.desk.blocks.restore(loaded)
+        self.state.attachments.fetched.automatic = setup.fetch_bytes
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
         self.state.changing.gone.append(attaching.erased(self.state.attachments))
@@ -179,6 +198,7 @@ class Engine:
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.state.attachments.starting(turn)
+        self.desk.blocks.starting(turn)
         unsure = self.desk.inbox.receipts.resume(now.mono)
         effects += [FetchMessages(room, (mid,)) for room, mid in unsure]
         self.desk.after.append(node_commands.credentials(self.desk))
@@ -225,6 +245,8 @@ class Engine:
                 self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
+            case BlockWritten() | SliceRead() | BlockHeld() | BlocksSwept():
+                self.desk.blocks.answered(turn, event)
             case TokenKept():
                 self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
@@ -362,6 +384,10 @@ class Engine:
         self.state.changing.shown(turn)
         self.desk.inbox.noticing.look(turn)  # what is shown now says what it says by now
         self.desk.inbox.receipts.look(turn)
+        for wish in turn.of_peers:
+            self.desk.blocks.order(turn, wish)
+        while self.desk.blocks.orders:
+            after += self._down(turn, BlockInput(self.desk.blocks.orders.pop(0)))
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}

@@ -18,11 +18,14 @@ from node.engine.effects import Effect, Hold
 from node.engine.replay import Replay
 from node.mesh.ports import (
     Arrived,
+    BlockCame,
     ClockSkew,
     InStep,
     MeshEffect,
+    Offered,
     PeerDown,
     PeerUp,
+    ReadParts,
     SyncFinished,
     Taken,
 )
@@ -65,6 +68,8 @@ class Meshing:
                 self._sync_finished(turn, effect)
             case Taken() | InStep():
                 desk.inbox.receipts.peer_has(turn, effect)
+            case ReadParts() | BlockCame() | Offered():
+                desk.blocks.take(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))
             case _:
@@ -88,6 +93,7 @@ class Meshing:
         if len(desk.mesh.peers(turn.now)) == 1:
             desk.inbox.beats.soon(turn)
         desk.inbox.receipts.link_up(turn.now.mono)
+        desk.blocks.peer_up(turn, effect)
         way: Literal["in", "out"] = "out" if effect.outbound else "in"
         turn.tell(events.PeerUp(peer=effect.node_key.hex(), address=effect.address, direction=way))
         self._tell_connectivity(turn)

@@ -21,9 +21,11 @@ from node.mesh.limits import MAX_LINKS, Scores
 from node.mesh.link import MAX_MALFORMED, Link
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
+from node.mesh.parts import Parts
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    BlockInput,
     ClockSkew,
     CloseLink,
     Connectivity,
@@ -58,6 +60,7 @@ from node.wire.frames import (
     NegEnd,
     NegMsg,
     NegOpen,
+    Offer,
     Part,
     PeerExchange,
     Ping,
@@ -112,6 +115,7 @@ class Mesh:
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
+        self._parts = Parts(self._near, self._effects)
 
     @property
     def node_key(self) -> bytes:
@@ -123,7 +127,11 @@ class Mesh:
         """When to be woken, on the monotonic clock."""
         exchange = self._exchange
         soon = earliest(
-            self._book.deadline, exchange.wants.deadline, exchange.holding.deadline, self._sync_at
+            self._book.deadline,
+            exchange.wants.deadline,
+            exchange.holding.deadline,
+            self._sync_at,
+            self._parts.deadline,
         )
         for near in self._near.values():
             soon = earliest(soon, near.deadline)
@@ -151,6 +159,10 @@ class Mesh:
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
         return [near.info(now.mono) for near in self._near.values() if near.link.live]
+
+    def relays(self) -> tuple[str, ...]:
+        """The addresses of the relays that this node has dialled."""
+        return tuple(n.link.address for n in self._near.values() if n.relays and n.link.address)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -192,6 +204,9 @@ class Mesh:
                 self._on_closed(event, now)
             case DialFailed():
                 self._book.failed(event.address, now=now.mono)
+                self._parts.dial_failed(event.address, now)
+            case BlockInput(order):
+                self._parts.order(order, now)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
                 self._dial(now)
@@ -221,7 +236,7 @@ class Mesh:
         self._near[event.link] = Neighbour(link)
         if event.outbound:
             self._book.opened(event.address)
-            if self._book.source_of(event.address) is None:
+            if self._book.source_of(event.address) is None and not self._parts.visiting(event.address):
                 self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
             return
         going = greeting.crowded_out((near.link for near in self._near.values()), link)
@@ -253,6 +268,7 @@ class Mesh:
             return
         self._clock.lost(link.number)
         self._exchange.closed(link.number, now)
+        self._parts.closed(link, now)
         if not link.live:
             self._book.failed(link.address, now=now.mono)
             return
@@ -295,6 +311,7 @@ class Mesh:
             return
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.wants.opened(link.number)
+        self._parts.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._hear_clock(near, hello.now_ms, now)
         if not others:
@@ -342,8 +359,10 @@ class Mesh:
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange():
                     pass  # not in use yet
+                case Fetch() | Part() | Offer():
+                    self._parts.on_frame(near, frame, now)
                 case Unknown():
                     pass
                 case _:
@@ -406,6 +425,7 @@ class Mesh:
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
+        self._parts.pump(near, now)
         while near.has_work:
             messages = near.link.flush(now=now.mono)
             self._effects += [SendBytes(number, data) for data in messages]
@@ -416,6 +436,7 @@ class Mesh:
             if not messages:
                 return
             near.pump()
+            self._parts.pump(near, now)
 
     # timers
 
@@ -423,6 +444,8 @@ class Mesh:
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._exchange.on_deadline(now)
+        for number in self._parts.due(now, self._book.source_of):
+            self._leave(self._near[number], Leave.LEAVING, "nothing more to fetch", now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
