@@ -29,6 +29,8 @@ MAX_UNTAKEN = 8
 """Blocks that came and are not on disk yet, 8 MiB: a slow disk slows the asking."""
 ANSWER_WITHIN = 20.0
 """Seconds without a part before a link's blocks are given to others."""
+LOOK_AFTER = 0.005
+"""Seconds after a change until all links are looked at: one frame never brings about frames on many."""
 MAX_ERRANDS = 128
 """Of our own at most as many as there are attachments fetched at a time, and one a link that offers."""
 
@@ -71,7 +73,7 @@ class Fetching:
 
     def seek(self, errand: Errand, *, now: float) -> None:
         """Begin an errand, or learn of one under way who else may have it."""
-        self._soon(now)
+        self._soon(now + LOOK_AFTER)
         known = self._errands.get(errand.name)
         if known is None:
             if len(self._errands) >= MAX_ERRANDS:
@@ -89,19 +91,19 @@ class Fetching:
         if errand is None:
             return
         self.visits.done(name, now=now)
-        self._soon(now)
+        self._soon(now + LOOK_AFTER)
         for line in self._lines.values():
             line.bringing = {n: (e, b) for n, (e, b) in line.bringing.items() if e is not errand}
 
     def taken(self, name: bytes, *, now: float) -> None:
         """A block that came is on disk, or given up."""
         self._untaken.discard(name)
-        self._soon(now)
+        self._soon(now + LOOK_AFTER)
 
     def opened(self, number: int, key: bytes, address: str, *, relay: bool, now: float) -> None:
         """A link is live."""
         if self._errands:
-            self._soon(now)
+            self._soon(now + LOOK_AFTER)
         self._lines[number] = _Line(number, key, relay, address)
         if address:
             self.visits.opened(address, number, key)
@@ -115,7 +117,7 @@ class Fetching:
         if line.address:
             self.visits.ended(line.address, now=now)
         if self._errands:
-            self._soon(now)
+            self._soon(now + LOOK_AFTER)
         for errand in list(self._errands.values()):
             errand.forget(number)
             if errand.only == number:
@@ -157,7 +159,7 @@ class Fetching:
         return Came(errand.name, block.name, data)
 
     def _lied(self, line: _Line, errand: Errand, block: Block, now: float) -> CryptoFault:
-        self._soon(now)
+        self._soon(now + LOOK_AFTER)
         del line.bringing[block.name]
         errand.give_back(block)
         errand.shun(line.number)
@@ -168,7 +170,7 @@ class Fetching:
         return CryptoFault("a block that is not what its name says")
 
     def _lacking(self, line: _Line, errand: Errand, block: Block, now: float) -> None:
-        self._soon(now)
+        self._soon(now + LOOK_AFTER)
         del line.bringing[block.name]
         errand.give_back(block)
         if errand.only is not None:  # it offered what it has not got

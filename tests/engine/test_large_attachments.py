@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from node import ids
 from node.chat import commands as c, events
 from node.crypto.attachment import bids, object_of
 from node.mesh import fetching
@@ -37,6 +38,9 @@ def manifest_of(node: SimNode, ident: str) -> Manifest:
 
 def blocks_here(node: SimNode, ident: str) -> int:
     """Return how many blocks of one are on disk, whole or not."""
+    assert node.engine is not None
+    if ids.parse(ident) not in node.engine.state.attachments.records:
+        return 0
     manifest = manifest_of(node, ident)
     name = object_of(manifest).hex()
     held = node.files.folder.held.get(name, node.files.folder.held.get(name + ".part", b""))
