@@ -28,6 +28,7 @@ MESH_PORT = 7118
 SECRET_BYTES = 32
 MAX_CONFIG_BYTES = 65_536  # ours is a page; anything longer is another file by mistake
 MAX_PORT = 65_535
+MAX_FETCH_MIB = 64
 LOG_LEVELS = ("debug", "info", "warning", "error")
 ENV_PREFIX = "GOSSAMER_"
 
@@ -48,6 +49,7 @@ class Endpoint:
 class Settings:
     """All that `gossamer run` can be told; each field but `home` is a key of config.toml.
 
+    Attachments above 1 MiB come by themselves up to `fetch_mib` MiB, larger ones when they are asked for.
     `listen` is None under `off`: the node then only dials. `network_secret` and `passphrase_file` are
     paths; what they hold is never a setting and is read where it is used.
     """
@@ -63,6 +65,7 @@ class Settings:
     passphrase_file: Path | None = None
     open: bool = False
     bridge_hosts: tuple[str, ...] = ()
+    fetch_mib: int = 16
 
     def network_key(self) -> bytes | None:
         """Return the 32 bytes of the network secret, or None on the public network; raises Refused."""
@@ -178,6 +181,8 @@ def _read(key: str, value: object, source: _Source) -> object:
                 return _switch(value)
             case "network_secret" | "passphrase_file":
                 return source.base / Path(str(value)).expanduser()
+            case "fetch_mib":
+                return _mib(value)
             case "log_level":
                 return _level(str(value))
             case "name":
@@ -192,6 +197,13 @@ def _name(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 32:
         raise ValueError("a name has 1 to 32 characters")
     return value
+
+
+def _mib(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,3}", text) or int(text) > MAX_FETCH_MIB:
+        raise ValueError(f"a number of MiB from 0 to {MAX_FETCH_MIB} is needed")
+    return int(text)
 
 
 def _level(value: str) -> str:

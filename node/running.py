@@ -114,6 +114,7 @@ class Running:
             peers=self.settings.peers,
             sessions=sessions,
             read_only=read_only,
+            fetch_bytes=self.settings.fetch_mib * 1024 * 1024,
         )
         self.engine = Engine(setup, loaded, clock())
         return self.engine

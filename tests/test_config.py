@@ -40,6 +40,7 @@ log_level = "warning"
 passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
+fetch_mib = 40
 """
     want = Settings(
         home=tmp_path,
@@ -53,6 +54,7 @@ bridge_hosts = ["chat.example", "BOX:80"]
         passphrase_file=Path("/p"),
         open=True,
         bridge_hosts=("chat.example", "box:80"),
+        fetch_mib=40,
     )
     assert settings(tmp_path, toml) == want
     env = {
@@ -66,6 +68,7 @@ bridge_hosts = ["chat.example", "BOX:80"]
         "GOSSAMER_PASSPHRASE_FILE": "/p",
         "GOSSAMER_OPEN": "1",
         "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
+        "GOSSAMER_FETCH_MIB": "40",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
     assert settings(tmp_path, "", env) == want
@@ -75,6 +78,9 @@ bridge_hosts = ["chat.example", "BOX:80"]
     ("toml", "said"),
     [
         ('nmae = "x"', "did you mean 'name'"),
+        ("fetch_mib = 65", "from 0 to 64"),
+        ('fetch_mib = "much"', "from 0 to 64"),
+        ("fetch_mib = true", "from 0 to 64"),
         ("zzz = 1", "known are name"),
         ('log_level = "inf"', "did you mean 'info'"),
         ('bridge = "0.0.0.0:7117"', "not this machine"),

@@ -178,6 +178,12 @@ class Attachments:
             raise Refused("attachment_unknown", "there is no attachment with this id", field=field)
         return ident, self.records[ident]
 
+    def received(self, ident: bytes) -> int:
+        """Return how many bytes of one are here, on the scale of its content."""
+        record = self.records[ident]
+        coming = self._active.get(ident) or self.fetched.active.get(ident)
+        return record.parsed.size if record.state == READY else 0 if coming is None else coming.received
+
     def _post(self, turn: Turn, ident: bytes, record: Record) -> None:
         """Post an attachment of ours, unless it was not long ago; large ones are given to relays."""
         if not record.parsed.gossiped:
@@ -478,8 +484,8 @@ class Attachments:
                 self.fail(turn, ident, "nobody has it any more")
 
 
-def described(ident: bytes, record: Record) -> dict[str, Any]:
+def described(ident: bytes, record: Record, received: int) -> dict[str, Any]:
     """Return what a frontend is told of an attachment."""
     manifest = record.parsed
     told = {"id": ids.text(ident), "name": manifest.name, "type": manifest.type, "size": manifest.size}
-    return {**told, "state": record.state, "hash": manifest.hash.hex()}
+    return {**told, "state": record.state, "received": received, "hash": manifest.hash.hex()}

@@ -108,7 +108,8 @@ def attachment_get(desk: Desk, turn: Turn, session: int, command: c.AttachmentGe
     ident, record = desk.state.attachments.find(command.id, field="id")
     desk.state.attachments.fetched.ask(turn, ident)
     manifest = record.parsed if record.state == READY else None
-    desk.after.append(GiveAttachment(session, command.req, manifest, described(ident, record)))
+    told = described(ident, record, desk.state.attachments.received(ident))
+    desk.after.append(GiveAttachment(session, command.req, manifest, told))
     return LATER
 
 

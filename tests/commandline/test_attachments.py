@@ -162,7 +162,7 @@ def test_send_stores_the_file_first_and_names_it_in_the_message(
         (("send", "club", "--file", str(tmp_path)), 6),
     ):
         assert gossamer_exits(*words)[0] == expected
-    os.truncate(path, 1024 * 1024 + 1)
+    os.truncate(path, 64 * 1024 * 1024 + 1)
     code, _, err = gossamer_exits("send", "club", "--file", str(path))
     assert code == 1 and "attachment_too_large" in err
 

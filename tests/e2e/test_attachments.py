@@ -32,7 +32,9 @@ def owner(node: NodeProcess, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {node.token}", **headers}
 
 
-async def put(http: ClientSession, node: NodeProcess, data: bytes, **headers: str) -> dict[str, Any]:
+async def put(
+    http: ClientSession, node: NodeProcess, data: bytes | BytesIO, **headers: str
+) -> dict[str, Any]:
     async with http.post(at(node, UP + "?name=tea.png"), data=data, headers=owner(node, **headers)) as got:
         assert got.status == 201, await got.text()
         told: dict[str, Any] = await got.json()
