@@ -58,6 +58,7 @@ class Hostile:
         self.link = Link(
             link, outbound=True, address="", remote="", keys=keys, entropy=rng.randbytes, now=0.0
         )
+        self.key = keys.node_pub
         self.heard: list[Frame] = []
         self.closed = ""
         self.reading = self.answering = True
