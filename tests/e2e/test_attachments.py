@@ -149,13 +149,12 @@ async def test_what_is_too_large_misnamed_or_from_another_page_is_refused_at_the
     async with running(ann), ClientSession() as http:
 
         async def endless() -> AsyncIterator[bytes]:
-            for _ in range(64):
+            for _ in range(2_000):
                 yield b"x" * 65_536
 
-        for data in (BytesIO(b"x" * (1024 * 1024 + 1)), endless()):
-            async with http.post(at(ann, UP), data=data, headers=owner(ann)) as got:
-                assert got.status == 413
-                assert (await got.json())["error"]["code"] == "attachment_too_large"
+        async with http.post(at(ann, UP), data=endless(), headers=owner(ann)) as got:
+            assert got.status == 413
+            assert (await got.json())["error"]["code"] == "attachment_too_large"
         async with http.post(at(ann, UP + "?name=" + "n" * 256), data=b"x", headers=owner(ann)) as got:
             assert (got.status, (await got.json())["error"]["code"]) == (400, "invalid")
         async with http.post(at(ann, UP), data=b"x", headers=owner(ann, Origin="http://evil.example")) as got:

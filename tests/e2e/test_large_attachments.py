@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from io import BytesIO
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
-from tests.e2e.test_attachments import at, put
+from tests.e2e.test_attachments import at, gossamer, put
 
 MIB = 1024 * 1024
 
@@ -59,3 +60,63 @@ async def test_five_mib_arrive_though_the_receiver_and_the_sender_are_killed(tmp
         finally:
             await bob.kill()
             await ann.kill()
+
+
+def sparse(path: Path, size: int) -> str:
+    """Write a file of mostly nothing, and return its hash."""
+    digest = hashlib.blake2b(digest_size=32, person=b"gsmr1/file")
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            piece = os.urandom(4_096) + bytes(MIB - 4_096)
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+@pytest.mark.gate
+async def test_64_mib_through_a_relay_when_the_author_has_gone_by_the_command_line(tmp_path: Path) -> None:
+    relay = NodeProcess(tmp_path / "relay", "relay", "--relay")
+    await relay.start()
+    ann = NodeProcess(tmp_path / "ann", "ann", "--peer", relay.address)
+    bob = NodeProcess(tmp_path / "bob", "bob", "--peer", relay.address)
+    try:
+        async with running():
+            await ann.start()
+            await bob.start()
+            await befriend(ann, bob)
+            await make_room(ann, bob)
+            await bob.kill()
+            digest = sparse(tmp_path / "film.mkv", 64 * MIB)
+            code, _ = await gossamer(ann, "send", "club", "look", "--file", "film.mkv", cwd=tmp_path)
+            assert code == 0
+            async with asyncio.timeout(120):
+                while len([f for f in (relay.home / "parts").iterdir() if len(f.name) == 64]) < 64:
+                    await asyncio.sleep(0.2)
+            await ann.kill()
+            await relay.kill()
+            await relay.start()
+            await bob.start()
+            async with bob.frontend({}) as b:
+                rooms = (await b.call("room_list"))["rooms"]
+                async with asyncio.timeout(60):
+                    while not (page := await b.call("history_get", room=rooms[0]["room"]))["messages"]:
+                        await asyncio.sleep(0.2)
+                ident = page["messages"][-1]["attachment"]["id"]
+                told = await b.event("attachment", 60, id=ident)
+                assert (told["state"], told["received"]) == ("pending", 0)
+            getting = asyncio.create_task(gossamer(bob, "attachment", "get", ident, cwd=bob.home.parent))
+            async with asyncio.timeout(60):
+                while not list((bob.home / "attachments").glob("*.part")):
+                    await asyncio.sleep(0.05)
+            await bob.kill()
+            assert (await getting)[0] != 0
+            await bob.start()
+            (tmp_path / "here").mkdir()
+            code, out = await gossamer(bob, "attachment", "get", ident, cwd=tmp_path / "here")
+            assert code == 0, out
+            got = hashlib.blake2b(digest_size=32, person=b"gsmr1/file")
+            got.update((tmp_path / "here" / "film.mkv").read_bytes())
+            assert got.hexdigest() == digest
+    finally:
+        for node in (ann, bob, relay):
+            await node.kill()
