@@ -132,8 +132,14 @@ class Attachments:
         if record.state == PENDING:
             self._await(ident, record)
 
-    def _await(self, ident: bytes, record: Record) -> None:
-        (self._waiting if record.parsed.gossiped else self.fetched.waiting).append(ident)
+    def _await(self, ident: bytes, record: Record, *, first: bool = False) -> None:
+        """Await one when there is a place; of large ones the newest first, so that no flood keeps it out."""
+        if record.parsed.gossiped:
+            self._waiting.append(ident)
+        elif first:
+            self.fetched.waiting.appendleft(ident)
+        else:
+            self.fetched.waiting.append(ident)
 
     def starting(self, turn: Turn) -> None:
         """Have the folder compared with what should be there; nothing is fetched before."""
@@ -233,7 +239,7 @@ class Attachments:
             if not self._make_room(turn):
                 return
             record = Record(sealed.object_of(manifest), raw, PENDING, ts_ms)
-            self._await(ident, record)
+            self._await(ident, record, first=True)
         elif record.state == FAILED:
             record = replace(record, state=PENDING, since_ms=ts_ms)
             self._await(ident, record)
@@ -350,9 +356,9 @@ class Attachments:
 
     def _forget_waiting(self, ident: bytes) -> None:
         self._patience.pop(ident, None)
-        for waiting in (self._waiting, self.fetched.waiting):
-            if ident in waiting:
-                waiting.remove(ident)
+        self.fetched.forget(ident)
+        if ident in self._waiting:
+            self._waiting.remove(ident)
 
     def _on_finished(self, turn: Turn, ident: bytes, finished: FileFinished) -> None:
         if ident not in self._active and ident not in self.fetched.active:

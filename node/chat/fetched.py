@@ -66,7 +66,8 @@ class Fetched:
         self.automatic = AUTOMATIC
         self.waiting: deque[bytes] = deque()
         self.active: dict[bytes, _Coming] = {}
-        self._patience: dict[bytes, float] = {}
+        self._told: set[bytes] = set()
+        """Those of which it was said that nobody has them, since something of them came."""
         self._book = book
 
     # -- beginning and ending ---------------------------------------------------------------------
@@ -84,8 +85,7 @@ class Fetched:
             if turn.mesh_ms - record.since_ms > HORIZON_DAYS * 86_400_000:
                 self._book.fail(turn, ident, "nobody has it any more")
             elif manifest.size <= self.automatic or record.asked:
-                patience = self._patience.get(ident, STALLED_SECONDS)
-                self.active[ident] = _Coming(manifest, turn.now.mono, patience)
+                self.active[ident] = _Coming(manifest, turn.now.mono)
                 turn.files.append(FindParts(record.name, manifest))
             else:
                 self._book.tell(turn, ident, "pending", 0, "it is large, and comes when it is asked for")
@@ -117,6 +117,12 @@ class Fetched:
         wanted = {name: coming.manifest.span(index)[1] for index, name in names if index not in here}
         record = self._book.records[ident]
         turn.of_peers.append(Seek(record.name, coming.manifest, tuple(wanted.items()), record.rooms))
+
+    def forget(self, ident: bytes) -> None:
+        """One is here, or is wanted no more."""
+        self._told.discard(ident)
+        if ident in self.waiting:
+            self.waiting.remove(ident)
 
     def stop(self, turn: Turn, ident: bytes) -> None:
         """One is here, has failed or gives its place to another."""
@@ -151,7 +157,7 @@ class Fetched:
             return
         coming.got.add(result.index)
         coming.moved, coming.patience = turn.now.mono, STALLED_SECONDS
-        self._patience.pop(ident, None)
+        self._told.discard(ident)
         if not self._complete(turn, ident, coming) and turn.now.mono >= coming.told + TELL_SECONDS:
             coming.told = turn.now.mono
             self._book.tell(turn, ident, "progress", coming.received)
@@ -168,20 +174,28 @@ class Fetched:
     @property
     def deadline(self) -> float | None:
         """When one has stood still for long enough."""
-        waits = (c.moved + c.patience for c in self.active.values() if c.seeking and not c.finishing)
-        return earliest(*waits)
+        going = [c for c in self.active.values() if c.seeking and not c.finishing]
+        return earliest(*(c.moved + self._patience(c) for c in going))
+
+    def _patience(self, coming: _Coming) -> float:
+        """Return how long one may stand still: no longer than the first time while another one waits."""
+        return STALLED_SECONDS if self.waiting else coming.patience
 
     def due(self, turn: Turn) -> None:
         """Where nothing comes, say so, look anew who may have it, and let another one have its turn."""
         for ident, coming in list(self.active.items()):
-            if not coming.seeking or coming.finishing or turn.now.mono < coming.moved + coming.patience:
+            if (
+                not coming.seeking
+                or coming.finishing
+                or turn.now.mono < coming.moved + self._patience(coming)
+            ):
                 continue
-            if coming.patience == STALLED_SECONDS:
+            if ident not in self._told:
+                self._told.add(ident)
                 why = "nobody who has it can be reached now"
                 self._book.tell(turn, ident, "pending", coming.received, why)
             coming.moved, coming.patience = turn.now.mono, min(STALLED_MOST, 2 * coming.patience)
             if self.waiting:
-                self._patience[ident] = coming.patience
                 self.stop(turn, ident)
                 self.waiting.append(ident)
             else:

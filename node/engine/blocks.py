@@ -60,7 +60,8 @@ MAX_SHARED = 32
 """Attachments offered to a relay that has just been linked, the newest of the last day."""
 MAX_HOLDERS = 256
 """Node keys of members that may have one."""
-_OF_LINK = b"link"
+_LINK_BYTES = 8
+"""An errand for a relay is named by the number of the link; ours by the 32 bytes of an attachment's name."""
 
 
 class Blocks:
@@ -147,7 +148,7 @@ class Blocks:
         """Take what came of an errand, or what a peer wants."""
         match fact:
             case BlockCame(errand, name, data):
-                if errand.startswith(_OF_LINK):
+                if len(errand) == _LINK_BYTES:
                     self._hold(turn, fact)
                 elif not self._state.attachments.fetched.came(turn, errand, name, data):
                     self.orders.append(BlockTaken(name))
@@ -182,7 +183,7 @@ class Blocks:
     def _offered(self, link: int, key: bytes, offered: tuple[tuple[bytes, int], ...]) -> None:
         wanted = self.depot.willing(offered, key)
         if wanted:
-            self.orders.append(SeekBlocks(_OF_LINK + link.to_bytes(8, "big"), wanted, only=link))
+            self.orders.append(SeekBlocks(link.to_bytes(_LINK_BYTES, "big"), wanted, only=link))
 
     def _hold(self, turn: Turn, came: BlockCame) -> None:
         """Keep a block for others; the row goes first, and again at a start if a crash took the file."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node import ids
 from node.chat import commands as c, events
+from node.chat.fetched import MAX_FETCHED
 from node.crypto.attachment import bids, object_of
-from node.mesh import fetching
 from node.sim import SimNode, Simulation
-from node.wire.manifest import Manifest
+from node.wire.manifest import Manifest, parse
 from tests.engine.test_attachments import content, got, here, send, states, upload
+from tests.engine.test_hostile_attachments import say
 from tests.engine.worlds import befriend, invite, trio
 
 MIB = 1024 * 1024
@@ -213,4 +216,35 @@ def test_deleting_the_message_ends_the_fetching_and_leaves_nothing() -> None:
     assert ann.files.folder.held == bob.files.folder.held == {}
     assert bob.engine is not None and bob.engine.state.attachments.fetched.active == {}
     assert bob.engine.mesh._parts._fetching._errands == {}
-    assert fetching.MAX_ERRANDS > 0
+
+
+def test_a_flood_of_what_nobody_has_keeps_nothing_from_coming_and_stays_bounded() -> None:
+    world, ann, bob, _, room = trio("flood")
+    session, data = bob.attach(), content(2 * MIB)
+    ident = upload(ann, data)["attachment"]
+    base = manifest_of(ann, ident)
+    for number in range(40):
+        key = number.to_bytes(32, "big")
+        false = replace(base, key=key, channel=key, blocks=tuple(bytes([number, n]) * 16 for n in range(43)))
+        say(ann, room, false.encode(), f"m{number}")
+    world.run(30)
+    assert bob.engine is not None
+    book = bob.engine.state.attachments.fetched
+    assert len(book.active) == MAX_FETCHED and len(book.waiting) == 40 - MAX_FETCHED
+    assert len(bob.engine.mesh._parts._fetching._errands) == MAX_FETCHED
+    send(ann, room, ident)
+    assert world.run_until(lambda: "ready" in states(session, ident), 120)
+    assert got(bob, ident) == data
+
+
+def test_the_manifest_says_where_it_is_and_fits_whatever_is_known() -> None:
+    _, ann, _, _, room = around_a_relay("manifest")
+    ident = upload(ann, content(2 * MIB), name="n" * 255, kind="t/" + "t" * 125)["attachment"]
+    assert ann.engine is not None
+    told = ann.engine.desk.blocks.told(manifest_of(ann, ident))
+    assert told.relays == ("ws://cat:1",) and len(told.holders) == 1
+    assert parse(told.encode()) == told and object_of(told) == object_of(manifest_of(ann, ident))
+    many = told.held_by((b"r" * 1_500,) * 2, ("ws://" + "x" * 250,) * 9)
+    assert len(many.encode()) <= 4_096 and parse(many.encode()) == many
+    small = manifest_of(ann, upload(ann, content(1_000))["attachment"])
+    assert ann.engine.desk.blocks.told(small) == small
