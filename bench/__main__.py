@@ -10,11 +10,11 @@ import asyncio
 import json
 import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, rooms, search
+from bench import behind, bridge, crypto, dialects, files, floors, idle, many, rooms, search
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -29,7 +29,7 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects"),
+        choices=("bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects"),
         help="this section alone",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -41,7 +41,10 @@ def main() -> None:
             found += asyncio.run(whole)
     if asked.only in (None, "behind"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
-            found += asyncio.run(_behind(Path(name)))
+            found += asyncio.run(_kept(behind.measure(Path(name))))
+    if asked.only in (None, "files"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_kept(files.measure(Path(name))))
     if asked.only in (None, "idle"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += section("a node that has nothing to do:", idle.measure(Path(name)))
@@ -91,9 +94,9 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     return found
 
 
-async def _behind(folder: Path) -> list[Figures]:
+async def _kept(measured: AsyncIterator[Figures]) -> list[Figures]:
     found = []
-    async for figures in behind.measure(folder):
+    async for figures in measured:
         found.append(figures)
         print(figures.line(), flush=True)
     return found
