@@ -52,6 +52,11 @@ class _Coming:
     got: set[int] = field(default_factory=set)
     writing: dict[int, bytes] = field(default_factory=dict)
     told: float = float("-inf")
+    bids: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Name its blocks once."""
+        self.bids = bids(self.manifest)
 
     @property
     def received(self) -> int:
@@ -113,7 +118,7 @@ class Fetched:
         """Have the blocks fetched that are not here."""
         coming.seeking = True
         here = coming.got | set(coming.writing)
-        names = enumerate(bids(coming.manifest))
+        names = enumerate(coming.bids)
         wanted = {name: coming.manifest.span(index)[1] for index, name in names if index not in here}
         record = self._book.records[ident]
         turn.of_peers.append(Seek(record.name, coming.manifest, tuple(wanted.items()), record.rooms))
@@ -137,7 +142,7 @@ class Fetched:
         """Have a block written whose hash holds; False if nobody waits for it."""
         ident = ids.uuid8(name)
         coming = self.active.get(ident)
-        places = [] if coming is None else [n for n, bid in enumerate(bids(coming.manifest)) if bid == block]
+        places = [] if coming is None else [n for n, bid in enumerate(coming.bids) if bid == block]
         if coming is None or not set(places) - coming.got:
             return False
         for index in places:
