@@ -44,6 +44,7 @@ COMMANDS = {
     "config": f"{_HERE}.settings:config",
     "doctor": f"{_HERE}.doctor:doctor",
     "erase": f"{_HERE}.erase:erase",
+    "sim": f"{_HERE}.sim:sim",
     "schema": f"{_HERE}.schema:schema",
     "completion": f"{_HERE}.daily:completion",
     "version": f"{_HERE}.daily:version",

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, files, floors, idle, many, rooms, search
+from bench import behind, bridge, crypto, dialects, files, floors, idle, many, rooms, search, sim
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh)
 
 
 def main() -> None:
@@ -29,12 +29,23 @@ def main() -> None:
     words.add_argument("--no-profile", action="store_true", help="leave the profiled run out")
     words.add_argument(
         "--only",
-        choices=("bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects"),
-        help="this section alone",
+        choices=(
+            "bridge",
+            "behind",
+            "files",
+            "idle",
+            "cryptography",
+            "rooms",
+            "many",
+            "search",
+            "dialects",
+            "sim",
+        ),
+        help="this section alone; sim is never part of the whole",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | sim.Mesh] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
@@ -63,6 +74,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only == "sim":
+        found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
         print(json.dumps({"python": platform.python_version(), "figures": [f.row() for f in found]}))
 

@@ -29,6 +29,7 @@ FLOORS = {
     "node.sim": 8,
     "node.sim_shell": 7,
     "node.sim_session": 6,
+    "node.sim_mesh": 6,
     "node.config": 8,
     "node.client": 8,
     "node.web": 8,

@@ -26,6 +26,7 @@ from node.crypto.primitives import (
     verify,
     x25519_public,
 )
+from node.crypto.securing import Secure, Securing
 from node.errors import CryptoFault, DecodeError
 
 PROLOGUE = b"gossamer/1"
@@ -47,6 +48,7 @@ class LinkKeys:
     """What a node brings to every handshake: its node key, the process' static key, and the proof of it.
 
     `static` is 32 secret bytes, `proof` the node key and its signature over network id and static key.
+    `secure` begins handshakes in the place of `Handshake`, in simulations.
     """
 
     node_pub: bytes
@@ -55,16 +57,23 @@ class LinkKeys:
     proof: bytes
     network_id: bytes
     psk: bytes | None = field(repr=False)
+    secure: Secure | None = field(default=None, repr=False)
+
+    def begin(self, *, initiator: bool, entropy: Entropy) -> Securing:
+        """Begin the handshake of a new link."""
+        return (self.secure or Handshake)(self, initiator=initiator, entropy=entropy)
 
 
-def make_link_keys(node_seed: bytes, *, network_id: bytes, psk: bytes | None, entropy: Entropy) -> LinkKeys:
+def make_link_keys(
+    node_seed: bytes, *, network_id: bytes, psk: bytes | None, entropy: Entropy, secure: Secure | None = None
+) -> LinkKeys:
     """Draw the static key of this process and sign it with the node key (32-byte seed)."""
     assert psk is None or len(psk) == KEY_BYTES
     node_pub, node_secret = ed25519_keypair(node_seed)
     static = entropy(KEY_BYTES)
     static_pub = x25519_public(static)
     proof = node_pub + sign(Label.NODEKEY, node_secret, network_id + static_pub)
-    return LinkKeys(node_pub, static, static_pub, proof, network_id, psk)
+    return LinkKeys(node_pub, static, static_pub, proof, network_id, psk, secure)
 
 
 class Cipher:

@@ -140,7 +140,7 @@ class Blocks:
     def told(self, manifest: Manifest) -> Manifest:
         """Return a manifest that says who has it: this node, whoever it had it from, and our relays."""
         records = (self._own_record(), *manifest.holders)
-        return manifest.held_by(tuple(dict.fromkeys(records)), self._mesh.relays())
+        return manifest.held_by(tuple(dict.fromkeys(records)), self._mesh.parts.relays())
 
     # -- what the mesh brings ---------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from node.mesh.index import ID_BYTES, Index
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_IDS, Batch, Gone, IHave, Tail
+from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_HOP, MAX_IDS, Batch, Gone, IHave, Tail
 
 CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""
@@ -158,6 +158,7 @@ class Answers:
     def _read(self, lane: _Lane, spec: ByIds | ByTime) -> bool:
         lane.reading = True
         self.reads.append((lane.session, spec))
+        self._link.touch()
         return False
 
     def _list_page(self, lane: _Lane, job: _Stream) -> None:
@@ -165,7 +166,7 @@ class Answers:
         page = list(self._index.prefixes(job.day, after, job.end_ms, MAX_IDS))
         if page:
             job.after = page[-1]
-            self._link.send_bulk(encode(IHave(tuple((eid[:ID_BYTES], 0) for _, eid in page))))
+            self._link.send_bulk(encode(IHave(tuple((eid[:ID_BYTES], MAX_HOP) for _, eid in page))))
         else:
             self._send_batch(lane, (), more=False)
 

@@ -1,38 +1,29 @@
-"""What passes between live links: new envelopes on, missing ones asked for (docs/protocol.md sections 5, 6).
-
-Somebody else's envelope goes on to every other live link in the same step in which it came. A link that
-cannot take it is told of it instead, and asks when it can.
-"""
+"""What passes between live links: new envelopes on, missing ones asked for (docs/protocol.md 5 and 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
-from node.clock import Instant
-from node.errors import PeerFault
+from node.clock import Instant, earliest
 from node.mesh.gossip import FRESH_MS, Gossip, Verdict
 from node.mesh.holding import Holding
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
-from node.mesh.ports import Arrived, InStep, MeshEffect, SyncFinished
+from node.mesh.ports import InStep, MeshEffect, SyncFinished
+from node.mesh.spreading import Overdue, Spreading, Unasked
 from node.mesh.sync import EVERYTHING
 from node.mesh.wants import Wants
-from node.wire import frame_bytes, frames
-from node.wire.envelope import EPHEMERAL, Envelope, parse
-from node.wire.frames import Batch, Credit, Days, Gone, IHave, Push, Tail, Want
+from node.wire import frame_bytes
+from node.wire.envelope import Envelope, parse
+from node.wire.frames import Batch, Credit, Days, Gone, Graft, IHave, Prune, Push, Tail, Want
 
 SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
 
-CatchUp: TypeAlias = IHave | Want | Days | Tail | Batch | Credit | Gone
-
-
-class Unasked(PeerFault):
-    """A peer answered what nobody asked, or asked for more than its share."""
-
-    code = "unasked"
+GossipFrame: TypeAlias = Push | IHave | Graft | Prune
+CatchUp: TypeAlias = Want | Days | Tail | Batch | Credit | Gone
 
 
 class Exchange:
@@ -46,57 +37,54 @@ class Exchange:
         clock: MeshClock,
         effects: list[MeshEffect],
         *,
+        salt: int,
         now: Instant,
     ) -> None:
         self.wants = Wants()
         self.holding = Holding()
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
+        self.spreading = Spreading(
+            self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt
+        )
         self._near = near
         self._clock = clock
         self._effects = effects
 
+    def opened(self, near: Neighbour, _now: Instant) -> None:
+        """A link is in use from now on."""
+        self.wants.opened(near.link.number)
+        self.spreading.opened(near.link.number)
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is overdue."""
+        return earliest(self.wants.deadline, self.holding.deadline, self.spreading.deadline)
+
     def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
-        """Send an envelope of our own to every live link, and ask there for a `watched` one."""
-        self._gossip.accept(env, now=now.mono)
-        for number in self._push(env, hop, b"", now):
-            if watched:
-                self.holding.pushed(number, env.eid[:ID_BYTES], now=now.mono)
+        """Send an envelope of our own, and ask for a `watched` one who has it."""
+        self.spreading.publish(env, hop, now, watched=watched)
 
-    def on_push(self, near: Neighbour, frame: Push, now: Instant) -> None:
-        """Take a PUSH; raises PeerFault for an envelope that is malformed or not genuine."""
-        env = parse(frame.envelope)
-        near.link.copies += 1
-        verdict = self._gossip.judge(env, mesh_ms=self._clock.mesh_ms(now), pushed=True, now=now.mono)
-        if verdict is Verdict.NEW:
-            self.wants.arrived(env.eid[:ID_BYTES])
-            self._effects.append(Arrived(env, near.link.number))
-            self._push(env, frame.hop + 1, near.link.node_key, now)
-        elif verdict is Verdict.OLD:
-            self.wants.announced(near.link.number, env.eid[:ID_BYTES])
-            self._ask({near.link.number}, now)
-
-    def _push(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> list[int]:
-        """Pass an envelope to every live link but those to the node it came from; return which took it."""
-        took: list[int] = []
-        frame = frame_bytes.encode_push(hop, env.raw)
-        ephemeral = env.kind == EPHEMERAL
-        for near in self._near.values():
-            if not near.link.live or near.link.node_key == origin:
-                continue
-            if near.link.send_live(frame, ephemeral=ephemeral, now=now.mono):
-                took.append(near.link.number)
-            elif not ephemeral:
-                near.announce(env.eid[:ID_BYTES], min(hop, frames.MAX_HOP), now=now.mono)
-        return took
+    def on_gossip(self, near: Neighbour, frame: GossipFrame, now: Instant) -> None:
+        """Take a frame of gossip; raises PeerFault for an envelope that is malformed or not genuine."""
+        match frame:
+            case Push():
+                if self.spreading.on_push(near, frame, now):
+                    self._ask({near.link.number}, now)
+            case IHave():
+                self._on_ihave(near, frame, now)
+            case Graft():
+                self.spreading.on_graft(near, frame, now)
+            case Prune():
+                self.spreading.on_prune(near, frame, now)
+            case _:
+                assert_never(frame)
 
     def on_catch_up(self, near: Neighbour, frame: CatchUp, now: Instant) -> None:
         """Take a frame of sync or of asking by id; raises PeerFault, Unasked if it has no place."""
         sync = near.sync
         assert sync is not None
         match frame:
-            case IHave():
-                self._on_ihave(near, frame, now)
             case Want():
                 _demand(sync.answers.on_want(frame.ids), "too many WANTs")
             case Days():
@@ -119,9 +107,11 @@ class Exchange:
 
     def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
         assert near.sync is not None
+        wanted, number = self.spreading.on_ihave(near, frame.ids, now), near.link.number
+        if not wanted:
+            return
         near.sync.moved(now=now.mono)
-        number, unknown = near.link.number, [p for p, _ in frame.ids if not self._gossip.knows(p)]
-        noted = [self.wants.announced(number, prefix) for prefix in unknown]
+        noted = [self.wants.announced(number, prefix) for prefix in wanted]
         if not all(noted):
             near.sync.wish(until_ms=EVERYTHING)  # too many at once: the next round brings the rest
         self._ask({number}, now)
@@ -146,26 +136,23 @@ class Exchange:
         self.wants.arrived(prefix)
         if self._gossip.judge(env, mesh_ms=mesh_ms, pushed=False, now=now.mono) is not Verdict.NEW:
             return
-        self._effects.append(Arrived(env, near.link.number))
-        if mesh_ms - env.ts_ms < FRESH_MS:
-            self._push(env, 1, near.link.node_key, now)
-            return
-        for other in self._near.values():
-            if other.link.live and other.link.node_key != near.link.node_key:
-                other.announce(prefix, 1, now=now.mono)
+        self.spreading.on_held(near, env, fresh=mesh_ms - env.ts_ms < FRESH_MS, now=now)
 
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone: what it was asked for, others are asked for."""
         self.holding.closed(number)
+        self.spreading.closed(number, now)
         self._ask(self.wants.closed(number), now)
 
-    def on_deadline(self, now: Instant) -> None:
-        """Pass on the WANTs of links that do not answer."""
+    def on_deadline(self, now: Instant) -> Overdue:
+        """Pass on the WANTs of links that do not answer, and let gossip do what is due."""
         touched = self.wants.overdue(now=now.mono)
         for number in sorted(touched):
             if number in self._near:
                 self.finish(self._near[number], now)
-        self._ask(touched, now)
+        found = self.spreading.on_deadline(now)
+        self._ask(touched | found.ask, now)
+        return found
 
     def finish(self, near: Neighbour, now: Instant) -> None:
         """Report the rounds of sync over a link that have ended."""

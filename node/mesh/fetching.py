@@ -14,7 +14,7 @@ from node.clock import earliest
 from node.crypto.attachment import bid
 from node.errors import CryptoFault
 from node.mesh.errands import Block, Errand
-from node.mesh.exchange import Unasked
+from node.mesh.spreading import Unasked
 from node.mesh.visits import Visits
 from node.wire.frames import Fetch, Part
 

@@ -25,6 +25,8 @@ INVALID_LIMIT = 5
 """Bad signatures, malformed frames, impossible sizes: no honest node sends any."""
 VIOLATION_LIMIT = 20
 """Answers nobody asked for and the like: an honest node can slip now and then."""
+SLOW_LIMIT = 10
+"""GRAFTs that were not answered in time, so that a peer is announced to and asked last for a while."""
 HALF_LIFE = 600.0
 REFUSE_FOR = 3600.0
 MAX_SCORED = 1024
@@ -61,6 +63,7 @@ def envelope_cost(size: int) -> float:
 class _Score:
     invalid: float = 0.0
     violation: float = 0.0
+    slow: float = 0.0
     at: float = 0.0
     refused_until: float = 0.0
 
@@ -83,6 +86,15 @@ class Scores:
         score.violation += 1
         return self._judge(score, now)
 
+    def slow(self, key: bytes, *, now: float) -> bool:
+        """Count an answer that came late or not; True, and count anew, if it is time to rely on others."""
+        score = self._faded(key, now)
+        score.slow += 1
+        if score.slow <= SLOW_LIMIT - 0.5:
+            return False
+        score.slow = 0.0
+        return True
+
     def refuses(self, key: bytes, *, now: float) -> bool:
         """Whether this node is shut out at the moment."""
         score = self._scores.get(key)
@@ -93,6 +105,7 @@ class Scores:
         faded = 0.5 ** ((now - score.at) / HALF_LIFE)
         score.invalid *= faded
         score.violation *= faded
+        score.slow *= faded
         score.at = now
         self._scores[key] = score
         if len(self._scores) > MAX_SCORED:

@@ -7,11 +7,12 @@ may wait. Frames wait unsealed, so that something urgent can still overtake; a f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 
-from node.crypto.handshake import Cipher, Handshake, LinkKeys
+from node.crypto.handshake import LinkKeys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Opening, Sealing
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
 from node.wire.frames import Hello
@@ -62,6 +63,7 @@ class Link:
         keys: LinkKeys, entropy: Entropy, now: float,
     ) -> None:  # fmt: skip
         self.number = number
+        self.touch: Callable[[], None] = _untouched
         self.outbound = outbound
         self.address = address
         self.remote = remote
@@ -75,8 +77,8 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
-        self._handshake = Handshake(keys, initiator=outbound, entropy=entropy)
-        self._ciphers: tuple[Cipher, Cipher] | None = None
+        self._handshake = keys.begin(initiator=outbound, entropy=entropy)
+        self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
         self._handshake_out: list[bytes] = []
         self._control: deque[bytes] = deque()
@@ -100,6 +102,7 @@ class Link:
         """The peer's HELLO has come and is accepted: the link is in use from here."""
         self.hello = hello
         self.phase = Phase.LIVE
+        self.touch()
         self._budget = TokenBucket(hello.budget, now=now)
         self._ephemeral_budget = TokenBucket(hello.budget / EPHEMERAL_SHARE, now=now)
         self.next_ping = now
@@ -113,6 +116,7 @@ class Link:
         """
         self.heard = now
         if self.phase is Phase.SHAKING:
+            self.touch()
             self._early += 1
             if len(data) > MAX_EARLY_BYTES or self._early > MAX_EARLY_MESSAGES:
                 raise DecodeError("too much before the handshake")
@@ -144,6 +148,7 @@ class Link:
 
     def send_control(self, frame: bytes) -> None:
         """Queue a short frame ahead of all others; the link is `deaf` when the peer reads none of them."""
+        self.touch()
         if len(self._control) >= MAX_CONTROL:
             self.deaf = True
         else:
@@ -164,12 +169,14 @@ class Link:
             return False
         if not self._budget.take(cost, now=now):
             return False
+        self.touch()
         self._live.append(frame)
         self._live_bytes += size
         return True
 
     def send_bulk(self, frame: bytes) -> None:
         """Queue a frame of a catch-up; ask `bulk_room` first."""
+        self.touch()
         self._bulk.append(frame)
         self._bulk_bytes += len(frame)
 
@@ -234,6 +241,8 @@ class Link:
         """The shell has written `nbytes`."""
         self._in_flight = max(0, self._in_flight - nbytes)
         self._written_at = now
+        if self.waits:
+            self.touch()
 
     def blocked(self, *, now: float) -> bool:
         """Whether the peer has read nothing for too long."""
@@ -275,3 +284,7 @@ class Link:
         else:
             soon = max(self.ping_sent, self.heard) + DROP_AFTER
         return min(soon, self._written_at + BLOCKED_AFTER) if self._in_flight else soon
+
+
+def _untouched() -> None:
+    """Do nothing: nobody looks after this link."""

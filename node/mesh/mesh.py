@@ -12,9 +12,11 @@ from typing import assert_never
 from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
+from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh import greeting
-from node.mesh.exchange import SETTLE_MS, Exchange, Unasked
+from node.mesh.attention import Attention
+from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
 from node.mesh.limits import MAX_LINKS, Scores
@@ -48,20 +50,19 @@ from node.mesh.ports import (
     SendBytes,
     Taken,
 )
+from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
-    Fetch,
     Goodbye,
     Graft,
     Hello,
+    IHave,
     Leave,
     NegEnd,
     NegMsg,
     NegOpen,
-    Offer,
-    Part,
     PeerExchange,
     Ping,
     Pong,
@@ -83,7 +84,8 @@ class Mesh:
 
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
-    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold.
+    expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
+    handshakes in simulations.
     """
 
     def __init__(
@@ -99,23 +101,26 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy)
+        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
         self._roles = roles
         self._listen = listen[: frames.MAX_ADDRESSES]
         self._boot_nonce = boot_nonce
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self._near: dict[int, Neighbour] = {}
+        self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
-        self._exchange = Exchange(self._index, verify, self._near, self._clock, self._effects, now=now)
-        self._parts = Parts(self._near, self._effects)
+        self._exchange = Exchange(
+            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+        )
+        self.parts = Parts(self._near, self._effects)
 
     @property
     def node_key(self) -> bytes:
@@ -125,17 +130,8 @@ class Mesh:
     @property
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
-        exchange = self._exchange
-        soon = earliest(
-            self._book.deadline,
-            exchange.wants.deadline,
-            exchange.holding.deadline,
-            self._sync_at,
-            self._parts.deadline,
-        )
-        for near in self._near.values():
-            soon = earliest(soon, near.deadline)
-        return soon
+        soon = earliest(self._book.deadline, self._exchange.deadline, self.parts.deadline, self._sync_at)
+        return earliest(soon, self._near.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -159,10 +155,6 @@ class Mesh:
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
         return [near.info(now.mono) for near in self._near.values() if near.link.live]
-
-    def relays(self) -> tuple[str, ...]:
-        """The addresses of the relays that this node has dialled."""
-        return tuple(n.link.address for n in self._near.values() if n.relays and n.link.address)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -204,9 +196,9 @@ class Mesh:
                 self._on_closed(event, now)
             case DialFailed():
                 self._book.failed(event.address, now=now.mono)
-                self._parts.dial_failed(event.address, now)
+                self.parts.dial_failed(event.address, now)
             case BlockInput(order):
-                self._parts.order(order, now)
+                self.parts.order(order, now)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
                 self._dial(now)
@@ -236,7 +228,7 @@ class Mesh:
         self._near[event.link] = Neighbour(link)
         if event.outbound:
             self._book.opened(event.address)
-            if self._book.source_of(event.address) is None and not self._parts.visiting(event.address):
+            if self._book.source_of(event.address) is None and not self.parts.visiting(event.address):
                 self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
             return
         going = greeting.crowded_out((near.link for near in self._near.values()), link)
@@ -268,7 +260,7 @@ class Mesh:
             return
         self._clock.lost(link.number)
         self._exchange.closed(link.number, now)
-        self._parts.closed(link, now)
+        self.parts.closed(link, now)
         if not link.live:
             self._book.failed(link.address, now=now.mono)
             return
@@ -310,8 +302,8 @@ class Mesh:
             self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
-        self._exchange.wants.opened(link.number)
-        self._parts.opened(near, now)
+        self._exchange.opened(near, now)
+        self.parts.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
         self._hear_clock(near, hello.now_ms, now)
         if not others:
@@ -351,18 +343,18 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push():
-                    self._exchange.on_push(near, frame, now)
+                case Push() | IHave() | Graft() | Prune():
+                    self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))
                 case Pong():
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case Graft() | Prune() | NegOpen() | NegMsg() | NegEnd() | PeerExchange():
+                case NegOpen() | NegMsg() | NegEnd() | PeerExchange():
                     pass  # not in use yet
-                case Fetch() | Part() | Offer():
-                    self._parts.on_frame(near, frame, now)
+                case frames.Fetch() | frames.Part() | frames.Offer():
+                    self.parts.on_frame(near, frame, now)
                 case Unknown():
                     pass
                 case _:
@@ -382,6 +374,16 @@ class Mesh:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+
+    def _hold_against(self, overdue: Overdue, now: Instant) -> None:
+        for number in sorted(overdue.slow):
+            near = self._near.get(number)
+            if near is not None and self._scores.slow(near.link.node_key, now=now.mono):
+                self._exchange.spreading.demote(number, now)
+        for number in sorted(overdue.broke):
+            near = self._near.get(number)
+            if near is not None:
+                self._blame(near, Unasked("announced what it did not send"), now)
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
@@ -417,7 +419,7 @@ class Mesh:
             near.link.drained(event.nbytes, now=now.mono)
 
     def _flush(self, now: Instant) -> None:
-        for near in list(self._near.values()):
+        for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
@@ -425,7 +427,7 @@ class Mesh:
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
-        self._parts.pump(near, now)
+        self.parts.pump(near, now)
         while near.has_work:
             messages = near.link.flush(now=now.mono)
             self._effects += [SendBytes(number, data) for data in messages]
@@ -436,15 +438,16 @@ class Mesh:
             if not messages:
                 return
             near.pump()
-            self._parts.pump(near, now)
+            self.parts.pump(near, now)
 
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
+        self._near.touch_all()
         for near in list(self._near.values()):
             self._look_at(near, now)
-        self._exchange.on_deadline(now)
-        for number in self._parts.due(now, self._book.source_of):
+        self._hold_against(self._exchange.on_deadline(now), now)
+        for number in self.parts.due(now, self._book.source_of):
             self._leave(self._near[number], Leave.LEAVING, "nothing more to fetch", now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:

@@ -68,6 +68,7 @@ class Neighbour:
         self._announcements.append((prefix, hop))
         if self._announce_at is None:
             self._announce_at = now + ANNOUNCE_AFTER
+            self.link.touch()
 
     def send_announcements(self, *, now: float) -> None:
         """Send what was gathered, if it is time."""

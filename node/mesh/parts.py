@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
-from node.mesh.exchange import Unasked
 from node.mesh.fetching import Fetching, errand_for
 from node.mesh.giving import Giving
 from node.mesh.link import Link
@@ -29,6 +28,7 @@ from node.mesh.ports import (
     SeekBlocks,
     Source,
 )
+from node.mesh.spreading import Unasked
 from node.wire.frame_bytes import encode
 from node.wire.frames import Fetch, Offer, Part
 
@@ -50,6 +50,10 @@ class Parts:
     def deadline(self) -> float | None:
         """When to be looked at."""
         return earliest(self._fetching.deadline, self._giving.deadline)
+
+    def relays(self) -> tuple[str, ...]:
+        """The addresses of the relays that this node has dialled."""
+        return tuple(n.link.address for n in self._near.values() if n.relays and n.link.address)
 
     def visiting(self, address: str) -> bool:
         """Whether an address is dialled to fetch something."""
@@ -83,7 +87,9 @@ class Parts:
             case BlockTaken(name):
                 self._fetching.taken(name, now=now.mono)
             case PartsRead(ticket, data):
-                self._giving.on_read(ticket, data)
+                near = self._near.get(self._giving.on_read(ticket, data) or -1)
+                if near is not None:
+                    near.link.touch()
             case OfferBlocks(blocks, key):
                 for near in self._near.values():
                     if near.link.live and near.relays and key in {None, near.link.node_key}:
@@ -98,6 +104,7 @@ class Parts:
             case Fetch():
                 if not self._giving.on_fetch(number, frame):
                     raise Unasked("too many FETCHes")
+                near.link.touch()
             case Part():
                 came = self._fetching.on_part(number, frame, now=now.mono)
                 if came is not None:

@@ -74,6 +74,7 @@ class Sync:
     def wish(self, *, until_ms: int) -> None:
         """Ask for a round of ours about everything before `until_ms`; `poll` begins it."""
         self._wished_ms = max(until_ms, self._wished_ms or 0)
+        self._link.touch()
 
     def poll(self, *, now: float) -> None:
         """Begin the round that was asked for, if none of ours is under way and the last is not too recent."""

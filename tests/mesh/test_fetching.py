@@ -11,7 +11,6 @@ from hypothesis import given, settings, strategies as st
 from node.crypto.attachment import bid
 from node.errors import CryptoFault
 from node.mesh.errands import MAX_REST, REST
-from node.mesh.exchange import Unasked
 from node.mesh.fetching import (
     ANSWER_WITHIN,
     AT_ONCE,
@@ -23,6 +22,7 @@ from node.mesh.fetching import (
     Fetching,
     errand_for,
 )
+from node.mesh.spreading import Unasked
 from node.mesh.visits import LINGER, RETRY
 from node.wire.frames import MAX_PART_BYTES, Fetch, Part
 

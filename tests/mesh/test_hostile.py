@@ -25,6 +25,7 @@ from node.mesh.ports import (
     SendBytes,
     SyncFinished,
 )
+from node.mesh.spreading import NOT_COMING
 from node.mesh.sync import EMPTY
 from node.wire import codec, frame_bytes, frames
 from node.wire.frames import (
@@ -248,10 +249,10 @@ def test_a_promise_that_is_broken_is_kept_by_another(node: Node) -> None:
     net = node.net
     env = envelope(net.rng, net.wall_ms - 100_000)
     liar = Hostile(node)
-    liar.say(IHave(((env.eid[:16], 0),)))
+    liar.say(IHave(((env.eid[:16], NOT_COMING),)))
     assert [w.ids for w in liar.of(Want)] == [(env.eid[:16],)]
     honest = Hostile(node, 98, link=78)
-    honest.say(IHave(((env.eid[:16], 0),)))
+    honest.say(IHave(((env.eid[:16], NOT_COMING),)))
     assert honest.of(Want) == []
     net.run(10)
     honest.say(Ping(0))

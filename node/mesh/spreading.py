@@ -1,0 +1,254 @@
+"""How new envelopes spread: payloads over eager links, announcements over lazy ones (docs/protocol.md 5).
+
+Somebody else's envelope goes on to the other links in the same step in which it came. A link that cannot take
+it is told of it instead, and asks when it can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from node.clock import Instant, earliest
+from node.errors import PeerFault
+from node.mesh.gossip import Gossip, Verdict
+from node.mesh.holding import Holding
+from node.mesh.index import ID_BYTES
+from node.mesh.meshclock import MeshClock
+from node.mesh.missing import MAX_RETRY, MIN_RETRY, Ask, Missing
+from node.mesh.neighbour import Neighbour
+from node.mesh.plumtree import Plumtree
+from node.mesh.ports import Arrived, MeshEffect
+from node.mesh.promises import Promises
+from node.mesh.recent import Recent
+from node.mesh.wants import Wants
+from node.wire.envelope import EPHEMERAL, Envelope, parse
+from node.wire.frame_bytes import encode, encode_push
+from node.wire.frames import MAX_HOP, Graft, Prune, Push
+
+NOT_COMING = MAX_HOP
+"""Hops in an announcement of what will not come by the tree: it is to be asked for by WANT, at once."""
+MAX_OWN = 4096
+"""Own envelopes of which we want to know who has them, remembered for what others announce."""
+
+
+class Unasked(PeerFault):
+    """A peer answered what nobody asked, or asked for more than its share."""
+
+    code = "unasked"
+
+
+@dataclass(slots=True)
+class Overdue:
+    """What a deadline brought to light: links to `ask`, those that were `slow` and that `broke` a promise."""
+
+    ask: set[int] = field(default_factory=set)
+    slow: set[int] = field(default_factory=set)
+    broke: set[int] = field(default_factory=set)
+
+
+class Spreading:
+    """Pushes, announces and asks over the live links in `near`; `salt` is 0 to 255, other for each node."""
+
+    def __init__(
+        self,
+        gossip: Gossip,
+        near: dict[int, Neighbour],
+        clock: MeshClock,
+        effects: list[MeshEffect],
+        *,
+        wants: Wants,
+        holding: Holding,
+        salt: int,
+    ) -> None:
+        self.tree = Plumtree()
+        self._missing = Missing(salt)
+        self._recent = Recent()
+        self._promises = Promises()
+        self._own: dict[bytes, None] = {}
+        self._gossip = gossip
+        self._near = near
+        self._clock = clock
+        self._effects = effects
+        self._wants = wants
+        self._holding = holding
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is overdue or to be decided."""
+        return earliest(self._missing.deadline, self.tree.deadline, self._promises.deadline)
+
+    def opened(self, number: int) -> None:
+        """A link is in use from now on."""
+        self.tree.opened(number)
+
+    def closed(self, number: int, now: Instant) -> None:
+        """A link is gone."""
+        self.tree.closed(number, now=now.mono)
+        self._send_orders()
+
+    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool) -> None:
+        """Send an envelope of our own, and ask for a `watched` one who has it."""
+        prefix = env.eid[:ID_BYTES]
+        self._gossip.accept(env, now=now.mono)
+        self._recent.add(env, hop, None, now=now.mono)
+        self.tree.sent(prefix, now=now.mono)
+        if watched:
+            self._own[prefix] = None
+            if len(self._own) > MAX_OWN:
+                del self._own[next(iter(self._own))]
+        self.spread(env, hop, b"", now)
+
+    def on_push(self, near: Neighbour, frame: Push, now: Instant) -> bool:
+        """Take a PUSH; True if it is too old to be taken so and is to be asked for.
+
+        Raises:
+            PeerFault: If the envelope is malformed or not genuine.
+        """
+        env, number = parse(frame.envelope), near.link.number
+        near.link.copies += 1
+        prefix = env.eid[:ID_BYTES]
+        verdict = self._gossip.judge(env, mesh_ms=self._clock.mesh_ms(now), pushed=True, now=now.mono)
+        if verdict is Verdict.KNOWN:
+            self._has(number, prefix, now)
+            self.tree.again(prefix, number, now=now.mono)
+            return False
+        known = self._missing.arrived(prefix, number, now=now.mono)
+        if verdict is not Verdict.NEW:
+            return verdict is Verdict.OLD and self._wants.announced(number, prefix)
+        self._arrived(env, number, frame.hop, number, now)
+        self.tree.took(prefix, number, known, now=now.mono)
+        self.spread(env, frame.hop + 1, near.link.node_key, now)
+        return False
+
+    def on_held(self, near: Neighbour, env: Envelope, *, fresh: bool, now: Instant) -> None:
+        """Pass on what a BATCH has brought: push it if it is `fresh`, announce it otherwise."""
+        prefix = env.eid[:ID_BYTES]
+        self._missing.arrived(prefix, None, now=now.mono)
+        if fresh:
+            self._arrived(env, near.link.number, 0, None, now)
+            self.spread(env, 1, near.link.node_key, now)
+            return
+        self._promises.kept(prefix)
+        self._effects.append(Arrived(env, near.link.number))
+        for other in self._near.values():
+            if other.link.live and other.link.node_key != near.link.node_key:
+                other.announce(prefix, NOT_COMING, now=now.mono)
+
+    def _arrived(self, env: Envelope, number: int, hop: int, by: int | None, now: Instant) -> None:
+        prefix = env.eid[:ID_BYTES]
+        self._wants.arrived(prefix)
+        self._promises.kept(prefix)
+        self._recent.add(env, hop, by, now=now.mono)
+        self._effects.append(Arrived(env, number))
+
+    def spread(self, env: Envelope, hop: int, origin: bytes, now: Instant) -> None:
+        """Push an envelope over the eager links, announce it on the lazy ones; not to where it came from."""
+        frame, prefix = encode_push(hop, env.raw), env.eid[:ID_BYTES]
+        ephemeral, announced = env.kind == EPHEMERAL, min(hop, NOT_COMING - 1)
+        for number, near in self._near.items():
+            link = near.link
+            if not link.live or link.node_key == origin:
+                continue
+            if not self.tree.is_eager(number):
+                near.announce(prefix, announced, now=now.mono)
+            elif link.send_live(frame, ephemeral=ephemeral, now=now.mono):
+                self._has(number, prefix, now)
+            elif not ephemeral:
+                near.announce(prefix, NOT_COMING, now=now.mono)
+
+    def _has(self, number: int, prefix: bytes, now: Instant) -> None:
+        """A peer has an envelope, or will have read it before it answers the next PING."""
+        if prefix in self._own:
+            self._holding.pushed(number, prefix, now=now.mono)
+
+    def on_ihave(self, near: Neighbour, ids: tuple[tuple[bytes, int], ...], now: Instant) -> list[bytes]:
+        """Take announcements; return what of them is to be asked for at once."""
+        number, wanted = near.link.number, []
+        for prefix, hop in ids:
+            copy = self._recent.get(prefix)
+            if copy is not None:
+                self._has(number, prefix, now)
+                if hop < NOT_COMING:
+                    self.tree.heard(prefix, copy, number, hop, now=now.mono)
+            elif self._gossip.knows(prefix):
+                self._has(number, prefix, now)
+            elif hop >= NOT_COMING or not self._missing.announced(number, prefix, hop, now=now.mono):
+                wanted.append(prefix)
+        return wanted
+
+    def on_prune(self, near: Neighbour, frame: Prune, now: Instant) -> None:
+        """Take a PRUNE: announce from now on."""
+        self.tree.on_prune(near.link.number, frame.backoff_s, now=now.mono)
+        self._send_orders()
+
+    def on_graft(self, near: Neighbour, frame: Graft, now: Instant) -> None:
+        """Take a GRAFT: push from now on, and what it names at once.
+
+        Raises:
+            Unasked: If the peer was told to wait, or asks for the same again and again.
+        """
+        number, named = near.link.number, frame.prefix
+        copy = self._recent.get(named) if named is not None else None
+        if not self.tree.may_graft(number, copy, now=now.mono):
+            raise Unasked("a GRAFT in the time of a PRUNE")
+        if copy is not None and not copy.graft(number):
+            raise Unasked("a GRAFT for the same again")
+        self.tree.on_graft(number)
+        if named is None:
+            return
+        if copy is not None:
+            push = encode_push(copy.hop + 1, copy.raw)
+            if near.link.send_live(push, ephemeral=False, now=now.mono):
+                self._has(number, named, now)
+                return
+        assert near.sync is not None
+        if not near.sync.answers.on_want((named,)):
+            raise Unasked("too many GRAFTs")
+
+    def on_deadline(self, now: Instant) -> Overdue:
+        """Ask for what is overdue, and let the tree settle."""
+        found = Overdue()
+        by_link: dict[int, list[bytes]] = {}
+        for ask in self._missing.due(self._retry, self._near.__contains__, now=now.mono):
+            if ask.slow is not None and ask.slow in self._near:
+                found.slow.add(ask.slow)
+            if ask.link is not None:
+                by_link.setdefault(ask.link, []).append(ask.prefix)
+            else:
+                self._give_up(ask, found, now)
+        for number, prefixes in by_link.items():
+            self._graft(number, prefixes, found)
+        for candidate in self.tree.chosen(now=now.mono):
+            self.tree.settle(candidate, self._recent.get(candidate.prefix), now=now.mono)
+        found.broke = {number for number in self._promises.broken(now=now.mono) if number in self._near}
+        self._send_orders()
+        return found
+
+    def _graft(self, number: int, prefixes: list[bytes], found: Overdue) -> None:
+        """Ask a link for what is overdue: the first by GRAFT, which brings what comes later as well."""
+        self.tree.graft(number, prefixes[0])
+        for prefix in prefixes[1:]:
+            if self._wants.announced(number, prefix):
+                found.ask.add(number)
+
+    def _give_up(self, ask: Ask, found: Overdue, now: Instant) -> None:
+        self._promises.doubt(ask.prefix, ask.asked, now=now.mono)
+        for holder in ask.holders:
+            if self._wants.announced(holder, ask.prefix):
+                found.ask.add(holder)
+
+    def demote(self, number: int, now: Instant) -> None:
+        """A peer is slow: announce to it, and let others send."""
+        self.tree.demote(number, now=now.mono)
+        self._send_orders()
+
+    def _retry(self, number: int) -> float:
+        rtt_ms = self._near[number].link.rtt_ms
+        return MAX_RETRY / 2 if rtt_ms is None else min(MAX_RETRY, max(MIN_RETRY, rtt_ms / 500))
+
+    def _send_orders(self) -> None:
+        orders, self.tree.orders = self.tree.orders, []
+        for number, frame in orders:
+            near = self._near.get(number)
+            if near is not None:
+                near.link.send_control(encode(frame))

@@ -1,0 +1,179 @@
+"""Which links are eager: duplicates, elections, exchanges, and what a peer asks for."""
+
+from __future__ import annotations
+
+from node.mesh.election import APART, SETTLE, Candidate
+from node.mesh.missing import Awaited
+from node.mesh.plumtree import BACKOFF, BREAK_AFTER, LEAD_SAMPLES, QUIET, SLOW_BACKOFF, Plumtree
+from node.mesh.recent import Copy
+from node.wire.frames import Graft, Prune
+
+
+def tree(links: int) -> Plumtree:
+    made = Plumtree()
+    for link in range(1, links + 1):
+        made.opened(link)
+    return made
+
+
+def copy(link: int | None, at: float = 0.0, hop: int = 1) -> Copy:
+    return Copy(b"raw", hop, link, at)
+
+
+def settle(made: Plumtree, link: int | None, now: float) -> None:
+    for candidate in made.chosen(now=now):
+        made.settle(candidate, copy(link), now=now)
+
+
+def test_a_new_link_is_eager() -> None:
+    assert tree(3).eager == [1, 2, 3]
+
+
+def test_a_duplicate_makes_a_link_lazy_when_its_envelope_is_chosen() -> None:
+    made = tree(2)
+    made.took(b"m", 1, None, now=0.0)
+    made.again(b"m", 2, now=0.01)
+    assert made.eager == [1, 2] and made.deadline == SETTLE
+    settle(made, 1, SETTLE)
+    assert made.eager == [1] and made.orders == [(2, Prune(BACKOFF))]
+
+
+def test_of_envelopes_close_together_only_that_of_the_lowest_id_prunes() -> None:
+    made = tree(3)
+    for prefix, link, at in ((b"b", 1, 0.0), (b"a", 2, 0.1), (b"c", 3, 0.2), (b"d", 3, 0.1 + APART - 0.01)):
+        made.took(prefix, link, None, now=at)
+        made.again(prefix, link % 3 + 1, now=at)
+    assert made.chosen(now=SETTLE + 0.05) == []
+    assert [one.prefix for one in made.chosen(now=5.0)] == [b"a"]
+    assert made.chosen(now=6.0) == []
+    made.took(b"e", 1, None, now=0.1 + 2 * APART)
+    assert [one.prefix for one in made.chosen(now=9.0)] == [b"e"]
+
+
+def test_a_link_is_not_pruned_when_the_envelope_came_over_one_that_is_gone_or_that_is_barred() -> None:
+    made = tree(3)
+    candidate = Candidate(b"m", 0.0, True, (), again={2})
+    made.settle(candidate, copy(9), now=1.0)
+    made.on_prune(1, 60, now=1.0)
+    made.settle(candidate, copy(1), now=1.0)
+    made.settle(candidate, None, now=1.0)
+    made.settle(candidate, copy(None), now=1.0)
+    assert made.eager == [2, 3] and made.orders == []
+
+
+def test_the_link_that_brought_the_chosen_envelope_is_made_eager_again() -> None:
+    made = tree(3)
+    made.settle(Candidate(b"m", 0.0, True, (), again={2}), copy(1), now=0.0)
+    made.orders.clear()
+    made.settle(Candidate(b"n", 2.0, True, (), again={3}), copy(2), now=2.0)
+    assert made.eager == [1, 2] and made.orders == [(2, Graft(None)), (3, Prune(BACKOFF))]
+
+
+def test_payloads_under_way_when_a_link_was_pruned_change_nothing() -> None:
+    made = tree(2)
+    made.settle(Candidate(b"m", 0.0, True, (), again={2}), copy(1), now=0.0)
+    made.took(b"n", 2, None, now=QUIET - 0.1)
+    made.again(b"n", 2, now=QUIET - 0.1)
+    assert made.eager == [1]
+    made.took(b"o", 2, None, now=QUIET)
+    assert made.eager == [1, 2], "the peer takes it for eager"
+
+
+def test_a_lazy_link_that_is_ahead_on_average_takes_the_place_of_the_eager_one() -> None:
+    made = tree(2)
+    made.on_prune(2, 0, now=0.0)
+    now = 10.0
+    for number in range(LEAD_SAMPLES):
+        now += 2.0
+        known = Awaited(now - 0.03, [(2, now - 0.03, 1)])
+        made.took(b"m%d" % number, 1, known, now=now)
+    settle(made, 1, now + SETTLE)
+    assert made.orders == [(2, Graft(None))] and made.eager == [1, 2]
+    settle(made, 1, now + SETTLE + BREAK_AFTER)
+    assert made.orders[1:] == [(1, Prune(BACKOFF))] and made.eager == [2]
+
+
+def test_a_lazy_link_that_is_ahead_once_and_behind_at_other_times_does_not() -> None:
+    made = tree(2)
+    made.on_prune(2, 0, now=0.0)
+    now = 10.0
+    for number in range(20):
+        now += 2.0
+        prefix = b"m%02d" % number
+        if number % 2:
+            made.took(prefix, 1, Awaited(now - 0.03, [(2, now - 0.03, 1)]), now=now)
+        else:
+            made.took(prefix, 1, None, now=now)
+            made.heard(prefix, copy(1, now), 2, 1, now=now + 0.1)
+        settle(made, 1, now + SETTLE)
+    assert made.orders == []
+
+
+def test_a_lazy_link_that_is_five_hops_nearer_takes_the_place_of_the_eager_one_at_once() -> None:
+    for nearer, orders in ((7, []), (6, [(2, Graft(None))])):
+        made = tree(2)
+        made.on_prune(2, 0, now=0.0)
+        made.took(b"m", 1, None, now=5.0)
+        made.heard(b"m", copy(1, 5.0, hop=11), 2, nearer, now=5.1)
+        settle(made, 1, 5.0 + SETTLE)
+        assert made.orders == orders
+
+
+def test_the_old_link_stays_if_the_new_one_did_not_come_about() -> None:
+    made = tree(2)
+    made.on_prune(2, 0, now=0.0)
+    made.took(b"m", 1, None, now=5.0)
+    made.heard(b"m", copy(1, 5.0, hop=11), 2, 2, now=5.1)
+    settle(made, 1, 5.0 + SETTLE)
+    made.on_prune(2, 2, now=5.7)
+    settle(made, 1, 6.0)
+    assert made.eager == [1] and made.orders == [(2, Graft(None))]
+
+
+def test_when_an_eager_link_breaks_one_lazy_link_takes_its_place() -> None:
+    made = tree(4)
+    made.settle(Candidate(b"m", 0.0, True, (), again={3, 4}), copy(1), now=0.0)
+    made.orders.clear()
+    made.closed(4, now=1.0)
+    assert made.orders == []
+    made.closed(2, now=1.0)
+    assert made.orders == [(3, Graft(None))] and made.eager == [1, 3]
+
+
+def test_who_is_pruned_on_its_last_eager_link_takes_another_that_did_not_prune_it() -> None:
+    made = tree(3)
+    made.on_prune(1, 60, now=0.0)
+    made.on_prune(2, 60, now=0.0)
+    assert made.orders == []
+    made.on_prune(3, 60, now=0.0)
+    assert made.orders == [] and made.eager == [], "all three asked for peace"
+    made = tree(2)
+    made.settle(Candidate(b"m", 0.0, True, (), again={2}), copy(1), now=0.0)
+    made.orders.clear()
+    made.on_prune(1, 60, now=1.0)
+    assert made.orders == [(2, Graft(None))]
+
+
+def test_a_graft_soon_after_our_prune_is_right_only_for_what_came_since() -> None:
+    made = tree(2)
+    made.settle(Candidate(b"m", 0.0, True, (), again={2}), copy(1), now=10.0)
+    assert not made.may_graft(2, None, now=10.5)
+    assert not made.may_graft(2, copy(1, 9.9), now=10.5)
+    assert made.may_graft(2, copy(1, 10.1), now=10.5)
+    assert made.may_graft(2, None, now=10.0 + BACKOFF)
+    assert made.may_graft(1, None, now=10.5)
+
+
+def test_a_slow_peer_is_made_lazy_unless_it_is_the_last() -> None:
+    made = tree(2)
+    made.demote(1, now=0.0)
+    assert made.orders == [(1, Prune(SLOW_BACKOFF))]
+    made.demote(2, now=0.0)
+    assert made.eager == [2]
+
+
+def test_rising_ids_cost_bounded_memory() -> None:
+    made = tree(2)
+    for number in range(10_000):
+        made.took(number.to_bytes(16, "big"), 1, None, now=number / 100_000)
+    assert len(made._election._rising) <= 256

@@ -1,0 +1,46 @@
+"""What meshes of a thousand and of ten thousand promise (docs/simulator.md, "Settings that have names")."""
+
+from __future__ import annotations
+
+from math import log2
+
+import pytest
+
+from node.commandline.sim import run
+from node.sim_mesh.scenario import PRESETS
+
+
+@pytest.mark.gate
+@pytest.mark.timeout(600)
+def test_w3_a_thousand_nodes_get_one_copy_each_nearly_as_fast_as_the_shortest_way() -> None:
+    seen, _ = run(PRESETS["w3"])
+    assert seen["delivered"] == seen["delivered_5s"] == 1.0
+    assert seen["copies"] <= 1.02
+    assert seen["p99_ms"] <= 280
+    assert seen["last_over_shortest"] <= 1.7
+    assert seen["hops_max"] <= 2 * log2(1000)
+    assert seen["wall_s"] < 180
+
+
+@pytest.mark.gate
+@pytest.mark.timeout(600)
+def test_w4_a_fifth_killed_and_a_hundredth_leaving_each_second_loses_nothing() -> None:
+    seen, _ = run(PRESETS["w4"])
+    assert seen["left"] >= 400
+    assert seen["delivered"] == 1.0
+    assert seen["recovered_ms"] <= 2_000
+    before, meanwhile, after = seen["phases"]
+    assert before["copies"] <= 1.02
+    assert meanwhile["copies"] <= 1.5
+    assert after["copies"] <= 1.05
+    assert meanwhile["delivered_5s"] >= 0.9999
+
+
+@pytest.mark.hours
+@pytest.mark.timeout(1800)
+def test_w5_ten_thousand_nodes_of_which_a_tenth_drop_everything() -> None:
+    seen, _ = run(PRESETS["w5"])
+    assert seen["delivered_5s"] >= 0.9999
+    assert seen["delivered"] == 1.0
+    assert seen["wall_s"] <= 1200
+    assert seen["peak_mib"] <= 4096
