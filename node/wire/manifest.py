@@ -103,8 +103,8 @@ class Manifest:
 
     @property
     def gossiped(self) -> bool:
-        """Say whether it travels by gossip: every block is one part."""
-        return self.block == PART_BYTES
+        """Say whether it travels by gossip: it is small, and every block is one part."""
+        return self.size <= MAX_GOSSIPED and self.block == PART_BYTES
 
     def span(self, index: int) -> tuple[int, int]:
         """Return (offset, length) of a block in the stream."""

@@ -248,3 +248,62 @@ def test_the_manifest_says_where_it_is_and_fits_whatever_is_known() -> None:
     assert len(many.encode()) <= 4_096 and parse(many.encode()) == many
     small = manifest_of(ann, upload(ann, content(1_000))["attachment"])
     assert ann.engine.desk.blocks.told(small) == small
+
+
+def test_it_comes_over_links_that_break_again_and_again() -> None:
+    world, ann, bob, _, room = trio("loss")
+    session, data = bob.attach(), content(2 * MIB)
+    ident = upload(ann, data)["attachment"]
+    send(ann, room, ident)
+    world.run(0.2)
+    world.loss = 0.03
+    world.run_until(lambda: "ready" in states(session, ident), 30)
+    world.loss = 0.0
+    assert world.run_until(lambda: "ready" in states(session, ident), 120)
+    assert got(bob, ident) == data
+
+
+def test_a_relay_killed_at_any_effect_ends_with_the_blocks_that_it_says_it_has() -> None:
+    world, ann, bob, cat, room = around_a_relay("relay kills")
+    bob.crash()
+    ident = upload(ann, content(MIB + 1))["attachment"]
+    send(ann, room, ident)
+    names = {name.hex() for name in bids(manifest_of(ann, ident))}
+    for left in (2, 5, 9, 14, 20, 27, 35):
+        world.run(0.02)
+        cat.effects_left = left
+        world.run(1)
+        if cat.up:
+            cat.crash()
+        cat.effects_left = None
+        cat.start()
+    assert world.run_until(lambda: set(cat.files.others.held) == names, 200)
+    assert cat.engine is not None
+    assert {name.hex() for name in cat.engine.desk.blocks.depot.held} == names
+
+
+def test_a_relay_forgets_after_a_day_also_what_it_held_before_a_start() -> None:
+    world, ann, bob, cat, room = around_a_relay("a day")
+    ident = upload(ann, content(2 * MIB))["attachment"]
+    send(ann, room, ident)
+    assert world.run_until(lambda: len(cat.files.others.held) == 43, 60)
+    ann.crash()  # who would offer it again
+    cat.crash()
+    cat.skew_s = 25 * 3_600.0
+    cat.start()
+    world.run(1)
+    assert cat.files.others.held == {}
+    cat.crash()
+    cat.start()
+    assert cat.engine is not None and cat.engine.desk.blocks.depot.held == {}
+
+
+def test_a_relay_that_is_none_any_more_gives_the_room_back() -> None:
+    world, ann, bob, cat, room = around_a_relay("no relay")
+    ident = upload(ann, content(2 * MIB))["attachment"]
+    send(ann, room, ident)
+    assert world.run_until(lambda: len(cat.files.others.held) == 43, 60)
+    cat.crash()
+    cat.setup = replace(cat.setup, roles=frozenset({"hold"}))
+    cat.start()
+    assert cat.files.others.held == {}
