@@ -32,6 +32,7 @@ COMMANDS = {
     "presence": f"{_HERE}.profile:presence",
     "user": f"{_HERE}.profile:user",
     "peer": f"{_HERE}.owner:peer",
+    "network": f"{_HERE}.network:network",
     "token": f"{_HERE}.owner:token",
     "consumer": f"{_HERE}.owner:consumer",
     "audit": f"{_HERE}.owner:audit",

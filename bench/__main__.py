@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, files, floors, idle, many, rooms, search, sim
+from bench import behind, bridge, crypto, dialects, files, floors, idle, many, mesh, rooms, search, sim
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -30,22 +30,14 @@ def main() -> None:
     words.add_argument(
         "--only",
         choices=(
-            "bridge",
-            "behind",
-            "files",
-            "idle",
-            "cryptography",
-            "rooms",
-            "many",
-            "search",
-            "dialects",
-            "sim",
+            "bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects",
+            "mesh", "sim",
         ),
-        help="this section alone; sim is never part of the whole",
-    )
+        help="this section alone; mesh and sim are never part of the whole",
+    )  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share | sim.Mesh] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole | sim.Mesh] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
@@ -74,6 +66,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only == "mesh":
+        print("the mesh of real nodes, beside bare websocket processes:")
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_mesh(Path(name), asked.seconds))
     if asked.only == "sim":
         found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
@@ -112,6 +108,16 @@ async def _kept(measured: AsyncIterator[Figures]) -> list[Figures]:
     async for figures in measured:
         found.append(figures)
         print(figures.line(), flush=True)
+    return found
+
+
+async def _mesh(folder: Path, seconds: int) -> list[mesh.Whole | Figures]:
+    found: list[mesh.Whole | Figures] = []
+    for name, nodes in (("W2", 10), ("W1", 30)):
+        found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
+        print(f"  {found[-1].line()}", flush=True)
+        found.append(await mesh.people(folder / f"{name}-room", seconds, nodes=nodes))
+        print(f"  {found[-1].line()}", flush=True)
     return found
 
 

@@ -1739,6 +1739,7 @@ export interface NodeFacts {
   uptime_s: number;
   connectivity: "alone" | "connecting" | "locked" | "meshed" | "synced";
   links: number;
+  came_in: number;
   contacts: number;
   rooms: number;
   held_envelopes: number;
@@ -1784,6 +1785,10 @@ export interface PeerRow {
   age_s: number | null;
   copies: number;
   state: "down" | "live" | "syncing";
+  source: "configured" | "contact" | "lan" | "px" | "room" | null;
+  known_as: string | null;
+  last_error: string | null;
+  retry_s: number | null;
 }
 
 /** Dial an address from now on: `ws://HOST:PORT` or `wss://HOST:PORT`. */

@@ -11,13 +11,13 @@ _PROBES = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 """Documentation addresses (RFC 5737, RFC 3849): connecting a UDP socket to one sends nothing."""
 
 
-def reachable(host: str, port: int) -> tuple[str, ...]:
-    """Return the `ws://` addresses under which a listener on `host` can be dialled, the widest first."""
+def reachable(host: str, port: int, scheme: str = "ws") -> tuple[str, ...]:
+    """Return the addresses under which a listener on `host` can be dialled, the widest first."""
     if not _is_any(host):
-        return (_spell(host, port),)
+        return (_spell(scheme, host, port),)
     found = [spoken for family, probe in _PROBES if (spoken := _own_address(family, probe))]
-    spelled = [_spell(address, port) for address in dict.fromkeys(found) if not _is_loopback(address)]
-    return tuple(spelled[:MAX_ADDRESSES]) or (_spell("127.0.0.1", port),)
+    spelled = [_spell(scheme, address, port) for address in dict.fromkeys(found) if not _is_loopback(address)]
+    return tuple(spelled[:MAX_ADDRESSES]) or (_spell(scheme, "127.0.0.1", port),)
 
 
 def _own_address(family: socket.AddressFamily, probe: str) -> str | None:
@@ -38,5 +38,5 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def _spell(host: str, port: int) -> str:
-    return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+def _spell(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -16,11 +16,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from node.errors import Refused
+
+if TYPE_CHECKING:
+    from node.mesh.certificates import Certificates
 
 CONFIG_FILE = "config.toml"
 BRIDGE_PORT = 7117
@@ -29,6 +32,7 @@ SECRET_BYTES = 32
 MAX_CONFIG_BYTES = 65_536  # ours is a page; anything longer is another file by mistake
 MAX_PORT = 65_535
 MAX_FETCH_MIB = 64
+MAX_ANNOUNCED = 4  # what a HELLO, a node record and a contact link have room for
 LOG_LEVELS = ("debug", "info", "warning", "error")
 ENV_PREFIX = "GOSSAMER_"
 
@@ -50,8 +54,9 @@ class Settings:
     """All that `gossamer run` can be told; each field but `home` is a key of config.toml.
 
     Attachments above 1 MiB come by themselves up to `fetch_mib` MiB, larger ones when they are asked for.
-    `listen` is None under `off`: the node then only dials. `network_secret` and `passphrase_file` are
-    paths; what they hold is never a setting and is read where it is used.
+    `listen` is None under `off`: the node then only dials. `network_secret`, `passphrase_file` and the three
+    of `wss://` are paths; what they hold is never a setting and is read where it is used. `announce` is told
+    to others instead of the addresses of this machine.
     """
 
     home: Path
@@ -66,10 +71,23 @@ class Settings:
     open: bool = False
     bridge_hosts: tuple[str, ...] = ()
     fetch_mib: int = 16
+    lan: bool = False
+    announce: tuple[str, ...] = ()
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    peer_ca: Path | None = None
 
     def network_key(self) -> bytes | None:
         """Return the 32 bytes of the network secret, or None on the public network; raises Refused."""
         return None if self.network_secret is None else _read_secret(self.network_secret)
+
+    def certificates(self) -> Certificates:
+        """Return what wss:// needs, read from the files that the settings name; raises Refused."""
+        from node.mesh.certificates import Certificates
+
+        if self.listen_key is not None and self.listen_cert is None:
+            raise _invalid("listen_key", "listen_key is of no use without listen_cert")
+        return Certificates(cert=self.listen_cert, key=self.listen_key, authority=self.peer_ca)
 
     def passphrase(self) -> bytes | None:
         """Return the first line of the passphrase file, or None if there is none; raises Refused."""
@@ -175,11 +193,13 @@ def _read(key: str, value: object, source: _Source) -> object:
                 return parse_listen(str(value))
             case "peers":
                 return _peers(value)
+            case "announce":
+                return _announced(value)
             case "bridge_hosts":
                 return _hosts(value)
-            case "relay" | "open":
+            case "relay" | "open" | "lan":
                 return _switch(value)
-            case "network_secret" | "passphrase_file":
+            case "network_secret" | "passphrase_file" | "listen_cert" | "listen_key" | "peer_ca":
                 return source.base / Path(str(value)).expanduser()
             case "fetch_mib":
                 return _mib(value)
@@ -232,6 +252,13 @@ def _peers(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_peer(v) for v in listed if v))
 
 
+def _announced(value: object) -> tuple[str, ...]:
+    found = _peers(value)
+    if len(found) > MAX_ANNOUNCED:
+        raise ValueError(f"at most {MAX_ANNOUNCED} addresses are told to others")
+    return found
+
+
 def _hosts(value: object) -> tuple[str, ...]:
     listed = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
@@ -244,7 +271,8 @@ def _hosts(value: object) -> tuple[str, ...]:
 
 def parse_peer(text: str) -> str:
     """Return a peer's address as it is dialled, `ws://HOST:PORT` or `wss://…`; raises ValueError."""
-    if not re.fullmatch(r"wss?://[^\s/?#@]+(/[^\s?#]*)?", text):
+    found = re.fullmatch(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?(?:/[^\s?#]*)?", text)
+    if found is None or not 0 < int(found[1] or 1) <= MAX_PORT:
         raise ValueError(f"{text!r} is no peer address: ws://HOST:{MESH_PORT} or wss://HOST[:PORT] is needed")
     return text
 

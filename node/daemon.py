@@ -46,6 +46,8 @@ from node.engine.effects import (
 from node.engine.locked import Locked
 from node.errors import Fatal, NodeError, Refused, StoreFull
 from node.gate import Gate
+from node.mesh import lan
+from node.mesh.certificates import Certificates
 from node.mesh.ports import AddAddress
 from node.running import TRIES, Running, clock, port_taken
 from node.store import files
@@ -90,6 +92,7 @@ class Daemon:
         self.settings = settings
         self.vault = Vault(settings.home)
         self._passphrase = passphrase
+        self._certificates = Certificates()
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._gate = Gate(clock, self._stopping, self.perform)
@@ -114,6 +117,9 @@ class Daemon:
         try:
             start_log(home, self.settings.log_level)
             self.settings.network_key()
+            if self.settings.lan:
+                lan.installed()
+            self._certificates = await asyncio.to_thread(self.settings.certificates)
             token = await asyncio.to_thread(admin_token, home)
             self._gate.bridge = self._bridge = self._make_bridge(token)
             self._heed_signals()
@@ -159,7 +165,7 @@ class Daemon:
 
     async def _opened(self, phrase: bytes | None) -> Running:
         opened = await self.vault.open(phrase, now_ms=clock().wall_ms)
-        return Running(self.settings, opened, self._stopping)
+        return Running(self.settings, opened, self._stopping, self._certificates)
 
     async def _begin(self, node: Running) -> None:
         await node.begin(self.bridge, self)
@@ -247,7 +253,15 @@ class Daemon:
         if self._node is not None:
             for address in fresh.peers:
                 self._node.loop.submit(AddAddress(address, "configured"))
+        self._reload_certificate()
         log.info("configuration read again")
+
+    def _reload_certificate(self) -> None:
+        try:
+            if self._certificates.reload():
+                log.info("certificate read again")
+        except Refused as fault:
+            log.error("the certificate was not read again: %s", fault)
 
     async def _take_down(self) -> None:
         if self._work is not None:

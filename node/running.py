@@ -27,6 +27,8 @@ from node.engine.engine import Engine, Setup
 from node.engine.node_commands import credentials
 from node.errors import Fatal, StoreFull
 from node.loop import EngineLoop, Outlet
+from node.mesh.certificates import Certificates
+from node.mesh.lan import Lan
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
 from node.store.folders import DiskFolder
@@ -60,8 +62,11 @@ def boot_id() -> str:
 class Running:
     """One open node."""
 
-    def __init__(self, settings: Settings, opened: Opened, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, opened: Opened, stopping: asyncio.Event, certificates: Certificates
+    ) -> None:
         self.settings = settings
+        self.certificates = certificates
         self.store = opened.store
         self.folder = DiskFolder(settings.home / "attachments")
         self.others = DiskFolder(settings.home / "parts")
@@ -72,6 +77,7 @@ class Running:
         self.task: asyncio.Task[None] | None = None
         self.engine: Engine | None = None
         self._owner = opened.owner
+        self._lan: Lan | None = None
 
     async def listen(self, port: int | None = None) -> Loaded:
         """Open the mesh listener, at `port` if it is free, and read the store for `prepare`."""
@@ -100,7 +106,7 @@ class Running:
         self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool = False
     ) -> Engine:
         """Make the engine, or one in its place: of what the store has, with these frontends attached."""
-        secret, mesh_at = self.settings.network_key(), self.mesh_at
+        secret = self.settings.network_key()
         setup = Setup(
             identity=self._owner,
             boot_id=boot_id(),
@@ -110,7 +116,7 @@ class Running:
             network_id=network_id(secret),
             psk=secret,
             roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
-            addresses=() if mesh_at is None else addresses.reachable(*mesh_at),
+            addresses=self._addresses(),
             peers=self.settings.peers,
             sessions=sessions,
             read_only=read_only,
@@ -119,12 +125,22 @@ class Running:
         self.engine = Engine(setup, loaded, clock())
         return self.engine
 
+    def _addresses(self) -> tuple[str, ...]:
+        """Return what others are told: what the owner says, else where this machine thinks it is."""
+        if self.settings.announce or self.mesh_at is None:
+            return self.settings.announce
+        scheme = "ws" if self.certificates.listening is None else "wss"
+        return addresses.reachable(*self.mesh_at, scheme)
+
     async def begin(self, bridge: BridgeServer, vault: Outlet) -> None:
         """Carry out what the start causes, and own the engine from now on."""
         assert self.engine is not None
         self.loop.bridge, self.loop.mesh, self.loop.vault = bridge, self.transport, vault
         self.loop.rebuild = self.rebuild
         await self.loop.begin(self.engine)
+        if self.settings.lan:
+            self._lan = Lan(self.loop.submit, None if self.certificates.listening else self.mesh_at)
+            self._lan.start()
         self.task = asyncio.create_task(self.loop.run(), name="engine")
 
     def source(self, username: str, *, sealed: bool) -> Source:
@@ -134,6 +150,8 @@ class Running:
 
     async def stop_mesh(self) -> None:
         """Say goodbye and close every link."""
+        if self._lan is not None:
+            await self._lan.stop()
         self.loop.submit(Stopping())
         await asyncio.sleep(GOODBYE_SECONDS)
         if self.transport is not None:
@@ -163,7 +181,13 @@ class Running:
         if at is not None and port is not None:
             ports = [port, *(p for p in ports if p != port)]
         for where in [(at.host, p) for p in ports] if at is not None else [None]:
-            transport = Transport(self.loop.submit, listen=where, backlog=self.loop.mesh_backlog)
+            transport = Transport(
+                self.loop.submit,
+                listen=where,
+                ssl=self.certificates.listening,
+                trust=self.certificates.dialling,
+                backlog=self.loop.mesh_backlog,
+            )
             try:
                 return transport, await transport.start()
             except OSError as exc:

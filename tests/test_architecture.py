@@ -48,6 +48,9 @@ FLOORS = {
 
 SHELLS = (
     "node.mesh.transport",
+    "node.mesh.certificates",
+    "node.mesh.lan",
+    "node.mesh.reasons",
     "node.bridge.server",
     "node.bridge.http_",
     "node.bridge.listeners",

@@ -41,6 +41,11 @@ passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
 fetch_mib = 40
+lan = true
+announce = ["wss://chat.example/mesh"]
+listen_cert = "cert.pem"
+listen_key = "key.pem"
+peer_ca = "/etc/ca.pem"
 """
     want = Settings(
         home=tmp_path,
@@ -55,6 +60,11 @@ fetch_mib = 40
         open=True,
         bridge_hosts=("chat.example", "box:80"),
         fetch_mib=40,
+        lan=True,
+        announce=("wss://chat.example/mesh",),
+        listen_cert=tmp_path / "cert.pem",
+        listen_key=tmp_path / "key.pem",
+        peer_ca=Path("/etc/ca.pem"),
     )
     assert settings(tmp_path, toml) == want
     env = {
@@ -69,6 +79,11 @@ fetch_mib = 40
         "GOSSAMER_OPEN": "1",
         "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
         "GOSSAMER_FETCH_MIB": "40",
+        "GOSSAMER_LAN": "on",
+        "GOSSAMER_ANNOUNCE": "wss://chat.example/mesh",
+        "GOSSAMER_LISTEN_CERT": str(tmp_path / "cert.pem"),
+        "GOSSAMER_LISTEN_KEY": str(tmp_path / "key.pem"),
+        "GOSSAMER_PEER_CA": "/etc/ca.pem",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
     assert settings(tmp_path, "", env) == want
@@ -89,6 +104,7 @@ fetch_mib = 40
         ('peers = ["http://a"]', "no peer address"),
         ("peers = [1]", "a list"),
         ("relay = 3", "true or false"),
+        (f"announce = {[f'ws://a:{n}' for n in range(1, 6)]}", "at most 4"),
         ("name = 3", "1 to 32"),
         (f'name = "{"x" * 33}"', "1 to 32"),
         ("name = ", "not TOML"),

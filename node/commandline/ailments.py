@@ -10,35 +10,26 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from node.commandline import links
+from node.commandline.findings import FAIL, OK, WARN, Finding
 from node.commandline.output import size, span
 from node.commandline.reach import ANYWHERE, MACHINE, reach
 from node.commandline.runtime import pid_of
 from node.config import Endpoint, Settings, load
 from node.errors import NodeError
+from node.mesh import lan
 from node.store import identity
 from node.store.attachments import QUOTA
 from node.store.folders import OURS
 
-OK, WARN, FAIL = "ok", "warn", "fail"
 LITTLE_SPACE: Final = 1024**3
 LITTLE_ROOM: Final = 128 * 1024**2
 """Bytes that attachments may still take, below which it is time to say so."""
 NO_SPACE: Final = 64 * 1024**2
 """Bytes free: below the first it is time to make room, below the second writes begin to fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; `do` is empty where nothing is to be done."""
-
-    check: str
-    state: str
-    text: str
-    do: str = ""
 
 
 def running(home: Path) -> int | None:
@@ -61,6 +52,8 @@ def of_home(home: Path) -> list[Finding]:
         return [Finding("home", WARN, f"there is no {home} yet", "gossamer run")]
     settings, config = _config(home)
     found = [*_modes(home), config, _keys(home), _space(home), _database(home), _files(home), _process(home)]
+    if settings is not None:
+        found += _secret(settings)
     if settings is not None and running(home) is None:
         found += _ports(settings)
     return found
@@ -77,7 +70,8 @@ def of_a_node(status: dict[str, Any], peers: list[dict[str, Any]], addresses: Se
     return [
         Finding("node", OK, f"version {status['version']}, up {up}"),
         _mesh(status, peers),
-        *_addresses(addresses),
+        *links.failing(peers),
+        *(links.closed_in(status, peers, addresses) or _addresses(addresses)),
         *_clock(status),
     ]
 
@@ -98,6 +92,9 @@ def _config(home: Path) -> tuple[Settings | None, Finding]:
         settings = load(home)
         settings.network_key()
         settings.passphrase()
+        settings.certificates()
+        if settings.lan:
+            lan.installed()
     except NodeError as fault:
         return None, Finding(
             "settings", FAIL, str(fault), "mend config.toml; `gossamer config check` says when it is right"
@@ -117,6 +114,20 @@ def _modes(home: Path) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("permissions", OK, "nobody else can read the home")
+
+
+def _secret(settings: Settings) -> Iterator[Finding]:
+    """Who can read the network secret can join the private network."""
+    path = settings.network_secret
+    if path is None or sys.platform == "win32":
+        return
+    if _shared(path):
+        yield Finding(
+            "network secret", FAIL, f"others of this machine can read {path}, and so join your network",
+            f"chmod 600 {path}; if it was so for long, make another and give it to every node",
+        )  # fmt: skip
+    else:
+        yield Finding("network secret", OK, "a private network: every node needs the same file")
 
 
 def _shared(path: Path) -> bool:

@@ -21,25 +21,25 @@ import click
 from node import __version__
 from node.backups import FOLDER as BACKUPS
 from node.commandline import ailments, erase
-from node.commandline.ailments import FAIL, Finding
 from node.commandline.app import FAILED, App, Command, current_app
 from node.commandline.asking import connected
+from node.commandline.findings import FAIL, OK, WARN, Finding
 from node.commandline.output import harmless
 from node.config import KEYS, load, sources
 from node.crypto.links import decode_contact
 from node.errors import NodeError, Refused
 
 LIBRARIES = ("pynacl", "websockets", "aiohttp", "msgspec", "msgpack", "aiosqlite", "click", "rich", "keyring",
-             "cryptography")  # fmt: skip
+             "cryptography", "zeroconf")  # fmt: skip
 LOG_LINES = 300
 TOLD = frozenset(
     {
         "version", "uptime_s", "connectivity", "links", "contacts", "rooms", "clients", "seq", "clock_skew_s",
-        "held_envelopes", "db_bytes",
+        "held_envelopes", "db_bytes", "came_in",
     }
 )  # fmt: skip
 """What `node_status` says that names nobody and nothing."""
-_MARKS = {ailments.OK: "ok  ", ailments.WARN: "warn", FAIL: "FAIL"}
+_MARKS = {OK: "ok  ", WARN: "warn", FAIL: "FAIL"}
 _REDACTED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+"), "<address>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<address>"),
@@ -110,7 +110,8 @@ def _bundle(home: Path, findings: list[Finding], asked: dict[str, Any]) -> dict[
         "settings": shown,
         "node_status": {key: value for key, value in asked.get("status", {}).items() if key in TOLD},
         "peers": [
-            {k: v for k, v in peer.items() if k not in {"peer", "address"}} for peer in asked.get("peers", [])
+            {k: v for k, v in peer.items() if k not in {"peer", "address", "known_as"}}
+            for peer in asked.get("peers", [])
         ],
         **_files(home),
         "log": [_redacted(line, home) for line in _log(home)],

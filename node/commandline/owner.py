@@ -23,12 +23,31 @@ def peer() -> None:
 async def peers(node: Node) -> None:
     """List peers and how the links to them are."""
     found = list((await node.call("peer_list"))["peers"])
-    heads = ("peer", "address", "direction", "state", "rtt", "age")
-    rows = [
-        (str(p["peer"] or "")[:16], *(p[k] for k in heads[1:4]), _ms(p["rtt_ms"]), _age(p["age_s"]))
-        for p in found
-    ]
-    node.app.emit({"peers": found}, table(heads, rows, heading))
+    heads = (
+        "peer",
+        "address",
+        "direction",
+        "state",
+        "rtt",
+        "age",
+        "copies",
+        "source",
+        "last error",
+        "again in",
+    )
+    node.app.emit({"peers": found}, table(heads, [_link(peer) for peer in found], heading))
+
+
+def _link(peer: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        str(peer["peer"] or "")[:16],
+        peer.get("known_as") or peer["address"],
+        *(peer[key] for key in ("direction", "state")),
+        _ms(peer["rtt_ms"]),
+        _age(peer["age_s"]),
+        *(peer.get(key) for key in ("copies", "source", "last_error")),
+        _age(peer.get("retry_s")),
+    )
 
 
 def _ms(value: float | None) -> str:

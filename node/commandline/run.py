@@ -30,6 +30,7 @@ NAME_FILE = "identity.key"  # once it is there the name is chosen
 @click.option("--listen", metavar="HOST:PORT|off", help="Where other nodes reach you. [[::]:7118]")
 @click.option("--peer", "peers", multiple=True, metavar="URL", help="A node to dial; may be given again.")
 @click.option("--relay", is_flag=True, default=None, help="Carry and hold for others too.")
+@click.option("--lan", is_flag=True, default=None, help="Find nodes on this network, and be found.")
 @click.option("--network-secret", metavar="FILE", help="32 bytes that make a private network.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS))
 @click.option("--passphrase-file", metavar="FILE", help="Seals, or opens, the identity.")

@@ -19,8 +19,8 @@ from node.config import CONFIG_FILE, ENV_PREFIX, KEYS, Endpoint, Settings, load,
 from node.errors import Refused
 from node.store import files
 
-_LISTS = frozenset({"peers", "bridge_hosts"})
-_SWITCHES = frozenset({"relay", "open"})
+_LISTS = frozenset({"peers", "bridge_hosts", "announce"})
+_SWITCHES = frozenset({"relay", "open", "lan"})
 _NUMBERS = ("fetch_mib",)
 LIVE = frozenset({"peers", "log_level"})
 """What a running node takes up at SIGHUP; the rest counts from its next start."""
@@ -82,6 +82,7 @@ def check_settings() -> None:
     found = load(app.home_dir)
     found.network_key()
     found.passphrase()
+    found.certificates()
     path = app.home_dir / CONFIG_FILE
     there = path.exists()
     app.emit({"path": str(path), "exists": there, "valid": True}, [])

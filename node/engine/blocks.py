@@ -43,6 +43,7 @@ from node.mesh.ports import (
     OfferBlocks,
     Offered,
     PartsRead,
+    PeerDown,
     PeerUp,
     ReadParts,
     SeekBlocks,
@@ -71,6 +72,8 @@ class Blocks:
         self.depot = Depot(QUOTA if relay else 0)
         self.orders: list[BlockOrder] = []
         self._state, self._mesh, self._own_record = state, mesh, own_record
+        self._relays: dict[bytes, str] = {}
+        """Where those that this node has dialled can be reached, by their keys."""
         self._places: dict[bytes, tuple[bytes, int, int]] | None = None
 
     def restore(self, loaded: Loaded) -> None:
@@ -140,7 +143,7 @@ class Blocks:
     def told(self, manifest: Manifest) -> Manifest:
         """Return a manifest that says who has it: this node, whoever it had it from, and our relays."""
         records = (self._own_record(), *manifest.holders)
-        return manifest.held_by(tuple(dict.fromkeys(records)), self._mesh.parts.relays())
+        return manifest.held_by(tuple(dict.fromkeys(records)), tuple(self._relays.values()))
 
     # -- what the mesh brings ---------------------------------------------------------------------
 
@@ -218,6 +221,8 @@ class Blocks:
         """Offer a relay what was named lately."""
         if "relay" not in effect.roles:
             return
+        if effect.outbound:
+            self._relays[effect.node_key] = effect.address
         since_ms, fresh = turn.now.wall_ms - DAY_MS, list[Manifest]()
         for record in reversed(self._state.attachments.records.values()):
             if record.state == READY and record.named and record.since_ms > since_ms:
@@ -225,6 +230,10 @@ class Blocks:
                 if not manifest.gossiped and len(fresh) < MAX_SHARED:
                     fresh.append(manifest)
         self.orders += [OfferBlocks(_offer(manifest), effect.node_key) for manifest in fresh]
+
+    def peer_down(self, effect: PeerDown) -> None:
+        """A node is linked no more."""
+        self._relays.pop(effect.node_key, None)
 
     def expire(self, turn: Turn) -> None:
         """Hold no longer what was held for a day."""

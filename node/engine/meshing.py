@@ -62,6 +62,7 @@ class Meshing:
                 self._peer_up(turn, effect)
             case PeerDown():
                 self._chores.touched(b"")
+                desk.blocks.peer_down(effect)
                 turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
                 self._tell_connectivity(turn)
             case SyncFinished():

@@ -14,7 +14,7 @@ from node.chat.turn import Turn
 from node.engine.desk import LATER, Answer, Desk
 from node.engine.effects import AnswerStatus, StopNode
 from node.errors import Refused
-from node.mesh.ports import AddAddress, RemoveAddress
+from node.mesh.ports import AddAddress, AddressInfo, RemoveAddress
 from node.tables import Table
 
 MAX_TOKENS = 100
@@ -31,6 +31,7 @@ def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> 
         "uptime_s": (turn.now.wall_ms - desk.started_wall_ms) // 1000,
         "connectivity": desk.mesh.connectivity,
         "links": len(desk.mesh.peers(turn.now)),
+        "came_in": desk.mesh.came_in,
         "contacts": len(state.people.contacts()),
         "rooms": len(state.rooms.rooms()) + len(state.rooms.direct),
         "clients": len(state.sessions),
@@ -53,6 +54,8 @@ def node_stop(desk: Desk, _turn: Turn, _session: int, _command: c.NodeStop) -> A
 
 def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> Answer:
     """List the live links, and the addresses that no link stands to."""
+    dialled = desk.mesh.dialled(turn.now)
+    known = {there.peer: there.address for there in dialled if there.peer is not None}
     rows: list[dict[str, Any]] = [
         {
             "peer": peer.peer,
@@ -62,17 +65,23 @@ def peer_list(desk: Desk, turn: Turn, _session: int, _command: c.PeerList) -> An
             "age_s": peer.age_s,
             "copies": peer.copies,
             "state": peer.state,
+            "source": peer.source,
+            "known_as": known.get(peer.peer) if peer.direction == "in" else None,
+            "last_error": None,
+            "retry_s": None,
         }
         for peer in desk.mesh.peers(turn.now)
     ]
-    linked = {row["address"] for row in rows}
-    rows += [_down(address) for address in desk.mesh.addresses() if address not in linked]
+    linked = {row[key] for row in rows for key in ("address", "known_as")}
+    rows += [_down(there) for there in dialled if there.address not in linked]
     return {"peers": rows}
 
 
-def _down(address: str) -> dict[str, Any]:
-    blank = dict.fromkeys(("peer", "address", "direction", "rtt_ms", "age_s"))
-    return {**blank, "address": address, "direction": "out", "copies": 0, "state": "down"}
+def _down(there: AddressInfo) -> dict[str, Any]:
+    blank = dict.fromkeys(("rtt_ms", "age_s", "known_as"))
+    known = {"peer": there.peer, "address": there.address, "direction": "out", "source": there.source}
+    trouble = {"last_error": there.last_error, "retry_s": there.retry_s}
+    return {**blank, **known, **trouble, "copies": 0, "state": "down"}
 
 
 def peer_add(desk: Desk, turn: Turn, _session: int, command: c.PeerAdd) -> Answer:

@@ -23,10 +23,11 @@ from node.mesh.limits import MAX_LINKS, Scores
 from node.mesh.link import MAX_MALFORMED, Link
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
-from node.mesh.parts import Parts
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
+    AddressGone,
+    AddressInfo,
     BlockInput,
     ClockSkew,
     CloseLink,
@@ -45,13 +46,14 @@ from node.mesh.ports import (
     PeerInfo,
     PeerUp,
     Publish,
-    ReadHeld,
     RemoveAddress,
     SendBytes,
     Taken,
 )
 from node.mesh.spreading import Overdue, Unasked
 from node.mesh.sync import EVERYTHING
+from node.mesh.tickets import Tickets
+from node.mesh.troubles import reason_of
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -111,16 +113,15 @@ class Mesh:
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
+        self.came_in = 0
         self._near = Attention()
-        self._tickets: dict[int, tuple[int, int]] = {}
-        self._last_ticket = 0
+        self._tickets = Tickets()
         self._sync_at = now.mono + SYNC_EVERY
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(
             self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
         )
-        self.parts = Parts(self._near, self._effects)
 
     @property
     def node_key(self) -> bytes:
@@ -130,8 +131,7 @@ class Mesh:
     @property
     def deadline(self) -> float | None:
         """When to be woken, on the monotonic clock."""
-        soon = earliest(self._book.deadline, self._exchange.deadline, self.parts.deadline, self._sync_at)
-        return earliest(soon, self._near.deadline)
+        return earliest(self._book.deadline, self._exchange.deadline, self._sync_at, self._near.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -154,7 +154,12 @@ class Mesh:
 
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
-        return [near.info(now.mono) for near in self._near.values() if near.link.live]
+        live = [near for near in self._near.values() if near.link.live]
+        return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
+
+    def dialled(self, now: Instant) -> list[AddressInfo]:
+        """How dialling each address goes, the owner's first."""
+        return self._book.dialled(now=now.mono)
 
     def addresses(self) -> list[str]:
         """The addresses that are dialled, the owner's first."""
@@ -195,15 +200,17 @@ class Mesh:
             case LinkClosed():
                 self._on_closed(event, now)
             case DialFailed():
-                self._book.failed(event.address, now=now.mono)
-                self.parts.dial_failed(event.address, now)
+                self._book.failed(event.address, now=now.mono, why=event.reason)
+                self._exchange.parts.dial_failed(event.address, now)
             case BlockInput(order):
-                self.parts.order(order, now)
+                self._exchange.parts.order(order, now)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono)
                 self._dial(now)
             case RemoveAddress():
                 self._on_removed(event, now)
+            case AddressGone():
+                self._book.gone(event.address)
             case DeadlineReached():
                 self._on_deadline(now)
             case _:
@@ -228,7 +235,9 @@ class Mesh:
         self._near[event.link] = Neighbour(link)
         if event.outbound:
             self._book.opened(event.address)
-            if self._book.source_of(event.address) is None and not self.parts.visiting(event.address):
+            if self._book.source_of(event.address) is None and not self._exchange.parts.visiting(
+                event.address
+            ):
                 self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
             return
         going = greeting.crowded_out((near.link for near in self._near.values()), link)
@@ -260,11 +269,10 @@ class Mesh:
             return
         self._clock.lost(link.number)
         self._exchange.closed(link.number, now)
-        self.parts.closed(link, now)
         if not link.live:
-            self._book.failed(link.address, now=now.mono)
+            self._book.failed(link.address, now=now.mono, why=reason)
             return
-        self._book.link_down(link.address, link.node_key, now=now.mono)
+        self._book.link_down(link.address, link.node_key, now=now.mono, why=reason)
         if not any(other.live and other.node_key == link.node_key for other in self._links()):
             self._effects.append(PeerDown(link.number, link.node_key, reason))
 
@@ -303,8 +311,8 @@ class Mesh:
             return
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.opened(near, now)
-        self.parts.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
+        self.came_in += not link.outbound
         self._hear_clock(near, hello.now_ms, now)
         if not others:
             self._effects.append(
@@ -331,7 +339,7 @@ class Mesh:
                 if event.link not in self._near:
                     return
         except PeerFault as fault:
-            self._leave(near, Leave.PROTOCOL, str(fault), now)
+            self._leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
@@ -353,8 +361,6 @@ class Mesh:
                     raise DecodeError("a second HELLO")
                 case NegOpen() | NegMsg() | NegEnd() | PeerExchange():
                     pass  # not in use yet
-                case frames.Fetch() | frames.Part() | frames.Offer():
-                    self.parts.on_frame(near, frame, now)
                 case Unknown():
                     pass
                 case _:
@@ -372,7 +378,7 @@ class Mesh:
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
             self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
-        elif near.link.malformed >= MAX_MALFORMED:
+        elif near.link.malformed >= MAX_MALFORMED or not near.link.live:
             self._leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _hold_against(self, overdue: Overdue, now: Instant) -> None:
@@ -408,7 +414,7 @@ class Mesh:
     # sending
 
     def _on_held(self, event: HeldRead) -> None:
-        number, session = self._tickets.pop(event.ticket, (-1, 0))
+        number, session = self._tickets.take(event.ticket)
         near = self._near.get(number)
         if near is not None and near.sync is not None:
             near.sync.answers.on_held(session, event.envelopes, event.more)
@@ -427,18 +433,14 @@ class Mesh:
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
-        self.parts.pump(near, now)
-        while near.has_work:
+        while self._exchange.parts.pump(near, now) or near.has_work:
             messages = near.link.flush(now=now.mono)
             self._effects += [SendBytes(number, data) for data in messages]
             for session, spec in near.take_reads():
-                self._last_ticket += 1
-                self._tickets[self._last_ticket] = (number, session)
-                self._effects.append(ReadHeld(self._last_ticket, spec))
+                self._effects.append(self._tickets.order(number, session, spec))
             if not messages:
                 return
             near.pump()
-            self.parts.pump(near, now)
 
     # timers
 
@@ -447,8 +449,6 @@ class Mesh:
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
-        for number in self.parts.due(now, self._book.source_of):
-            self._leave(self._near[number], Leave.LEAVING, "nothing more to fetch", now)
         self._ask_who_has(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())

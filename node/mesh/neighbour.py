@@ -8,7 +8,7 @@ from node.clock import earliest
 from node.mesh.index import Index
 from node.mesh.limits import BUDGET_STRANGER
 from node.mesh.link import Link
-from node.mesh.ports import ByIds, ByTime, PeerInfo
+from node.mesh.ports import ByIds, ByTime, PeerInfo, Source
 from node.mesh.sync import EVERYTHING, Sync
 from node.wire.frame_bytes import encode
 from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
@@ -104,7 +104,7 @@ class Neighbour:
         """When this neighbour wants to be looked at."""
         return earliest(self.link.deadline, self._announce_at, self.sync.deadline if self.sync else None)
 
-    def info(self, now: float) -> PeerInfo:
+    def info(self, now: float, source: Source | None) -> PeerInfo:
         """Return what the owner is shown of this neighbour."""
         link = self.link
         return PeerInfo(
@@ -115,4 +115,5 @@ class Neighbour:
             age_s=now - link.opened,
             copies=link.copies,
             state="syncing" if self.sync is not None and self.sync.running else "live",
+            source=source,
         )

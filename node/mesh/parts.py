@@ -6,18 +6,17 @@ when their hash holds, and parts that peers ask for are read by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
 from node.mesh.fetching import Fetching, errand_for
 from node.mesh.giving import Giving
-from node.mesh.link import Link
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import (
     BlockCame,
     BlockOrder,
     BlockTaken,
+    CloseLink,
     Dial,
     DropBlocks,
     MeshEffect,
@@ -26,7 +25,6 @@ from node.mesh.ports import (
     PartsRead,
     ReadParts,
     SeekBlocks,
-    Source,
 )
 from node.mesh.spreading import Unasked
 from node.wire.frame_bytes import encode
@@ -51,10 +49,6 @@ class Parts:
         """When to be looked at."""
         return earliest(self._fetching.deadline, self._giving.deadline)
 
-    def relays(self) -> tuple[str, ...]:
-        """The addresses of the relays that this node has dialled."""
-        return tuple(n.link.address for n in self._near.values() if n.relays and n.link.address)
-
     def visiting(self, address: str) -> bool:
         """Whether an address is dialled to fetch something."""
         return address in self._fetching.visits
@@ -65,12 +59,10 @@ class Parts:
         self._fetching.opened(link.number, link.node_key, link.address, relay=near.relays, now=now.mono)
         self._giving.opened(link.number, trusted=near.trusted)
 
-    def closed(self, link: Link, now: Instant) -> None:
-        """A link is gone, whether it was live or not."""
-        self._fetching.closed(link.number, now=now.mono)
-        self._giving.closed(link.number)
-        if not link.live:
-            self.dial_failed(link.address, now)
+    def closed(self, number: int, now: Instant) -> None:
+        """A link is gone."""
+        self._fetching.closed(number, now=now.mono)
+        self._giving.closed(number)
 
     def dial_failed(self, address: str, now: Instant) -> None:
         """A dial came to nothing."""
@@ -119,26 +111,27 @@ class Parts:
         for fetch in self._fetching.ask(near.link.number, now=now.mono):
             near.link.send_control(encode(fetch))
 
-    def pump(self, near: Neighbour, now: Instant) -> None:
-        """Read and send what a peer asked for, as far as its link takes it."""
-        number = near.link.number
+    def pump(self, near: Neighbour, now: Instant) -> bool:
+        """Read and send what a peer asked for, as far as its link takes it; True if it takes some."""
+        number, sent = near.link.number, False
         for _ in range(PARTS_AT_ONCE):
             part = self._giving.next(number, now=now.mono) if near.link.bulk_room else None
             if part is None:
                 break
             near.link.send_bulk(encode(part))
+            sent = True
         read = self._giving.read(number)
         if read is not None:
             self._effects.append(ReadParts(read.ticket, read.block, read.index, read.count))
+        return sent
 
-    def due(self, now: Instant, source_of: Callable[[str], Source | None]) -> list[int]:
-        """Ask and dial anew; returns the links to leave, which were dialled for this alone."""
+    def due(self, now: Instant) -> None:
+        """Ask and dial anew, and leave the links that were dialled for this alone."""
         self._giving.due(now=now.mono)
         if self._fetching.deadline is None or now.mono < self._fetching.deadline:
-            return []
+            return
         leaving = self._fetching.visits.to_leave(now=now.mono)
         self._effects += [Dial(address) for address in self._fetching.due(now=now.mono)]
         for number in self._fetching.numbers:
             self._ask(self._near[number], now)
-        ours = [number for number in leaving if number in self._near]
-        return [number for number in ours if source_of(self._near[number].link.address) is None]
+        self._effects += [CloseLink(number, "nothing more to fetch") for number in leaving]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from node.clock import earliest
 from node.mesh.limits import authority_of, is_loopback, is_near
-from node.mesh.ports import Source
+from node.mesh.ports import OTHER_NETWORK, AddressInfo, Source
+from node.mesh.troubles import OTHER_NETWORK_RETRY, Troubles
 
 TARGET_LINKS = 8
 """Links we look for by ourselves; more come from those who dial us."""
@@ -32,7 +33,7 @@ DIAL_TIMEOUT = 30.0
 MAX_PUT_OFF = 300.0
 """Seconds that a GOODBYE can keep us away."""
 
-_RANK: dict[Source, int] = {"configured": 0, "contact": 1, "room": 2, "px": 3}
+_RANK: dict[Source, int] = {"configured": 0, "contact": 1, "room": 2, "lan": 3, "px": 4}
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Book:
         self._spread = spread
         self._entries: dict[str, _Entry] = {}
         self._live: dict[bytes, int] = {}
+        self._troubles = Troubles()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,6 +68,15 @@ class Book:
         """Where an address was learned, or None."""
         entry = self._entries.get(address)
         return None if entry is None else entry.source
+
+    def dialled(self, *, now: float) -> list[AddressInfo]:
+        """Return how dialling each address goes, in the order of `addresses`."""
+        return [self._about(a, self._entries[a], now) for a in self.addresses()]
+
+    def _about(self, address: str, entry: _Entry, now: float) -> AddressInfo:
+        key = None if entry.key is None else entry.key.hex()
+        retry = max(0.0, entry.next_at - now) if self._wanted(entry) else None
+        return AddressInfo(address, entry.source, key, retry, self._troubles.why(address))
 
     def add(self, address: str, source: Source, *, now: float) -> None:
         """Learn an address; a better source replaces a lesser one."""
@@ -84,7 +95,14 @@ class Book:
 
     def remove(self, address: str) -> None:
         """Forget an address."""
+        self._troubles.over(address)
         self._entries.pop(address, None)
+
+    def gone(self, address: str) -> None:
+        """Forget an address of this network that is announced no more, unless a link to it stands."""
+        entry = self._entries.get(address)
+        if entry is not None and entry.source == "lan" and not entry.linked:
+            self.remove(address)
 
     def due(self, *, now: float) -> list[str]:
         """Return the addresses to dial now, and count them as being dialled."""
@@ -114,8 +132,8 @@ class Book:
         if entry is not None:
             entry.dialled_at, entry.linked = None, True
 
-    def failed(self, address: str, *, now: float) -> None:
-        """A dial, or the handshake after it, came to nothing."""
+    def failed(self, address: str, *, now: float, why: str = "") -> None:
+        """A dial, or the handshake after it, came to nothing; `why` is for the owner."""
         entry = self._entries.get(address)
         if entry is None:
             return
@@ -123,7 +141,10 @@ class Book:
         most = MAX_RETRY_LOOPBACK if is_loopback(authority_of(address)) else MAX_RETRY
         wait = min(most, RETRY * 2.0 ** min(entry.failures, 10))
         entry.failures += 1
+        if why == OTHER_NETWORK:
+            wait = OTHER_NETWORK_RETRY
         entry.next_at = now + wait * (0.8 + 0.4 * self._spread())
+        self._troubles.note(address, why)
 
     def put_off(self, address: str, seconds: float, *, now: float) -> None:
         """The peer asked to be left alone for a while."""
@@ -142,11 +163,12 @@ class Book:
         self._live[key] = self._live.get(key, 0) + 1
         if address in self._entries:
             self._entries[address].key = key
+            self._troubles.over(address)
         for entry in self._entries.values():
             if entry.key == key:
                 entry.failures, entry.next_at = 0, now
 
-    def link_down(self, address: str, key: bytes, *, now: float) -> None:
+    def link_down(self, address: str, key: bytes, *, now: float, why: str = "") -> None:
         """A live link to `key` is gone."""
         left = self._live.get(key, 0) - 1
         if left > 0:
@@ -155,6 +177,7 @@ class Book:
             self._live.pop(key, None)
         if address in self._entries:
             self._entries[address].linked = False
+            self._troubles.note(address, f"the link ended: {why}")
         for entry in self._entries.values():
             if entry.key == key:
                 entry.next_at = max(entry.next_at, now + FIRST_RETRY * (0.5 + self._spread()))
@@ -163,7 +186,7 @@ class Book:
         """Count dials that were never answered as failed."""
         for address, entry in self._entries.items():
             if entry.dialled_at is not None and now >= entry.dialled_at + DIAL_TIMEOUT:
-                self.failed(address, now=now)
+                self.failed(address, now=now, why="no answer")
 
     @property
     def deadline(self) -> float | None:

@@ -11,8 +11,11 @@ from typing import Literal, TypeAlias
 
 from node.wire.envelope import Envelope
 
-Source: TypeAlias = Literal["configured", "contact", "room", "px"]
+Source: TypeAlias = Literal["configured", "contact", "room", "lan", "px"]
 """Where an address was learned; what the owner named is dialled first, and always."""
+
+OTHER_NETWORK = "another network or secret"
+"""Why a link ends whose first bytes do not open: said by CloseLink, and by LinkClosed at the other end."""
 
 Connectivity: TypeAlias = Literal["alone", "connecting", "meshed", "synced"]
 """No address and no link; addresses but no link; a link; a link whose first sync has finished."""
@@ -93,6 +96,13 @@ class RemoveAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressGone:
+    """What was found on this network is announced no more: dial it no longer, but keep a link that stands."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeekBlocks:
     """Fetch these blocks, (name, bytes) each, under a name of ours; said again it adds who may have them.
 
@@ -163,6 +173,7 @@ MeshInput: TypeAlias = (
     | AddAddress
     | RemoveAddress
     | BlockInput
+    | AddressGone
     | DeadlineReached
 )
 
@@ -331,6 +342,7 @@ class PeerInfo:
     """One live link as `peer_list` shows it: `peer` is the hex of its node key, `state` `live` or `syncing`.
 
     `copies` counts the envelopes that came over it, duplicates included; `rtt_ms` is None until measured.
+    `source` is where the address was learned that was dialled, None of a link that the peer dialled.
     """
 
     peer: str
@@ -340,3 +352,18 @@ class PeerInfo:
     age_s: float
     copies: int
     state: str
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressInfo:
+    """One address that is dialled: `retry_s` until the next try, None while none is planned.
+
+    `last_error` says why there is no link; `peer` is the hex of the node key last found there.
+    """
+
+    address: str
+    source: Source
+    peer: str | None
+    retry_s: float | None
+    last_error: str | None

@@ -32,6 +32,7 @@ from node.mesh.ports import (
     MeshInput,
     SendBytes,
 )
+from node.mesh.reasons import close_code, why_closed, why_failed
 
 Connection: TypeAlias = ClientConnection | ServerConnection
 Performed: TypeAlias = SendBytes | CloseLink | Dial
@@ -47,6 +48,14 @@ MAX_BACKLOG = 512
 BACKLOG_PAUSE = 0.005
 STOP_TIMEOUT = 2.0
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class _Connect(connect):
+    """A dial that goes where it was told to, and nowhere that the other side sends it."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Follow nothing: a stranger's address could lead into a private network."""
+        return exc
 
 
 class _Line:
@@ -75,7 +84,8 @@ class Transport:
     """Listens, dials, reads and writes; every fact goes to `submit`, which must not block.
 
     `listen` is (host, port), port 0 for any; the host `::` takes IPv4 as well. `backlog` says how many inputs
-    the engine has not handled yet. `ssl` serves wss:// instead of ws://. Of `tries` ports from `port` on the
+    the engine has not handled yet. `ssl` serves wss:// instead of ws://, `trust` judges the certificates of
+    those we dial by wss://, the system's authorities if there is none. Of `tries` ports from `port` on the
     first free one is taken.
     """
 
@@ -85,12 +95,14 @@ class Transport:
         *,
         listen: tuple[str, int] | None,
         ssl: tls.SSLContext | None = None,
+        trust: tls.SSLContext | None = None,
         tries: int = 1,
         backlog: Callable[[], int] = lambda: 0,
     ) -> None:
         self._submit = submit
         self._listen = listen
         self._ssl = ssl
+        self._trust = trust
         self._tries = tries
         self._backlog = backlog
         self._numbers = count(1)
@@ -168,8 +180,9 @@ class Transport:
 
     async def _dial(self, address: str) -> None:
         try:
-            connection = await connect(
+            connection = await _Connect(
                 address,
+                ssl=(self._trust or True) if address.startswith("wss:") else None,
                 compression=None,
                 max_size=MAX_MESSAGE_BYTES,
                 max_queue=MAX_QUEUE,
@@ -180,7 +193,7 @@ class Transport:
                 proxy=None,
             )
         except (OSError, WebSocketException, ValueError) as exc:
-            self._submit(DialFailed(address, str(exc) or type(exc).__name__))
+            self._submit(DialFailed(address, why_failed(exc)))
             return
         await self._serve_link(connection, address)
 
@@ -214,7 +227,7 @@ class Transport:
                     await asyncio.sleep(BACKLOG_PAUSE)
                 self._submit(LinkBytes(line.number, data))
         except (ConnectionClosed, OSError) as exc:
-            return line.close_reason or str(exc) or "closed"
+            return line.close_reason or why_closed(exc)
 
     async def _write(self, line: _Line) -> None:
         """Write what gathers until told to close; the reader notices the end, whoever brings it about."""
@@ -231,7 +244,8 @@ class Transport:
                     await asyncio.wait_for(line.connection.send(data), CLOSE_TIMEOUT)
                 self._submit(LinkDrained(line.number, len(data)))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(line.connection.close(), CLOSE_TIMEOUT)
+            code = close_code(line.close_reason or "")
+            await asyncio.wait_for(line.connection.close(code), CLOSE_TIMEOUT)
         line.connection.transport.abort()
 
 

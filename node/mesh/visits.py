@@ -29,6 +29,8 @@ class _Visit:
     key: bytes | None = None
     link: int | None = None
     leave_at: float | None = None
+    ours: bool = False
+    """It was dialled for this; another link to it is not ours to leave."""
 
 
 class Visits:
@@ -72,6 +74,7 @@ class Visits:
         if not visit.wanted_by:
             del self._known[address]
             return
+        visit.ours = False
         visit.link, visit.next_at = None, now + visit.patience
         visit.patience = min(MAX_RETRY, 2 * visit.patience)
 
@@ -84,7 +87,7 @@ class Visits:
             if len(chosen) >= MAX_DIALS:
                 visit.next_at = now + 1.0
                 continue
-            visit.next_at = now + DIAL_TIMEOUT
+            visit.next_at, visit.ours = now + DIAL_TIMEOUT, True
             chosen.append(address)
         return chosen
 
@@ -101,7 +104,7 @@ class Visits:
         over = [(a, v) for a, v in self._known.items() if v.leave_at is not None and now >= v.leave_at]
         for address, _ in over:
             del self._known[address]
-        return [visit.link for _, visit in over if visit.link is not None]
+        return [visit.link for _, visit in over if visit.link is not None and visit.ours]
 
     @property
     def deadline(self) -> float | None:

@@ -170,6 +170,77 @@ def doctor_connects(node: Scripted) -> Callable[..., Any]:
     return connected
 
 
+DOWN = {"peer": None, "address": "ws://carol.example:1", "direction": "out", "state": "down", "retry_s": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "do"),
+    [
+        ("another network or secret", "--network-secret"),
+        ("its certificate is not trusted: self-signed certificate", "peer_ca"),
+        ("its certificate is not trusted: it is made out to another host", "by the name"),
+        ("refused: nothing listens there", "if their node runs"),
+        ("no answer", "forward the port"),
+        ("the link ended: the peer left: refused", "refuses yours for an hour"),
+        ("the link ended: refused for its faults", "your node refuses it"),
+        ("the peer left: protocol", "update the older one"),
+        ("the peer left: full", "add another peer"),
+        ("something new", "tried again by itself"),
+    ],
+)
+def test_a_peer_that_fails_is_told_of_with_what_to_do(trouble: str, do: str) -> None:
+    found = ailments.of_a_node(STATUS, [{**DOWN, "last_error": trouble}], ["ws://8.8.8.8:1"])
+    one = by_check(found)["peer"]
+    assert one.state == WARN and "carol.example" in one.text and trouble in one.text and do in one.do
+
+
+def test_of_many_peers_that_fail_a_few_are_named_and_the_rest_counted() -> None:
+    rows = [{**DOWN, "last_error": "no answer"} for _ in range(9)] + [{**DOWN, "last_error": None}]
+    found = [one for one in ailments.of_a_node(STATUS, rows, []) if one.check == "peer"]
+    assert len(found) == 6 and found[-1].text == "and 4 more"
+
+
+def test_a_contact_who_is_off_is_no_ailment_while_there_are_links() -> None:
+    off = {**DOWN, "last_error": "no answer", "source": "contact"}
+    live = {**DOWN, "state": "live"}
+    assert "peer" in by_check(ailments.of_a_node(STATUS, [off], []))
+    assert "peer" not in by_check(ailments.of_a_node(STATUS, [off, live], []))
+    assert "peer" in by_check(ailments.of_a_node(STATUS, [{**off, "source": "configured"}, live], []))
+
+
+@pytest.mark.parametrize(
+    ("status", "addresses", "closed"),
+    [
+        ({"uptime_s": 3600, "came_in": 0}, ["ws://8.8.8.8:1"], True),
+        ({"uptime_s": 3600, "came_in": 1}, ["ws://8.8.8.8:1"], False),
+        ({"uptime_s": 60, "came_in": 0}, ["ws://8.8.8.8:1"], False),
+        ({"uptime_s": 3600, "came_in": 0}, ["ws://192.168.1.2:1"], False),
+    ],
+)
+def test_a_node_that_listens_and_to_which_nobody_ever_came_is_told_so(
+    status: dict[str, Any], addresses: list[str], closed: bool
+) -> None:
+    rows = [{"state": "live", "direction": "out"}]
+    reach = by_check(ailments.of_a_node({**STATUS, **status}, rows, addresses))["reach"]
+    assert ("nobody has dialled" in reach.text and "forward the mesh port" in reach.do) == closed
+
+
+def test_a_network_secret_that_others_can_read_fails(home: Path) -> None:
+    (home / "config.toml").write_text('listen = "off"\nbridge = "127.0.0.1:0"\nnetwork_secret = "../net"\n')
+    secret = home.parent / "net"
+    secret.write_text("ab" * 32)
+    for mode, state in ((0o644, FAIL), (0o600, OK)):
+        secret.chmod(mode)
+        found = by_check(ailments.of_home(home))["network secret"]
+        assert found.state == state and "abab" not in found.text
+
+
+@pytest.mark.parametrize("key", ["listen_cert", "listen_key", "peer_ca"])
+def test_a_certificate_that_cannot_be_read_is_told(home: Path, key: str) -> None:
+    (home / "config.toml").write_text(f'{key} = "nowhere.pem"\n')
+    assert by_check(ailments.of_home(home))["settings"].state == FAIL
+
+
 def test_any_failure_is_the_exit_code(home: Path, gossamer_exits: Exits) -> None:
     (home / "config.toml").write_text("nmae = 1\n")
     code, out, _ = gossamer_exits("--json", "doctor")

@@ -39,6 +39,7 @@ class NodeProcess:
         self.process: asyncio.subprocess.Process | None = None
         self.mesh_port = 0
         self.bridge_port = 0
+        self.mesh_host = "127.0.0.1"
 
     @property
     def errors(self) -> Path:
@@ -47,7 +48,7 @@ class NodeProcess:
 
     async def start(self) -> None:
         """Start, and wait until bridge and mesh are ready."""
-        listen = f"127.0.0.1:{self.mesh_port}"
+        listen = f"{self.mesh_host}:{self.mesh_port}"
         bridge = f"127.0.0.1:{self.bridge_port}"
         code = ("-c", WRONG_CLOCK.format(self.clock_s)) if self.clock_s else ("-m", "cli")
         with self.errors.open("ab") as stderr:
@@ -88,7 +89,7 @@ class NodeProcess:
 
     @property
     def address(self) -> str:
-        return f"ws://127.0.0.1:{self.mesh_port}"
+        return f"ws://{self.mesh_host}:{self.mesh_port}"
 
     async def kill(self) -> None:
         """kill -9."""

@@ -215,7 +215,7 @@ def test_deleting_the_message_ends_the_fetching_and_leaves_nothing() -> None:
     world.run(60)
     assert ann.files.folder.held == bob.files.folder.held == {}
     assert bob.engine is not None and bob.engine.state.attachments.fetched.active == {}
-    assert bob.engine.mesh.parts._fetching._errands == {}
+    assert bob.engine.mesh._exchange.parts._fetching._errands == {}
 
 
 def test_a_flood_of_what_nobody_has_keeps_nothing_from_coming_and_stays_bounded() -> None:
@@ -231,7 +231,7 @@ def test_a_flood_of_what_nobody_has_keeps_nothing_from_coming_and_stays_bounded(
     assert bob.engine is not None
     book = bob.engine.state.attachments.fetched
     assert len(book.active) == MAX_FETCHED and len(book.waiting) == 40 - MAX_FETCHED
-    assert len(bob.engine.mesh.parts._fetching._errands) == MAX_FETCHED
+    assert len(bob.engine.mesh._exchange.parts._fetching._errands) == MAX_FETCHED
     send(ann, room, ident)
     assert world.run_until(lambda: "ready" in states(session, ident), 120)
     assert got(bob, ident) == data

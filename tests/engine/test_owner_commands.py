@@ -64,10 +64,26 @@ def test_an_address_that_does_not_answer_is_listed_until_it_is_removed() -> None
     world.run(3)
     [row] = ann.call(c.PeerList())["peers"]
     assert (row["address"], row["state"], row["peer"]) == ("ws://nobody:1", "down", None)
+    assert row["source"] == "configured" and row["last_error"] and row["retry_s"] >= 0
     ann.call(c.PeerRemove(address="ws://nobody:1"))
     assert ann.call(c.PeerList()) == {"peers": []}
     with pytest.raises(CallError):
         ann.call(c.PeerRemove(address="ws://nobody:1"))
+
+
+def test_of_two_that_dial_each_other_each_sees_one_link_and_by_which_address_it_knows_the_other() -> None:
+    world, ann = lone()
+    bob = world.add("bob", peers=["ann"])
+    ann.call(c.PeerAdd(address=bob.address))
+    world.run(5)
+    rows = {node.name: node.call(c.PeerList())["peers"] for node in (ann, bob)}
+    [of_ann], [of_bob] = rows["ann"], rows["bob"]
+    assert {of_ann["direction"], of_bob["direction"]} == {"in", "out"}
+    for row, other in ((of_ann, bob), (of_bob, ann)):
+        assert other.address in (row["address"], row["known_as"]) and row["last_error"] is None
+        assert (row["source"] is None) == (row["direction"] == "in")
+    came = [node.call(c.NodeStatus())["came_in"] for node in (ann, bob)]
+    assert sum(came) >= 1
 
 
 def test_the_name_of_a_token_is_free_again_once_it_has_expired() -> None:

@@ -165,7 +165,7 @@ def test_a_peer_that_asks_and_reads_nothing_costs_no_more_than_a_few_runs() -> N
         while shelf.reads:
             total += shelf.reads[0].count
             shelf.answer()
-    line = node.mesh.parts._giving._lines[77]
+    line = node.mesh._exchange.parts._giving._lines[77]
     assert total <= 20 and sum(len(part.data) for part in line.ready) < 1 << 20
 
 

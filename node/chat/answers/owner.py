@@ -16,6 +16,7 @@ class NodeFacts(Answer):
     uptime_s: int
     connectivity: Literal["alone", "connecting", "meshed", "synced", "locked"]
     links: int
+    came_in: int
     contacts: int
     rooms: int
     held_envelopes: int
@@ -43,6 +44,10 @@ class PeerRow(Row):
     age_s: float | None
     copies: int
     state: Literal["live", "syncing", "down"]
+    source: Literal["configured", "contact", "room", "lan", "px"] | None
+    known_as: str | None
+    last_error: str | None
+    retry_s: float | None
 
 
 class PeerRows(Answer):
