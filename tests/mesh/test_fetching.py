@@ -352,3 +352,34 @@ def test_whatever_the_others_do_it_comes_from_the_one_honest_peer(seed: int, tro
         honest.answer()
     assert world.came == NAMES
     assert all(not line.bringing for line in world.fetching._lines.values())
+
+
+def test_of_the_largest_blocks_no_more_than_a_window_is_under_way() -> None:
+    world = World()
+    blocks = [random.Random(n).randbytes(43 * MAX_PART_BYTES) for n in range(3)]
+    large = {bid(block): block for block in blocks}
+    peer = Peer(world, 1, HOLDER, set())
+    errand = errand_for(b"l", tuple((name, len(block)) for name, block in large.items()))
+    errand.holders = frozenset({HOLDER})
+    world.fetching.seek(errand, now=world.now)
+    world.run(1)
+    came, most = {}, 0
+    while peer.asked:
+        most = max(most, len(peer.asked))
+        asked = peer.asked.pop(0)
+        start = asked.index * MAX_PART_BYTES
+        data = large[asked.object][start : start + MAX_PART_BYTES]
+        whole = world.fetching.on_part(1, Part(asked.object, asked.index, data), now=world.now)
+        if whole is not None:
+            came[whole.name] = whole.data
+        world.ask(peer)
+    assert most == WINDOW and came == large
+
+
+def test_a_link_that_was_dialled_for_something_else_is_not_left() -> None:
+    world = World()
+    Peer(world, 1, HOLDER, set(NAMES), address="ws://a:1")
+    world.fetching.visits.want(b"e", ("ws://a:1", "ws://b:1"), now=world.now)
+    world.fetching.visits.opened("ws://b:1", 2, OTHER)
+    world.fetching.visits.done(b"e", now=world.now)
+    assert world.fetching.visits.to_leave(now=world.now + LINGER) == []
