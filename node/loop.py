@@ -304,9 +304,9 @@ class EngineLoop:
 
     async def _sleep(self) -> float | None:
         """Wait for an input or for what is due next; return the engine's deadline."""
+        await asyncio.sleep(0)  # so that frontends are written to before all deadlines are asked
         due = self.engine.deadline
         if self._frontends or self._others:
-            await asyncio.sleep(0)
             return due
         self._wake.clear()
         deadlines = [due, self._next_expiry, self._next_shred, self._probe_at]

@@ -325,3 +325,28 @@ async def test_links_have_written_before_frontends_are_told() -> None:
         loop.submit(CommandReceived(1, commands.RoomList()))
         await until(lambda: len(seen) == 4)
     assert seen == ["SendBytes", "written", "Deliver", "Deliver"]
+
+
+async def test_frontends_are_written_to_before_deadlines_are_asked() -> None:
+    seen: list[str] = []
+    loop, _, store = looped([Deliver(1, events.Ok(req=5))])
+    store.full = False
+
+    class Outlet:
+        def perform(self, effect: Any) -> None:
+            asyncio.get_running_loop().call_soon(seen.append, "written")
+
+    class Asked(SimpleNamespace):
+        @property
+        def deadline(self) -> None:
+            seen.append("asked")
+
+    loop.bridge = Outlet()
+    plain = machine([Deliver(1, events.Ok(req=5))])
+    loop._engine = Asked(**{k: v for k, v in vars(plain).items() if k != "deadline"})  # type: ignore[assignment]
+    async with running(loop):
+        await until(lambda: store.cleaned and seen[-2:] == ["asked", "asked"])
+        seen.clear()
+        loop.submit(CommandReceived(1, commands.RoomList()))
+        await until(lambda: len(seen) == 2)
+    assert seen == ["written", "asked"]

@@ -1,7 +1,8 @@
 """The store on disk: one SQLite file, one thread that writes it, one that reads it.
 
-A commit is one transaction and one hop to the writing thread, where its rows are sealed; when `commit`
-returns they survive a power cut (WAL, `synchronous=FULL`). Readers see what was committed, never less and
+A commit is one transaction; when `commit` returns its rows are sealed and survive a power cut (WAL,
+`synchronous=FULL`). Small ones on a quick disk are made at once, others by a hop to the writing thread
+(`node.store.pace`). Readers see what was committed, never less and
 never half. How cells are sealed: docs/crypto.md 3.11. Errors of SQLite leave here as StoreFull (rolled back,
 try again) or Fatal (the file cannot be trusted).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from node.errors import StoreFull
 from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
+from node.store.pace import Pace
 from node.store.records import Loaded, Write
 
 T = TypeVar("T")
@@ -54,15 +57,49 @@ _UNWRITABLE = frozenset(
 class _Worker(aiosqlite.Connection):
     """A connection and its thread, taking a whole function a hop instead of a statement."""
 
+    _asked = _done = 0
+    """What the thread was asked, and what it has done: each is counted by one thread alone."""
+
     async def run(self, work: Work[T]) -> T:
         """Run `work` on the thread; SQLite's errors come out as ours."""
+        self._asked += 1
         try:
-            result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # theirs
+            result: T = await self._execute(self._on_thread, work)  # type: ignore[no-untyped-call]  # theirs
         except sqlite3.Error as exc:
             raise _ours(exc) from exc
         except UnicodeDecodeError as exc:
             raise reader.damaged("its text is not text") from exc
         return result
+
+    async def close(self) -> None:
+        """Do what is queued, then close; from here on the connection is the thread's."""
+        self._asked += 1
+        await super().close()
+
+    def _on_thread(self, work: Work[T]) -> T:
+        try:
+            return work(self._conn)
+        finally:
+            self._done += 1  # also for a caller that was cancelled and does not wait any more
+
+    @property
+    def idle(self) -> bool:
+        """Say whether the thread has nothing to do and the connection is free."""
+        return self._asked == self._done
+
+    def run_at_once(self, work: Work[T]) -> T | None:
+        """Run `work` on the caller's thread, only while `idle`; None if another program writes just now."""
+        assert self.idle
+        conn = self._conn
+        conn.execute("PRAGMA busy_timeout = 0")  # waiting is for the thread
+        try:
+            return work(conn)
+        except sqlite3.Error as exc:
+            if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                return None
+            raise _ours(exc) from exc
+        finally:
+            conn.execute(f"PRAGMA busy_timeout = {round(1000 * BUSY_SECONDS)}")
 
 
 def _ours(exc: sqlite3.Error) -> Exception:
@@ -105,7 +142,10 @@ def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step
 
 
 async def _worker(path: Path, *, read_only: bool) -> _Worker:
-    worker = _Worker(partial(sqlite3.connect, path, timeout=BUSY_SECONDS, isolation_level=None), 64)
+    connect = partial(
+        sqlite3.connect, path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=read_only
+    )
+    worker = _Worker(connect, 64)
     await worker
     try:
         await worker.run(partial(_configure, read_only=read_only))
@@ -126,6 +166,7 @@ class SqliteStore:
         self._write = write
         self._read = read
         self._cells = cells
+        self._pace = Pace()
         self._searches = asyncio.Semaphore(SEARCHES)
         self.log_epoch = ""
         self.first_seq = 1
@@ -187,9 +228,13 @@ class SqliteStore:
         """
         if not writes:
             return
-        last = await self._write.run(
-            partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
-        )
+        work = partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
+        since, last = time.perf_counter(), None
+        if self._write.idle and self._pace.at_once(len(writes)):
+            last = self._write.run_at_once(work)
+        if last is None:
+            last = await self._write.run(work)
+        self._pace.took(len(writes), time.perf_counter() - since)
         self.last_seq = max(self.last_seq, last)
 
     async def probe(self) -> None:
