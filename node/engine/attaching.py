@@ -106,7 +106,8 @@ def manifest_for(desk: Desk, asked: Any) -> bytes | None:
 def attachment_get(desk: Desk, turn: Turn, session: int, command: c.AttachmentGet) -> Answer:
     """Describe an attachment; the bridge adds its URL and, of a small one, its content."""
     ident, record = desk.state.attachments.find(command.id, field="id")
-    desk.state.attachments.fetched.ask(turn, ident)
+    if not desk.state.read_only:
+        desk.state.attachments.fetched.ask(turn, ident)
     manifest = record.parsed if record.state == READY else None
     told = described(ident, record, desk.state.attachments.received(ident))
     desk.after.append(GiveAttachment(session, command.req, manifest, told))

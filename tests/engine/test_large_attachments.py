@@ -10,7 +10,7 @@ from node import ids
 from node.chat import commands as c, events
 from node.chat.fetched import MAX_FETCHED
 from node.crypto.attachment import bids, object_of
-from node.sim import SimNode, Simulation
+from node.sim import CallError, SimNode, Simulation
 from node.wire.manifest import Manifest, parse
 from tests.engine.test_attachments import content, got, here, send, states, upload
 from tests.engine.test_hostile_attachments import say
@@ -307,3 +307,20 @@ def test_a_relay_that_is_none_any_more_gives_the_room_back() -> None:
     cat.setup = replace(cat.setup, roles=frozenset({"hold"}))
     cat.start()
     assert cat.files.others.held == {}
+
+
+def test_with_a_full_store_one_that_is_pending_is_described_all_the_same() -> None:
+    world, ann, bob, _, room = trio("read only")
+    assert bob.engine is not None
+    bob.engine.state.attachments.fetched.automatic = 0
+    ident = upload(ann, content(2 * MIB))["attachment"]
+    sent = send(ann, room, ident)
+    session = bob.attach()
+    world.run(5)
+    bob.store.full = True
+    with pytest.raises(CallError):
+        send(bob, room, ident)
+    assert bob.call(c.AttachmentGet(id=ident), session)["state"] == "pending"
+    bob.make_room()
+    assert bob.call(c.AttachmentGet(id=ident))["state"] == "pending"
+    assert world.run_until(lambda: here(bob, ident), 120), sent
