@@ -121,6 +121,7 @@ class Chores:
         state.dms.large.expire(turn)
         state.dms.expire(turn)
         state.attachments.expire(turn)
+        self.desk.blocks.expire(turn)
         self.desk.inviting.forget(turn)
         state.notices.expire(turn)
         state.announcements.expire(turn)

@@ -20,7 +20,19 @@ from node.bridge.ports import (
 from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
-from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
+from node.chat.fetched import AUTOMATIC
+from node.chat.filing import (
+    BlockHeld,
+    BlocksSwept,
+    BlockWritten,
+    FileFinished,
+    FileResult,
+    FileSealed,
+    FilesSwept,
+    PartRead,
+    PartsFound,
+    SliceRead,
+)
 from node.chat.me import Me
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
@@ -38,6 +50,7 @@ from node.engine import (
     token_commands,
     writes as written,
 )
+from node.engine.blocks import Blocks
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -72,6 +85,7 @@ from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
     Arrived,
+    BlockInput,
     DeadlineReached,
     ListensAt,
     MeshEffect,
@@ -108,6 +122,8 @@ class Setup:
     """Bytes held for others."""
     sessions: tuple[SessionStarted, ...] = ()
     """Frontends that stayed attached while there was no engine, or another."""
+    fetch_bytes: int = AUTOMATIC
+    """Attachments up to this size come by themselves."""
     read_only: bool = False
     """The disk takes nothing: answer what can be answered (`node.engine.outage`)."""
 
@@ -137,6 +153,9 @@ class Engine:
         self.desk = Desk(
             self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
         )
+        self.desk.blocks = Blocks(self.state, self.mesh, self._record, relay="relay" in setup.roles)
+        self.desk.blocks.restore(loaded)
+        self.state.attachments.fetched.automatic = setup.fetch_bytes
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.chores.whereabouts = inbox.whereabouts = self.whereabouts
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -195,6 +214,7 @@ class Engine:
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.state.attachments.starting(turn)
+        self.desk.blocks.starting(turn)
         unsure = self.desk.inbox.receipts.resume(now.mono)
         effects += [FetchMessages(room, (mid,)) for room, mid in unsure]
         self.desk.after.append(node_commands.credentials(self.desk))
@@ -240,6 +260,8 @@ class Engine:
                 self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
+            case BlockWritten() | SliceRead() | BlockHeld() | BlocksSwept():
+                self.desk.blocks.answered(turn, event)
             case TokenKept():
                 self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
@@ -390,6 +412,10 @@ class Engine:
         self.state.changing.shown(turn)
         self.desk.inbox.noticing.look(turn)  # what is shown now says what it says by now
         self.desk.inbox.receipts.look(turn)
+        for wish in turn.of_peers:
+            self.desk.blocks.order(turn, wish)
+        while self.desk.blocks.orders:
+            after += self._down(turn, BlockInput(self.desk.blocks.orders.pop(0)))
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}

@@ -29,6 +29,7 @@ from node.mesh.ports import (
     AddAddress,
     AddressGone,
     AddressInfo,
+    BlockInput,
     Cloned,
     CloseLink,
     Connectivity,
@@ -58,13 +59,11 @@ from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
-    Fetch,
     Goodbye,
     Graft,
     Hello,
     IHave,
     Leave,
-    Part,
     PeerExchange,
     Ping,
     Pong,
@@ -269,6 +268,8 @@ class Mesh:
                 self._linking.on_closed(event, now)
             case DialFailed():
                 self._linking.dial_failed(event.address, now, why=event.reason)
+            case BlockInput(order):
+                self._exchange.parts.order(order, now)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono, key=event.node_key)
                 self._overlay.settle()
@@ -328,8 +329,6 @@ class Mesh:
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
                     self._overlay.on_px(near, frame, now)
-                case Fetch() | Part():
-                    pass  # not in use yet
                 case Unknown():
                     pass
                 case _:
@@ -401,7 +400,7 @@ class Mesh:
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
-        while near.has_work:
+        while self._exchange.parts.pump(near, now) or near.has_work:
             messages = near.link.flush(now=now.mono)
             self._effects += [SendBytes(number, data) for data in messages]
             for session, spec in near.take_reads():
