@@ -118,8 +118,8 @@ async def _mesh(folder: Path, seconds: int) -> list[mesh.Whole | Figures]:
     for name, nodes in (("W2", 10), ("W1", 30)):
         found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
         print(f"  {found[-1].line()}", flush=True)
-        found.append(await mesh.people(folder / f"{name}-room", seconds, nodes=nodes))
-        print(f"  {found[-1].line()}", flush=True)
+    found.append(await mesh.people(folder / "room", seconds, nodes=10))
+    print(f"  {found[-1].line()}", flush=True)
     return found
 
 

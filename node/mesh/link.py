@@ -43,6 +43,8 @@ PING_EVERY = 60.0
 """Seconds between two measurements of round trip and clock on a busy link."""
 DROP_AFTER = 10.0
 """Seconds a silent peer has to answer."""
+HURRY = 0.8
+"""Seconds that it has after this machine slept, or four round trips if these are more."""
 STALE_AFTER = 30.0
 """Seconds of silence after which a link counts for less than a new one."""
 MAX_MALFORMED = 3
@@ -79,6 +81,7 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
+        self._hurried_at = self._hurry_until = float("-inf")
         self._handshake = keys.begin(initiator=outbound, entropy=entropy)
         self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
@@ -258,7 +261,16 @@ class Link:
         """Whether a ping went unanswered, or the link did not open in time."""
         if not self.live:
             return now >= self.opened + OPEN_WITHIN
-        return self.ping_sent is not None and now >= max(self.ping_sent, self.heard) + DROP_AFTER
+        return self.ping_sent is not None and now >= self._drop_at(self.ping_sent)
+
+    def _drop_at(self, ping_sent: float) -> float:
+        if self.heard < self._hurried_at:
+            return self._hurry_until
+        return max(ping_sent, self.heard) + DROP_AFTER
+
+    def hurry(self, *, now: float) -> None:
+        """Give the peer little time to show that it is there: this machine slept, the link may be dead."""
+        self._hurried_at, self._hurry_until = now, now + max(HURRY, 4 * (self.rtt_ms or 0) / 1000)
 
     def ponged(self, *, now: float) -> float | None:
         """The peer has answered a ping; return the round trip in ms, None if there was no ping."""
@@ -284,7 +296,7 @@ class Link:
         elif self.ping_sent is None:
             soon = self._ping_at
         else:
-            soon = max(self.ping_sent, self.heard) + DROP_AFTER
+            soon = self._drop_at(self.ping_sent)
         return min(soon, self._written_at + BLOCKED_AFTER) if self._in_flight else soon
 
 
