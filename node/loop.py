@@ -82,6 +82,8 @@ EXPIRE_PAUSE = 0.1
 SHRED_SECONDS = 24 * 3600.0
 SHRED_PAUSE = 5.0
 """Seconds between shred rounds, and from a removal to the round that it brings."""
+MAX_SLEEP = 2.0
+"""Seconds at most between two looks at the clock: the event loop's stands still while a machine sleeps."""
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
 _FOR_PEERS = (SendBytes, CloseLink, PauseReading, Dial)
@@ -313,7 +315,7 @@ class EngineLoop:
         if self._held_since is not None:
             deadlines.append(self._held_since + HOLD_SECONDS)
         soonest = min(d for d in deadlines if d is not None)
-        delay = max(0.0, soonest - self._clock().mono)
+        delay = min(max(0.0, soonest - self._clock().mono), MAX_SLEEP)
         alarm = asyncio.get_running_loop().call_later(delay, self._wake.set)
         try:
             await self._wake.wait()

@@ -29,6 +29,7 @@ from node.errors import Fatal, StoreFull
 from node.loop import EngineLoop, Outlet
 from node.mesh.certificates import Certificates
 from node.mesh.lan import Lan
+from node.mesh.ports import ListensAt, Resumed
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
 from node.store.folders import DiskFolder
@@ -41,6 +42,8 @@ TRIES = 20
 """Ports tried after a default one that is taken."""
 GOODBYE_SECONDS = 0.05
 """For the last beat to leave before the links are closed."""
+WATCH_SECONDS = 10.0
+"""Between two looks at the addresses of this machine; asking the system for them sends nothing."""
 READ_SECONDS = 2.0
 """For reads under way when the vault is locked."""
 
@@ -75,6 +78,7 @@ class Running:
         self.task: asyncio.Task[None] | None = None
         self.engine: Engine | None = None
         self._owner = opened.owner
+        self._watch: asyncio.Task[None] | None = None
         self._lan: Lan | None = None
 
     async def listen(self, port: int | None = None) -> Loaded:
@@ -137,6 +141,19 @@ class Running:
             self._lan = Lan(self.loop.submit, None if self.certificates.listening else self.mesh_at)
             self._lan.start()
         self.task = asyncio.create_task(self.loop.run(), name="engine")
+        self._watch = asyncio.create_task(self._watch_network(), name="network")
+
+    async def _watch_network(self) -> None:
+        """Tell the mesh when this machine has another address: failures before it mean nothing any more."""
+        assert self.engine is not None
+        known = self.engine.addresses
+        while self.mesh_at is not None:
+            await asyncio.sleep(WATCH_SECONDS)
+            found = await asyncio.to_thread(addresses.reachable, *self.mesh_at)
+            if found != known:
+                known = found
+                self.loop.submit(ListensAt(found))
+                self.loop.submit(Resumed())
 
     def source(self, username: str, *, sealed: bool) -> Source:
         """Return what a backup of this node is made from."""
@@ -145,6 +162,8 @@ class Running:
 
     async def stop_mesh(self) -> None:
         """Say goodbye and close every link."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._lan is not None:
             await self._lan.stop()
         self.loop.submit(Stopping())

@@ -47,6 +47,7 @@ FLOORS = {
 """The floor of each part; `node` itself (its version) is the ground that anyone may stand on."""
 
 SHELLS = (
+    "node.mesh.doorway",
     "node.mesh.transport",
     "node.mesh.certificates",
     "node.mesh.lan",

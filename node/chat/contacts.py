@@ -146,7 +146,7 @@ class Contacts:
         self.requests.forget(turn, link.account)
         person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub, parted=False))
         for address in link.addresses:
-            turn.addresses.append((address, "contact"))
+            turn.addresses.append((address, "contact", None))
         self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0))
         return person
 

@@ -282,7 +282,7 @@ class Joins:
         before = len(turn.addresses)
         for record in welcome.node_records:
             take_record(turn, record, "room")
-        self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
+        self.learn_addresses(turn, room.room_id, [address for address, *_ in turn.addresses[before:]])
         for account, member in room.log.roster.members.items():
             if account != self.me.account:
                 self.people.meet(turn, account, member.name)
@@ -344,7 +344,7 @@ class Joins:
         self.people.pin(turn, person, request.cert, request.devices)
         before = len(turn.addresses)
         take_record(turn, request.node_record, "room")
-        self.learn_addresses(turn, room.room_id, [address for address, _ in turn.addresses[before:]])
+        self.learn_addresses(turn, room.room_id, [address for address, *_ in turn.addresses[before:]])
         batch = self.batch(room)
         room.author(turn, op, batch.under(turn) or room.sending(turn))
         if not batch.wait():

@@ -20,5 +20,5 @@ def take_record(turn: Turn, record: bytes, source: Source) -> bool:
     except PeerFault:
         return False
     for address in parsed.addresses:
-        turn.addresses.append((address, source))
+        turn.addresses.append((address, source, parsed.node_key))
     return True

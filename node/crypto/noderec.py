@@ -60,12 +60,27 @@ def parse_record(raw: bytes, now: Instant) -> NodeRecord:
         DecodeError: If it is not of this form.
         CryptoFault: If the signature does not hold, it has expired, or claims to live longer than 7 days.
     """
+    record = read_record(raw)
+    check_record(record)
+    if not in_time(record, now):
+        raise CryptoFault("a node record out of its time")
+    return record
+
+
+def read_record(raw: bytes) -> NodeRecord:
+    """Read a record that nothing has proven yet; raises DecodeError if it is not of this form."""
     if not SIG_BYTES < len(raw) <= MAX_BYTES:
         raise DecodeError("a node record of an impossible size")
-    body, signature = raw[:-SIG_BYTES], raw[-SIG_BYTES:]
-    _, node_key, addresses, roles, seq, expires_day = decode(body, _SHAPE, max_bytes=MAX_BYTES)
-    verify(Label.NODEREC, node_key, body, signature)
-    today = day_of(now.wall_ms)
-    if not today <= expires_day <= today + MAX_AGE_DAYS + 1:  # a day of grace for a clock ahead of ours
-        raise CryptoFault("a node record out of its time")
+    _, node_key, addresses, roles, seq, expires_day = decode(raw[:-SIG_BYTES], _SHAPE, max_bytes=MAX_BYTES)
     return NodeRecord(node_key, tuple(addresses), unpack_roles(roles), seq, expires_day, raw)
+
+
+def check_record(record: NodeRecord) -> None:
+    """Raise CryptoFault unless a record is signed by the node that it speaks of."""
+    verify(Label.NODEREC, record.node_key, record.raw[:-SIG_BYTES], record.raw[-SIG_BYTES:])
+
+
+def in_time(record: NodeRecord, now: Instant) -> bool:
+    """Whether a record holds today: it has not expired, nor claims to live longer than 7 days."""
+    today = day_of(now.wall_ms)
+    return today <= record.expires_day <= today + MAX_AGE_DAYS + 1  # a day of grace for a clock ahead of ours

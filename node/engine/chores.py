@@ -9,6 +9,7 @@ from node.engine.deadlines import Deadlines
 from node.engine.desk import Desk
 from node.engine.effects import Hold
 from node.engine.replay import Replay
+from node.engine.whereabouts import Whereabouts
 
 HOUSEKEEPING = 3600.0
 """Seconds between looks at what has expired."""
@@ -19,6 +20,7 @@ class Chores:
 
     def __init__(self, desk: Desk, replay: Replay, now: float) -> None:
         self.desk, self.replay = desk, replay
+        self.whereabouts: Whereabouts | None = None
         self._housekeeping = now
         self._conversing = Deadlines(desk.state)
         self._soon: float | None = None
@@ -110,6 +112,9 @@ class Chores:
         state.contacts.ask_again(turn)
         state.joins.ask_again(turn)
         inbox.renew_presence(turn)
+        if self.whereabouts is not None:
+            self.whereabouts.look(turn)
+            self.whereabouts.keep_view(turn)
         state.me.expire_prekeys(turn)
         state.me.expire_leaves(turn)
         state.contacts.expire(turn)

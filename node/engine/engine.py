@@ -66,12 +66,14 @@ from node.engine.meshing import Meshing
 from node.engine.replay import Replay
 from node.engine.shelving import QUOTA, Shelving
 from node.engine.state import Restorer, State, restore_me
+from node.engine.whereabouts import Whereabouts, remembered
 from node.errors import PeerFault, Refused
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
     Arrived,
     DeadlineReached,
+    ListensAt,
     MeshEffect,
     MeshInput,
     Publish,
@@ -85,6 +87,7 @@ from node.store.records import (
 from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
+from node.wire.frames import MAX_ADDRESSES
 
 
 @dataclass(frozen=True)
@@ -134,17 +137,20 @@ class Engine:
             verify=self._verify,
             known=loaded.envelopes,
             now=now,
+            remembered=remembered(loaded),
         )
         self.addresses = setup.addresses
+        self.whereabouts = Whereabouts(self.state, self.mesh, self._record, loaded, now.mono)
         self.replay = Replay(self.state)
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
         self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
         self.desk = Desk(
-            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._listens, self._record
+            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
         )
         self.chores = Chores(self.desk, self.replay, now.mono)
+        self.chores.whereabouts = inbox.whereabouts = self.whereabouts
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
         self.state.changing.gone.append(attaching.erased(self.state.attachments))
         self.desk.inbox.receipts.linked = lambda: self.mesh.connectivity in {"meshed", "synced"}
@@ -191,8 +197,7 @@ class Engine:
         self.desk.after.append(node_commands.credentials(self.desk))
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
-        for person in self.state.people.by_account.values():
-            mesh_out += self._known_addresses(person.node_record, now)
+        mesh_out += [self.mesh.handle(known, now=now) for known in self.whereabouts.known(now)]
         for address in self.state.joins.addresses():
             mesh_out.append(self.mesh.handle(AddAddress(address, "room"), now=now))
         return self._release(turn, [e for out in mesh_out for e in out]) + effects
@@ -237,8 +242,8 @@ class Engine:
             case Woke():
                 mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
                 self.chores.due(turn)
-            case Stopping():
-                self.desk.inbox.beats.stop(turn)
+            case Stopping() | ListensAt():
+                mesh_effects = self._moved(turn, event)
             case _:
                 mesh_effects = self._mesh_input(event, now)
                 if not mesh_effects:
@@ -249,6 +254,15 @@ class Engine:
         """Take note of what the store took away; what was forgotten may come again."""
         self.mesh.forget(gone.forgotten)
         return [Hold(order) for order in self.shelving.gone(gone)]
+
+    def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
+        if isinstance(event, Stopping):
+            self.desk.inbox.beats.stop(turn)
+            self.whereabouts.keep_view(turn, stopping=True)
+            return []
+        self.addresses = event.addresses
+        self.whereabouts.look(turn)
+        return self.mesh.handle(event, now=turn.now)
 
     def _fetched(self, turn: Turn, event: MessagesFetched) -> None:
         room, found = event.room, event.found
@@ -335,26 +349,19 @@ class Engine:
 
     # -- addresses --------------------------------------------------------------------------------
 
-    def _listens(self) -> tuple[str, ...]:
-        return self.addresses
-
     def _record(self) -> bytes:
         return noderec.make_record(
             self._setup.identity.node_seed,
-            addresses=self.addresses,
+            addresses=self._found_at(),
             roles=self._setup.roles,
             seq=self._clock.wall_ms // 1000,
             now=self._clock,
         )
 
-    def _known_addresses(self, record: bytes | None, now: Instant) -> list[list[MeshEffect]]:
-        if record is None:
-            return []
-        try:
-            parsed = noderec.parse_record(record, now)
-        except PeerFault:
-            return []
-        return [self.mesh.handle(AddAddress(a, "contact"), now=now) for a in parsed.addresses]
+    def _found_at(self) -> tuple[str, ...]:
+        """Where others can find us: our own addresses, and those of relays if nobody can dial us."""
+        relays = tuple(address for address in self.mesh.relays() if address not in self.addresses)
+        return (*self.addresses[: MAX_ADDRESSES - len(relays)], *relays)
 
     # -- letting go -------------------------------------------------------------------------------
 
@@ -369,8 +376,8 @@ class Engine:
         for order in self.desk.mesh_orders:
             after += self._down(turn, order)
         self.desk.mesh_orders.clear()
-        for address, source in turn.addresses:
-            after += self._down(turn, AddAddress(address, source))
+        for address, source, key in turn.addresses:
+            after += self._down(turn, AddAddress(address, source, key))
         if self.state.me.replaced:
             turn.posts.clear()
         attaching.shown(self.desk, turn)  # before what takes a message back that is shown now

@@ -37,6 +37,7 @@ from node.engine.signals import Signals
 from node.engine.standing_in import StandingIn
 from node.engine.state import State
 from node.engine.upkeep import Upkeep
+from node.engine.whereabouts import Whereabouts
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
 from node.wire.envelope import EPHEMERAL, Envelope
@@ -72,6 +73,7 @@ class Inbox:
         self.listings, self.profiles = listings, listings.profiles
         self.greeting.changed = listings.look_at
         state.contacts.requests.parted = lambda turn, account: parting.part(self, turn, account)
+        self.whereabouts: Whereabouts | None = None
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
@@ -119,6 +121,8 @@ class Inbox:
         for account, payload in inbox.take_profiles():
             if payload.type is Type.ANNOUNCEMENT:
                 self.announcing.in_room(turn, inbox.room, account, payload)
+            if payload.type is Type.NODE_RECORD and self.whereabouts is not None:
+                self.whereabouts.take(turn, inbox.room, account, payload)
             self.on_profile(turn, account, payload)
         comebacks.look(self.state, turn, inbox.room)
         for member, payload in inbox.healing.take_overheard():

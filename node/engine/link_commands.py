@@ -63,7 +63,7 @@ def room_link_use(desk: Desk, turn: Turn, _session: int, command: c.RoomLinkUse)
     if inbox is not None and inbox.room.open:
         return {**answer, "state": "joined"}
     for address in link.addresses:
-        turn.addresses.append((address, "room"))
+        turn.addresses.append((address, "room", None))
     now = turn.mesh_ms
     ids_ = (link.room_id, invite_id, link.inviter)
     wish = Joining(*ids_, "", now, now, link.invite_seed, addresses=link.addresses)

@@ -19,6 +19,7 @@ from node.engine.replay import Replay
 from node.mesh.ports import (
     Arrived,
     ClockSkew,
+    Cloned,
     InStep,
     MeshEffect,
     PeerDown,
@@ -67,6 +68,8 @@ class Meshing:
                 desk.inbox.receipts.peer_has(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))
+            case Cloned():
+                turn.tell(sessions.cloned())
             case _:
                 after.append(effect)
 
@@ -89,6 +92,8 @@ class Meshing:
         self._chores.touched(None)
         for room in self._timelines():
             room.link_up(turn.now.mono)
+        if desk.inbox.whereabouts is not None:
+            desk.inbox.whereabouts.keep_view(turn)
         if len(desk.mesh.peers(turn.now)) == 1:
             desk.inbox.beats.soon(turn)
         desk.inbox.receipts.link_up(turn.now.mono)
@@ -101,10 +106,11 @@ class Meshing:
         self._chores.touched(None)
         linked = len(desk.mesh.peers(turn.now))
         desk.inbox.receipts.synced(turn.now.mono)
-        finished = desk.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
-        desk.after += self._replay.orders(finished)
-        for room in self._timelines():
-            room.peer_finished(link, linked=linked, now=turn.now.mono)
+        if effect.missing_answered:  # who did not answer has not said that nothing is missing
+            finished = desk.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
+            desk.after += self._replay.orders(finished)
+            for room in self._timelines():
+                room.peer_finished(link, linked=linked, now=turn.now.mono)
         self._tell_connectivity(turn)
 
     def _timelines(self) -> list[Any]:

@@ -45,6 +45,8 @@ def started(desk: Desk, turn: Turn, session: SessionStarted) -> None:
     skew = desk.mesh.skew_s
     if skew is not None and session.listens:
         turn.reply(session.session, clock_skew(skew))
+    if session.listens and desk.mesh.cloned(turn.now):
+        turn.reply(session.session, cloned())
 
 
 def kept(desk: Desk, turn: Turn) -> None:
@@ -99,6 +101,12 @@ def clock_skew(offset_s: float) -> events.Warning:
     way = "behind" if offset_s > 0 else "ahead of"
     text = f"this machine's clock is some {abs(offset_s):.0f} s {way} the others': set it right"
     return events.Warning(code="clock_skew", message=text, offset_s=offset_s)
+
+
+def cloned() -> events.Warning:
+    """Return the warning that another process has this node's key."""
+    text = "a peer has a link to another node with this node's key: run one home on one machine only"
+    return events.Warning(code="cloned", message=text)
 
 
 def _position(desk: Desk, session: SessionStarted) -> int | None:

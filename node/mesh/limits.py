@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 MAX_LINKS = 64
 """Live links: each costs up to 6 MiB of queues."""
+MAX_LINKS_RELAY = 256
+"""Of a relay, which is there for many that cannot be dialled; few of their queues are ever full at once."""
 MAX_HALF_OPEN = 64
 """Inbound links without a proven key: the oldest makes room for a new one."""
 MAX_HALF_OPEN_SUBNET = 8
@@ -153,6 +156,35 @@ def subnet_of(remote: str) -> str:
     if address is None:
         return remote
     return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+_SPELLING = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[!-~]*)?")
+_HERE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def is_public(address: str) -> bool:
+    """Whether to dial an address that a stranger names: well spelled, and not in anybody's private network.
+
+    A name without a dot is one of the own network. What a name stands for is looked at once more when it is
+    dialled (`node.mesh.transport`).
+    """
+    if _SPELLING.fullmatch(address) is None:
+        return False
+    authority = authority_of(address)
+    host = host_of(authority)
+    if not 0 < int(authority.rpartition(":")[2]) < 65_536:
+        return False
+    if host is not None:
+        return host.is_global and not host.is_multicast
+    name = authority.rpartition(":")[0].lower().rstrip(".")
+    return "." in name and not name.endswith(_HERE) and not name.replace(".", "").isdigit()
+
+
+def network_of(remote: str) -> str:
+    """Return what one person is likely to own: the network of an address, or the domain of a name."""
+    if host_of(remote) is not None:
+        return subnet_of(remote)
+    return ".".join(remote.rpartition(":")[0].lower().rstrip(".").split(".")[-2:])
 
 
 def authority_of(address: str) -> str:

@@ -28,8 +28,10 @@ OPEN_WITHIN = 10.0
 """Seconds from the first byte to the peer's HELLO."""
 WINDOW = 262_144
 """Bytes handed to the shell and not yet written: a fast link never runs dry, a slow one shows early."""
-BULK_WINDOW = 65_536
-"""Of these, what a catch-up may fill: a live frame never waits behind more."""
+BULK_WINDOW = 32_768
+"""Of these, what a catch-up may fill: a live frame waits behind that and one BATCH, 25 ms at 16 Mbit/s."""
+BULK_AHEAD = 65_536
+"""Frames of a catch-up made and not handed over yet: a page of the store."""
 MAX_CONTROL = 256
 """Control frames waiting; a peer that reads none of them is not there."""
 MAX_LIVE_BYTES = 1 << 20
@@ -42,6 +44,8 @@ PING_EVERY = 60.0
 """Seconds between two measurements of round trip and clock on a busy link."""
 DROP_AFTER = 10.0
 """Seconds a silent peer has to answer."""
+HURRY = 0.8
+"""Seconds that it has after this machine slept, or four round trips if these are more."""
 STALE_AFTER = 30.0
 """Seconds of silence after which a link counts for less than a new one."""
 MAX_MALFORMED = 3
@@ -78,6 +82,7 @@ class Link:
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
+        self._hurried_at = self._hurry_until = float("-inf")
         self._handshake = keys.begin(initiator=outbound, entropy=entropy)
         self._ciphers: tuple[Sealing, Opening] | None = None
         self._early = 0
@@ -196,7 +201,7 @@ class Link:
     @property
     def bulk_room(self) -> bool:
         """Whether another frame of a catch-up should be made now."""
-        return self._bulk_bytes < BULK_WINDOW
+        return self._bulk_bytes < BULK_AHEAD
 
     @property
     def waits(self) -> bool:
@@ -269,7 +274,16 @@ class Link:
         """Whether a ping went unanswered, or the link did not open in time."""
         if not self.live:
             return now >= self.opened + OPEN_WITHIN
-        return self.ping_sent is not None and now >= max(self.ping_sent, self.heard) + DROP_AFTER
+        return self.ping_sent is not None and now >= self._drop_at(self.ping_sent)
+
+    def _drop_at(self, ping_sent: float) -> float:
+        if self.heard < self._hurried_at:
+            return self._hurry_until
+        return max(ping_sent, self.heard) + DROP_AFTER
+
+    def hurry(self, *, now: float) -> None:
+        """Give the peer little time to show that it is there: this machine slept, the link may be dead."""
+        self._hurried_at, self._hurry_until = now, now + max(HURRY, 4 * (self.rtt_ms or 0) / 1000)
 
     def ponged(self, *, now: float) -> float | None:
         """The peer has answered a ping; return the round trip in ms, None if there was no ping."""
@@ -295,7 +309,7 @@ class Link:
         elif self.ping_sent is None:
             soon = self._ping_at
         else:
-            soon = max(self.ping_sent, self.heard) + DROP_AFTER
+            soon = self._drop_at(self.ping_sent)
         return min(soon, self._written_at + BLOCKED_AFTER) if self._in_flight else soon
 
 

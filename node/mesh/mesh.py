@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
+from node.clock import Instant, earliest
 from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
 from node.crypto.securing import Secure
@@ -19,16 +19,18 @@ from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
-from node.mesh.limits import MAX_LINKS, Scores
-from node.mesh.link import MAX_MALFORMED, Link
+from node.mesh.limits import Scores
+from node.mesh.link import MAX_MALFORMED
+from node.mesh.linking import REFUSED_RETRY_S, Linking
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
+from node.mesh.overlay import Overlay, Remembered
 from node.mesh.peers import Book
 from node.mesh.ports import (
     AddAddress,
     AddressGone,
     AddressInfo,
-    ClockSkew,
+    Cloned,
     CloseLink,
     Connectivity,
     DeadlineReached,
@@ -39,20 +41,21 @@ from node.mesh.ports import (
     LinkClosed,
     LinkDrained,
     LinkOpened,
+    ListensAt,
     MeshEffect,
     MeshInput,
-    PeerDown,
     PeerInfo,
-    PeerUp,
     Publish,
     ReadHeld,
     RemoveAddress,
+    Resumed,
     SendBytes,
     Taken,
 )
+from node.mesh.records import Ourselves, OwnRecord
 from node.mesh.spreading import Overdue, Unasked
-from node.mesh.sync import EVERYTHING
 from node.mesh.troubles import reason_of
+from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
@@ -62,9 +65,6 @@ from node.wire.frames import (
     Hello,
     IHave,
     Leave,
-    NegEnd,
-    NegMsg,
-    NegOpen,
     Part,
     PeerExchange,
     Ping,
@@ -76,10 +76,12 @@ from node.wire.frames import (
 
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
+CLONED_EVERY = 3600.0
+"""Seconds between two warnings that a peer speaks of a clone."""
+CLONED_FOR = 900.0
+"""Seconds for which that is shown to whoever attaches: a clone that is still there is told of each 300 s."""
 AUTHOR_HOPS = 4
 """Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
-_FULL_RETRY_S = 60
-_REFUSED_RETRY_S = 3600
 
 
 class Mesh:
@@ -88,7 +90,7 @@ class Mesh:
     `node_seed` and `network_id` are 32 bytes, `psk` the network secret or None, `listen` the addresses that
     peers are told, `boot_nonce` 8 bytes new with every start, `known` the held envelopes as (eid, ts_ms,
     expires_ms). `verify` raises PeerFault for an envelope whose signature does not hold. `secure` begins
-    handshakes in simulations.
+    handshakes in simulations. `remembered` is what `remember` gave before the last end.
     """
 
     def __init__(
@@ -104,38 +106,75 @@ class Mesh:
         verify: Callable[[Envelope], None],
         known: Iterable[tuple[bytes, int, int]],
         now: Instant,
+        remembered: Remembered = (),
         secure: Secure | None = None,
     ) -> None:
         self._entropy = entropy
-        self._keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
-        self._roles = roles
-        self._listen = listen[: frames.MAX_ADDRESSES]
-        self._boot_nonce = boot_nonce
+        keys = make_link_keys(node_seed, network_id=network_id, psk=psk, entropy=entropy, secure=secure)
+        self._own = Ourselves(keys, entropy, roles, listen[: frames.MAX_ADDRESSES], boot_nonce)
         self._clock = MeshClock(relay="relay" in roles)
         self._book = Book(self._spread)
         self._scores = Scores()
-        self.came_in = 0
         self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
         self._sync_at = now.mono + SYNC_EVERY
+        self._cloned_at = self._cloned_heard = float("-inf")
+        self._soon: float | None = None
+        self._known = False
         self._effects: list[MeshEffect] = []
         self.brought_by = greeting.Bringers(self._near, self._book)
         self._index = Index(known)
         self._exchange = Exchange(
             self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
         )
+        self._waking = Waking(now)
+        self._overlay = self._make_overlay(node_seed, remembered, now)
+        self._linking = self._make_linking()
+
+    def _make_overlay(self, node_seed: bytes, remembered: Remembered, now: Instant) -> Overlay:
+        return Overlay(
+            self._own.keys.node_pub,
+            listen=self._own.listen,
+            relay="relay" in self._own.roles,
+            own_record=OwnRecord(node_seed, self._own),
+            near=self._near,
+            book=self._book,
+            spread=self._spread,
+            is_eager=self._exchange.spreading.tree.is_eager,
+            remembered=remembered,
+            now=now,
+        )
+
+    def _make_linking(self) -> Linking:
+        return Linking(
+            self._own,
+            near=self._near,
+            book=self._book,
+            scores=self._scores,
+            clock=self._clock,
+            index=self._index,
+            exchange=self._exchange,
+            overlay=self._overlay,
+            effects=self._effects,
+        )
 
     @property
     def node_key(self) -> bytes:
         """The 32-byte public key that peers know this node by."""
-        return self._keys.node_pub
+        return self._own.keys.node_pub
 
     @property
     def deadline(self) -> float | None:
-        """When to be woken, on the monotonic clock."""
+        """When to be woken, on the monotonic clock; worked out once after each input."""
+        if not self._known:
+            self._soon, self._known = self._least(), True
+        return self._soon
+
+    def _least(self) -> float | None:
         exchange = self._exchange
-        return earliest(self._book.deadline, exchange.deadline, self._sync_at, self._near.deadline)
+        timers = self._linking.deadline, exchange.deadline, self._near.deadline
+        return earliest(self._book.deadline, *timers, self._sync_at)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -145,7 +184,8 @@ class Mesh:
             return "synced"
         if live:
             return "meshed"
-        return "connecting" if self._near or self._book.addresses() else "alone"
+        hopes = self._near or self._book.addresses() or len(self._overlay.passive)
+        return "connecting" if hopes else "alone"
 
     def mesh_time_ms(self, now: Instant) -> int:
         """Our clock and the correction that the peers suggest, in UNIX milliseconds."""
@@ -156,10 +196,19 @@ class Mesh:
         """How far the others' clocks are ahead of ours, while that is worth a warning."""
         return self._clock.skew_s
 
+    def cloned(self, now: Instant) -> bool:
+        """Whether a peer has lately said that another process has our node key."""
+        return now.mono < self._cloned_heard + CLONED_FOR
+
     def peers(self, now: Instant) -> list[PeerInfo]:
         """The live links."""
         live = [near for near in self._near.values() if near.link.live]
         return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
+
+    @property
+    def came_in(self) -> int:
+        """Live links that others dialled, since the start."""
+        return self._linking.came_in
 
     def dialled(self, now: Instant) -> list[AddressInfo]:
         """How dialling each address goes, the owner's first."""
@@ -169,8 +218,17 @@ class Mesh:
         """The addresses that are dialled, the owner's first."""
         return self._book.addresses()
 
+    def relays(self) -> tuple[str, ...]:
+        """Addresses of relays that others find us through; none if we can be dialled ourselves."""
+        return () if self._overlay.reached else self._overlay.relays()
+
+    def remember(self, now: Instant) -> list[tuple[bytes, bytes, int, int]]:
+        """Return what of the passive view is worth keeping over a restart, at most 60 records."""
+        return self._overlay.passive.rows(now)
+
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
+        self._known = False
         until_ms = self.mesh_time_ms(now) + EARLY_WINDOW_MS
         for near in self._near.values():
             if near.sync is not None:
@@ -178,6 +236,7 @@ class Mesh:
 
     def compare(self, now: Instant) -> None:
         """Sync with every linked peer about what is not under way any more, to learn who has it."""
+        self._known = False
         for near in self._near.values():
             if near.sync is not None:
                 near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
@@ -188,6 +247,9 @@ class Mesh:
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
+        self._known = False
+        if self._waking.slept(now):
+            self._on_resumed(now)
         match event:
             case LinkBytes():
                 self._on_bytes(event, now)
@@ -199,16 +261,21 @@ class Mesh:
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():
-                self._on_opened(event, now)
+                self._linking.on_opened(event, now)
             case LinkClosed():
-                self._on_closed(event, now)
+                self._linking.on_closed(event, now)
             case DialFailed():
-                self._book.failed(event.address, now=now.mono, why=event.reason)
+                self._linking.dial_failed(event.address, now, why=event.reason)
             case AddAddress():
-                self._book.add(event.address, event.source, now=now.mono)
+                self._book.add(event.address, event.source, now=now.mono, key=event.node_key)
+                self._overlay.settle()
                 self._dial(now)
             case RemoveAddress():
-                self._on_removed(event, now)
+                self._linking.on_removed(event, now)
+            case ListensAt():
+                self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
+            case Resumed():
+                self._on_resumed(now)
             case AddressGone():
                 self._book.gone(event.address)
             case DeadlineReached():
@@ -219,103 +286,6 @@ class Mesh:
         effects = list(self._effects)
         self._effects.clear()
         return effects
-
-    # links come and go
-
-    def _on_opened(self, event: LinkOpened, now: Instant) -> None:
-        link = Link(
-            event.link, outbound=event.outbound, address=event.address, remote=event.remote,
-            keys=self._keys, entropy=self._entropy, now=now.mono,
-        )  # fmt: skip
-        self._near[event.link] = Neighbour(link)
-        if event.outbound:
-            self._book.opened(event.address)
-            if self._book.source_of(event.address) is None:
-                self._leave(self._near[event.link], Leave.LEAVING, "address removed", now)
-            return
-        going = greeting.crowded_out((near.link for near in self._near.values()), link)
-        if going is not None:
-            self._leave(self._near[going.number], Leave.FULL, "too many half-open links", now)
-
-    def _on_closed(self, event: LinkClosed, now: Instant) -> None:
-        near = self._near.get(event.link)
-        if near is not None:
-            self._drop(near, event.reason, now)
-
-    def _on_removed(self, event: RemoveAddress, now: Instant) -> None:
-        self._book.remove(event.address)
-        for near in list(self._near.values()):
-            if event.address in (near.link.address, near.link.remote):
-                self._leave(near, Leave.LEAVING, "address removed", now)
-
-    def _leave(self, near: Neighbour, code: Leave, reason: str, now: Instant, *, retry_s: int = 0) -> None:
-        """Say goodbye if the peer can hear it, and close."""
-        if near.link.node_key:
-            near.link.send_control(frame_bytes.encode(Goodbye(code, retry_s)))
-            self._flush_one(near, now)
-        self._effects.append(CloseLink(near.link.number, reason))
-        self._drop(near, reason, now)
-
-    def _drop(self, near: Neighbour, reason: str, now: Instant) -> None:
-        link = near.link
-        if self._near.pop(link.number, None) is None:
-            return
-        self._clock.lost(link.number)
-        self._exchange.closed(link.number, now)
-        if not link.live:
-            self._book.failed(link.address, now=now.mono, why=reason)
-            return
-        self._book.link_down(link.address, link.node_key, now=now.mono, why=reason)
-        if not any(other.live and other.node_key == link.node_key for other in self._links()):
-            self._effects.append(PeerDown(link.number, link.node_key, reason))
-
-    def _links(self) -> list[Link]:
-        return [near.link for near in self._near.values()]
-
-    def _on_proven(self, near: Neighbour, now: Instant) -> None:
-        """The peer's key is known: greet it, unless it is our own or refused."""
-        link = near.link
-        if link.node_key == self._keys.node_pub:
-            self._book.is_ourselves(link.address)
-            self._leave(near, Leave.SELF, "this is ourselves", now)
-        elif self._scores.refuses(link.node_key, now=now.mono):
-            self._leave(near, Leave.REFUSED, "refused for its faults", now, retry_s=_REFUSED_RETRY_S)
-        else:
-            link.send_control(frame_bytes.encode(near.make_hello(self._hello(link, now))))
-
-    def _hello(self, link: Link, now: Instant) -> Hello:
-        source = self._book.source_of(link.address)
-        return Hello(
-            features=0,
-            boot_nonce=self._boot_nonce,
-            listen=self._listen,
-            roles=self._roles,
-            max_frame=frames.MAX_FRAME_BYTES,
-            floor_ms=max(0, self.mesh_time_ms(now) - HORIZON_DAYS * DAY_MS),
-            now_ms=now.wall_ms,
-            budget=greeting.budget_for(link, source, relay="relay" in self._roles),
-        )
-
-    def _on_hello(self, near: Neighbour, hello: Hello, now: Instant) -> None:
-        link = near.link
-        others = [other for other in self._links() if other.live and other.node_key == link.node_key]
-        if not others and sum(other.live for other in self._links()) >= MAX_LINKS:
-            self._leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
-            return
-        near.go_live(hello, self._index, now=now.mono)
-        self._exchange.opened(near, now)
-        self._book.link_up(link.address, link.node_key, now=now.mono)
-        self.came_in += not link.outbound
-        self._hear_clock(near, hello.now_ms, now)
-        if not others:
-            self._effects.append(
-                PeerUp(link.number, link.node_key, link.address or link.remote, link.outbound, hello.roles)
-            )
-        for going in greeting.redundant(link, others, own_key=self._keys.node_pub, now=now.mono):
-            self._leave(self._near[going.number], Leave.DUPLICATE, "another link to this node", now)
-        if link.outbound and link.number in self._near and near.sync is not None:
-            near.sync.wish(until_ms=EVERYTHING)
-            near.sync.poll(now=now.mono)
 
     # frames
 
@@ -328,23 +298,23 @@ class Mesh:
                 if data:
                     self._on_frame(near, data, now)
                 else:
-                    self._on_proven(near, now)
+                    self._linking.on_proven(near, now)
                 if event.link not in self._near:
                     return
             self._effects += near.pauses(now=now.mono)
         except PeerFault as fault:
-            self._leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
+            self._linking.leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
             frame = frame_bytes.decode(data)
             match frame:
                 case Hello() if not near.link.live:
-                    self._on_hello(near, frame, now)
+                    self._linking.on_hello(near, frame, now)
                 case Goodbye():
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
-                    self._leave(near, Leave.PROTOCOL, "no HELLO", now)
+                    self._linking.leave(near, Leave.PROTOCOL, "no HELLO", now)
                 case Push() | IHave() | Graft() | Prune():
                     self._exchange.on_gossip(near, frame, now)
                 case Ping():
@@ -353,7 +323,9 @@ class Mesh:
                     self._on_pong(near, frame, now)
                 case Hello():
                     raise DecodeError("a second HELLO")
-                case NegOpen() | NegMsg() | NegEnd() | PeerExchange() | Fetch() | Part():
+                case PeerExchange():
+                    self._overlay.on_px(near, frame, now)
+                case Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -371,9 +343,9 @@ class Mesh:
             refused = self._scores.invalid(key, now=now.mono)
             near.link.malformed += isinstance(fault, DecodeError)
         if refused:
-            self._leave(near, Leave.REFUSED, str(fault), now, retry_s=_REFUSED_RETRY_S)
+            self._linking.leave(near, Leave.REFUSED, str(fault), now, retry_s=REFUSED_RETRY_S)
         elif near.link.malformed >= MAX_MALFORMED or not near.link.live:
-            self._leave(near, Leave.PROTOCOL, "malformed frames", now)
+            self._linking.leave(near, Leave.PROTOCOL, "malformed frames", now)
 
     def _hold_against(self, overdue: Overdue, now: Instant) -> None:
         for number in sorted(overdue.slow):
@@ -387,8 +359,13 @@ class Mesh:
 
     def _on_goodbye(self, near: Neighbour, frame: Goodbye, now: Instant) -> None:
         self._effects.append(CloseLink(near.link.number, f"the peer left: {frame.code.name.lower()}"))
-        self._drop(near, f"the peer left: {frame.code.name.lower()}", now)
+        self._linking.drop(near, f"the peer left: {frame.code.name.lower()}", now)
         self._book.put_off(near.link.address, frame.retry_s, now=now.mono)
+        if frame.code is Leave.CLONED:
+            self._cloned_heard = now.mono
+            if now.mono >= self._cloned_at + CLONED_EVERY:
+                self._cloned_at = now.mono
+                self._effects.append(Cloned(near.link.address or near.link.remote))
 
     def _on_pong(self, near: Neighbour, frame: Pong, now: Instant) -> None:
         trip_ms = near.link.ponged(now=now.mono)
@@ -396,14 +373,8 @@ class Mesh:
         if taken:
             self._effects.append(Taken(near.link.node_key, near.holds, tuple(taken)))
         if trip_ms is not None:
-            self._hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
-
-    def _hear_clock(self, near: Neighbour, theirs_ms: int, now: Instant) -> None:
-        relay = near.link.hello is not None and "relay" in near.link.hello.roles
-        self._clock.heard(near.link.number, theirs_ms=theirs_ms, ours_ms=now.wall_ms, relay=relay)
-        skew = self._clock.skew_to_report(now=now.mono)
-        if skew is not None:
-            self._effects.append(ClockSkew(skew))
+            self._linking.hear_clock(near, frame.t_ms + round(trip_ms / 2), now)
+        self._linking.ponged(near.link.number, now)
 
     # sending
 
@@ -423,7 +394,7 @@ class Mesh:
             self._flush_one(near, now)
             if near.link.deaf:
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
-                self._drop(near, "reads nothing", now)
+                self._linking.drop(near, "reads nothing", now)
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
@@ -436,7 +407,7 @@ class Mesh:
                 self._effects.append(ReadHeld(self._last_ticket, spec))
             if not messages:
                 return
-            near.pump()
+            near.pump(now=now.mono)
 
     # timers
 
@@ -446,6 +417,7 @@ class Mesh:
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
+        self._linking.on_deadline(now)
         if now.mono >= self._sync_at:
             self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
             self._sync_with_someone(now)
@@ -455,29 +427,23 @@ class Mesh:
     def _look_at(self, near: Neighbour, now: Instant) -> None:
         link = near.link
         if link.silent_too_long(now=now.mono):
-            self._leave(near, Leave.SLOW, "silent for too long", now)
+            self._linking.leave(near, Leave.SLOW, "silent for too long", now)
         elif link.blocked(now=now.mono):
-            self._leave(near, Leave.SLOW, "reads nothing", now)
+            self._linking.leave(near, Leave.SLOW, "reads nothing", now)
         else:
             if link.ping_due(now=now.mono):
-                self._ping(near, now)
+                self._linking.ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
                 self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
                 self._exchange.finish(near, now)
 
-    def _ping(self, near: Neighbour, now: Instant) -> None:
-        if not near.link.pushing:
-            self._exchange.holding.asked(near.link.number, now=now.mono)
-        near.link.ping_sent = now.mono
-        near.link.send_control(frame_bytes.encode(Ping(now.wall_ms)))
-
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):
             near = self._near[number]
             if near.link.ping_sent is None and not near.link.pushing:
-                self._ping(near, now)
+                self._linking.ping(near, now)
             else:
                 self._exchange.holding.later(number, now=now.mono)
 
@@ -490,7 +456,18 @@ class Mesh:
             chosen.sync.poll(now=now.mono)
 
     def _dial(self, now: Instant) -> None:
-        self._effects += [Dial(address) for address in self._book.due(now=now.mono)]
+        for address in self._book.due(now=now.mono):
+            self._effects.append(Dial(address, self._book.source_of(address) == "px"))
+
+    def _on_resumed(self, now: Instant) -> None:
+        """This machine slept: ask every peer whether it is there, and dial what was put off."""
+        self._near.touch_all()
+        for near in self._near.values():
+            if near.link.live:
+                near.link.hurry(now=now.mono)
+                self._linking.ping(near, now)
+        self._book.afresh(now=now.mono)
+        self._dial(now)
 
     def _spread(self) -> float:
         return int.from_bytes(self._entropy(4), "big") / (1 << 32)

@@ -82,10 +82,11 @@ class HeldRead:
 
 @dataclass(frozen=True, slots=True)
 class AddAddress:
-    """An address to dial, `ws://host:port` or `wss://…`, at most 255 bytes."""
+    """An address to dial, `ws://host:port` or `wss://…`, at most 255 bytes; maybe of the node `node_key`."""
 
     address: str
     source: Source
+    node_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,18 @@ class RemoveAddress:
     """Stop dialling an address and take leave of its links, outbound or (by `remote`) inbound."""
 
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListensAt:
+    """Where peers can reach us from now on; what they were told before may be wrong."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """This machine slept, or has another network: try again at once what failed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,8 @@ MeshInput: TypeAlias = (
     | HeldRead
     | AddAddress
     | RemoveAddress
+    | ListensAt
+    | Resumed
     | AddressGone
     | DeadlineReached
 )
@@ -148,9 +163,13 @@ class PauseReading:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to an address; answered by LinkOpened or DialFailed."""
+    """Open a link to an address; answered by LinkOpened or DialFailed.
+
+    `public_only`: strangers named it, so a name in it must not stand for an address of a private network.
+    """
 
     address: str
+    public_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +261,13 @@ class ClockSkew:
     offset_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Cloned:
+    """A peer says that another process has our node key; at most once an hour."""
+
+    address: str
+
+
 MeshEffect: TypeAlias = (
     SendBytes
     | CloseLink
@@ -255,6 +281,7 @@ MeshEffect: TypeAlias = (
     | Taken
     | InStep
     | ClockSkew
+    | Cloned
 )
 
 

@@ -14,12 +14,13 @@ import ssl as tls
 from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from node.mesh.doorway import Doorway, public_host
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
     CloseLink,
@@ -111,6 +112,7 @@ class Transport:
         self._lines: dict[int, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
+        self._doorway = Doorway()
         self._stopped = False
 
     async def start(self) -> tuple[str, int] | None:
@@ -130,6 +132,7 @@ class Transport:
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,
             server_header=None,
+            create_connection=cast(type[ServerConnection], self._doorway.guest),
         )
         host, port = sock.getsockname()[:2]
         return host, port
@@ -164,13 +167,14 @@ class Transport:
                 if line is not None and line.close_reason is None:
                     line.close_reason = reason
                     line.wake.set()
+                    self._doorway.leaves(link, line.connection.transport.abort)
             case PauseReading(link, seconds):
                 line = self._lines.get(link)
                 if line is not None:
                     line.read_at = asyncio.get_running_loop().time() + seconds
-            case Dial(address):
+            case Dial(address, public_only):
                 if not self._stopped:
-                    self._spawn(self._dial(address))
+                    self._spawn(self._dial(address, public_only=public_only))
             case _:
                 assert_never(effect)
 
@@ -184,8 +188,9 @@ class Transport:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _dial(self, address: str) -> None:
+    async def _dial(self, address: str, *, public_only: bool) -> None:
         try:
+            named: dict[str, Any] = {"host": await public_host(address)} if public_only else {}
             connection = await _Connect(
                 address,
                 ssl=(self._trust or True) if address.startswith("wss:") else None,
@@ -197,13 +202,15 @@ class Transport:
                 ping_interval=None,
                 user_agent_header=None,
                 proxy=None,
+                **named,
             )
-        except (OSError, WebSocketException, ValueError) as exc:
+        except (OSError, WebSocketException, ValueError, OverflowError) as exc:
             self._submit(DialFailed(address, why_failed(exc)))
             return
         await self._serve_link(connection, address)
 
     async def _accept(self, connection: ServerConnection) -> None:
+        self._doorway.entered(connection)
         await self._serve_link(connection, "")
 
     async def _serve_link(self, connection: Connection, address: str) -> None:
@@ -220,6 +227,7 @@ class Transport:
         finally:
             writer.cancel()
             del self._lines[line.number]
+            self._doorway.left(line.number)
             self._submit(LinkClosed(line.number, reason))
             connection.transport.abort()
 

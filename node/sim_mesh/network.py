@@ -171,7 +171,7 @@ class SimMesh:
             network_id=_NETWORK,
             psk=None,
             roles=ROLES,
-            listen=(self.address,),
+            listen=(),  # the graph is given: nobody tells others of itself
             boot_nonce=world.entropy(8),
             entropy=world.entropy,
             verify=verify_envelope if world.real else _declared_genuine,

@@ -18,6 +18,7 @@ from node.mesh.ports import (
     ByIds,
     ByTime,
     ClockSkew,
+    Cloned,
     CloseLink,
     DeadlineReached,
     Dial,
@@ -67,7 +68,7 @@ class Wire:
 
 
 class Node:
-    """A mesh, its store, and what it reported."""
+    """A mesh, its store, and what it reported; only one whose name has a dot is told of to others."""
 
     def __init__(self, net: Net, name: str, seed: int, **options: object) -> None:
         self.net, self.name, self.seed = net, name, seed
@@ -89,12 +90,13 @@ class Node:
             network_id=self.options.get("network", network_id(None)),  # type: ignore[arg-type] # of a test
             psk=self.options.get("psk"),  # type: ignore[arg-type] # of a test
             roles=self.options.get("roles", ROLES),  # type: ignore[arg-type] # of a test
-            listen=(f"ws://{self.name}:1",),
+            listen=(self.address,),
             boot_nonce=rng.randbytes(8),
             entropy=rng.randbytes,
             verify=self._verify,
             known=[(e.eid, e.ts_ms, e.expires_ms) for e in self.store.values()],
             now=self.now,
+            remembered=self.options.get("remembered", ()),  # type: ignore[arg-type] # of a test
         )
         self.alive = True
 
@@ -141,7 +143,7 @@ class Node:
             case ReadHeld(ticket, spec):
                 found, more = self.read(spec)
                 self.net.later(0.001, lambda: self.put(HeldRead(ticket, found, more)))
-            case PeerUp() | PeerDown() | SyncFinished() | ClockSkew() | Taken() | InStep():
+            case PeerUp() | PeerDown() | SyncFinished() | ClockSkew() | Taken() | InStep() | Cloned():
                 pass
 
     def read(self, spec: ByIds | ByTime) -> tuple[tuple[bytes, ...], bool]:

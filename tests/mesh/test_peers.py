@@ -78,7 +78,7 @@ def test_the_owners_addresses_come_first_and_others_only_while_links_are_few() -
     first = known.due(now=0.0)
     assert first[0] == "ws://mine:1" and len(first) == 8
     for number in range(8):
-        known.link_up("", bytes([number]) * 32, now=0.0)
+        known.link_up(f"ws://else{number}:1", bytes([number]) * 32, now=0.0)
     for address in first:
         known.failed(address, now=0.0)
     assert known.due(now=100.0) == ["ws://mine:1"]
@@ -91,7 +91,7 @@ def test_strangers_do_not_send_us_to_private_addresses_or_fill_the_book() -> Non
     assert len(known) == 0
     known.add("ws://192.168.1.9:1", "contact", now=0.0)
     for number in range(1_000):
-        known.add(f"ws://host{number}:1", "px", now=0.0)
+        known.add(f"ws://a.host{number}:1", "px", now=0.0)
     assert len(known) == 512
     known.add("ws://mine:1", "configured", now=0.0)
     assert known.addresses()[0] == "ws://mine:1"

@@ -1,0 +1,158 @@
+"""Where nodes can be found: records in rooms, what is remembered over a restart, clones, relays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from node.chat import commands as c, events
+from node.chat.turn import unpack_row
+from node.crypto import noderec
+from node.engine import whereabouts
+from node.engine.effects import Woke
+from node.engine.whereabouts import VIEW_ROW, ViewRow
+from node.mesh.ports import ListensAt
+from node.sim import SimNode, Simulation
+from node.tables import Table
+from tests.engine.worlds import befriend, invite, trio
+
+
+def told(node: SimNode, other: SimNode) -> tuple[str, ...]:
+    """The addresses that a node knows of another's."""
+    assert node.engine is not None and other.engine is not None
+    person = node.engine.state.people.by_account[other.engine.state.me.account]
+    return () if person.node_record is None else noderec.read_record(person.node_record).addresses
+
+
+def keep_house(*nodes: SimNode) -> None:
+    """Let nodes do now what they do each hour."""
+    for node in nodes:
+        assert node.engine is not None
+        node.engine.chores._housekeeping = node.now().mono
+        node.engine.chores.touched(None)
+        node.feed(Woke())
+    nodes[0].world.run(3)
+
+
+@pytest.fixture
+def short_days(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A day of two minutes for what is told once a day."""
+    monkeypatch.setattr(whereabouts, "DAY_MS", 120_000)
+    return 120.0
+
+
+def club(seed: str) -> tuple[Simulation, SimNode, SimNode, SimNode]:
+    """Ann's room with bob and dan, who are strangers to each other."""
+    world = Simulation(seed)
+    ann = world.add("ann")
+    bob, dan = world.add("bob", peers=["ann"]), world.add("dan", peers=["ann"])
+    world.run(2)
+    befriend(world, ann, bob)
+    befriend(world, ann, dan)
+    room = ann.call(c.RoomCreate(name="club"))["room"]
+    invite(world, ann, bob, room)
+    invite(world, ann, dan, room)
+    world.run(5)
+    return world, ann, bob, dan
+
+
+def test_members_learn_where_each_others_nodes_are_within_an_hour() -> None:
+    world, _, bob, dan = club("within an hour")
+    keep_house(bob, dan)
+    assert told(bob, dan) == ("ws://dan:1",) and told(dan, bob) == ("ws://bob:1",)
+
+
+@pytest.mark.usefixtures("short_days")
+def test_a_changed_address_reaches_co_members_and_is_dialled() -> None:
+    world, _, bob, dan = club("a changed address")
+    keep_house(bob, dan)
+    world.run(130)
+    bob.feed(ListensAt(("ws://elsewhere.example:7",)))
+    world.run(5)
+    assert told(dan, bob) == ("ws://elsewhere.example:7",)
+    assert dan.engine is not None
+    assert "ws://elsewhere.example:7" in dan.engine.mesh.addresses()
+
+
+@pytest.mark.usefixtures("short_days")
+def test_changes_are_told_once_a_day_at_most() -> None:
+    world, _, bob, dan = club("once a day")
+    keep_house(bob, dan)
+    world.run(130)
+    for number in range(20):
+        bob.feed(ListensAt((f"ws://elsewhere{number}.example:7",)))
+        world.run(5)
+    assert told(dan, bob) == ("ws://elsewhere0.example:7",)
+    world.run(60)
+    keep_house(bob)
+    assert told(dan, bob) == ("ws://elsewhere19.example:7",)
+
+
+@pytest.mark.usefixtures("short_days")
+def test_nothing_is_told_where_somebody_reads_along_who_is_blocked() -> None:
+    world, _, bob, dan = club("blocked")
+    bob.call(c.ContactBlock(username="dan"))
+    world.run(130)
+    bob.feed(ListensAt(("ws://elsewhere.example:7",)))
+    world.run(5)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+
+
+def test_after_a_crash_co_members_are_dialled_by_what_they_told_last() -> None:
+    world, ann, bob, dan = club("after a crash")
+    keep_house(bob, dan)
+    ann.crash()
+    bob.crash()
+    bob.start()
+    world.run(5)
+    assert bob.engine is not None and dan.engine is not None
+    links = {peer.peer for peer in bob.engine.mesh.peers(bob.now())}
+    assert dan.engine.mesh.node_key.hex() in links
+
+
+def test_the_passive_view_survives_a_restart_and_a_new_home_has_none() -> None:
+    world = Simulation("passive view")
+    hub = world.add("hub.example")
+    assert hub.engine is not None and hub.engine.mesh.remember(hub.now()) == []
+    for number in range(4):
+        world.add(f"n{number}.x{number}", peers=["hub.example"])
+    world.run(100)
+    assert len(hub.engine.mesh.remember(hub.now())) == 4
+    keep_house(hub)
+    rows = unpack_row(hub.store.load().rows[Table.SETTINGS][VIEW_ROW], ViewRow)
+    assert len(rows) == 4
+    hub.crash()
+    hub.start()
+    assert hub.engine is not None and len(hub.engine.mesh.remember(hub.now())) == 4
+    world.run(10)
+    assert len(hub.engine.mesh.peers(hub.now())) >= 3
+
+
+def test_the_owner_of_a_cloned_key_is_warned() -> None:
+    world, ann, _, _, _ = trio("cloned key")
+    copy = world.add("copy")
+    copy.crash()
+    copy.setup = replace(ann.setup, boot_nonce=b"another!", addresses=())
+    copy.start()
+    session = copy.attach()
+    copy.call(c.PeerAdd(address="ws://cat:1"))
+    world.run(8)
+    warnings = [event for event in session.of(events.Warning) if event.code == "cloned"]
+    assert len(warnings) == 1 and "key" in warnings[0].message
+
+
+def test_who_cannot_be_dialled_names_the_relays_it_uses() -> None:
+    world = Simulation("relays in use")
+    relay = world.add("relay", relay=True)
+    hidden = world.add("hidden", peers=["relay"], listed=False)
+    world.run(3)
+    link = hidden.call(c.ContactLinkCreate())
+    assert link["addresses"] == ["ws://relay:1"]
+    friend = world.add("friend")
+    friend.call(c.ContactAdd(link=link["link"]))
+    assert world.run_until(lambda: bool(hidden.call(c.ContactList())["contacts"]), 20)
+    assert relay.engine is not None and len(relay.engine.mesh.peers(relay.now())) == 2
+    assert hidden.engine is not None
+    record = noderec.read_record(hidden.engine._record())
+    assert record.addresses == ("ws://relay:1",)
