@@ -145,10 +145,7 @@ class Engine:
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
-        self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
-        self.desk = Desk(
-            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
-        )
+        self.desk = self._make_desk(inbox, inviting, loaded, now)
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.chores.whereabouts = inbox.whereabouts = self.whereabouts
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -162,10 +159,14 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
-        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
+
+    def _make_desk(self, inbox: Inbox, inviting: Inviting, loaded: Loaded, now: Instant) -> Desk:
+        self.shelving = Shelving(self._setup.quota, loaded.portions, loaded.source_of, now=now.mono)
+        addresses, record = self._found_at, self._record
+        return Desk(self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, addresses, record)
 
     # -- the one door -----------------------------------------------------------------------------
 
@@ -179,6 +180,7 @@ class Engine:
         if self.state.read_only:
             return outage.start(self.desk)
         turn = self._turn(now)
+        self.shelving.assign(self.state.channels.all())
         effects: list[Effect] = []
         if self._fresh:
             self.state.me.save(turn)
