@@ -149,13 +149,7 @@ class Engine:
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
-        self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
-        self.desk = Desk(
-            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
-        )
-        self.desk.blocks = Blocks(self.state, self.mesh, self._record, relay="relay" in setup.roles)
-        self.desk.blocks.restore(loaded)
-        self.state.attachments.fetched.automatic = setup.fetch_bytes
+        self.desk = self._make_desk(inbox, inviting, loaded, now)
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.chores.whereabouts = inbox.whereabouts = self.whereabouts
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -169,7 +163,6 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
-        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
@@ -189,6 +182,15 @@ class Engine:
             remembered=remembered(loaded),
         )
 
+    def _make_desk(self, inbox: Inbox, inviting: Inviting, loaded: Loaded, now: Instant) -> Desk:
+        self.shelving = Shelving(self._setup.quota, loaded.portions, loaded.source_of, now=now.mono)
+        addresses, record = self._found_at, self._record
+        desk = Desk(self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, addresses, record)
+        desk.blocks = Blocks(self.state, self.mesh, record, relay="relay" in self._setup.roles)
+        desk.blocks.restore(loaded)
+        self.state.attachments.fetched.automatic = self._setup.fetch_bytes
+        return desk
+
     # -- the one door -----------------------------------------------------------------------------
 
     @property
@@ -201,6 +203,7 @@ class Engine:
         if self.state.read_only:
             return outage.start(self.desk)
         turn = self._turn(now)
+        self.shelving.assign(self.state.channels.all())
         effects: list[Effect] = []
         if self._fresh:
             self.state.me.save(turn)
@@ -373,9 +376,6 @@ class Engine:
             rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
-
-    def _listens(self) -> tuple[str, ...]:
-        return self.addresses
 
     def _record(self) -> bytes:
         return noderec.make_record(

@@ -12,6 +12,7 @@ from node.chat import backup, commands as c, events, expiring, sent_changes
 from node.crypto.channel import Inner
 from node.engine.state import Restorer
 from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
+from node.store.records import Shelf
 from node.tables import ALL, SHREDDED, Table
 from node.wire import envelope
 from tests.engine.hostile import engine_of, give, no_late_faults, room_of
@@ -139,7 +140,7 @@ def test_a_revoked_original_answers_nobody_and_lets_nobody_in() -> None:
     ann.crash()
 
     def own() -> int:
-        return sum(one.own for one in bob.store._state.held.values())
+        return sum(one.shelf == Shelf.OWN for one in bob.store._state.held.values())
 
     eve.call(c.RoomLinkUse(link=door))
     dan.call(c.ContactAdd(link=link))

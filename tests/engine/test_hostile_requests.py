@@ -15,6 +15,7 @@ from node.crypto.channel import inbox_channel
 from node.crypto.keys import Identity, make_cert, make_list
 from node.crypto.prekeys import make_bundle, new_prekey, open_request, seal_request
 from node.sim import SimNode, Simulation
+from node.store.records import Shelf
 from node.tables import Table
 from node.wire.envelope import Envelope, parse
 from node.wire.payload import Type
@@ -296,7 +297,7 @@ def test_nothing_is_asked_of_somebody_whose_keys_changed_under_the_policy_strict
 
 
 def own_notes(node: SimNode) -> list[bytes]:
-    return [e.raw for e in node.store._state.held.values() if e.own and len(e.raw) > 1000]
+    return [e.raw for e in node.store._state.held.values() if e.shelf == Shelf.OWN and len(e.raw) > 1000]
 
 
 def test_strangers_get_names_by_the_rules_and_are_answered_by_name_mark_or_id() -> None:

@@ -16,6 +16,7 @@ from node.crypto import prekeys
 from node.crypto.channel import inbox_channel
 from node.errors import CryptoFault
 from node.sim import SimNode
+from node.store.records import Shelf
 from node.wire import codec
 from node.wire.envelope import KEPT, Envelope, parse
 from node.wire.payload import Payload, Type
@@ -327,7 +328,7 @@ def test_asking_again_and_again_makes_nobody_send_without_end() -> None:
             session16, key, n = sent_one.place
         direct(ann, bob, Type.NACK, [session16, [[key, 0, 1 << 20]] * 8, None])
         world.run(0.5)
-    posts = [e for e in bob.store._state.held.values() if e.own]
+    posts = [e for e in bob.store._state.held.values() if e.shelf == Shelf.OWN]
     assert engine_of(bob).state.dms.outbox.of(account(ann))[0].again == MAX_AGAIN
     assert posts and sent
     no_late_faults(ann, bob)

@@ -254,8 +254,8 @@ class Recorder:
         return call
 
     def _commit(self, real: Any) -> Any:
-        def call(store: MemoryStore, writes: Any) -> None:
-            real(store, writes)
+        def call(store: MemoryStore, writes: Any) -> Any:
+            gone = real(store, writes)
             acting = self._waiting.pop(id(writes), None)
             if acting is not None:
                 self.spent[acting.name] |= acting.spent
@@ -264,6 +264,7 @@ class Recorder:
             for write in writes:
                 if isinstance(write, PutEnvelope):
                     self.envelopes.setdefault(write.eid, write.raw)
+            return gone
 
         return call
 
