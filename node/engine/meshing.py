@@ -102,10 +102,11 @@ class Meshing:
         self._chores.touched(None)
         linked = len(desk.mesh.peers(turn.now))
         desk.inbox.receipts.synced(turn.now.mono)
-        finished = desk.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
-        desk.after += self._replay.orders(finished)
-        for room in self._timelines():
-            room.peer_finished(link, linked=linked, now=turn.now.mono)
+        if effect.missing_answered:  # who did not answer has not said that nothing is missing
+            finished = desk.state.behind.peer_finished(link, linked=linked, now=turn.now.mono)
+            desk.after += self._replay.orders(finished)
+            for room in self._timelines():
+                room.peer_finished(link, linked=linked, now=turn.now.mono)
         self._tell_connectivity(turn)
 
     def _timelines(self) -> list[Any]:

@@ -64,9 +64,6 @@ from node.wire.frames import (
     Hello,
     IHave,
     Leave,
-    NegEnd,
-    NegMsg,
-    NegOpen,
     Part,
     PeerExchange,
     Ping,
@@ -326,7 +323,7 @@ class Mesh:
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
                     self._overlay.on_px(near, frame, now)
-                case NegOpen() | NegMsg() | NegEnd() | Fetch() | Part():
+                case Fetch() | Part():
                     pass  # not in use yet
                 case Unknown():
                     pass
@@ -408,7 +405,7 @@ class Mesh:
                 self._effects.append(ReadHeld(self._last_ticket, spec))
             if not messages:
                 return
-            near.pump()
+            near.pump(now=now.mono)
 
     # timers
 

@@ -83,10 +83,10 @@ class Neighbour:
         reads, self.sync.answers.reads = self.sync.answers.reads, []
         return reads
 
-    def pump(self) -> None:
+    def pump(self, *, now: float) -> None:
         """Let answers go on, now that there is room."""
         if self.sync is not None:
-            self.sync.answers.pump()
+            self.sync.pump(now=now)
 
     @property
     def deadline(self) -> float | None:

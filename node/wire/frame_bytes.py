@@ -259,6 +259,4 @@ def _read(fields: list[Any], size: int) -> Frame:
 def _read_days(session: int, days: list[tuple[int, int, bytes]]) -> Days:
     if any(later[0] <= earlier[0] for earlier, later in pairwise(days)):
         raise DecodeError("days that do not ascend")
-    if any(count == 0 for _, count, _ in days):
-        raise DecodeError("a day of nothing")
     return Days(session, tuple(days))

@@ -139,7 +139,7 @@ def test_numbers_of_a_later_version_are_ignored(number: int) -> None:
         [2, [[ID]]],
         [6, 1, [[2, 1, ID], [1, 1, ID]]],
         [6, 1, [[2, 1, ID], [2, 1, ID]]],
-        [6, 1, [[2, 0, ID]]],
+        [6, 1, [[2, -1, ID]]],
         [6, 1, [[day, 1, ID] for day in range(41)]],
         [11, 0, [ENVELOPE], 2],
         [11, 0, [b"short"], 0],
