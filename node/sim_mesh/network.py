@@ -171,7 +171,9 @@ class SimMesh:
             network_id=_NETWORK,
             psk=None,
             roles=ROLES,
-            listen=(),  # the graph is given: nobody tells others of itself
+            listen=()
+            if world.physics.private
+            else (self.address,),  # where the graph is given, nobody tells of itself
             boot_nonce=world.entropy(8),
             entropy=world.entropy,
             verify=verify_envelope if world.real else _declared_genuine,

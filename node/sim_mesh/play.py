@@ -19,6 +19,8 @@ START_WITHIN = 2.0
 """Seconds in which all nodes start."""
 LINKED_AFTER = 5.0
 """Seconds from the first start to the first message: every dial has been answered by then."""
+ACQUAINTED_AFTER = 150.0
+"""The same where nodes look for others: each has asked its peers twice, and let go of links too many."""
 SLICE = 0.25
 """Virtual seconds between two looks at how far the run is."""
 
@@ -111,9 +113,10 @@ class Play:
             self.world.clock.later(self._dice.between(0, START_WITHIN), node.start)
         if asked.introduced:
             self._at(START_WITHIN, "introduce")
+        linked = ACQUAINTED_AFTER if asked.overlay else LINKED_AFTER
         for number in range(asked.warmup):
-            self._at(LINKED_AFTER + number / asked.rate, "warm up")
-        first = LINKED_AFTER + asked.warmup / asked.rate + (2.0 if asked.warmup else 0.0)
+            self._at(linked + number / asked.rate, "warm up")
+        first = linked + asked.warmup / asked.rate + (2.0 if asked.warmup else 0.0)
         self._at(first, "begin")
         for number in range(asked.messages):
             self._at(first + number / asked.rate, "say")

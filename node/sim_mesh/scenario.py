@@ -25,7 +25,7 @@ class Scenario:
     message (None: after half of the messages); `churn` of them stop each second, from that moment if there is
     one and from the first counted message if not, for `churn_for` (None: until the last message), and are
     back after about `away`. `partition` parts two halves for so long, from `damage_after` on. Senders stay.
-    Without `overlay` nodes link up with nobody but whom they were told of.
+    With `overlay` nodes link up with others too, of whom they hear.
     """
 
     nodes: int = 1000
@@ -48,7 +48,7 @@ class Scenario:
     partition: float = 0.0
     sybils: int = 0
     introduced: int = 0
-    overlay: bool = True
+    overlay: bool = False
     real: bool = False
     settle: float = 5.0
     patience: float = 400.0
@@ -65,7 +65,7 @@ class Scenario:
         return self.kill > 0 or self.partition > 0
 
 
-_W3 = Scenario(overlay=False)
+_W3 = Scenario()
 PRESETS = {
     "w3": _W3,
     "w3-small": replace(_W3, nodes=150, messages=60, senders=10),

@@ -27,9 +27,10 @@ def world_of(
     *dials: list[int], loss: float = 0.0, jitter: float = 0.0, sybils: tuple[int, ...] = ()
 ) -> World:
     """Nodes that dial these others, started."""
-    world = World(Physics("1", LATENCY, LATENCY, jitter, loss), Messages(len(dials)), real=False)
+    physics = Physics("1", LATENCY, LATENCY, jitter, loss, private=True)
+    world = World(physics, Messages(len(dials)), real=False)
     for number, others in enumerate(dials):
-        world.add([address_of(other) for other in others], sybil=number in sybils)
+        world.add([world.address_of(other) for other in others], sybil=number in sybils)
     for node in world.nodes:
         node.start()
     world.clock.run(2.0)

@@ -133,6 +133,12 @@ def test_nodes_that_know_of_others_link_up_with_some() -> None:
     assert played(replace(SMALL, introduced=5)).links > 6.5
 
 
+def test_nodes_that_hear_of_others_link_up_with_some() -> None:
+    seen = played(replace(SMALL, nodes=20, degree=4, overlay=True))
+    assert seen.links > 4.5
+    assert seen.delivered == 1.0
+
+
 def test_where_all_are_senders_nobody_is_harmed() -> None:
     seen = played(Scenario(nodes=4, senders=4, messages=8, churn=0.5, kill=0.5))
     assert (seen.live, seen.left, seen.delivered) == (4, 0, 1.0)
