@@ -155,7 +155,7 @@ class Running:
         known = self.engine.addresses
         while self.mesh_at is not None:
             await asyncio.sleep(WATCH_SECONDS)
-            found = await asyncio.to_thread(addresses.reachable, *self.mesh_at)
+            found = await asyncio.to_thread(self._addresses)
             if found != known:
                 known = found
                 self.loop.submit(ListensAt(found))
