@@ -34,6 +34,7 @@ from node.chat import backup, commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.crypto.keys import Identity
+from node.crypto.primitives import Entropy
 from node.engine import outage
 from node.engine.effects import (
     AnswerStatus,
@@ -333,20 +334,19 @@ class Simulation:
     ) -> SimNode:
         """Add a node that dials the named ones; one that is not `listed` tells nobody its address."""
         entropy = stream(f"{self._seed} {name}")
-        node = SimNode(self, name, self._setup(name, entropy, peers, relay=relay, listed=listed))
-        self.nodes[name] = node
-        node.start()
+        node = SimNode(self, name, self.setup(name, entropy, peers, relay=relay, listed=listed))
+        self.place(node)
         return node
 
-    def _setup(
-        self,
-        name: str,
-        entropy: Callable[[int], bytes],
-        peers: Iterable[str],
-        *,
-        relay: bool = False,
-        listed: bool = True,
+    def place(self, node: SimNode) -> None:
+        """Add a node that was made elsewhere."""
+        self.nodes[node.name] = node
+        node.start()
+
+    def setup(
+        self, name: str, entropy: Entropy, peers: Iterable[str], *, relay: bool = False, listed: bool = True
     ) -> Setup:
+        """Return what a node of this name starts with."""
         return Setup(
             identity=Identity.generate(entropy, EPOCH_MS // 86_400_000),
             boot_id="simulated",
@@ -361,7 +361,7 @@ class Simulation:
     def restore(self, name: str, records: Iterable[bytes], *, peers: Iterable[str] = ()) -> SimNode:
         """Add a node that begins with a backup, as `gossamer backup restore` makes one; it is not started."""
         entropy = stream(f"{self._seed} {name}")
-        node = SimNode(self, name, self._setup(name, entropy, peers))
+        node = SimNode(self, name, self.setup(name, entropy, peers))
         order, restoring, writes = backup.Order(), None, list[Write]()
         for raw in records:
             match order.take(raw):

@@ -10,7 +10,7 @@ from typing import Any
 from node.bridge.ports import GiveAttachment
 from node.chat import events
 from node.chat.filing import FileOrder, FileSealed
-from node.store.attachments import QUOTA, AttachmentFiles
+from node.store.attachments import QUOTA, AttachmentFiles, Upload
 from node.store.folders import MemoryFolder
 from node.store.held_blocks import HeldBlocks
 from node.wire.manifest import Manifest
@@ -71,6 +71,10 @@ class SimFiles:
         upload = self._files.upload()
         upload.add(data)
         return upload.finish(name, kind)
+
+    def upload(self) -> Upload:
+        """Begin to take a content in, piece by piece."""
+        return self._files.upload()
 
     def content(self, manifest: Manifest) -> bytes:
         """Return a whole attachment."""

@@ -18,6 +18,8 @@ import click
 
 from node.commandline.app import DONE, INTERRUPTED, App, Command, current_app
 from node.commandline.output import fields, heading, table
+from node.commandline.served import Wanted, serve
+from node.config import BRIDGE_PORT, MAX_PORT, Endpoint
 from node.sim_mesh.play import Play, Progress
 from node.sim_mesh.scenario import PRESETS, Scenario, check
 
@@ -99,13 +101,27 @@ _SECONDS, _SPAN, _PART = _Read("time", seconds), _Read("latency", span_of), _Rea
 @click.option("--crypto", type=click.Choice(["declared", "real"]), help="Whether secrets are kept.")
 @click.option("--patience", type=_SECONDS, metavar="TIME", help="How long what is missing is waited for.")
 @click.option("--seed", metavar="TEXT", help="The same seed gives the same figures.")
-def sim(preset: str | None, crypto: str | None, **asked: Any) -> int:
+@click.option("--bridge", is_flag=True, help="Serve one node with scripted friends to frontends instead.")
+@click.option("--port", type=click.IntRange(0, MAX_PORT), metavar="N", help="With --bridge: its port. [7117]")
+@click.option("--pace", type=click.FloatRange(0.1, 100), metavar="N", help="With --bridge: seconds in one.")
+@click.option(
+    "--origin", "origins", multiple=True, metavar="URL", help="With --bridge: pages that may attach."
+)
+def sim(preset: str | None, crypto: str | None, bridge: bool, **asked: Any) -> int:
     """Simulate a mesh of up to thousands of nodes and print figures; needs no running node.
 
     Times are virtual: 1,000 nodes take a minute or two. Ctrl-C ends it and prints what there is.
     """
     app = current_app()
+    port, pace, origins = asked.pop("port"), asked.pop("pace"), asked.pop("origins")
     chosen = {name: value for name, value in asked.items() if value is not None}
+    if bridge:
+        if preset or crypto or chosen.keys() - {"seed"}:
+            raise click.UsageError("--bridge takes --seed, --port, --pace and --origin alone")
+        at = Endpoint("127.0.0.1", BRIDGE_PORT if port is None else port, given=port is not None)
+        return serve(app, Wanted(chosen.get("seed", "1"), at, 1.0 if pace is None else pace, origins))
+    if origins or port is not None or pace is not None:
+        raise click.UsageError("--port, --pace and --origin are of --bridge")
     if crypto is not None:
         chosen["real"] = crypto == "real"
     scenario = replace(PRESETS[preset or "w3"], **chosen)
