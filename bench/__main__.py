@@ -10,15 +10,29 @@ import asyncio
 import json
 import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, floors, idle, many, mesh, rooms, search, sim
+from bench import (
+    behind,
+    bridge,
+    crypto,
+    dialects,
+    floors,
+    idle,
+    many,
+    mesh,
+    rooms,
+    search,
+    shelves,
+    sim,
+    sync,
+)
 from bench.crypto import Beside
 from bench.figures import Figures
 
-Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh)
+Measured = TypeVar("Measured", Beside, idle.Cost, dialects.Share, sim.Mesh, sync.Found, Figures)
 
 
 def main() -> None:
@@ -30,20 +44,21 @@ def main() -> None:
     words.add_argument(
         "--only",
         choices=(
-            "bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "mesh", "sim",
+            "bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "shelves",
+            "mesh", "sim", "sync",
         ),
-        help="this section alone; mesh and sim are never part of the whole",
+        help="this section alone; mesh, sim and sync are never part of the whole",
     )  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
-    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole | sim.Mesh] = []
+    found: list[Figures | Beside | idle.Cost | dialects.Share | mesh.Whole | sim.Mesh | sync.Found] = []
     if asked.only in (None, "bridge"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             whole = measure(Path(name), asked.messages, asked.seconds, profiled=not asked.no_profile)
             found += asyncio.run(whole)
     if asked.only in (None, "behind"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
-            found += asyncio.run(_behind(Path(name)))
+            found += asyncio.run(_one_by_one(behind.measure(Path(name))))
     if asked.only in (None, "idle"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += section("a node that has nothing to do:", idle.measure(Path(name)))
@@ -62,6 +77,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only in (None, "shelves"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            print("holding for others, 500 envelopes of 659 bytes a commit:")
+            for figures in asyncio.run(shelves.measure(Path(name))):
+                print(figures.line(), flush=True)
+                found.append(figures)
+    if asked.only == "sync":
+        found += section("finding out what is missing, 100,000 held:", sync.reconciliation())
+        found += section("live envelopes meanwhile, on a virtual clock:", sync.beside())
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_one_by_one(sync.taking_in(Path(name))))
     if asked.only == "mesh":
         print("the mesh of real nodes, beside bare websocket processes:")
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
@@ -99,9 +125,9 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     return found
 
 
-async def _behind(folder: Path) -> list[Figures]:
+async def _one_by_one(measured: AsyncIterator[Figures]) -> list[Figures]:
     found = []
-    async for figures in behind.measure(folder):
+    async for figures in measured:
         found.append(figures)
         print(figures.line(), flush=True)
     return found
@@ -112,8 +138,8 @@ async def _mesh(folder: Path, seconds: int) -> list[mesh.Whole | Figures]:
     for name, nodes in (("W2", 10), ("W1", 30)):
         found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
         print(f"  {found[-1].line()}", flush=True)
-        found.append(await mesh.people(folder / f"{name}-room", seconds, nodes=nodes))
-        print(f"  {found[-1].line()}", flush=True)
+    found.append(await mesh.people(folder / "room", seconds, nodes=10))
+    print(f"  {found[-1].line()}", flush=True)
     return found
 
 

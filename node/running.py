@@ -117,6 +117,7 @@ class Running:
             roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
             addresses=self._addresses(),
             peers=self.settings.peers,
+            quota=self.settings.quota,
             sessions=sessions,
             read_only=read_only,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.independent import (
     channels,
     notation,
     people,
+    reconciling,
     sessions,
     vault,
 )
@@ -182,3 +184,26 @@ def test_twenty_messages_of_a_double_ratchet_are_the_same_and_open_in_any_order(
     for name, end in made["at_the_end"].items():
         side = sides[name]
         assert (side.root, side.sending, len(side.skipped)) == (end["root"], end["sending"], end["skipped"])
+
+
+def _spelt(entries: list[list[object]]) -> list[tuple[int, str]]:
+    return [(int(str(ts)), eid.hex()) for ts, eid in entries if isinstance(eid, bytes)]
+
+
+@pytest.mark.parametrize("said", vector("negentropy")["conversations"], ids=lambda said: said["name"])
+def test_days_are_compared_alike_from_either_side(said: dict[str, Any]) -> None:
+    opener = reconciling.Side(_spelt(said["both"] + said["opener_only"]))
+    other = reconciling.Side(_spelt(said["both"] + said["other_only"]))
+    ts, prefix = said["end"]
+    text: str | None = opener.open((ts, prefix.hex()))
+    for spot, message in enumerate(said["messages"]):
+        assert text == message.hex()
+        text = (opener if spot % 2 else other).hear(text)
+    assert text is None
+    assert sorted(opener.have) == [eid.hex() for eid in said["have"]]
+    assert sorted(opener.need) == [eid.hex() for eid in said["need"]]
+
+
+def test_fingerprints_are_those_of_negentropy_v1() -> None:
+    for one in vector("negentropy")["fingerprints"]:
+        assert reconciling.mark([eid.hex() for eid in one["ids"]]) == one["fingerprint"].hex()

@@ -1,27 +1,36 @@
 """What we send a peer that catches up: the answers to its TAILs and WANTs (docs/protocol.md section 6).
 
 Answers go out as fast as the peer grants credit and the link takes them, a page of the store at a time, so
-that a peer which asks for everything and reads nothing costs a page.
+that a peer which asks for everything and reads nothing costs a page. Where the peer's part of a day is not
+the beginning of ours, the two days are compared first, and what it lacks is sent.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias, assert_never
 
 from node.clock import DAY_MS
-from node.mesh.index import ID_BYTES, Index
+from node.errors import DecodeError
+from node.mesh.comparing import WORK_BURST, WORK_PER_S, Opened
+from node.mesh.index import ID_BYTES, Index, Items
+from node.mesh.limits import TokenBucket
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
+from node.mesh.ranges import work_of
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_CREDIT, MAX_DAYS, MAX_HOP, MAX_IDS, Batch, Gone, IHave, Tail
+from node.wire.frames import MAX_CREDIT, MAX_DAYS, Batch, Gone, NegEnd, NegMsg, NegOpen, Tail
+from node.wire.negentropy import END
 
 CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""
 MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
+BATCH_BYTES = 16_384
+"""Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
 READ_IDS = 64
 """Envelopes read by id at once: 2 MiB if all are of the largest size."""
 WANT_SESSION = 0
@@ -29,11 +38,10 @@ WANT_SESSION = 0
 
 @dataclass(slots=True)
 class _Stream:
-    """A TAIL: what a day holds from `start_ms` on, in full, or by ids if the peer's older part differs."""
+    """A TAIL that fits: what a day holds from `start_ms` on."""
 
     day: int
     start_ms: int
-    listing: bool
     after: tuple[int, bytes] | None = None
 
     @property
@@ -43,54 +51,66 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Fetch:
-    """A WANT: ids not read yet, ids being read, envelopes read and not sent."""
+    """Envelopes by id: ids not read yet, ids being read, envelopes read and not sent."""
 
     ids: deque[bytes]
     reading: tuple[bytes, ...] = ()
     ready: deque[bytes] = field(default_factory=deque, repr=False)
 
 
-_Job: TypeAlias = _Stream | _Fetch
+_Job: TypeAlias = Tail | _Stream | Opened | _Fetch
+"""A TAIL that is yet to be looked at becomes a stream or a comparison; that one a fetch of what it showed."""
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The answers of one session, one after the other."""
+    """The answers of one session, one after the other; `compared` are days that the peer compared for us."""
 
     session: int
+    until_ms: int = 0
     credit: int = CREDIT
     reading: bool = False
     jobs: deque[_Job] = field(default_factory=deque)
+    compared: set[int] = field(default_factory=set)
 
 
 class Answers:
-    """What a peer asks of us on one link. `reads` are to be carried out and answered by `on_held`."""
+    """What a peer asks of us on one link. `reads` are to be carried out and answered by `on_held`.
 
-    def __init__(self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int) -> None:
+    `asking` says whether, in a round that we began, we still wait for an answer about a day ourselves.
+    """
+
+    def __init__(
+        self, link: Link, index: Index, *, floor_ms: int, batch_bytes: int, asking: Callable[[int, int], bool]
+    ) -> None:
         self.reads: list[tuple[int, ByIds | ByTime]] = []
+        self.needs: list[bytes] = []
+        """Ids that a comparison showed the peer to have and us to lack; to be asked for."""
+        self.work = TokenBucket(WORK_PER_S, now=0.0, burst=WORK_BURST)
         self._link = link
         self._index = index
         self._floor_ms = floor_ms
         self._batch_bytes = batch_bytes
+        self._asking = asking
         self._lanes = {WANT_SESSION: _Lane(WANT_SESSION)}
 
-    def open_session(self, session: int) -> None:
+    def open_session(self, session: int, until_ms: int) -> None:
         """A round has begun; the one before it with the same beginner is over."""
         for other in [n for n in self._lanes if n != WANT_SESSION and n % 2 == session % 2]:
             del self._lanes[other]
-        self._lanes[session] = _Lane(session)
+        self._lanes[session] = _Lane(session, until_ms)
+
+    def items(self, day: int, end_ms: int | None = None) -> Items:
+        """Return what we accepted of a day, from the floor of this link on."""
+        start_ms = max(day * DAY_MS, self._floor_ms)
+        return self._index.items(day, start_ms, min((day + 1) * DAY_MS, end_ms or (day + 1) * DAY_MS))
 
     def on_tail(self, frame: Tail) -> bool:
         """Take a TAIL; False if it belongs to no round, or is one too many."""
         lane = self._lanes.get(frame.session)
         if lane is None or lane.session == WANT_SESSION or len(lane.jobs) >= MAX_DAYS:
             return False
-        start = max(frame.day * DAY_MS, self._floor_ms)
-        before = self._index.summary(frame.day, start, frame.t0_ms)[1]
-        if before == frame.fingerprint:
-            lane.jobs.append(_Stream(frame.day, max(frame.t0_ms, start), listing=False))
-        else:
-            lane.jobs.append(_Stream(frame.day, start, listing=True))
+        lane.jobs.append(frame)
         self.pump()
         return True
 
@@ -102,6 +122,42 @@ class Answers:
         lane.jobs.append(_Fetch(deque(ids)))
         self.pump()
         return True
+
+    def compared(self, session: int, day: int) -> None:
+        """The peer has compared a day for us, and knows what it lacks of it."""
+        lane = self._lanes.get(session)
+        if lane is not None and len(lane.compared) < MAX_DAYS:
+            lane.compared.add(day)
+
+    def on_answer(self, frame: NegMsg | NegEnd, *, now: float) -> bool:
+        """Take the answer to what we said in a comparison; False if none is under way.
+
+        Raises:
+            DecodeError: If it is not well-formed; the comparison is over.
+        """
+        lane = self._lanes.get(frame.session)
+        job = lane.jobs[0] if lane is not None and lane.jobs else None
+        if lane is None or not isinstance(job, Opened) or not job.begun or job.day != frame.day:
+            return False
+        said = None
+        if isinstance(frame, NegMsg) and self.work.take(work_of(frame.message), now=now):
+            try:
+                said = job.go_on(self.items(job.day, lane.until_ms), frame.message)
+            except DecodeError:
+                self._end_comparison(lane, job)
+                raise
+        self.needs += job.found.need
+        job.found.need.clear()
+        if said is None:
+            self._end_comparison(lane, job)
+        else:
+            self._link.send_bulk(encode(NegMsg(lane.session, job.day, said)))
+        self.pump()
+        return True
+
+    def _end_comparison(self, lane: _Lane, job: Opened) -> None:
+        self._link.send_bulk(encode(NegEnd(lane.session, job.day, b"")))
+        lane.jobs[0] = _Fetch(deque(eid[:ID_BYTES] for _, eid in sorted(job.found.have)))
 
     def on_credit(self, session: int, nbytes: int) -> None:
         """The peer has taken in that much and can take as much again."""
@@ -125,6 +181,8 @@ class Answers:
             case _Fetch() as fetch:
                 fetch.ready.extend(envelopes)
                 self._send_gone(fetch, envelopes)
+            case Tail() | Opened():
+                return  # these read nothing
             case job:
                 assert_never(job)
         self.pump()
@@ -138,9 +196,13 @@ class Answers:
     def _step(self, lane: _Lane, job: _Job) -> bool:
         """Do the next thing for the first job of a lane; False if something has to happen first."""
         match job:
-            case _Stream(listing=True):
-                self._list_page(lane, job)
-                return True
+            case Tail():
+                return self._look_at(lane, job)
+            case Opened():
+                if not job.begun:
+                    said = job.begin(self.items(job.day, lane.until_ms))
+                    self._link.send_bulk(encode(NegOpen(lane.session, job.day, said)))
+                return False
             case _ if lane.credit <= 0:
                 return False
             case _Stream():
@@ -155,25 +217,39 @@ class Answers:
             case _:
                 assert_never(job)
 
+    def _look_at(self, lane: _Lane, tail: Tail) -> bool:
+        """Decide how a TAIL is answered; False if the peer's answer to ours about the same day comes first.
+
+        Both may ask for one day, and one comparison shows both what they lack: the side that did not begin
+        the round opens it.
+        """
+        start = max(tail.day * DAY_MS, self._floor_ms)
+        if self._index.summary(tail.day, start, tail.t0_ms)[1] == tail.fingerprint:
+            lane.jobs[0] = _Stream(tail.day, max(tail.t0_ms, start))
+        elif self._asking(lane.session, tail.day):
+            return False
+        elif tail.day in lane.compared:
+            lane.jobs[0] = _Fetch(deque())
+        else:
+            end_ms = lane.until_ms
+            lane.jobs[0] = Opened(tail.day, END if end_ms >= (tail.day + 1) * DAY_MS else (end_ms, b""))
+        return True
+
     def _read(self, lane: _Lane, spec: ByIds | ByTime) -> bool:
         lane.reading = True
         self.reads.append((lane.session, spec))
         self._link.touch()
         return False
 
-    def _list_page(self, lane: _Lane, job: _Stream) -> None:
-        after = job.after or (job.start_ms, b"")
-        page = list(self._index.prefixes(job.day, after, job.end_ms, MAX_IDS))
-        if page:
-            job.after = page[-1]
-            self._link.send_bulk(encode(IHave(tuple((eid[:ID_BYTES], MAX_HOP) for _, eid in page))))
-        else:
-            self._send_batch(lane, (), more=False)
-
     def _send_batch(self, lane: _Lane, envelopes: tuple[bytes, ...], more: bool) -> None:
         lane.credit -= sum(map(len, envelopes))
-        self._link.send_bulk(encode(Batch(lane.session, envelopes, more)))
+        waiting = deque(envelopes)
+        while page := _page(waiting, BATCH_BYTES):
+            if not waiting and not more:
+                break
+            self._link.send_bulk(encode(Batch(lane.session, page, more=True)))
         if not more:
+            self._link.send_bulk(encode(Batch(lane.session, page, more=False)))
             lane.jobs.popleft()
 
     def _send_gone(self, fetch: _Fetch, envelopes: tuple[bytes, ...]) -> None:
@@ -184,9 +260,9 @@ class Answers:
 
 
 def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:
-    """Take as many envelopes as one BATCH holds."""
+    """Take as many envelopes as fit, at least one."""
     page: list[bytes] = []
-    while ready and len(ready[0]) <= room:
+    while ready and (len(ready[0]) <= room or not page):
         room -= len(ready[0])
         page.append(ready.popleft())
     return tuple(page)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
@@ -13,17 +13,32 @@ from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import InStep, MeshEffect, SyncFinished
 from node.mesh.spreading import Overdue, Spreading, Unasked
-from node.mesh.sync import EVERYTHING
+from node.mesh.sync import EVERYTHING, Sync
+from node.mesh.turns import Turns
 from node.mesh.wants import Wants
 from node.wire import frame_bytes
 from node.wire.envelope import Envelope, parse
-from node.wire.frames import Batch, Credit, Days, Gone, Graft, IHave, Prune, Push, Tail, Want
+from node.wire.frames import (
+    Batch,
+    Credit,
+    Days,
+    Gone,
+    Graft,
+    IHave,
+    NegEnd,
+    NegMsg,
+    NegOpen,
+    Prune,
+    Push,
+    Tail,
+    Want,
+)
 
 SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
 
 GossipFrame: TypeAlias = Push | IHave | Graft | Prune
-CatchUp: TypeAlias = Want | Days | Tail | Batch | Credit | Gone
+CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone
 
 
 class Exchange:
@@ -42,6 +57,7 @@ class Exchange:
     ) -> None:
         self.wants = Wants()
         self.holding = Holding()
+        self._turns = Turns()
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
         self.spreading = Spreading(
@@ -51,10 +67,14 @@ class Exchange:
         self._clock = clock
         self._effects = effects
 
-    def opened(self, near: Neighbour, _now: Instant) -> None:
+    def opened(self, near: Neighbour, now: Instant) -> None:
         """A link is in use from now on."""
+        assert near.sync is not None
         self.wants.opened(near.link.number)
         self.spreading.opened(near.link.number)
+        near.sync.turns = self._turns
+        if sum(other.link.live for other in self._near.values()) == 1:
+            self._turns.alone(self._index.newest_before(self._clock.mesh_ms(now)))
 
     @property
     def deadline(self) -> float | None:
@@ -95,6 +115,8 @@ class Exchange:
                     self._effects.append(InStep(near.link.node_key, near.holds, sync.equal_ms))
             case Tail():
                 _demand(sync.answers.on_tail(frame), "TAIL of no round")
+            case NegOpen() | NegMsg() | NegEnd():
+                self._on_comparison(near, sync, frame, now)
             case Batch():
                 self._on_batch(near, frame, now)
             case Credit():
@@ -105,29 +127,50 @@ class Exchange:
                 assert_never(frame)
         self.finish(near, now)
 
+    def _on_comparison(
+        self, near: Neighbour, sync: Sync, frame: NegOpen | NegMsg | NegEnd, now: Instant
+    ) -> None:
+        _demand(sync.on_comparison(frame, now=now.mono), "a comparison out of turn")
+        needs, sync.answers.needs = sync.answers.needs, []
+        self._want(near, [eid[:ID_BYTES] for eid in needs if not self._gossip.knows(eid[:ID_BYTES])], now)
+
     def _on_ihave(self, near: Neighbour, frame: IHave, now: Instant) -> None:
+        wanted = self.spreading.on_ihave(near, frame.ids, now)
+        if wanted:
+            self._want(near, wanted, now)
+
+    def _want(self, near: Neighbour, prefixes: Iterable[bytes], now: Instant) -> None:
+        """Ask a peer for what it has and is not here; what does not fit, the next round finds."""
         assert near.sync is not None
-        wanted, number = self.spreading.on_ihave(near, frame.ids, now), near.link.number
-        if not wanted:
-            return
-        near.sync.moved(now=now.mono)
-        noted = [self.wants.announced(number, prefix) for prefix in wanted]
+        noted = [self.wants.announced(near.link.number, prefix) for prefix in prefixes]
         if not all(noted):
-            near.sync.wish(until_ms=EVERYTHING)  # too many at once: the next round brings the rest
-        self._ask({number}, now)
+            near.sync.wish(until_ms=EVERYTHING)
+        self._ask({near.link.number}, now)
 
     def _on_batch(self, near: Neighbour, frame: Batch, now: Instant) -> None:
-        number = near.link.number
+        number, sync = near.link.number, near.sync
+        assert sync is not None
         expected = self.wants.expects(number)
-        asked = near.sync is not None and near.sync.on_batch(frame, expected=expected, now=now.mono)
-        _demand(asked, "BATCH that nobody asked for")
+        _demand(sync.on_batch(frame, expected=expected, now=now.mono), "BATCH that nobody asked for")
         self.wants.moved(number, now=now.mono)
+        before = len(self._index)
         try:
             for raw in frame.envelopes:
                 self._on_held_envelope(near, parse(raw), now)
         finally:
+            if len(self._index) > before:
+                sync.brought(frame, now=now.mono)
             if not frame.session and not frame.more:
                 self._ask({number} | self.wants.answered(number), now)
+            if frame.session and not frame.more:
+                self._ask_on(now)
+
+    def _ask_on(self, now: Instant) -> None:
+        """A peer has given all it has of a day: ask it for the next, and others for what is still missing."""
+        for near in self._near.values():
+            if near.sync is not None and near.sync.put_off:
+                near.sync.ask_later(now=now.mono)
+                self.finish(near, now)
 
     def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
         """Take an envelope that a peer held for us: checked like any other, then announced."""
@@ -141,15 +184,19 @@ class Exchange:
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone: what it was asked for, others are asked for."""
         self.holding.closed(number)
+        self._turns.closed(number)
         self.spreading.closed(number, now)
         self._ask(self.wants.closed(number), now)
+        self._ask_on(now)
 
     def on_deadline(self, now: Instant) -> Overdue:
         """Pass on the WANTs of links that do not answer, and let gossip do what is due."""
         touched = self.wants.overdue(now=now.mono)
         for number in sorted(touched):
-            if number in self._near:
-                self.finish(self._near[number], now)
+            near = self._near.get(number)
+            if near is not None:
+                self._turns.tried(near.link.node_key).failed()
+                self.finish(near, now)
         found = self.spreading.on_deadline(now)
         self._ask(touched | found.ask, now)
         return found

@@ -8,15 +8,16 @@ grows (docs/protocol.md section 6).
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import sha256
 
 from node.clock import DAY_MS
+from node.mesh.days import Day, Entry
+from node.wire.negentropy import varint
 
 ID_BYTES = 16
-_MARK_EVERY = 256
-"""Entries between two running sums: what a fingerprint of part of a day adds up afresh, at most."""
+SPARE = 4096
+"""Expiries of ids that were taken out early which are not looked for: 400 KB."""
 _MODULUS_BYTES = 32
 _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 
@@ -24,53 +25,7 @@ _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 def fingerprint(total: int, count: int) -> bytes:
     """Return the 16 bytes that stand for a set of `count` ids whose little-endian sum is `total`."""
     summed = (total & _MASK).to_bytes(_MODULUS_BYTES, "little")
-    return sha256(summed + _varint(count)).digest()[:ID_BYTES]
-
-
-def _varint(number: int) -> bytes:
-    """Base 128, most significant digit first, the top bit set on all but the last (negentropy V1)."""
-    digits = [number & 0x7F]
-    while number := number >> 7:
-        digits.append(number & 0x7F | 0x80)
-    return bytes(reversed(digits))
-
-
-class _Day:
-    """The accepted ids of one day, ordered by (ts_ms, eid), with running sums that are made when needed."""
-
-    __slots__ = ("_marks", "entries", "total")
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[int, bytes]] = []
-        self.total = 0
-        self._marks = [0]  # sum of the first 256 x i entries
-
-    def add(self, entry: tuple[int, bytes]) -> None:
-        if not self.entries or entry > self.entries[-1]:
-            self.entries.append(entry)
-        else:
-            insort(self.entries, entry)
-            self._stale(bisect_left(self.entries, entry))
-        self.total += int.from_bytes(entry[1], "little")
-
-    def remove(self, entry: tuple[int, bytes]) -> None:
-        spot = bisect_left(self.entries, entry)
-        del self.entries[spot]
-        self._stale(spot)
-        self.total -= int.from_bytes(entry[1], "little")
-
-    def _stale(self, spot: int) -> None:
-        del self._marks[spot // _MARK_EVERY + 1 :]
-
-    def sum_before(self, spot: int) -> int:
-        marks = self._marks
-        while len(marks) <= spot // _MARK_EVERY:
-            start = (len(marks) - 1) * _MARK_EVERY
-            marks.append(marks[-1] + self._sum(start, start + _MARK_EVERY))
-        return marks[spot // _MARK_EVERY] + self._sum(spot - spot % _MARK_EVERY, spot)
-
-    def _sum(self, start: int, end: int) -> int:
-        return sum(int.from_bytes(eid, "little") for _, eid in self.entries[start:end])
+    return sha256(summed + varint(count)).digest()[:ID_BYTES]
 
 
 class Index:
@@ -78,7 +33,7 @@ class Index:
 
     def __init__(self, known: Iterable[tuple[bytes, int, int]]) -> None:
         self._by_prefix: dict[bytes, tuple[int, bytes]] = {}
-        self._days: dict[int, _Day] = {}
+        self._days: dict[int, Day] = {}
         self._expiry: list[tuple[int, bytes]] = []
         for eid, ts_ms, expires_ms in known:
             self.add(eid, ts_ms, expires_ms)
@@ -97,7 +52,7 @@ class Index:
         entry = self._by_prefix[prefix] = (ts_ms, eid)
         day = self._days.get(ts_ms // DAY_MS)
         if day is None:
-            day = self._days[ts_ms // DAY_MS] = _Day()
+            day = self._days[ts_ms // DAY_MS] = Day()
         day.add(entry)
         heapq.heappush(self._expiry, (expires_ms, prefix))
         return True
@@ -109,7 +64,7 @@ class Index:
             return
         number = entry[0] // DAY_MS
         self._days[number].remove(entry)
-        if not self._days[number].entries:
+        if not self._days[number]:
             del self._days[number]
 
     def expire(self, now_ms: int) -> None:
@@ -117,53 +72,74 @@ class Index:
         while self._expiry and self._expiry[0][0] <= now_ms:
             self.discard(heapq.heappop(self._expiry)[1])
 
+    def forget(self, eids: Iterable[bytes]) -> None:
+        """Take ids out; and the expiries of those that are out, once they are more than what is in."""
+        for eid in eids:
+            self.discard(eid)
+        if len(self._expiry) > 2 * len(self._by_prefix) + SPARE:
+            self._expiry = list({entry for entry in self._expiry if entry[1] in self._by_prefix})
+            heapq.heapify(self._expiry)
+
     def numbers(self) -> list[int]:
         """The days that hold something, ascending."""
         return sorted(self._days)
 
+    def items(self, day: int, start_ms: int, end_ms: int) -> Items:
+        """Return what a day holds with start <= ts < end, as it is at this moment."""
+        return Items(self._days.get(day, _NOTHING), start_ms, end_ms)
+
     def summary(self, day: int, start_ms: int, end_ms: int) -> tuple[int, bytes]:
         """Return count and fingerprint of what a day holds with start <= ts < end."""
-        held = self._days.get(day)
-        if held is None:
-            return 0, fingerprint(0, 0)
-        low, high = _spot(held, start_ms), _spot(held, end_ms)
-        if low == 0 and high == len(held.entries):
-            return high, fingerprint(held.total, high)
-        if high <= low:
-            return 0, fingerprint(0, 0)
-        return high - low, fingerprint(held.sum_before(high) - held.sum_before(low), high - low)
+        items = self.items(day, start_ms, end_ms)
+        return len(items), items.fingerprint(0, len(items))
 
     def starts_with(self, day: int, start_ms: int, count: int, wanted: bytes) -> bool:
         """Say whether the first `count` ids of a day from `start_ms` on have this fingerprint."""
-        held = self._days.get(day)
-        if held is None:
-            return count == 0
-        low = _spot(held, start_ms)
-        if low + count > len(held.entries):
-            return False
-        return fingerprint(held.sum_before(low + count) - held.sum_before(low), count) == wanted
+        items = self.items(day, start_ms, (day + 1) * DAY_MS)
+        return count <= len(items) and items.fingerprint(0, count) == wanted
 
     def newest_ms(self, day: int, end_ms: int) -> int | None:
         """Return the time of the newest id of a day before `end_ms`, or None."""
-        held = self._days.get(day)
-        spot = 0 if held is None else _spot(held, end_ms)
-        return held.entries[spot - 1][0] if held is not None and spot else None
+        items = self.items(day, day * DAY_MS, end_ms)
+        return items[len(items) - 1][0] if len(items) else None
 
-    def prefixes(
-        self, day: int, after: tuple[int, bytes], end_ms: int, most: int
-    ) -> Iterator[tuple[int, bytes]]:
-        """Yield up to `most` (ts_ms, eid) of a day that come after `after`, before `end_ms`, in order."""
-        held = self._days.get(day)
-        if held is None:
-            return
-        low = bisect_left(held.entries, after)
-        if low < len(held.entries) and held.entries[low] == after:
-            low += 1
-        for entry in held.entries[low : low + most]:
-            if entry[0] >= end_ms:
-                return
-            yield entry
+    def newest_before(self, end_ms: int) -> int | None:
+        """Return the time of the newest id of all before `end_ms`, or None."""
+        times = (self.newest_ms(day, end_ms) for day in self.numbers())
+        return max((ts_ms for ts_ms in times if ts_ms is not None), default=None)
 
 
-def _spot(day: _Day, ts_ms: int) -> int:
-    return bisect_left(day.entries, (ts_ms, b""))
+class Items:
+    """A run of one day's ids, for one comparison to look at; stale as soon as the index changes."""
+
+    __slots__ = ("_day", "_low", "_size")
+
+    def __init__(self, day: Day, start_ms: int, end_ms: int) -> None:
+        self._day = day
+        self._low = day.rank((start_ms, b""))
+        self._size = max(0, day.rank((end_ms, b"")) - self._low)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, rank: int) -> Entry:
+        return self._day[self._low + rank]
+
+    def rank(self, key: Entry) -> int:
+        """Return how many of these ids come before `key`, (ts_ms, beginning of an id)."""
+        return min(max(self._day.rank(key) - self._low, 0), self._size)
+
+    def fingerprint(self, low: int, high: int) -> bytes:
+        """Return the 16 bytes that stand for the ids of rank `low` up to, not including, `high`."""
+        if low == 0 and high == len(self._day):
+            return fingerprint(self._day.total, high)
+        low, high = self._low + low, self._low + high
+        return fingerprint(self._day.sum_before(high) - self._day.sum_before(low), high - low)
+
+    def entries(self, low: int, high: int) -> list[Entry]:
+        """Return the entries of rank `low` up to, not including, `high`."""
+        return self._day.run(self._low + low, self._low + min(high, self._size))
+
+
+_NOTHING = Day()
+"""A day without ids."""

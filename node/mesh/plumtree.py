@@ -10,7 +10,6 @@ payloads of an eager one takes its place: the tree comes to suit those who write
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -36,7 +35,7 @@ LEAD_SAMPLES, MAX_SAMPLES = 6, 24
 MAX_LEAD = 0.2
 """Seconds that one envelope counts for: a stalled link is no better link."""
 HOPS_AHEAD = 5
-"""Hops by which a lazy link is nearer to the author, so that it takes an eager one's place at once."""
+"""Hops by which a lazy link is nearer to the author, so that one envelope is proof enough of its lead."""
 BREAK_AFTER = 0.15
 """Seconds that the old link stays beside the new one: the GRAFT is there before the PRUNE is."""
 _NEVER = float("-inf")
@@ -96,18 +95,19 @@ class Plumtree:
 
     def sent(self, prefix: bytes, *, now: float) -> None:
         """An envelope of our own is on its way."""
-        self._election.came(prefix, (), now=now)
+        self._election.came(prefix, {}, now=now)
 
-    def took(self, prefix: bytes, link: int, known: Awaited | None, *, now: float) -> None:
-        """A PUSH has brought something new; `known` is what had been announced of it."""
+    def took(self, prefix: bytes, link: int, hop: int, known: Awaited | None, *, now: float) -> None:
+        """A PUSH has brought something new at `hop` hops; `known` is what had been announced of it."""
         way = self._ways[link]
         if not way.eager and now >= way.pruned_at + QUIET:
             way.eager = True  # the peer takes it for eager: agree
-        ahead: tuple[int, ...] = ()
+        ahead: dict[int, bool] = {}
         if known is not None and link not in known.asked:
-            ahead = tuple(one for one, _, _ in known.announcers if one != link)
-            for one, at, _ in known.announcers:
+            for one, at, its_hop in known.announcers:
                 self._led(one, link, now - at + GATHERED)
+                if one != link:
+                    ahead[one] = its_hop + HOPS_AHEAD <= hop
         self._election.came(prefix, ahead, now=now)
 
     def again(self, prefix: bytes, link: int, *, now: float) -> None:
@@ -118,15 +118,10 @@ class Plumtree:
         if candidate is not None:
             candidate.again.add(link)
 
-    def heard(self, prefix: bytes, copy: Copy, link: int, hop: int, *, now: float) -> None:
-        """A link has announced what a PUSH had brought before."""
-        if copy.link is None:
-            return
-        self._led(link, copy.link, copy.at - now + GATHERED)
-        if hop + HOPS_AHEAD <= copy.hop:
-            candidate = self._election.find(prefix)
-            if candidate is not None:
-                candidate.nearer.add(link)
+    def heard(self, copy: Copy, link: int, *, now: float) -> None:
+        """A link has announced what was here."""
+        if copy.link is not None:
+            self._led(link, copy.link, copy.at - now + GATHERED)
 
     def on_prune(self, link: int, backoff: float, *, now: float) -> None:
         """The peer wants announcements instead of payloads."""
@@ -157,8 +152,8 @@ class Plumtree:
         if self.is_eager(link) and len(self.eager) > 1:
             self._prune(link, SLOW_BACKOFF, now)
 
-    def chosen(self, *, now: float) -> list[Candidate]:
-        """End what is overdue, and return the envelopes whose trees are to be the tree; `settle` each."""
+    def chosen(self, *, now: float) -> Candidate | None:
+        """End what is overdue, and return the envelope whose tree is to be the tree, for `settle`."""
         if self._breaking is not None and now >= self._breaking[0]:
             _, old, new = self._breaking
             self._breaking = None
@@ -178,17 +173,16 @@ class Plumtree:
         for link in sorted(candidate.again):
             if link != copy.link and link in self._ways and now >= self._ways[link].pruned_at + QUIET:
                 self._prune(link, BACKOFF, now)
-        self._swap(candidate, copy.link, now)
+        if not candidate.doubtful:
+            self._swap(candidate, copy.link, now)
 
     def _swap(self, candidate: Candidate, old: int, now: float) -> None:
         """Put a lazy link that is surely better in the place of an eager one.
 
-        All who do so for the same envelope have taken a link to somebody who had it earlier, so that what
-        they make together is a tree again.
+        All who do so for the same envelope take a link to somebody who had it earlier, so that what they
+        make together is a tree again.
         """
         new = self._best(candidate.ahead, old, now)
-        if new is None:
-            new = min(filter(lambda one: self._usable(one, now), candidate.nearer), default=None)
         if new is None or self._breaking is not None:
             return
         self.graft(new, None)
@@ -196,12 +190,12 @@ class Plumtree:
         for way in self._ways.values():
             way.leads.clear()
 
-    def _best(self, ahead: Iterable[int], old: int, now: float) -> int | None:
+    def _best(self, ahead: dict[int, bool], old: int, now: float) -> int | None:
         best, best_lead = None, LEAD
-        for link in ahead:
+        for link, much_nearer in ahead.items():
             if self._usable(link, now):
                 samples, lead = self._ways[link].leads.get(old, (0, 0.0))
-                if samples >= LEAD_SAMPLES and lead > best_lead:
+                if (samples >= LEAD_SAMPLES or much_nearer) and lead > best_lead:
                     best, best_lead = link, lead
         return best
 

@@ -154,6 +154,14 @@ class CloseLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseReading:
+    """Read nothing more from a link for so many seconds: its peer sends more than it was granted."""
+
+    link: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Open a link to an address; answered by LinkOpened or DialFailed.
 
@@ -263,6 +271,7 @@ class Cloned:
 MeshEffect: TypeAlias = (
     SendBytes
     | CloseLink
+    | PauseReading
     | Dial
     | Arrived
     | ReadHeld

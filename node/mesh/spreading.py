@@ -116,7 +116,7 @@ class Spreading:
         if verdict is not Verdict.NEW:
             return verdict is Verdict.OLD and self._wants.announced(number, prefix)
         self._arrived(env, number, frame.hop, number, now)
-        self.tree.took(prefix, number, known, now=now.mono)
+        self.tree.took(prefix, number, frame.hop, known, now=now.mono)
         self.spread(env, frame.hop + 1, near.link.node_key, now)
         return False
 
@@ -151,7 +151,7 @@ class Spreading:
                 continue
             if not self.tree.is_eager(number):
                 near.announce(prefix, announced, now=now.mono)
-            elif link.send_live(frame, ephemeral=ephemeral, now=now.mono):
+            elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
                 near.announce(prefix, NOT_COMING, now=now.mono)
@@ -169,7 +169,7 @@ class Spreading:
             if copy is not None:
                 self._has(number, prefix, now)
                 if hop < NOT_COMING:
-                    self.tree.heard(prefix, copy, number, hop, now=now.mono)
+                    self.tree.heard(copy, number, now=now.mono)
             elif self._gossip.knows(prefix):
                 self._has(number, prefix, now)
             elif hop >= NOT_COMING or not self._missing.announced(number, prefix, hop, now=now.mono):
@@ -218,7 +218,8 @@ class Spreading:
                 self._give_up(ask, found, now)
         for number, prefixes in by_link.items():
             self._graft(number, prefixes, found)
-        for candidate in self.tree.chosen(now=now.mono):
+        candidate = self.tree.chosen(now=now.mono)
+        if candidate is not None:
             self.tree.settle(candidate, self._recent.get(candidate.prefix), now=now.mono)
         found.broke = {number for number in self._promises.broken(now=now.mono) if number in self._near}
         self._send_orders()

@@ -7,6 +7,7 @@ versions add frames. Everything else that is not exactly as here is one.
 from __future__ import annotations
 
 from itertools import pairwise
+from struct import Struct
 from typing import Any, assert_never
 
 from node.errors import DecodeError
@@ -107,6 +108,9 @@ _LEAVES = frozenset(int(code) for code in Leave)
 _PUSH_HEAD = bytes([0x93, Number.PUSH])
 _BIN16 = 0xC5
 _PUSH_HEAD_BYTES = 6
+_IHAVE_HEAD = bytes([0x92, Number.IHAVE])
+_ENTRY, _ENTRY_HEAD = Struct("3s16sB"), bytes([0x92, 0xC4, ID_BYTES])
+_ARRAY, _ARRAY16 = 0x90, 0xDC
 
 
 def encode_push(hop: int, envelope: bytes) -> bytes:
@@ -169,6 +173,8 @@ def decode(data: bytes) -> Frame:
     """
     if data[:2] == _PUSH_HEAD:
         return _decode_push(data)
+    if data[:2] == _IHAVE_HEAD and (ids := _entries(data)) is not None:
+        return IHave(ids)
     fields = unpack(data, max_bytes=MAX_FRAME_BYTES)
     if not isinstance(fields, list) or not fields or not _U32(fields[0]):
         raise DecodeError("a frame that does not begin with its number")
@@ -186,6 +192,20 @@ def _decode_push(data: bytes) -> Push:
     if size < OVERHEAD or hop[0] > MAX_HOP or data[3] != _BIN16 or int.from_bytes(data[4:6], "big") != size:
         raise DecodeError("a frame PUSH of the wrong shape")
     return Push(hop[0], data[_PUSH_HEAD_BYTES:])
+
+
+def _entries(data: bytes) -> tuple[tuple[bytes, int], ...] | None:
+    """Return what an IHAVE announces, or None for msgpack to say what is wrong; most frames are IHAVE."""
+    count, start = data[2] - _ARRAY if len(data) > 2 else 0, 3
+    if data[2:3] == bytes([_ARRAY16]):
+        count, start = int.from_bytes(data[3:5], "big"), 5
+    fits = 16 <= count <= MAX_IDS if start == 5 else 0 < count < 16
+    if not fits or len(data) != start + count * _ENTRY.size:
+        return None
+    entries = list(_ENTRY.iter_unpack(data[start:]))
+    if any(head != _ENTRY_HEAD or hop > MAX_HOP for head, _, hop in entries):
+        return None
+    return tuple((eid, hop) for _, eid, hop in entries)
 
 
 def _read(fields: list[Any], size: int) -> Frame:
@@ -239,6 +259,4 @@ def _read(fields: list[Any], size: int) -> Frame:
 def _read_days(session: int, days: list[tuple[int, int, bytes]]) -> Days:
     if any(later[0] <= earlier[0] for earlier, later in pairwise(days)):
         raise DecodeError("days that do not ascend")
-    if any(count == 0 for _, count, _ in days):
-        raise DecodeError("a day of nothing")
     return Days(session, tuple(days))

@@ -76,16 +76,14 @@ def test_a_prefix_of_a_day_is_recognised() -> None:
     assert index.newest_ms(DAY, START) is None
 
 
-def test_ids_come_in_order_and_after_the_last_one() -> None:
+def test_a_run_of_a_day_shows_its_ids_in_order_and_nothing_beside_it() -> None:
     rng = random.Random(3)
     entries = sorted((rng.randrange(20), rng.randbytes(32)) for _ in range(100))
-    index = filled(entries)
-    after: tuple[int, bytes] = (0, b"")
-    found: list[bytes] = []
-    while page := list(index.prefixes(DAY, after, START + 15, 7)):
-        after = page[-1]
-        found += [eid for _, eid in page]
-    assert found == [eid for at, eid in entries if at < 15]
+    inside = [(START + at, eid) for at, eid in entries if 3 <= at < 15]
+    items = filled(entries).items(DAY, START + 3, START + 15)
+    assert len(items) == len(inside) and items.entries(0, 1_000) == inside
+    assert items.rank((0, b"")) == 0 and items.rank((FOREVER, b"")) == len(inside)
+    assert [items.rank(entry) for entry in inside] == list(range(len(inside)))
 
 
 def test_expired_ids_leave_and_an_empty_day_is_no_day() -> None:

@@ -30,6 +30,10 @@ def test_all_are_connected_and_nobody_dials_itself_or_one_node_twice(
     assert len(distances(both_ways(chosen), 0)) == count
 
 
+def test_two_links_each_make_a_ring() -> None:
+    assert {len(near) for near in both_ways(dials(50, 2, Dice("1"))).values()} == {2}
+
+
 def test_every_node_has_about_as_many_links_as_asked_for() -> None:
     for degree in (2, 5, 6, 8):
         links = [len(near) for near in both_ways(dials(500, degree, Dice("1"))).values()]

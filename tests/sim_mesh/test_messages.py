@@ -35,7 +35,7 @@ def test_an_envelope_that_comes_to_the_application_twice_is_noticed() -> None:
         messages.arrived(eid, 1, 2, 0.3)
 
 
-@given(st.lists(st.integers(0, 50), max_size=12), st.integers(0, 50), st.integers(0, 50), st.integers(1, 4))
+@given(st.lists(st.integers(0, 50), max_size=12), st.integers(0, 50), st.integers(0, 50), st.integers(0, 4))
 def test_a_store_is_read_in_pages_in_order_of_time_and_id(
     times: list[int], t0: int, t1: int, page_of: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_a_store_is_read_in_pages_in_order_of_time_and_id(
     after, more = None, True
     while more:
         page, more = messages.read(1, ByTime(t0, t1, after, page_of * 659))
-        assert len(page) <= page_of
+        assert len(page) <= max(page_of, 1)
         found += page
         if page:
             last = next(e for e in have if e.raw == page[-1])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from node.mesh.limits import authority_of, is_near
-from node.mesh.ports import DialFailed, LinkBytes, MeshInput, Publish
+from node.mesh.ports import AddAddress, DialFailed, LinkBytes, MeshInput, Publish
 from node.sim_mesh.messages import Author, Messages
 from node.sim_mesh.network import (
     DIAL_TIMEOUT,
@@ -163,6 +163,30 @@ def test_in_a_long_cut_links_end_dials_time_out_and_sync_brings_what_was_missed(
     world.clock.run(60.0 + DIAL_TIMEOUT + 20.0)
     assert [peers(node) for node in world.nodes] == [1, 1]
     assert world.messages.all[0].has(1)
+
+
+def test_nobody_is_reached_through_a_cut() -> None:
+    world = world_of([], [], [])
+    one, two, three = world.nodes
+    three.feed(AddAddress(two.address, "configured"))  # on its way when the cable is cut
+    world.part([two])
+    one.feed(AddAddress(two.address, "configured"))
+    world.clock.run(2.0 + DIAL_TIMEOUT - 0.1)
+    assert [len(node.ends) for node in world.nodes] == [0, 0, 0]
+    world.heal()
+    world.clock.run(60.0)
+    assert [peers(node) for node in world.nodes] == [1, 2, 1]
+
+
+def test_a_link_that_one_side_ended_in_a_cut_ends_at_the_other_when_it_is_mended() -> None:
+    world = world_of([], [0])
+    world.part([world.nodes[0]])
+    world.nodes[1].stop()
+    world.clock.run(4.0)
+    assert peers(world.nodes[0]) == 1
+    world.heal()
+    world.clock.run(4.1)
+    assert peers(world.nodes[0]) == 0
 
 
 def test_a_sybil_takes_and_passes_nothing_on_not_even_by_sync() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from node.sim_mesh.figures import Figures
+from node.sim_mesh.graph import longest
 from node.sim_mesh.play import Play
 from node.sim_mesh.scenario import PRESETS, Scenario
 
@@ -44,6 +45,25 @@ def test_everybody_gets_everything_once_and_soon() -> None:
     assert 0 < seen.p50_ms <= seen.p99_ms <= seen.max_ms
     assert 5 < seen.links <= 6
     assert seen.bytes_per_delivery > 659
+
+
+def test_what_the_warm_up_took_is_not_counted() -> None:
+    seen = played(SMALL)
+    assert not {"HELLO", "DAYS"} & seen.frames.keys()
+    assert seen.frames["PUSH"] < 20 * 40 * 6
+
+
+def test_the_shortest_way_is_that_of_the_links_that_stand() -> None:
+    play = Play(replace(SMALL, kill=0.5))
+    for _ in play.steps():
+        pass
+    first, last = (play.messages.all[place] for place in (5, -1))
+    assert first.counted
+    assert last.shortest == longest(play.world.graph(), last.sender) > 0
+    before = {m.sender: m.shortest for m in play.messages.all[5:10]}
+    after = {m.sender: m.shortest for m in play.messages.all[-5:]}
+    assert before.keys() == after.keys()
+    assert before != after
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_gives_others() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.vectors import directory_made, keys_made, logs_made, rooms_made, sessions_made
+from tests.vectors import directory_made, keys_made, logs_made, ranges_made, rooms_made, sessions_made
 from tests.vectors.cast import hexed
 
 HERE = Path(__file__).parent
@@ -30,6 +30,7 @@ FILES: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "joining": rooms_made.joins,
     "directory": directory_made.directory,
     "room_logs": logs_made.logs,
+    "negentropy": ranges_made.negentropy,
 }
 """What each file holds, by its name."""
 

@@ -81,6 +81,35 @@ def test_push_is_canonical_msgpack_although_it_is_read_without_it() -> None:
     assert frame_bytes.encode_push(500, ENVELOPE) == codec.pack([1, 127, ENVELOPE])
 
 
+@given(st.integers(1, 256), st.integers(0, 300), st.binary(max_size=6), st.integers(0, 5_200))
+def test_ihave_is_read_without_msgpack_as_msgpack_reads_it(
+    count: int, cut: int, noise: bytes, place: int
+) -> None:
+    """Announcements, whole, cut short and with other bytes in any place, read both ways."""
+    whole = frame_bytes.encode(IHave(tuple((bytes([n % 256]) * 16, n % 128) for n in range(count))))
+    place %= len(whole)
+    for data in (
+        whole,
+        whole[: len(whole) - cut % len(whole)],
+        whole[:place] + noise + whole[place + len(noise) :],
+    ):
+        assert _read(data, by_msgpack=False) == _read(data, by_msgpack=True)
+    assert isinstance(_read(whole, by_msgpack=False), IHave)
+    if count < 16:
+        longer = whole[:2] + b"\xdc" + count.to_bytes(2, "big") + whole[3:]
+        assert _read(longer, by_msgpack=False) == "DecodeError"
+
+
+def _read(data: bytes, *, by_msgpack: bool) -> Frame | str:
+    with pytest.MonkeyPatch.context() as patch:
+        if by_msgpack:
+            patch.setattr(frame_bytes, "_entries", lambda _data: None)
+        try:
+            return frame_bytes.decode(data)
+        except DecodeError as fault:
+            return type(fault).__name__
+
+
 def test_the_bytes_of_each_frame_are_as_documented() -> None:
     assert frame_bytes.encode(Want((ID,))).hex() == "9205" + "91" + "c410" + ID.hex()
     assert frame_bytes.encode(Credit(1, 256)).hex() == "930c01cd0100"
@@ -110,7 +139,7 @@ def test_numbers_of_a_later_version_are_ignored(number: int) -> None:
         [2, [[ID]]],
         [6, 1, [[2, 1, ID], [1, 1, ID]]],
         [6, 1, [[2, 1, ID], [2, 1, ID]]],
-        [6, 1, [[2, 0, ID]]],
+        [6, 1, [[2, -1, ID]]],
         [6, 1, [[day, 1, ID] for day in range(41)]],
         [11, 0, [ENVELOPE], 2],
         [11, 0, [b"short"], 0],
