@@ -19,6 +19,7 @@ from bench import (
     bridge,
     crypto,
     dialects,
+    files,
     floors,
     idle,
     many,
@@ -44,8 +45,8 @@ def main() -> None:
     words.add_argument(
         "--only",
         choices=(
-            "bridge", "behind", "idle", "cryptography", "rooms", "many", "search", "dialects", "mesh", "sim",
-            "sync", "shelves",
+            "bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects",
+            "shelves", "mesh", "sim", "sync",
         ),
         help="this section alone; mesh, sim and sync are never part of the whole",
     )  # fmt: skip
@@ -59,6 +60,9 @@ def main() -> None:
     if asked.only in (None, "behind"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += asyncio.run(_one_by_one(behind.measure(Path(name))))
+    if asked.only in (None, "files"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            found += asyncio.run(_one_by_one(files.measure(Path(name))))
     if asked.only in (None, "idle"):
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += section("a node that has nothing to do:", idle.measure(Path(name)))

@@ -1272,13 +1272,14 @@ export interface AttachmentGetCommand {
   id: string;
 }
 
-/** What is known of an attachment; `data` is its content in base64, if it is here and small. */
+/** What is known of an attachment; `data` is its content in base64, if it is here and small. `received` bytes of its `size` are here. */
 export interface AttachmentFacts {
   id: string;
   name: string;
   type: string;
   size: number;
   state: "failed" | "pending" | "ready";
+  received: number;
   hash: string;
   url?: string | null;
   data?: string;

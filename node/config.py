@@ -35,6 +35,7 @@ MIN_HOLD_MIB, MAX_HOLD_MIB = 16, 1 << 20
 """The least leaves room for what one node brings a day; the most is a TiB, more than anybody meant."""
 MAX_CONFIG_BYTES = 65_536  # ours is a page; anything longer is another file by mistake
 MAX_PORT = 65_535
+MAX_FETCH_MIB = 64
 MAX_ANNOUNCED = 4  # what a HELLO, a node record and a contact link have room for
 LOG_LEVELS = ("debug", "info", "warning", "error")
 ENV_PREFIX = "GOSSAMER_"
@@ -56,6 +57,7 @@ class Endpoint:
 class Settings:
     """All that `gossamer run` can be told; each field but `home` is a key of config.toml.
 
+    Attachments above 1 MiB come by themselves up to `fetch_mib` MiB, larger ones when they are asked for.
     `listen` is None under `off`: the node then only dials. `network_secret`, `passphrase_file` and the three
     of `wss://` are paths; what they hold is never a setting and is read where it is used. `announce` is told
     to others instead of the addresses of this machine.
@@ -72,6 +74,7 @@ class Settings:
     passphrase_file: Path | None = None
     open: bool = False
     bridge_hosts: tuple[str, ...] = ()
+    fetch_mib: int = 16
     lan: bool = False
     announce: tuple[str, ...] = ()
     listen_cert: Path | None = None
@@ -209,12 +212,14 @@ def _read(key: str, value: object, source: _Source) -> object:
                 return _switch(value)
             case "network_secret" | "passphrase_file" | "listen_cert" | "listen_key" | "peer_ca":
                 return source.base / Path(str(value)).expanduser()
+            case "fetch_mib":
+                return _mib(value, 0, MAX_FETCH_MIB)
             case "log_level":
                 return _level(str(value))
             case "name":
                 return _name(value)
             case "hold_mib":
-                return _mebibytes(value)
+                return _mib(value, MIN_HOLD_MIB, MAX_HOLD_MIB)
             case _:
                 raise AssertionError(key)
     except ValueError as exc:
@@ -227,14 +232,11 @@ def _name(value: object) -> str:
     return value
 
 
-def _mebibytes(value: object) -> int:
-    try:
-        count = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
-    except ValueError:
-        count = -1
-    if not MIN_HOLD_MIB <= count <= MAX_HOLD_MIB:
-        raise ValueError(f"a whole number of MiB is needed, {MIN_HOLD_MIB} to {MAX_HOLD_MIB}")
-    return count
+def _mib(value: object, least: int, most: int) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,7}", text) or not least <= int(text) <= most:
+        raise ValueError(f"a whole number of MiB is needed, {least} to {most}")
+    return int(text)
 
 
 def _level(value: str) -> str:

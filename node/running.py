@@ -33,6 +33,7 @@ from node.mesh.ports import ListensAt, Resumed
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
 from node.store.folders import DiskFolder
+from node.store.held_blocks import HeldBlocks
 from node.store.records import Loaded
 from node.store.shredding import ShredFile, shred_round
 from node.vault import Opened
@@ -71,6 +72,7 @@ class Running:
         self.certificates = certificates
         self.store = opened.store
         self.folder = DiskFolder(settings.home / "attachments")
+        self.others = DiskFolder(settings.home / "parts")
         self.loop = EngineLoop(opened.store, clock, stopping)
         self.loop.shred = partial(shred_round, opened.store, ShredFile(settings.home))
         self.transport: Transport | None = None
@@ -93,6 +95,9 @@ class Running:
         try:
             self.folder.prepare()
             files.open()
+            if self.settings.relay:
+                self.others.prepare()
+                files.held = HeldBlocks(self.others)
         except (OSError, StoreFull) as exc:
             raise Fatal(f"{self.folder.path} cannot be used: {exc}", code="home_unusable") from exc
         return files
@@ -120,6 +125,7 @@ class Running:
             quota=self.settings.quota,
             sessions=sessions,
             read_only=read_only,
+            fetch_bytes=self.settings.fetch_mib * 1024 * 1024,
         )
         self.engine = Engine(setup, loaded, clock())
         return self.engine

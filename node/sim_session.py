@@ -12,6 +12,7 @@ from node.chat import events
 from node.chat.filing import FileOrder, FileSealed
 from node.store.attachments import QUOTA, AttachmentFiles
 from node.store.folders import MemoryFolder
+from node.store.held_blocks import HeldBlocks
 from node.wire.manifest import Manifest
 
 
@@ -48,7 +49,7 @@ class SimFiles:
     """The attachments of a simulated node: the folder survives a crash."""
 
     def __init__(self, name: str) -> None:
-        self.folder = MemoryFolder()
+        self.folder, self.others = MemoryFolder(), MemoryFolder()
         self.quota = QUOTA
         self._entropy = stream(f"{name} files")
         self.start()
@@ -57,6 +58,7 @@ class SimFiles:
         """Open the folder, as a start does."""
         self._files = AttachmentFiles(self.folder, self._entropy, self.quota)
         self._files.open()
+        self._files.held = HeldBlocks(self.others)
 
     def carry_out(self, order: FileOrder, now: Callable[[Any], None], later: Callable[[Any], None]) -> None:
         """Do what the engine asked of the folder; what a command waits for is answered at once."""

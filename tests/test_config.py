@@ -41,6 +41,7 @@ hold_mib = 64
 passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
+fetch_mib = 40
 lan = true
 announce = ["wss://chat.example/mesh"]
 listen_cert = "cert.pem"
@@ -60,6 +61,7 @@ peer_ca = "/etc/ca.pem"
         passphrase_file=Path("/p"),
         open=True,
         bridge_hosts=("chat.example", "box:80"),
+        fetch_mib=40,
         lan=True,
         announce=("wss://chat.example/mesh",),
         listen_cert=tmp_path / "cert.pem",
@@ -78,6 +80,7 @@ peer_ca = "/etc/ca.pem"
         "GOSSAMER_PASSPHRASE_FILE": "/p",
         "GOSSAMER_OPEN": "1",
         "GOSSAMER_BRIDGE_HOSTS": "Chat.example, box:80",
+        "GOSSAMER_FETCH_MIB": "40",
         "GOSSAMER_LAN": "on",
         "GOSSAMER_ANNOUNCE": "wss://chat.example/mesh",
         "GOSSAMER_LISTEN_CERT": str(tmp_path / "cert.pem"),
@@ -98,6 +101,9 @@ def test_a_relay_holds_more_for_others_unless_told(tmp_path: Path) -> None:
     ("toml", "said"),
     [
         ('nmae = "x"', "did you mean 'name'"),
+        ("fetch_mib = 65", "0 to 64"),
+        ('fetch_mib = "much"', "0 to 64"),
+        ("fetch_mib = true", "0 to 64"),
         ("zzz = 1", "known are name"),
         ('log_level = "inf"', "did you mean 'info'"),
         ('bridge = "0.0.0.0:7117"', "not this machine"),

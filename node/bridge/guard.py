@@ -403,7 +403,8 @@ def _within(request: Request, admit: Admit) -> Decision:
         return Deny(403, "forbidden", f"a token of scope {admit.grant.scope} may not use this path")
     most = MAX_BODY if route is None else BODIES.get(route, MAX_BODY)
     if request.body_bytes is not None and request.body_bytes > most:
-        return Deny(413, "too_large", f"a body has at most {most} bytes here")
+        code = "attachment_too_large" if route in BODIES else "too_large"
+        return Deny(413, code, f"a body has at most {most} bytes here")
     return admit
 
 

@@ -21,9 +21,9 @@ from node.bridge import media
 from node.bridge.audit import OK
 from node.bridge.guard import Grant
 from node.bridge.ports import FileUploaded, UploadKept
-from node.chat.attachments import check_name, media_type
+from node.chat.file_names import check_name, media_type
 from node.errors import NodeError, PeerFault, Refused, StoreFull
-from node.wire.manifest import MAX_GOSSIPED, Manifest
+from node.wire.manifest import MAX_SIZE, Manifest
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +148,13 @@ class Attachments:
 
     async def _take(self, request: web.Request, grant: Grant | None) -> dict[str, Any]:
         name, kind = _name(request), media_type(request.headers.get(hdrs.CONTENT_TYPE))
-        if (request.content_length or 0) > MAX_GOSSIPED:
+        if (request.content_length or 0) > MAX_SIZE:
             raise too_large()
         upload = self._shelf.upload()
         try:
             async with asyncio.timeout(UPLOAD_SECONDS):
                 async for piece in _pieces(request):
-                    if upload.size + len(piece) > MAX_GOSSIPED:
+                    if upload.size + len(piece) > MAX_SIZE:
                         raise too_large()
                     await asyncio.to_thread(upload.add, piece)
             manifest = await asyncio.to_thread(upload.finish, name, kind)
@@ -298,8 +298,8 @@ def _abandon(upload: Taking) -> None:
 
 def too_large() -> Refused:
     """Return the refusal of what is too large to be sent."""
-    text = f"an attachment has at most {MAX_GOSSIPED} bytes for now"
-    return Refused("attachment_too_large", text, field="data", limit=MAX_GOSSIPED)
+    text = f"an attachment has at most {MAX_SIZE} bytes"
+    return Refused("attachment_too_large", text, field="data", limit=MAX_SIZE)
 
 
 def refusal(fault: Refused) -> web.Response:

@@ -7,7 +7,6 @@ that no mesh notices. A part counts if it hashes to what the manifest says; the 
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
@@ -17,7 +16,9 @@ from msgspec import UNSET, UnsetType
 from node import ids
 from node.chat import events
 from node.chat.channels import Route
+from node.chat.fetched import Fetched
 from node.chat.filing import (
+    BlockWritten,
     DropFile,
     FileFinished,
     FilesSwept,
@@ -26,6 +27,7 @@ from node.chat.filing import (
     PartRead,
     PartsFound,
     ReadPart,
+    Share,
     SweepFiles,
     WritePart,
 )
@@ -33,7 +35,7 @@ from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS, day_of, earliest
 from node.crypto import attachment as sealed
 from node.crypto.channel import ChannelKind
-from node.errors import CryptoFault, DecodeError, PeerFault, Refused
+from node.errors import CryptoFault, DecodeError, Refused
 from node.tables import Table
 from node.wire import manifest as manifests
 from node.wire.manifest import Manifest
@@ -60,7 +62,6 @@ POSTED_AGAIN_MS = 7 * DAY_MS
 UNNAMED_MS = DAY_MS
 """What was put here and never sent is kept so long."""
 MAX_AWAITED_MS = HORIZON_DAYS * DAY_MS
-ANY_TYPE: Final = "application/octet-stream"
 
 State: TypeAlias = Literal["pending", "ready", "failed"]
 PENDING: Final = "pending"
@@ -70,7 +71,10 @@ FAILED: Final = "failed"
 
 @dataclass(frozen=True)
 class Record:
-    """One attachment, `name` its file's; `named` messages name it, in `rooms`, the last at `since_ms`."""
+    """One attachment, `name` its file's; `named` messages name it, in `rooms`, the last at `since_ms`.
+
+    `asked`: a frontend wants it, however large.
+    """
 
     name: bytes
     manifest: bytes = field(repr=False)
@@ -79,6 +83,7 @@ class Record:
     named: int = 0
     rooms: tuple[bytes, ...] = ()
     posted_ms: int = 0
+    asked: bool = False
 
     @property
     def parsed(self) -> Manifest:
@@ -113,6 +118,7 @@ class Attachments:
         self._active: dict[bytes, _Incoming] = {}
         self._waiting: deque[bytes] = deque()
         self._patience: dict[bytes, float] = {}
+        self.fetched = Fetched(self)
         self._swept = False
         self._post_at: float | None = None
         self._full_until = 0.0
@@ -124,7 +130,16 @@ class Attachments:
         """Take a stored record back."""
         self.records[ident] = record
         if record.state == PENDING:
+            self._await(ident, record)
+
+    def _await(self, ident: bytes, record: Record, *, first: bool = False) -> None:
+        """Await one when there is a place; of large ones the newest first, so that no flood keeps it out."""
+        if record.parsed.gossiped:
             self._waiting.append(ident)
+        elif first:
+            self.fetched.waiting.appendleft(ident)
+        else:
+            self.fetched.waiting.append(ident)
 
     def starting(self, turn: Turn) -> None:
         """Have the folder compared with what should be there; nothing is fetched before."""
@@ -138,8 +153,8 @@ class Attachments:
         """What is gone from the folder is awaited again, while somebody may still have it."""
         for ident, record in [*self.records.items()] if missing else ():
             if record.state == READY and record.name in missing:
-                self._save(turn, ident, replace(record, state=PENDING))
-                self._waiting.append(ident)
+                self.save(turn, ident, replace(record, state=PENDING))
+                self._await(ident, record)
         self._swept = True
         self._post_at = turn.now.mono if self.posting else None
         self._fill(turn)
@@ -156,9 +171,7 @@ class Attachments:
         if ident not in self.records and not self._make_room(turn):
             turn.files.append(DropFile(sealed.object_of(manifest)))
             raise Refused("storage_full", "there are too many attachments: delete messages that have some")
-        self._save(
-            turn, ident, Record(sealed.object_of(manifest), manifest.encode(), READY, turn.now.wall_ms)
-        )
+        self.save(turn, ident, Record(sealed.object_of(manifest), manifest.encode(), READY, turn.now.wall_ms))
         return ident
 
     def find(self, text: str, *, field: str) -> tuple[bytes, Record]:
@@ -171,8 +184,17 @@ class Attachments:
             raise Refused("attachment_unknown", "there is no attachment with this id", field=field)
         return ident, self.records[ident]
 
+    def received(self, ident: bytes) -> int:
+        """Return how many bytes of one are here, on the scale of its content."""
+        record = self.records[ident]
+        coming = self._active.get(ident) or self.fetched.active.get(ident)
+        return record.parsed.size if record.state == READY else 0 if coming is None else coming.received
+
     def _post(self, turn: Turn, ident: bytes, record: Record) -> None:
-        """Post an attachment of ours, unless it was not long ago."""
+        """Post an attachment of ours, unless it was not long ago; large ones are given to relays."""
+        if not record.parsed.gossiped:
+            turn.of_peers.append(Share(record.parsed))
+            return
         if ident in self.posting or turn.now.wall_ms - record.posted_ms < POSTED_AGAIN_MS:
             return
         self._posted(turn, ident, 0)
@@ -194,7 +216,7 @@ class Attachments:
                 turn.post(sealed.channel_of(manifest), inner)
             if read.data is None or read.index + 1 == len(manifest.blocks):
                 self._end_posting(turn, ident)
-                self._save(turn, ident, replace(record, posted_ms=turn.now.wall_ms))
+                self.save(turn, ident, replace(record, posted_ms=turn.now.wall_ms))
             else:
                 self._posted(turn, ident, read.index + 1)
         self._post_at = turn.now.mono + PART_SECONDS if self.posting else None
@@ -217,13 +239,13 @@ class Attachments:
             if not self._make_room(turn):
                 return
             record = Record(sealed.object_of(manifest), raw, PENDING, ts_ms)
-            self._waiting.append(ident)
+            self._await(ident, record, first=True)
         elif record.state == FAILED:
             record = replace(record, state=PENDING, since_ms=ts_ms)
-            self._waiting.append(ident)
+            self._await(ident, record)
         rooms = record.rooms if room in record.rooms else (*record.rooms, room)[-MAX_ROOMS:]
         since_ms = max(record.since_ms, ts_ms) if record.state == PENDING else record.since_ms
-        self._save(turn, ident, replace(record, named=record.named + 1, rooms=rooms, since_ms=since_ms))
+        self.save(turn, ident, replace(record, named=record.named + 1, rooms=rooms, since_ms=since_ms))
         if mine and record.state == READY:
             self._post(turn, ident, self.records[ident])
         self._fill(turn)
@@ -238,11 +260,12 @@ class Attachments:
         if record is None:
             return
         if record.named > 1:
-            self._save(turn, ident, replace(record, named=record.named - 1))
+            self.save(turn, ident, replace(record, named=record.named - 1))
         else:
             self._erase(turn, ident)
 
-    def _save(self, turn: Turn, ident: bytes, record: Record) -> None:
+    def save(self, turn: Turn, ident: bytes, record: Record) -> None:
+        """Keep what is known of one."""
         self.records[ident] = record
         turn.put(Table.ATTACHMENTS, ident, record)
 
@@ -252,7 +275,7 @@ class Attachments:
             return True
         oldest = next((ident for ident, record in self.records.items() if record.state != READY), None)
         if oldest is not None:
-            self._tell(turn, oldest, FAILED, 0, "too many others are awaited")
+            self.tell(turn, oldest, FAILED, 0, "too many others are awaited")
             self._erase(turn, oldest)
         return oldest is not None
 
@@ -270,6 +293,7 @@ class Attachments:
         """Await more, where there is a place."""
         if not self._swept or turn.now.mono < self._full_until:
             return
+        self.fetched.fill(turn)
         while self._waiting and len(self._active) < MAX_ACTIVE:
             ident = self._waiting.popleft()
             record = self.records.get(ident)
@@ -277,8 +301,8 @@ class Attachments:
                 continue
             manifest = record.parsed
             if turn.mesh_ms - record.since_ms > MAX_AWAITED_MS:
-                self._fail(turn, ident, "nobody has it any more")
-            elif manifest.gossiped:
+                self.fail(turn, ident, "nobody has it any more")
+            else:
                 patience = self._patience.get(ident, STALLED_SECONDS)
                 self._active[ident] = _Incoming(manifest, turn.now.mono, patience)
                 turn.files.append(FindParts(record.name, manifest))
@@ -288,7 +312,7 @@ class Attachments:
         if coming is None:
             return
         if found.whole:
-            self._ready(turn, ident)
+            self.ready(turn, ident)
             return
         coming.got |= found.blocks
         if not self._complete(turn, coming, found.name):
@@ -322,50 +346,56 @@ class Attachments:
         turn.files.append(WritePart(name, coming.manifest.span(index)[0], data))
         if not self._complete(turn, coming, name) and turn.now.mono >= coming.told + TELL_SECONDS:
             coming.told = turn.now.mono
-            self._tell(turn, ident, "progress", coming.received)
+            self.tell(turn, ident, "progress", coming.received)
 
     def _stop(self, turn: Turn, ident: bytes) -> None:
+        self.fetched.stop(turn, ident)
         coming = self._active.pop(ident, None)
         if coming is not None and coming.asked:
             turn.unwatch.append((int(ChannelKind.ATTACHMENT), ident, b""))
 
     def _forget_waiting(self, ident: bytes) -> None:
         self._patience.pop(ident, None)
+        self.fetched.forget(ident)
         if ident in self._waiting:
             self._waiting.remove(ident)
 
     def _on_finished(self, turn: Turn, ident: bytes, finished: FileFinished) -> None:
-        if ident not in self._active:
+        if ident not in self._active and ident not in self.fetched.active:
             return
         if finished.why is None:
-            self._ready(turn, ident)
+            self.ready(turn, ident)
         elif finished.why == "bad":
-            self._fail(turn, ident, "it does not open as its message says")
+            self.fail(turn, ident, "it does not open as its message says")
         else:
             self._stop(turn, ident)
-            self._waiting.append(ident)
+            self._await(ident, self.records[ident])
             if turn.now.mono >= self._full_until:
                 text = "there is no room for attachments: make some, they are fetched then"
                 turn.tell(events.Warning(code="storage_full", message=text))
             self._full_until = turn.now.mono + FULL_SECONDS
         self._fill(turn)
 
-    def _ready(self, turn: Turn, ident: bytes) -> None:
+    def ready(self, turn: Turn, ident: bytes) -> None:
+        """Say that one is here."""
         self._stop(turn, ident)
         self._forget_waiting(ident)
         record = self.records[ident]
-        self._save(turn, ident, replace(record, state=READY))
-        self._tell(turn, ident, READY, record.parsed.size)
+        self.save(turn, ident, replace(record, state=READY))
+        self.tell(turn, ident, READY, record.parsed.size)
+        if not record.parsed.gossiped:
+            turn.of_peers.append(Share(record.parsed))
 
-    def _fail(self, turn: Turn, ident: bytes, why: str) -> None:
+    def fail(self, turn: Turn, ident: bytes, why: str) -> None:
+        """Give one up."""
         self._stop(turn, ident)
         self._forget_waiting(ident)
         record = self.records[ident]
-        self._save(turn, ident, replace(record, state=FAILED))
+        self.save(turn, ident, replace(record, state=FAILED))
         turn.files.append(DropFile(record.name))
-        self._tell(turn, ident, FAILED, 0, why)
+        self.tell(turn, ident, FAILED, 0, why)
 
-    def _tell(
+    def tell(
         self,
         turn: Turn,
         ident: bytes,
@@ -373,6 +403,7 @@ class Attachments:
         received: int,
         why: str | UnsetType = UNSET,
     ) -> None:
+        """Say how one stands, in the rooms that it was named in."""
         record = self.records[ident]
         manifest = record.parsed
         for room in record.rooms:
@@ -390,9 +421,15 @@ class Attachments:
 
     # -- answers of the folder, and time ----------------------------------------------------------
 
-    def answered(self, turn: Turn, result: PartsFound | FileFinished | PartRead | FilesSwept) -> None:
+    def answered(
+        self, turn: Turn, result: PartsFound | FileFinished | PartRead | FilesSwept | BlockWritten
+    ) -> None:
         """Go on with what the folder answered."""
         match result:
+            case PartsFound() if ids.uuid8(result.name) in self.fetched.active:
+                self.fetched.found(turn, ids.uuid8(result.name), result)
+            case BlockWritten():
+                self.fetched.written(turn, ids.uuid8(result.name), result)
             case FilesSwept(missing):
                 self._on_swept(turn, missing)
             case PartRead():
@@ -406,8 +443,9 @@ class Attachments:
     def deadline(self) -> float | None:
         """When something is to be posted, or has been awaited long enough."""
         stalled = (coming.moved + coming.patience for coming in self._active.values() if coming.asked)
-        full = self._full_until if self._waiting and self._full_until and self._swept else None
-        return earliest(self._post_at, full, *stalled)
+        waits = self._waiting or self.fetched.waiting
+        full = self._full_until if waits and self._full_until and self._swept else None
+        return earliest(self._post_at, full, self.fetched.deadline, *stalled)
 
     def due(self, turn: Turn) -> None:
         """Read the next part to post; give up, or ask again, where nothing comes."""
@@ -419,6 +457,7 @@ class Attachments:
         for ident, coming in list(self._active.items()):
             if coming.asked and not coming.finishing and now >= coming.moved + coming.patience:
                 self._stalled(turn, ident, coming)
+        self.fetched.due(turn)
         self._fill(turn)
 
     def _read_next(self, turn: Turn) -> None:
@@ -448,48 +487,11 @@ class Attachments:
             if record.state == READY and not record.named and age > UNNAMED_MS:
                 self._erase(turn, ident)
             elif record.state == PENDING and turn.mesh_ms - record.since_ms > MAX_AWAITED_MS:
-                self._fail(turn, ident, "nobody has it any more")
+                self.fail(turn, ident, "nobody has it any more")
 
 
-def readable(raw: bytes) -> Manifest | None:
-    """Return the manifest that a message carries, None if it is none."""
-    try:
-        return manifests.parse(raw)
-    except PeerFault:
-        return None
-
-
-def shown(raw: bytes) -> dict[str, Any]:
-    """Return an attachment as its message's event has it, and the store; `manifest` goes to no frontend."""
-    kept = {"manifest": base64.b64encode(raw).decode()}
-    manifest = readable(raw)
-    if manifest is None:
-        return kept
-    ident, named = ids.text(sealed.id_of(manifest)), manifest.name
-    told = {"id": ident, "name": named, "type": manifest.type, "size": manifest.size, "state": PENDING}
-    return {**told, **kept}
-
-
-def described(ident: bytes, record: Record) -> dict[str, Any]:
+def described(ident: bytes, record: Record, received: int) -> dict[str, Any]:
     """Return what a frontend is told of an attachment."""
     manifest = record.parsed
     told = {"id": ids.text(ident), "name": manifest.name, "type": manifest.type, "size": manifest.size}
-    return {**told, "state": record.state, "hash": manifest.hash.hex()}
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that others could not read; raises Refused."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 0 < size <= manifests.MAX_FILE_NAME_BYTES:
-        text = f"a file's name has 1 to {manifests.MAX_FILE_NAME_BYTES} bytes of UTF-8"
-        raise Refused("invalid", text, field="name")
-
-
-def media_type(given: str | None) -> str:
-    """Return the type as it goes into the manifest: a plain word or nothing in particular."""
-    kind = (given or "").split(";")[0].strip().lower()
-    plain = kind.isascii() and kind.isprintable() and kind.count("/") == 1 and " " not in kind
-    return kind if plain and 2 < len(kind) <= manifests.MAX_TYPE_BYTES else ANY_TYPE
+    return {**told, "state": record.state, "received": received, "hash": manifest.hash.hex()}

@@ -117,5 +117,126 @@ class FilesSwept:
     missing: frozenset[bytes]
 
 
-FileOrder: TypeAlias = FindParts | WritePart | FinishFile | ReadPart | SealFile | DropFile | SweepFiles
+@dataclass(frozen=True, slots=True)
+class WriteBlock:
+    """Put a block that peers brought where it belongs; `index` is its place in the manifest."""
+
+    name: bytes
+    index: int
+    offset: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWritten:
+    """A block is there, or `why` it is not."""
+
+    name: bytes
+    index: int
+    why: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSlice:
+    """Read so many bytes of an attachment, or of a block that is held for others (`held`), for a peer."""
+
+    ticket: int
+    name: bytes
+    offset: int
+    size: int
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRead:
+    """What was read; None if it is not there."""
+
+    ticket: int
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBlock:
+    """Keep a block for others."""
+
+    name: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeld:
+    """A block is kept for others, or the disk did not take it."""
+
+    name: bytes
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropBlock:
+    """Keep a block no longer."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SweepBlocks:
+    """Erase what is held for others and is none of these; say which are missing. Once, at a start."""
+
+    names: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksSwept:
+    """Those that should be held and are not there."""
+
+    missing: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Have the blocks of an attachment fetched from peers; said again it is looked anew who may have them."""
+
+    name: bytes
+    manifest: Manifest
+    blocks: tuple[tuple[bytes, int], ...]
+    rooms: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeekNoMore:
+    """An attachment is here, or wanted no more."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let relays have an attachment, for those who come when we are away."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a block that came."""
+
+    block: bytes
+
+
+PeerOrder: TypeAlias = Seek | SeekNoMore | Share | Settled
+"""What is asked of peers about attachments above 1 MiB."""
+HeldOrder: TypeAlias = HoldBlock | DropBlock | SweepBlocks
+FileOrder: TypeAlias = (
+    HeldOrder
+    | WriteBlock
+    | ReadSlice
+    | FindParts
+    | WritePart
+    | FinishFile
+    | ReadPart
+    | SealFile
+    | DropFile
+    | SweepFiles
+)
+BlockResult: TypeAlias = BlockWritten | SliceRead | BlockHeld | BlocksSwept
 FileResult: TypeAlias = PartsFound | FileFinished | PartRead | FileSealed | FilesSwept

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from node import ids
-from node.chat import attachments, changes, events
+from node.chat import changes, events, file_names
 from node.chat.people import People
 from node.chat.timeline import Item
 from node.errors import Refused
@@ -62,7 +62,7 @@ def _is_remote(item: Item) -> bool:
 
 def attachment_shown(packed: bytes) -> Any:
     """Return what a frontend, and the store, have of an attachment; `attachment_packed` undoes it."""
-    return attachments.shown(packed)
+    return file_names.shown(packed)
 
 
 def attachment_packed(shown: Any) -> bytes | None:

@@ -15,7 +15,7 @@ import msgspec
 from node import ids
 from node.chat import events
 from node.chat.channels import Route
-from node.chat.filing import FileOrder
+from node.chat.filing import FileOrder, PeerOrder
 from node.clock import HORIZON_DAYS, Instant
 from node.crypto.channel import Channel
 from node.crypto.primitives import Entropy
@@ -121,6 +121,7 @@ class Turn:
     reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     files: list[FileOrder] = field(default_factory=list)
+    of_peers: list[PeerOrder] = field(default_factory=list)
     rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     accusations: list[Out] = field(default_factory=list)

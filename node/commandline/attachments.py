@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -16,6 +18,11 @@ from node.commandline.output import harmless, size
 from node.commandline.resolve import Row
 from node.commandline.safe_names import safe_name
 from node.commandline.transfers import Step
+from node.errors import Refused
+
+PATIENCE: Final = 45.0
+"""Seconds without a byte before `get` waits no longer: more than the node looks for somebody who has it."""
+LOOK_SECONDS: Final = 0.5
 
 
 @click.group(cls=Group)
@@ -31,9 +38,10 @@ def attachment() -> None:
 async def get(node: Node, ident: str, output: str | None, force: bool) -> None:
     """Write the attachment ID into this folder, under its own name made safe.
 
-    A file that is there is never written over unless --force says so.
+    A file that is there is never written over unless --force says so. One that has not come yet is fetched
+    now, however large it is; it goes on by itself where nobody who has it can be reached.
     """
-    facts = await node.call("attachment_get", id=ident)
+    facts = await _fetched(node, ident)
     length = int(facts["size"])
     if output == "-":
         with progress(node.app, "getting", length) as step:
@@ -44,6 +52,27 @@ async def get(node: Node, ident: str, output: str | None, force: bool) -> None:
         await transfers.get(node.app, facts, file, step)
     told = {key: facts[key] for key in ("id", "name", "type", "size", "hash")}
     node.app.emit({**told, "path": str(path)}, [harmless(str(path))])
+
+
+async def _fetched(node: Node, ident: str) -> Row:
+    """Have an attachment fetched, with a bar, and return what is told of it; raises Refused."""
+    facts = await node.call("attachment_get", id=ident)
+    if facts["state"] != "pending":
+        return facts
+    here, still = int(facts.get("received", 0)), 0.0
+    with progress(node.app, "fetching", int(facts["size"])) as step:
+        step(here)
+        while facts["state"] == "pending":
+            if still >= PATIENCE:
+                text = "nobody who has it can be reached now; the node goes on trying"
+                raise Refused("attachment_pending", text, retryable=True)
+            await asyncio.sleep(LOOK_SECONDS)
+            facts = await node.call("attachment_get", id=ident)
+            came = int(facts.get("received", 0)) - here
+            still = 0.0 if came > 0 else still + LOOK_SECONDS
+            here += max(0, came)
+            step(max(0, came))
+    return facts
 
 
 def _target(output: str | None, facts: Row) -> Path:

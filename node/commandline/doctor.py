@@ -131,7 +131,8 @@ def _files(home: Path) -> dict[str, Any]:
 
 
 def _others(home: Path) -> list[Path]:
-    known = {*erase.made(home), home / "lock", home / erase.ATTACHMENTS, home / BACKUPS}
+    folders = {home / name for name in (*erase.ATTACHMENTS, BACKUPS)}
+    known = {*erase.made(home), home / "lock", *folders}
     return [path for path in home.glob("*") if path not in known]
 
 

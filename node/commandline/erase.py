@@ -27,7 +27,8 @@ FILES = (
     "config.toml", "gossamer.sock",
 )  # fmt: skip
 PATTERNS = ("gossamer.log.*", "audit.log.*", "gossamer.db.*", "gossamer.db-*")
-ATTACHMENTS = "attachments"
+ATTACHMENTS = ("attachments", "parts")
+"""Those of messages, and what a relay held of others'."""
 
 
 @click.command(cls=Command)
@@ -76,9 +77,9 @@ def _remove(home: Path, *, backups: bool) -> int:
     for path in [*made(home), *attachments(home)]:
         path.unlink()
         count += 1
-    folder = home / ATTACHMENTS
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
+    for folder in [home / name for name in ATTACHMENTS]:
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
     folder = home / BACKUPS
     if backups and folder.is_dir() and not folder.is_symlink():
         count += sum(path.is_file() for path in folder.rglob("*"))
@@ -97,11 +98,9 @@ def made(home: Path) -> list[Path]:
 
 
 def attachments(home: Path) -> list[Path]:
-    """Return the files of its attachments: whole, still coming, or being sealed."""
-    folder = home / ATTACHMENTS
-    if folder.is_symlink() or not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if OURS.fullmatch(path.name)]
+    """Return the files of its attachments: whole, still coming, or being sealed, ours or held for others."""
+    there = [f for f in (home / name for name in ATTACHMENTS) if f.is_dir() and not f.is_symlink()]
+    return [path for folder in there for path in folder.iterdir() if OURS.fullmatch(path.name)]
 
 
 def _overwritten(path: Path) -> int:

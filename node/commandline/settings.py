@@ -21,6 +21,7 @@ from node.store import files
 
 _LISTS = frozenset({"peers", "bridge_hosts", "announce"})
 _SWITCHES = frozenset({"relay", "open", "lan"})
+_NUMBERS = ("fetch_mib",)
 LIVE = frozenset({"peers", "log_level"})
 """What a running node takes up at SIGHUP; the rest counts from its next start."""
 
@@ -57,7 +58,7 @@ def set_setting(key: str, values: tuple[str, ...]) -> None:
         raise Refused("invalid", f"{key} has one value", field=key)
     app = current_app()
     document = _document(app.home_dir)
-    document[key] = list(values) if key in _LISTS else _switch(values[0]) if key in _SWITCHES else values[0]
+    document[key] = _typed(key, values)
     _write(app, document, key)
 
 
@@ -109,6 +110,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(value) or "none"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _typed(key: str, values: tuple[str, ...]) -> Any:
+    """Return what is written: a list, true or false, a number or text; what it is not is told on reading."""
+    if key in _LISTS:
+        return list(values)
+    text = values[0]
+    return _switch(text) if key in _SWITCHES else int(text) if key in _NUMBERS and text.isdecimal() else text
 
 
 def _switch(text: str) -> bool | str:

@@ -18,7 +18,7 @@ from node.commandline.resolve import Row
 from node.crypto.labels import Label
 from node.crypto.primitives import LongDigest
 from node.errors import Refused
-from node.wire.manifest import MAX_FILE_NAME_BYTES, MAX_GOSSIPED
+from node.wire.manifest import MAX_FILE_NAME_BYTES, MAX_SIZE
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -54,9 +54,9 @@ def check(path: Path) -> int:
     if not path.is_file():
         raise Refused("file_not_found", f"{path} is no file")
     size = path.stat().st_size
-    if size > MAX_GOSSIPED:
-        text = f"{path.name} has {size} bytes, and an attachment at most {MAX_GOSSIPED} for now"
-        raise Refused("attachment_too_large", text, limit=MAX_GOSSIPED)
+    if size > MAX_SIZE:
+        text = f"{path.name} has {size} bytes, and an attachment at most {MAX_SIZE}"
+        raise Refused("attachment_too_large", text, limit=MAX_SIZE)
     return size
 
 

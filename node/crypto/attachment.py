@@ -109,6 +109,24 @@ def block_names(sealed: int, pieces: Iterator[bytes]) -> tuple[bytes, ...]:
     return tuple(names)
 
 
+def bid_of(name: bytes, size: int) -> bytes:
+    """Return the name by which a block is asked of peers: of its name in the manifest and its length.
+
+    With the length in it, whoever sends something else under it has lied, whatever a manifest claims.
+    """
+    return digest(Label.OBJ, codec.pack([name, size]))
+
+
+def bid(block: bytes) -> bytes:
+    """Return the name by which a block is asked of peers."""
+    return bid_of(digest(Label.OBJ, block), len(block))
+
+
+def bids(manifest: Manifest) -> tuple[bytes, ...]:
+    """Return those names of all blocks of an attachment, in their order."""
+    return tuple(bid_of(name, manifest.span(index)[1]) for index, name in enumerate(manifest.blocks))
+
+
 def part(manifest: Manifest, index: int, data: bytes) -> bytes:
     """Return the inner that carries one block of a gossiped attachment."""
     return codec.pack([7, object_of(manifest), index, len(manifest.blocks), data])

@@ -1,4 +1,4 @@
-"""What a link needs of its handshake: the seam at which a simulation declares its cryptography.
+"""What a link needs of its handshake: the seam at which a simulation puts keys and ciphers of its own.
 
 A node uses `node.crypto.handshake.Handshake`, which is one of these; thousands of simulated ones use what
 passes the same number of bytes in the clear (node/sim_mesh/declared.py).

@@ -14,7 +14,8 @@ from typing import Any
 from node import ids
 from node.bridge.ports import CommandReceived, FileUploaded, GiveAttachment, UploadKept
 from node.chat import commands as c, events
-from node.chat.attachments import READY, Attachments, Record, check_name, described, media_type
+from node.chat.attachments import READY, Attachments, Record, described
+from node.chat.file_names import check_name, media_type
 from node.chat.filing import FileResult, FileSealed, SealFile
 from node.chat.messages import attachment_packed
 from node.chat.turn import Logged, Turn
@@ -99,14 +100,17 @@ def manifest_for(desk: Desk, asked: Any) -> bytes | None:
     if record.state != READY:
         text = "the attachment is not here yet: it can be passed on when it is"
         raise Refused("attachment_pending", text, field="attachment", retryable=True)
-    return record.manifest
+    return desk.blocks.told(record.parsed).encode()
 
 
-def attachment_get(desk: Desk, _turn: Turn, session: int, command: c.AttachmentGet) -> Answer:
+def attachment_get(desk: Desk, turn: Turn, session: int, command: c.AttachmentGet) -> Answer:
     """Describe an attachment; the bridge adds its URL and, of a small one, its content."""
     ident, record = desk.state.attachments.find(command.id, field="id")
+    if not desk.state.read_only:
+        desk.state.attachments.fetched.ask(turn, ident)
     manifest = record.parsed if record.state == READY else None
-    desk.after.append(GiveAttachment(session, command.req, manifest, described(ident, record)))
+    told = described(ident, record, desk.state.attachments.received(ident))
+    desk.after.append(GiveAttachment(session, command.req, manifest, told))
     return LATER
 
 

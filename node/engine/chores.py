@@ -57,6 +57,7 @@ class Chores:
             state.returning.deadline,
             state.attachments.deadline,
             self.desk.shelving.deadline,
+            None if self.whereabouts is None else self.whereabouts.deadline,
             self._housekeeping,
             self._conversing.deadline,
             *state.introductions.values(),
@@ -85,6 +86,8 @@ class Chores:
         if inbox.receipts.compare_due(now):
             self.desk.mesh.compare(turn.now)
         comebacks.due(self.desk, turn)
+        if self.whereabouts is not None and _is_due(self.whereabouts.deadline, now):
+            self.whereabouts.look(turn)
         inbox.beats.due(turn)
         self._conversations(turn)
         if now >= self._housekeeping:
@@ -121,6 +124,7 @@ class Chores:
         state.dms.large.expire(turn)
         state.dms.expire(turn)
         state.attachments.expire(turn)
+        self.desk.blocks.expire(turn)
         self.desk.inviting.forget(turn)
         state.notices.expire(turn)
         state.announcements.expire(turn)

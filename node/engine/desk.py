@@ -11,6 +11,7 @@ from node.chat import events
 from node.chat.commands import Command
 from node.chat.turn import Turn
 from node.engine.asked import Asked
+from node.engine.blocks import Blocks
 from node.engine.effects import (
     AnswerStatus,
     FetchAfter,
@@ -74,6 +75,7 @@ class Desk:
     searching: list[CommandReceived] = field(default_factory=list)
     """Those that look for a message in every room."""
     asked: Asked = field(init=False)
+    blocks: Blocks = field(init=False)
     in_batch: bool = False
     """While the commands of a batch are done: then none can be answered later."""
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
-from node.chat.filing import FileOrder, FileResult
+from node.chat.filing import BlockResult, FileOrder, FileResult
 from node.mesh.ports import CloseLink, Dial, MeshInput, PauseReading, ReadHeld, SendBytes
 from node.store.records import ForgetGone, LetGo, PutEnvelope, Write
 
@@ -214,6 +214,7 @@ Input: TypeAlias = (
     | VaultSealed
     | BackupWritten
     | FileResult
+    | BlockResult
     | TokenKept
     | Woke
     | Stopping

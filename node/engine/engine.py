@@ -20,7 +20,19 @@ from node.bridge.ports import (
 from node.chat import events, hidden, names
 from node.chat.backup import RESTORED
 from node.chat.directory import TTL_DAYS
-from node.chat.filing import FileFinished, FileResult, FileSealed, FilesSwept, PartRead, PartsFound
+from node.chat.fetched import AUTOMATIC
+from node.chat.filing import (
+    BlockHeld,
+    BlocksSwept,
+    BlockWritten,
+    FileFinished,
+    FileResult,
+    FileSealed,
+    FilesSwept,
+    PartRead,
+    PartsFound,
+    SliceRead,
+)
 from node.chat.me import Me
 from node.chat.turn import Logged, Reply, Told, Turn
 from node.clock import Instant, day_of, earliest
@@ -38,6 +50,7 @@ from node.engine import (
     token_commands,
     writes as written,
 )
+from node.engine.blocks import Blocks
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import (
@@ -72,6 +85,7 @@ from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
     Arrived,
+    BlockInput,
     DeadlineReached,
     ListensAt,
     MeshEffect,
@@ -108,6 +122,8 @@ class Setup:
     """Bytes held for others."""
     sessions: tuple[SessionStarted, ...] = ()
     """Frontends that stayed attached while there was no engine, or another."""
+    fetch_bytes: int = AUTOMATIC
+    """Attachments up to this size come by themselves."""
     read_only: bool = False
     """The disk takes nothing: answer what can be answered (`node.engine.outage`)."""
 
@@ -126,26 +142,20 @@ class Engine:
         self.state = State(setup.identity, me, loaded, setup.boot_id)
         self.state.read_only = self.state.nonces.closed = setup.read_only
         self.state.sessions.update({kept.session: kept for kept in setup.sessions})
-        self.mesh = Mesh(
-            node_seed=setup.identity.node_seed,
-            network_id=setup.network_id,
-            psk=setup.psk,
-            roles=setup.roles,
-            listen=setup.addresses,
-            boot_nonce=setup.boot_nonce,
-            entropy=setup.entropy,
-            verify=self._verify,
-            known=loaded.envelopes,
-            now=now,
-            remembered=remembered(loaded),
-        )
+        self.mesh = self._make_mesh(setup, loaded, now)
         self.addresses = setup.addresses
         self.whereabouts = Whereabouts(self.state, self.mesh, self._record, loaded, now.mono)
         self.replay = Replay(self.state)
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
-        self.desk = self._make_desk(inbox, inviting, loaded, now)
+        self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
+        self.desk = Desk(
+            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
+        )
+        self.desk.blocks = Blocks(self.state, self.mesh, self._record, relay="relay" in setup.roles)
+        self.desk.blocks.restore(loaded)
+        self.state.attachments.fetched.automatic = setup.fetch_bytes
         self.chores = Chores(self.desk, self.replay, now.mono)
         self.chores.whereabouts = inbox.whereabouts = self.whereabouts
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
@@ -159,14 +169,25 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
+        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
 
-    def _make_desk(self, inbox: Inbox, inviting: Inviting, loaded: Loaded, now: Instant) -> Desk:
-        self.shelving = Shelving(self._setup.quota, loaded.portions, loaded.source_of, now=now.mono)
-        addresses, record = self._found_at, self._record
-        return Desk(self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, addresses, record)
+    def _make_mesh(self, setup: Setup, loaded: Loaded, now: Instant) -> Mesh:
+        return Mesh(
+            node_seed=setup.identity.node_seed,
+            network_id=setup.network_id,
+            psk=setup.psk,
+            roles=setup.roles,
+            listen=setup.addresses,
+            boot_nonce=setup.boot_nonce,
+            entropy=setup.entropy,
+            verify=self._verify,
+            known=loaded.envelopes,
+            now=now,
+            remembered=remembered(loaded),
+        )
 
     # -- the one door -----------------------------------------------------------------------------
 
@@ -180,7 +201,6 @@ class Engine:
         if self.state.read_only:
             return outage.start(self.desk)
         turn = self._turn(now)
-        self.shelving.assign(self.state.channels.all())
         effects: list[Effect] = []
         if self._fresh:
             self.state.me.save(turn)
@@ -194,6 +214,7 @@ class Engine:
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
         self.state.attachments.starting(turn)
+        self.desk.blocks.starting(turn)
         unsure = self.desk.inbox.receipts.resume(now.mono)
         effects += [FetchMessages(room, (mid,)) for room, mid in unsure]
         self.desk.after.append(node_commands.credentials(self.desk))
@@ -239,6 +260,8 @@ class Engine:
                 self.desk.finish(turn, event.received, event.fields)
             case PartsFound() | FileFinished() | PartRead() | FilesSwept() | FileSealed() | FileUploaded():
                 self._filed(turn, event)
+            case BlockWritten() | SliceRead() | BlockHeld() | BlocksSwept():
+                self.desk.blocks.answered(turn, event)
             case TokenKept():
                 self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
@@ -252,11 +275,6 @@ class Engine:
                     return []
         return self._release(turn, mesh_effects)
 
-    def let_go(self, gone: Gone) -> list[Effect]:
-        """Take note of what the store took away; what was forgotten may come again."""
-        self.mesh.forget(gone.forgotten)
-        return [Hold(order) for order in self.shelving.gone(gone)]
-
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
         if isinstance(event, Stopping):
             self.desk.inbox.beats.stop(turn)
@@ -265,6 +283,11 @@ class Engine:
         self.addresses = event.addresses
         self.whereabouts.look(turn)
         return self.mesh.handle(event, now=turn.now)
+
+    def let_go(self, gone: Gone) -> list[Effect]:
+        """Take note of what the store took away; what was forgotten may come again."""
+        self.mesh.forget(gone.forgotten)
+        return [Hold(order) for order in self.shelving.gone(gone)]
 
     def _fetched(self, turn: Turn, event: MessagesFetched) -> None:
         room, found = event.room, event.found
@@ -351,6 +374,9 @@ class Engine:
 
     # -- addresses --------------------------------------------------------------------------------
 
+    def _listens(self) -> tuple[str, ...]:
+        return self.addresses
+
     def _record(self) -> bytes:
         return noderec.make_record(
             self._setup.identity.node_seed,
@@ -386,6 +412,10 @@ class Engine:
         self.state.changing.shown(turn)
         self.desk.inbox.noticing.look(turn)  # what is shown now says what it says by now
         self.desk.inbox.receipts.look(turn)
+        for wish in turn.of_peers:
+            self.desk.blocks.order(turn, wish)
+        while self.desk.blocks.orders:
+            after += self._down(turn, BlockInput(self.desk.blocks.orders.pop(0)))
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}

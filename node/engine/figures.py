@@ -46,6 +46,9 @@ def of(engine: Engine, now: Instant) -> list[Shown]:
         gauge("link_seconds_mean", "Round trip of the links, mean.", sum(trips) / len(trips) if trips else 0),
         gauge("link_seconds_max", "Round trip of the slowest link.", max(trips, default=0)),
         gauge("addresses", "Addresses that are dialled.", len(engine.mesh.addresses())),
+        gauge(
+            "blocks_held", "Blocks of others' attachments that are held.", len(engine.desk.blocks.depot.held)
+        ),
         gauge("contacts", "Contacts.", len(state.people.contacts())),
         gauge("rooms", "Rooms, conversations of two among them.", _rooms(engine)),
         gauge("log_seq", "The event log's newest number.", state.seq),

@@ -49,4 +49,4 @@ class Mark:
 def _lists(turn: Turn) -> tuple[list[Any], ...]:
     gathered = turn.posts, turn.out, turn.watch, turn.unwatch, turn.addresses, turn.lookups
     more = turn.fetches, turn.placed, turn.reads, turn.rewrites
-    return *gathered, *more, turn.changed, turn.files
+    return *gathered, *more, turn.changed, turn.files, turn.of_peers

@@ -18,12 +18,15 @@ from node.engine.effects import Effect, Hold
 from node.engine.replay import Replay
 from node.mesh.ports import (
     Arrived,
+    BlockCame,
     ClockSkew,
     Cloned,
     InStep,
     MeshEffect,
+    Offered,
     PeerDown,
     PeerUp,
+    ReadParts,
     SyncFinished,
     Taken,
 )
@@ -60,12 +63,15 @@ class Meshing:
                 self._peer_up(turn, effect)
             case PeerDown():
                 self._chores.touched(b"")
+                desk.blocks.peer_down(effect)
                 turn.tell(events.PeerDown(peer=effect.node_key.hex(), reason=effect.reason))
                 self._tell_connectivity(turn)
             case SyncFinished():
                 self._sync_finished(turn, effect)
             case Taken() | InStep():
                 desk.inbox.receipts.peer_has(turn, effect)
+            case ReadParts() | BlockCame() | Offered():
+                desk.blocks.take(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))
             case Cloned():
@@ -97,6 +103,7 @@ class Meshing:
         if len(desk.mesh.peers(turn.now)) == 1:
             desk.inbox.beats.soon(turn)
         desk.inbox.receipts.link_up(turn.now.mono)
+        desk.blocks.peer_up(turn, effect)
         way: Literal["in", "out"] = "out" if effect.outbound else "in"
         turn.tell(events.PeerUp(peer=effect.node_key.hex(), address=effect.address, direction=way))
         self._tell_connectivity(turn)

@@ -27,6 +27,8 @@ from node.wire.payload import Payload, Type
 
 TELL_AGAIN_MS = 5 * DAY_MS
 """Before a record that holds for 7 days has run out."""
+SETTLE = 300.0
+"""Seconds after a start in which nothing is told: who was away may not know yet who has left a room."""
 AHEAD_S = 2 * 86_400
 """Seconds by which a member's record may be numbered ahead of our clock: none would ever replace it."""
 KEEP_VIEW = 600.0
@@ -59,11 +61,16 @@ class Whereabouts:
         }
         self._view = rows.get(VIEW_ROW)
         self._view_at = now + FIRST_VIEW
+        self.deadline: float | None = now + SETTLE
+        """When rooms are first looked at; after that it is done hourly, and when our address changes."""
 
     # -- ours -------------------------------------------------------------------------------------
 
     def look(self, turn: Turn) -> None:
         """Tell our record to each room that it is time to tell."""
+        if self.deadline is not None and turn.now.mono < self.deadline:
+            return
+        self.deadline = None
         raw = self._record()
         ours = noderec.read_record(raw)
         if not ours.addresses:
@@ -73,16 +80,18 @@ class Whereabouts:
             room = inbox.room
             at_ms, said = self._told.get(room.room_id, (0, b""))
             pause_ms = TELL_AGAIN_MS if said == says else DAY_MS
-            if (not said or turn.mesh_ms - at_ms >= pause_ms) and self._may_tell(room):
+            if (not said or turn.mesh_ms - at_ms >= pause_ms) and self._may_tell(turn, room):
                 self._told[room.room_id] = (turn.mesh_ms, says)
                 turn.put(Table.SETTINGS, _TOLD + room.room_id, self._told[room.room_id])
                 room.whisper(turn, Type.NODE_RECORD, raw)
         self._forget(turn)
 
-    def _may_tell(self, room: Room) -> bool:
+    def _may_tell(self, turn: Turn, room: Room) -> bool:
         members, people = room.log.roster.members, self.state.people
         if not 1 < len(members) <= SMALL or not room.open or not room.epochs.held:
             return False
+        if room.epochs.sending(room.roster_hash(), turn.mesh_ms) is None:
+            return False  # there is no epoch yet for those who are members now
         return people.blocked.isdisjoint(members) and not people.kept_from(members)
 
     def _forget(self, turn: Turn) -> None:

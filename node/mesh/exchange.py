@@ -11,6 +11,7 @@ from node.mesh.holding import Holding
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
+from node.mesh.parts import PartFrame, Parts
 from node.mesh.ports import InStep, MeshEffect, SyncFinished
 from node.mesh.spreading import Overdue, Spreading, Unasked
 from node.mesh.sync import EVERYTHING, Sync
@@ -22,12 +23,15 @@ from node.wire.frames import (
     Batch,
     Credit,
     Days,
+    Fetch,
     Gone,
     Graft,
     IHave,
     NegEnd,
     NegMsg,
     NegOpen,
+    Offer,
+    Part,
     Prune,
     Push,
     Tail,
@@ -38,7 +42,7 @@ SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
 
 GossipFrame: TypeAlias = Push | IHave | Graft | Prune
-CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone
+CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone | PartFrame
 
 
 class Exchange:
@@ -63,6 +67,7 @@ class Exchange:
         self.spreading = Spreading(
             self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt
         )
+        self.parts = Parts(near, effects)
         self._near = near
         self._clock = clock
         self._effects = effects
@@ -70,6 +75,7 @@ class Exchange:
     def opened(self, near: Neighbour, now: Instant) -> None:
         """A link is in use from now on."""
         assert near.sync is not None
+        self.parts.opened(near, now)
         self.wants.opened(near.link.number)
         self.spreading.opened(near.link.number)
         near.sync.turns = self._turns
@@ -79,7 +85,8 @@ class Exchange:
     @property
     def deadline(self) -> float | None:
         """When something is overdue."""
-        return earliest(self.wants.deadline, self.holding.deadline, self.spreading.deadline)
+        mine = self.wants.deadline, self.holding.deadline, self.parts.deadline
+        return earliest(self.spreading.deadline, *mine)
 
     def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
@@ -123,6 +130,8 @@ class Exchange:
                 sync.answers.on_credit(frame.session, frame.nbytes)
             case Gone():
                 self._ask(self.wants.gone(near.link.number, frame.ids), now)
+            case Fetch() | Part() | Offer():
+                self.parts.on_frame(near, frame, now)
             case _:
                 assert_never(frame)
         self.finish(near, now)
@@ -184,6 +193,7 @@ class Exchange:
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone: what it was asked for, others are asked for."""
         self.holding.closed(number)
+        self.parts.closed(number, now)
         self._turns.closed(number)
         self.spreading.closed(number, now)
         self._ask(self.wants.closed(number), now)
@@ -197,6 +207,7 @@ class Exchange:
             if near is not None:
                 self._turns.tried(near.link.node_key).failed()
                 self.finish(near, now)
+        self.parts.due(now)
         found = self.spreading.on_deadline(now)
         self._ask(touched | found.ask, now)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from node.mesh.limits import (
     BUDGET_STRANGER,
@@ -13,12 +13,9 @@ from node.mesh.limits import (
     subnet_of,
 )
 from node.mesh.link import Link
-from node.mesh.neighbour import Neighbour
-from node.mesh.peers import Book
+from node.mesh.peers import FRIENDS
 from node.mesh.ports import Source
 
-TRUSTED: frozenset[Source] = frozenset({"configured", "contact", "room"})
-"""Sources of addresses whose nodes may send at the full rate."""
 MAX_TWINS = 2
 """Links to one node that it dialled itself and has not made up its mind about."""
 
@@ -36,27 +33,9 @@ def crowded_out(links: Iterable[Link], new: Link) -> Link | None:
 
 def budget_for(link: Link, source: Source | None, *, relay: bool) -> int:
     """Return the live envelopes a second that we take from a link; a relay is there to be dialled."""
-    if source in TRUSTED or is_near(link.remote) or (relay and not link.outbound):
+    if source in FRIENDS or is_near(link.remote) or (relay and not link.outbound):
         return BUDGET_TRUSTED
     return BUDGET_STRANGER
-
-
-class Bringers:
-    """Says whose a link is, and whether we have a reason to know that node, whoever dialled."""
-
-    def __init__(self, near: Mapping[int, Neighbour], book: Book) -> None:
-        self._near = near
-        self._book = book
-
-    def __call__(self, number: int | None) -> tuple[bytes, bool]:
-        """Return (node key, known) of a link; empty if it is gone."""
-        near = None if number is None else self._near.get(number)
-        if near is None:
-            return b"", False
-        link = near.link
-        if self._book.source_of(link.address) in TRUSTED:
-            return link.node_key, True
-        return link.node_key, not TRUSTED.isdisjoint(self._book.met_at(link.node_key))
 
 
 def redundant(new: Link, others: list[Link], *, own_key: bytes, now: float) -> list[Link]:

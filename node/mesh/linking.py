@@ -77,7 +77,8 @@ class Linking:
         self._near[event.link] = Neighbour(link)
         if event.outbound:
             self._book.opened(event.address)
-            if self._book.source_of(event.address) is None:
+            visited = self._exchange.parts.visiting(event.address)
+            if self._book.source_of(event.address) is None and not visited:
                 self.leave(self._near[event.link], Leave.LEAVING, "address removed", now)
             return
         going = greeting.crowded_out((near.link for near in self._near.values()), link)
@@ -125,6 +126,7 @@ class Linking:
     def dial_failed(self, address: str, now: Instant, *, why: str) -> None:
         """A dial, or the handshake after it, came to nothing."""
         self._book.failed(address, now=now.mono, why=why)
+        self._exchange.parts.dial_failed(address, now)
         self._overlay.failed(address)
 
     def trim(self, numbers: list[int], now: Instant) -> None:

@@ -30,6 +30,7 @@ from node.mesh.ports import (
     AddAddress,
     AddressGone,
     AddressInfo,
+    BlockInput,
     Cloned,
     CloseLink,
     Connectivity,
@@ -59,13 +60,11 @@ from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
-    Fetch,
     Goodbye,
     Graft,
     Hello,
     IHave,
     Leave,
-    Part,
     PeerExchange,
     Ping,
     Pong,
@@ -123,7 +122,6 @@ class Mesh:
         self._soon: float | None = None
         self._known = False
         self._effects: list[MeshEffect] = []
-        self.brought_by = greeting.Bringers(self._near, self._book)
         self._index = Index(known)
         self._exchange = Exchange(
             self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
@@ -226,6 +224,11 @@ class Mesh:
         """Return what of the passive view is worth keeping over a restart, at most 60 records."""
         return self._overlay.passive.rows(now)
 
+    def brought_by(self, number: int | None) -> tuple[bytes, bool]:
+        """Return the node key behind a link, and whether it is a friend's; empty if the link is gone."""
+        near = None if number is None else self._near.get(number)
+        return (b"", False) if near is None else (near.link.node_key, self._overlay.is_friend(near))
+
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
         self._known = False
@@ -266,6 +269,8 @@ class Mesh:
                 self._linking.on_closed(event, now)
             case DialFailed():
                 self._linking.dial_failed(event.address, now, why=event.reason)
+            case BlockInput(order):
+                self._exchange.parts.order(order, now)
             case AddAddress():
                 self._book.add(event.address, event.source, now=now.mono, key=event.node_key)
                 self._overlay.settle()
@@ -325,8 +330,6 @@ class Mesh:
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
                     self._overlay.on_px(near, frame, now)
-                case Fetch() | Part():
-                    pass  # not in use yet
                 case Unknown():
                     pass
                 case _:
@@ -398,7 +401,7 @@ class Mesh:
 
     def _flush_one(self, near: Neighbour, now: Instant) -> None:
         number = near.link.number
-        while near.has_work:
+        while self._exchange.parts.pump(near, now) or near.has_work:
             messages = near.link.flush(now=now.mono)
             self._effects += [SendBytes(number, data) for data in messages]
             for session, spec in near.take_reads():

@@ -6,6 +6,7 @@ from collections import deque
 
 from node.clock import earliest
 from node.mesh.index import Index
+from node.mesh.limits import BUDGET_STRANGER
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime, PauseReading, PeerInfo, Source
 from node.mesh.sync import EVERYTHING, Sync
@@ -52,6 +53,16 @@ class Neighbour:
     def holds(self) -> bool:
         """Whether the peer keeps envelopes for others."""
         return self.link.hello is not None and "hold" in self.link.hello.roles
+
+    @property
+    def relays(self) -> bool:
+        """Whether the peer carries for strangers."""
+        return self.link.hello is not None and "relay" in self.link.hello.roles
+
+    @property
+    def trusted(self) -> bool:
+        """Whether we granted the peer more than a stranger gets."""
+        return self._own_hello is not None and self._own_hello.budget > BUDGET_STRANGER
 
     def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
         """Tell the peer soon that we have an envelope."""

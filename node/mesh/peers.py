@@ -123,10 +123,6 @@ class Book:
         entry = self._entries.get(address)
         return None if entry is None else entry.source
 
-    def met_at(self, node_key: bytes) -> set[Source]:
-        """Where the addresses were learned at which a node was met; there are 512 to look at, at most."""
-        return {entry.source for entry in self._entries.values() if entry.key == node_key}
-
     def dialled(self, *, now: float) -> list[AddressInfo]:
         """Return how dialling each address goes, in the order of `addresses`."""
         return [self._about(a, self._entries[a], now) for a in self.addresses()]

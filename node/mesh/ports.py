@@ -116,6 +116,61 @@ class AddressGone:
 
 
 @dataclass(frozen=True, slots=True)
+class SeekBlocks:
+    """Fetch these blocks, (name, bytes) each, under a name of ours; said again it adds who may have them.
+
+    `holders` are node keys of those who should, `addresses` where they, or relays, may be dialled for it;
+    or they are fetched `only` from one link, which offered them. Answered by a BlockCame each.
+    """
+
+    errand: bytes
+    blocks: tuple[tuple[bytes, int], ...]
+    holders: frozenset[bytes] = frozenset()
+    addresses: tuple[str, ...] = ()
+    only: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropBlocks:
+    """Fetch no more of an errand: it is done, or wanted no more."""
+
+    errand: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTaken:
+    """A block that came is on disk, or not wanted: another one may come."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRead:
+    """Answer to ReadParts: the bytes, fewer at the end of a block; None if it is not here."""
+
+    ticket: int
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferBlocks:
+    """Offer blocks, at most 64 of (name, bytes), to every linked relay, or to the one with this node key."""
+
+    blocks: tuple[tuple[bytes, int], ...]
+    node_key: bytes | None = None
+
+
+BlockOrder: TypeAlias = SeekBlocks | DropBlocks | BlockTaken | PartsRead | OfferBlocks
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInput:
+    """What is to be done about attachments above 1 MiB."""
+
+    order: BlockOrder
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """`Mesh.deadline` has come; harmless when early."""
 
@@ -130,6 +185,7 @@ MeshInput: TypeAlias = (
     | HeldRead
     | AddAddress
     | RemoveAddress
+    | BlockInput
     | ListensAt
     | Resumed
     | AddressGone
@@ -262,6 +318,38 @@ class ClockSkew:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadParts:
+    """A peer asks for `count` parts of a block, from `index` on; answered by PartsRead with the ticket."""
+
+    ticket: int
+    block: bytes
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCame:
+    """A block of an errand, whose hash holds, from this node; to be answered by BlockTaken."""
+
+    errand: bytes
+    name: bytes
+    data: bytes = field(repr=False)
+    node_key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A peer offers a relay blocks, (name, bytes) each."""
+
+    link: int
+    node_key: bytes
+    blocks: tuple[tuple[bytes, int], ...]
+
+
+BlockFact: TypeAlias = ReadParts | BlockCame | Offered
+
+
+@dataclass(frozen=True, slots=True)
 class Cloned:
     """A peer says that another process has our node key; at most once an hour."""
 
@@ -281,6 +369,7 @@ MeshEffect: TypeAlias = (
     | Taken
     | InStep
     | ClockSkew
+    | BlockFact
     | Cloned
 )
 

@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from node.chat.filing import (
+    BlockResult,
+    BlockWritten,
+    DropBlock,
     DropFile,
     FileFinished,
     FileOrder,
@@ -23,11 +26,16 @@ from node.chat.filing import (
     FilesSwept,
     FindParts,
     FinishFile,
+    HoldBlock,
     PartRead,
     PartsFound,
     ReadPart,
+    ReadSlice,
     SealFile,
+    SliceRead,
+    SweepBlocks,
     SweepFiles,
+    WriteBlock,
     WritePart,
 )
 from node.crypto.attachment import (
@@ -41,6 +49,7 @@ from node.crypto.attachment import (
 from node.crypto.primitives import Entropy
 from node.errors import PeerFault, Refused, StoreFull
 from node.store.folders import Folder
+from node.store.held_blocks import HeldBlocks
 from node.wire.manifest import Manifest
 
 QUOTA = 2 * 1024 * 1024 * 1024
@@ -97,6 +106,8 @@ class AttachmentFiles:
         self._used = 0
         self._fresh: set[str] = set()
         self._closed = False
+        self.held: HeldBlocks | None = None
+        """What a relay keeps for others."""
 
     def open(self) -> None:
         """Count what is there, and erase what a crash left of uploads; raises StoreFull."""
@@ -187,13 +198,19 @@ class AttachmentFiles:
 
     # -- orders of the engine ---------------------------------------------------------------------
 
-    def carry_out(self, order: FileOrder) -> FileResult | None:
+    def carry_out(self, order: FileOrder) -> FileResult | BlockResult | None:
         """Do what the engine asked; what the disk does not take is an answer, not an error."""
         match order:
             case FindParts(name, manifest):
                 return self._find(name, manifest)
             case WritePart(name, offset, data):
                 return self._part(name, offset, data)
+            case WriteBlock(name, index, offset, data):
+                return BlockWritten(name, index, "full" if self._part(name, offset, data) else None)
+            case ReadSlice(ticket, name, offset, size, held):
+                return SliceRead(ticket, (self._others if held else self._read)(name.hex(), offset, size))
+            case HoldBlock() | DropBlock() | SweepBlocks():
+                return None if self.held is None else self.held.carry_out(order)
             case FinishFile(name, manifest):
                 return self._finish(name, manifest)
             case ReadPart(name, index, offset, size):
@@ -245,6 +262,9 @@ class AttachmentFiles:
             return self._folder.read(name, offset, size)
         except OSError:
             return None
+
+    def _others(self, name: str, offset: int, size: int) -> bytes | None:
+        return None if self.held is None else self.held.read(name, offset, size)
 
     def _seal(self, order: SealFile) -> FileSealed:
         upload = self.upload()

@@ -20,6 +20,8 @@ from node.wire.frames import (
     MAX_ADDRESSES,
     MAX_BACKOFF_S,
     MAX_BATCH,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_PARTS,
     MAX_CREDIT,
     MAX_DAYS,
     MAX_FRAME_BYTES,
@@ -27,6 +29,7 @@ from node.wire.frames import (
     MAX_HOP,
     MAX_IDS,
     MAX_NEG_BYTES,
+    MAX_OFFERED,
     MAX_PART_BYTES,
     MAX_RECORD_BYTES,
     MAX_RECORDS,
@@ -47,6 +50,7 @@ from node.wire.frames import (
     NegMsg,
     NegOpen,
     Number,
+    Offer,
     Part,
     PeerExchange,
     Ping,
@@ -66,6 +70,8 @@ _IDS = many(_ID, MAX_IDS, least=1)
 _ENVELOPE = blob_upto(MAX_ENVELOPE_BYTES, least=OVERHEAD + 512)
 _RECORDS = many(blob_upto(MAX_RECORD_BYTES, least=1), MAX_RECORDS)
 _DAY = array(_U32, _U32, blob(16))
+_BLOCK = array(blob(OBJECT_BYTES), lambda size: _U32(size) and 0 < size <= MAX_BLOCK_BYTES)
+_INDEX: Shape = lambda index: _U32(index) and index < MAX_BLOCK_PARTS  # noqa: E731 - one of the shapes
 _SHAPES: dict[int, Shape] = {
     Number.HELLO: array(
         literal(Number.HELLO),
@@ -93,8 +99,9 @@ _SHAPES: dict[int, Shape] = {
     Number.CREDIT: array(literal(Number.CREDIT), _U32, lambda size: _U32(size) and 0 < size <= MAX_CREDIT),
     Number.GONE: array(literal(Number.GONE), _IDS),
     Number.PX: array(literal(Number.PX), lambda records: records is None or _RECORDS(records)),
-    Number.FETCH: array(literal(Number.FETCH), blob(OBJECT_BYTES), _U32),
-    Number.PART: array(literal(Number.PART), blob(OBJECT_BYTES), _U32, blob_upto(MAX_PART_BYTES)),
+    Number.FETCH: array(literal(Number.FETCH), blob(OBJECT_BYTES), _INDEX),
+    Number.PART: array(literal(Number.PART), blob(OBJECT_BYTES), _INDEX, blob_upto(MAX_PART_BYTES)),
+    Number.OFFER: array(literal(Number.OFFER), many(_BLOCK, MAX_OFFERED, least=1)),
     Number.PING: array(literal(Number.PING), _U64),
     Number.PONG: array(literal(Number.PONG), _U64),
     Number.GOODBYE: array(literal(Number.GOODBYE), uint(8), _U32),
@@ -153,6 +160,8 @@ def encode(frame: Frame) -> bytes:
             return pack([Number.FETCH, frame.object, frame.index])
         case Part():
             return pack([Number.PART, frame.object, frame.index, frame.data])
+        case Offer():
+            return pack([Number.OFFER, frame.blocks])
         case Ping():
             return pack([Number.PING, frame.t_ms])
         case Pong():
@@ -246,6 +255,8 @@ def _read(fields: list[Any], size: int) -> Frame:
             return Fetch(name, index)
         case [Number.PART, name, index, data]:
             return Part(name, index, data)
+        case [Number.OFFER, [*blocks]]:
+            return Offer(tuple((name, size) for name, size in blocks))
         case [Number.PING, t_ms]:
             return Ping(t_ms)
         case [Number.PONG, t_ms]:

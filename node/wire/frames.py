@@ -46,7 +46,12 @@ MAX_RECORD_BYTES = 1_536
 MAX_PART_BYTES = 24_576
 """Sealed bytes of an attachment in one PART."""
 OBJECT_BYTES = 32
-"""The hash that names an attachment's sealed bytes."""
+"""The hash that names a block, so many sealed bytes of an attachment: `node.crypto.attachment.bid`."""
+MAX_BLOCK_PARTS = 43
+"""Parts of a block: an attachment of 64 MiB has 64 blocks."""
+MAX_BLOCK_BYTES = MAX_BLOCK_PARTS * MAX_PART_BYTES
+MAX_OFFERED = 64
+"""Blocks in one OFFER: those of one attachment."""
 
 ROLES = ("relay", "hold")
 """Bit 0 and bit 1 of a roles field: forwards for strangers, and keeps for the absent."""
@@ -75,6 +80,7 @@ class Number(IntEnum):
     PING = 17
     PONG = 18
     GOODBYE = 19
+    OFFER = 20
 
 
 class Leave(IntEnum):
@@ -244,7 +250,7 @@ class PeerExchange:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask for one part of an attachment's sealed bytes, by the 32-byte hash that names it."""
+    """Ask for one part of a block; `object` is its name, a hash of its bytes and their number."""
 
     object: bytes
     index: int
@@ -252,11 +258,18 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part, at most 24,576 bytes; none says that it is not here."""
+    """One part of a block, 24,576 bytes but for its last; none at all says that it is not here."""
 
     object: bytes
     index: int
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """To a relay: 1 to 64 blocks that the sender has, (name, bytes) each, which it may fetch and hold."""
+
+    blocks: tuple[tuple[bytes, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +297,7 @@ Frame: TypeAlias = (
     | PeerExchange
     | Fetch
     | Part
+    | Offer
     | Ping
     | Pong
     | Goodbye

@@ -117,7 +117,7 @@ def test_uploads_take_any_content_type_and_keep_the_rules_against_other_sites() 
         (replace(login, fetch_site=None), "cross_site"),
         (replace(login, fetch_site="same-origin", origins=()), "unauthorized"),
         (replace(upload, authorization=()), "unauthorized"),
-        (replace(upload, body_bytes=64 * 1024 * 1024 + 1), "too_large"),
+        (replace(upload, body_bytes=64 * 1024 * 1024 + 1), "attachment_too_large"),
     ):
         answer = decide(bad, policy, NOW)
         assert isinstance(answer, Deny) and answer.code == code, bad

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from node.commandline import transfers
+from node.commandline import attachments, transfers
 from node.commandline.chat import event_lines, message_lines
 from node.commandline.safe_names import MAX_BYTES, safe_name
 from node.errors import Refused
@@ -162,7 +162,7 @@ def test_send_stores_the_file_first_and_names_it_in_the_message(
         (("send", "club", "--file", str(tmp_path)), 6),
     ):
         assert gossamer_exits(*words)[0] == expected
-    os.truncate(path, 1024 * 1024 + 1)
+    os.truncate(path, 64 * 1024 * 1024 + 1)
     code, _, err = gossamer_exits("send", "club", "--file", str(path))
     assert code == 1 and "attachment_too_large" in err
 
@@ -178,3 +178,33 @@ def test_history_and_tail_show_what_a_message_carries_and_obey_none_of_its_name(
     assert event_lines({**news, "state": "progress"}, {}) == []
     failed = {**news, "state": "failed", "why": "nobody has it any more"}
     assert event_lines(failed, {}) == ["* x\\x1b[2J will not come: nobody has it any more"]
+
+
+def pages(node: Scripted, monkeypatch: pytest.MonkeyPatch, *told: dict[str, Any]) -> None:
+    """Let `attachment_get` answer these in turn, the last again and again, without waiting between them."""
+    left = list(told)
+
+    async def call(command: str, **keys: Any) -> dict[str, Any]:
+        node.asked.append((command, keys))
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    monkeypatch.setattr(node, "call", call)
+    monkeypatch.setattr(attachments, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(attachments, "PATIENCE", 0.05)
+
+
+def test_get_waits_for_one_that_is_on_its_way(
+    given_out: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    coming = [{**facts(), "state": "pending", "received": size} for size in (0, 0, 1_000, 1_000, 5_000)]
+    pages(given_out, monkeypatch, *coming, facts())
+    assert gossamer_exits("attachment", "get", IDENT)[0] == 0
+    assert (tmp_path / "tea.png").read_bytes() == DATA and len(given_out.asked) == 6
+
+
+def test_get_waits_no_longer_than_something_comes(
+    given_out: Scripted, gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pages(given_out, monkeypatch, {**facts(), "state": "pending", "received": 10})
+    code, _, err = gossamer_exits("attachment", "get", IDENT)
+    assert code != 0 and "attachment_pending" in err and list(tmp_path.iterdir()) == []

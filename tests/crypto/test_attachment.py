@@ -41,7 +41,7 @@ PIECES = [RAW[at : at + PART_BYTES] for at in range(0, len(RAW), PART_BYTES)]
 
 
 @pytest.mark.parametrize(
-    "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, MAX_GOSSIPED, 3_000_000]
+    "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, MAX_GOSSIPED, MAX_GOSSIPED + 1, 3_000_000]
 )
 def test_what_is_sealed_opens_again_however_it_came_in(size: int) -> None:
     content = (b"0123456789abcdef" * (size // 16 + 1))[:size]

@@ -46,10 +46,11 @@ def trailer() -> bytes:
 
 
 def manifest() -> bytes:
-    """Return the manifest of an attachment that a reader takes."""
+    """Return the manifest of an attachment that a reader takes, in its longer form."""
     sealer = AttachmentSealer(a.entropy())
-    raw = sealer.add(b"content") + sealer.finish()
-    made = sealer.manifest("tea.png", "image/png", block_names(len(raw), iter([raw]))).encode()
+    raw = sealer.add(bytes(2_000_000)) + sealer.finish()
+    found = sealer.manifest("tea.png", "image/png", block_names(len(raw), iter([raw])))
+    made = found.held_by((b"record",), ("ws://relay:1",)).encode()
     assert manifests.parse(made).encode() == made
     return made
 

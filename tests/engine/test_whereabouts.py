@@ -25,6 +25,13 @@ def told(node: SimNode, other: SimNode) -> tuple[str, ...]:
     return () if person.node_record is None else noderec.read_record(person.node_record).addresses
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Nobody waits after a start, but where that is what is tried."""
+    if "start" not in request.node.name:
+        monkeypatch.setattr(whereabouts, "SETTLE", 0.0)
+
+
 def keep_house(*nodes: SimNode) -> None:
     """Let nodes do now what they do each hour."""
     for node in nodes:
@@ -61,6 +68,15 @@ def test_members_learn_where_each_others_nodes_are_within_an_hour() -> None:
     world, _, bob, dan = club("within an hour")
     keep_house(bob, dan)
     assert told(bob, dan) == ("ws://dan:1",) and told(dan, bob) == ("ws://bob:1",)
+
+
+def test_nothing_is_told_in_the_five_minutes_after_a_start() -> None:
+    world, _, bob, dan = club("five minutes")
+    bob.feed(ListensAt(("ws://elsewhere.example:7",)))
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+    world.run(310)
+    assert told(dan, bob) == ("ws://elsewhere.example:7",)
 
 
 @pytest.mark.usefixtures("short_days")

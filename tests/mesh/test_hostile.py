@@ -59,6 +59,7 @@ class Hostile:
         self.link = Link(
             link, outbound=True, address="", remote="", keys=keys, entropy=rng.randbytes, now=0.0
         )
+        self.key = keys.node_pub
         self.heard: list[Frame] = []
         self.closed = ""
         self.reading = self.answering = True
@@ -120,7 +121,7 @@ def test_the_hostile_peer_is_taken_for_a_peer_at_first(node: Node) -> None:
 
 def test_three_malformed_frames_close_a_link_and_unknown_ones_do_not(node: Node) -> None:
     peer = Hostile(node)
-    for number in range(20, 60):
+    for number in range(21, 60):
         peer.say_bytes(codec.pack([number, b"x"]))
     peer.say(Unknown(99))
     for count in range(3):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from node.errors import DecodeError
-from node.wire import codec, frame_bytes, frames
+from node.wire import codec, frame_bytes, frames, manifest
 from node.wire.frames import (
     Batch,
     Credit,
@@ -25,6 +25,7 @@ from node.wire.frames import (
     NegEnd,
     NegMsg,
     NegOpen,
+    Offer,
     Part,
     PeerExchange,
     Ping,
@@ -67,6 +68,8 @@ CORPUS: list[Frame] = [
     Fetch(b"o" * 32, 3),
     Part(b"o" * 32, 3, bytes(24_576)),
     Part(b"o" * 32, 0, b""),
+    Offer(((b"o" * 32, 1), (b"p" * 32, 1_056_768))),
+    Offer(((b"o" * 32, 24_576),) * 64),
 ]
 
 
@@ -118,7 +121,7 @@ def test_the_bytes_of_each_frame_are_as_documented() -> None:
     assert frame_bytes.encode(Tail(1, 2, 3, ID)).hex() == "9507010203c410" + ID.hex()
 
 
-@pytest.mark.parametrize("number", [20, 64, 1 << 31])
+@pytest.mark.parametrize("number", [21, 64, 1 << 31])
 def test_numbers_of_a_later_version_are_ignored(number: int) -> None:
     assert frame_bytes.decode(codec.pack([number, b"whatever", [1, 2]])) == Unknown(number)
 
@@ -202,3 +205,28 @@ def test_arbitrary_bytes_decode_or_fail_in_one_way(data: bytes) -> None:
 def test_roles_that_we_do_not_know_are_left_out() -> None:
     assert frames.unpack_roles(0xFF) == frozenset({"relay", "hold"})
     assert frames.pack_roles(frozenset({"hold", "other"})) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [15, b"o" * 32, 43],
+        [15, b"o" * 31, 0],
+        [16, b"o" * 32, 43, b""],
+        [16, b"o" * 32, 0, bytes(24_577)],
+        [20, []],
+        [20, [[b"o" * 32, 0]]],
+        [20, [[b"o" * 32, 1_056_769]]],
+        [20, [[b"o" * 31, 1]]],
+        [20, [[b"o" * 32, 1]] * 65],
+    ],
+    ids=lambda fields: str(fields)[:20],
+)
+def test_what_no_block_can_have_is_malformed(fields: list[object]) -> None:
+    with pytest.raises(DecodeError):
+        frame_bytes.decode(codec.pack(fields))
+
+
+def test_a_block_of_the_largest_attachment_fits() -> None:
+    assert manifest.block_bytes(manifest.MAX_SEALED) == frames.MAX_BLOCK_BYTES
+    assert frames.MAX_OFFERED == manifest.MAX_BLOCKS and frames.MAX_PART_BYTES == manifest.PART_BYTES

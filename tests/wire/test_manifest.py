@@ -86,3 +86,42 @@ def test_a_field_of_another_kind_is_refused(place: int, value: Any) -> None:
         return
     with suppress(DecodeError):
         assert parse(raw).encode() == raw
+
+
+RECORDS = st.lists(st.binary(min_size=1, max_size=1_536), max_size=3).map(tuple)
+RELAYS = st.lists(st.text(min_size=1, max_size=60), max_size=6).map(tuple)
+
+
+@given(st.integers(0, MAX_SIZE), RECORDS, RELAYS)
+def test_who_has_a_large_one_is_told_as_far_as_it_fits_and_is_no_part_of_what_it_is(
+    size: int, records: tuple[bytes, ...], relays: tuple[str, ...]
+) -> None:
+    made = manifest(size, name="n" * 255, type="t" * 127)
+    told = made.held_by(records, relays)
+    assert parse(told.encode()) == told and len(told.encode()) <= MAX_BYTES
+    assert told.core() == made.core()
+    assert told.relays == relays[: len(told.relays)] and told.holders == records[: len(told.holders)]
+    if made.gossiped:
+        assert told == made
+
+
+@pytest.mark.parametrize(
+    ("size", "holders", "relays"),
+    [
+        (100_000, [b"r"], []),
+        (2_000_000, [], []),
+        (2_000_000, [b"r"] * 3, []),
+        (2_000_000, [b""], []),
+        (2_000_000, [], ["ws://a"] * 5),
+        (2_000_000, [], [""]),
+        (2_000_000, [], ["x" * 256]),
+    ],
+)
+def test_a_second_form_that_is_not_needed_or_too_large_is_refused(
+    size: int, holders: list[bytes], relays: list[str]
+) -> None:
+    _, *rest = codec.unpack(manifest(size).encode())
+    with pytest.raises(DecodeError):
+        parse(codec.pack([2, *rest, holders, relays]))
+    with pytest.raises(DecodeError):
+        parse(codec.pack([1, *rest, [b"r"], []]))

@@ -20,13 +20,17 @@ class AttachmentStored(Answer):
 
 
 class AttachmentFacts(Answer):
-    """What is known of an attachment; `data` is its content in base64, if it is here and small."""
+    """What is known of an attachment; `data` is its content in base64, if it is here and small.
+
+    `received` bytes of its `size` are here.
+    """
 
     id: str
     name: str
     type: str
     size: int
     state: Literal["pending", "ready", "failed"]
+    received: int
     hash: str
     url: str | None = None
     data: str | UnsetType = UNSET

@@ -1,0 +1,90 @@
+"""What a relay holds of others' attachments: sealed blocks, for a day, within a quota (docs/protocol.md 10).
+
+A block is held under a hash of its bytes, so junk costs its sender the sending of it, and no more than its
+share of the room: what is full loses the oldest of whoever has most there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.clock import DAY_MS
+from node.wire.frames import MAX_PART_BYTES
+
+QUOTA = 1024 * 1024 * 1024
+"""Bytes that a relay holds; other nodes hold none."""
+SHARE = 8
+"""One node has at most an eighth of it: 128 MiB, two of the largest attachments."""
+HELD_MS = DAY_MS
+
+
+@dataclass(frozen=True)
+class Held:
+    """A block that is held: its bytes, since when, for the node with which key."""
+
+    size: int
+    since_ms: int
+    giver: bytes
+
+    @property
+    def charge(self) -> int:
+        """What it counts: small ones as much as one part, so that their number is bounded too."""
+        return max(self.size, MAX_PART_BYTES)
+
+
+class Depot:
+    """The blocks held for others, oldest first."""
+
+    def __init__(self, quota: int) -> None:
+        self.quota = quota
+        self.held: dict[bytes, Held] = {}
+        self._used: dict[bytes, int] = {}
+
+    @property
+    def used(self) -> int:
+        """Bytes that count."""
+        return sum(self._used.values())
+
+    def willing(self, blocks: tuple[tuple[bytes, int], ...], giver: bytes) -> tuple[tuple[bytes, int], ...]:
+        """Return which of the offered blocks may be fetched: what is here is not, nor what is too much."""
+        room, chosen = self.quota // SHARE - self._used.get(giver, 0), list[tuple[bytes, int]]()
+        for name, size in blocks:
+            room -= max(size, MAX_PART_BYTES)
+            if room < 0:
+                break
+            if name not in self.held:
+                chosen.append((name, size))
+        return tuple(chosen)
+
+    def keep(self, name: bytes, held: Held) -> list[bytes] | None:
+        """Hold a block; returns those that go for it, None if it is not held itself."""
+        mine = self._used.get(held.giver, 0) + held.charge
+        if name in self.held or mine > self.quota // SHARE:
+            return None
+        going: list[bytes] = []
+        while self.used + held.charge > self.quota:
+            most = max(self._used, key=lambda key: self._used[key])
+            if self._used[most] <= mine:
+                return going or None
+            oldest = next(n for n, one in self.held.items() if one.giver == most)
+            self.drop(oldest)
+            going.append(oldest)
+        self.restore(name, held)
+        return going
+
+    def restore(self, name: bytes, held: Held) -> None:
+        """Take back what is held."""
+        self.held[name] = held
+        self._used[held.giver] = self._used.get(held.giver, 0) + held.charge
+
+    def drop(self, name: bytes) -> None:
+        """Hold a block no longer."""
+        held = self.held.pop(name, None)
+        if held is not None:
+            self._used[held.giver] -= held.charge
+            if not self._used[held.giver]:
+                del self._used[held.giver]
+
+    def expired(self, now_ms: int) -> list[bytes]:
+        """Return what has been held for long enough; a clock that was set back forgets nothing too early."""
+        return [name for name, held in self.held.items() if abs(now_ms - held.since_ms) > HELD_MS]

@@ -1,0 +1,289 @@
+"""Who is asked for which part, and what becomes of what they send (docs/protocol.md section 10).
+
+Those who should have an attachment are asked first: its author's node and other members', then relays; others
+only while none of these is linked. Each gets a block to bring, and the next one before the first is whole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from node.clock import earliest
+from node.crypto.attachment import bid
+from node.errors import CryptoFault
+from node.mesh.errands import Block, Errand
+from node.mesh.spreading import Unasked
+from node.mesh.visits import Visits
+from node.wire.frames import Fetch, Part
+
+WINDOW = 16
+"""Parts asked of a link and not answered, 384 KiB; it begins with 2 and grows by one with each answer."""
+FIRST_WINDOW = 2
+AT_ONCE = 2
+"""FETCHes that one frame of a peer can bring about."""
+MAX_BLOCKS_OF_LINK = 2
+"""Blocks that one link brings at a time, 2 MiB in memory: the second is begun while the first ends."""
+MAX_UNTAKEN = 8
+"""Blocks that came and are not on disk yet, 8 MiB: a slow disk slows the asking."""
+ANSWER_WITHIN = 20.0
+"""Seconds without a part before a link's blocks are given to others."""
+LOOK_AFTER = 0.005
+"""Seconds after a change until all links are looked at: one frame never brings about frames on many."""
+MAX_ERRANDS = 128
+"""Of our own at most as many as there are attachments fetched at a time, and one a link that offers."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One link: what it owes us."""
+
+    number: int
+    key: bytes
+    relay: bool
+    address: str
+    window: int = FIRST_WINDOW
+    moved_at: float = 0.0
+    owed: set[tuple[bytes, int]] = field(default_factory=set)
+    bringing: dict[bytes, tuple[Errand, Block]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A whole block, whose hash holds."""
+
+    errand: bytes
+    name: bytes
+    data: bytes = field(repr=False)
+
+
+class Fetching:
+    """The errands, and the links that can be sent on them."""
+
+    def __init__(self) -> None:
+        self.visits = Visits()
+        self._errands: dict[bytes, Errand] = {}
+        self._lines: dict[int, _Line] = {}
+        self._untaken: set[bytes] = set()
+        self.deadline: float | None = None
+
+    def _soon(self, at: float | None) -> None:
+        self.deadline = earliest(self.deadline, at)
+
+    def seek(self, errand: Errand, *, now: float) -> None:
+        """Begin an errand, or learn of one under way who else may have it."""
+        self._soon(now + LOOK_AFTER)
+        known = self._errands.get(errand.name)
+        if known is None:
+            if len(self._errands) >= MAX_ERRANDS:
+                return
+            self._errands[errand.name] = errand
+        else:
+            known.holders |= errand.holders
+            known.add([block for block in errand.blocks.values() if block.name not in self._untaken])
+        if errand.only is None:
+            self.visits.want(errand.name, errand.addresses, now=now)
+
+    def drop(self, name: bytes, *, now: float) -> None:
+        """Give up an errand."""
+        errand = self._errands.pop(name, None)
+        if errand is None:
+            return
+        self.visits.done(name, now=now)
+        self._soon(now + LOOK_AFTER)
+        for line in self._lines.values():
+            line.bringing = {n: (e, b) for n, (e, b) in line.bringing.items() if e is not errand}
+
+    def taken(self, name: bytes, *, now: float) -> None:
+        """A block that came is on disk, or given up."""
+        self._untaken.discard(name)
+        self._soon(now + LOOK_AFTER)
+
+    def opened(self, number: int, key: bytes, address: str, *, relay: bool, now: float) -> None:
+        """A link is live."""
+        if self._errands:
+            self._soon(now + LOOK_AFTER)
+        self._lines[number] = _Line(number, key, relay, address)
+        if address:
+            self.visits.opened(address, number, key)
+
+    def closed(self, number: int, *, now: float) -> None:
+        """A link is gone: others bring what it was to bring."""
+        line = self._lines.pop(number, None)
+        if line is None:
+            return
+        self._release(line)
+        if line.address:
+            self.visits.ended(line.address, now=now)
+        if self._errands:
+            self._soon(now + LOOK_AFTER)
+        for errand in list(self._errands.values()):
+            errand.forget(number)
+            if errand.only == number:
+                del self._errands[errand.name]
+
+    def on_part(self, number: int, frame: Part, *, now: float) -> Came | None:
+        """Take a part; returns the block that it completes.
+
+        Raises:
+            Unasked: If nobody asked for it.
+            CryptoFault: If it cannot be that part, or the block is not what its name says; it is dropped.
+        """
+        line = self._lines[number]
+        if (frame.object, frame.index) not in line.owed:
+            raise Unasked("a PART that nobody asked for")
+        line.owed.discard((frame.object, frame.index))
+        line.moved_at = now
+        line.window = min(WINDOW, line.window + 1)
+        errand, block = line.bringing.get(frame.object, (None, None))
+        if errand is None or block is None:
+            return None  # given to somebody else meanwhile, or wanted no more
+        if not frame.data:
+            self._lacking(line, errand, block, now)
+            return None
+        if len(frame.data) != block.length(frame.index):
+            raise self._lied(line, errand, block, now)
+        block.parts[frame.index] = frame.data
+        return None if len(block.parts) < block.count else self._whole(line, errand, block, now)
+
+    def _whole(self, line: _Line, errand: Errand, block: Block, now: float) -> Came:
+        data = b"".join(block.parts[index] for index in range(block.count))
+        if bid(data) != block.name:
+            raise self._lied(line, errand, block, now)
+        del line.bringing[block.name], errand.blocks[block.name]
+        errand.gave(line.number)
+        self._untaken.add(block.name)
+        if not errand.blocks and errand.only is not None:
+            self._errands.pop(errand.name, None)
+        return Came(errand.name, block.name, data)
+
+    def _lied(self, line: _Line, errand: Errand, block: Block, now: float) -> CryptoFault:
+        self._soon(now + LOOK_AFTER)
+        del line.bringing[block.name]
+        errand.give_back(block)
+        errand.shun(line.number)
+        for name, (other, held) in list(line.bringing.items()):
+            if other is errand:
+                del line.bringing[name]
+                errand.give_back(held)
+        return CryptoFault("a block that is not what its name says")
+
+    def _lacking(self, line: _Line, errand: Errand, block: Block, now: float) -> None:
+        self._soon(now + LOOK_AFTER)
+        del line.bringing[block.name]
+        errand.give_back(block)
+        if errand.only is not None:  # it offered what it has not got
+            errand.free.remove(block.name)
+            del errand.blocks[block.name]
+        else:
+            errand.lacks(block, line.number, now=now)
+
+    def _release(self, line: _Line) -> set[bytes]:
+        """Take from a link what it was to bring; returns the errands concerned."""
+        touched = set()
+        for errand, block in line.bringing.values():
+            errand.give_back(block)
+            touched.add(errand.name)
+        line.bringing.clear()
+        return touched
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def ask(self, number: int, *, now: float) -> Iterator[Fetch]:
+        """Yield what to ask of a link now, at most two frames."""
+        line = self._lines.get(number)
+        if line is None or not (self._errands or line.bringing):
+            return
+        for _ in range(AT_ONCE):
+            block = self._next(line, now) if len(line.owed) < line.window else None
+            if block is None:
+                return
+            if not line.owed:
+                line.moved_at = now
+            self._soon(line.moved_at + ANSWER_WITHIN)
+            line.owed.add((block.name, block.asked))
+            block.asked += 1
+            yield Fetch(block.name, block.asked - 1)
+
+    def _next(self, line: _Line, now: float) -> Block | None:
+        for _, block in line.bringing.values():
+            while block.asked < block.count:
+                if (block.name, block.asked) not in line.owed:
+                    return block
+                block.asked += 1  # asked before it was given up: that answer will do
+        if len(line.bringing) >= MAX_BLOCKS_OF_LINK or len(self._untaken) >= MAX_UNTAKEN:
+            return None
+        for errand in self._errands.values():
+            chosen = errand.choose(line.number) if self._may(line, errand, now) else None
+            if chosen is not None:
+                line.bringing[chosen.name] = (errand, chosen)
+                return chosen if (chosen.name, 0) not in line.owed else self._next(line, now)
+            if errand.only is None and self._may(line, errand, now):  # it lacks all that is left
+                errand.rest(line.number, now=now)
+                self._soon(errand.next_try(now=now))
+        return None
+
+    def _may(self, line: _Line, errand: Errand, now: float) -> bool:
+        """Whether a link is to be asked: others than holders and relays only where none of these is left."""
+        rank = errand.rank(line.number, line.key, relay=line.relay)
+        if rank is None or not errand.free or errand.rests(line.number, now=now):
+            return False
+        return rank < 2 or not self._has_better(errand, now)
+
+    def _has_better(self, errand: Errand, now: float) -> bool:
+        return any(
+            errand.rank(line.number, line.key, relay=line.relay) in {0, 1}
+            and not errand.rests(line.number, now=now)
+            for line in self._lines.values()
+        )
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _stranded(self, now: float) -> list[bytes]:
+        """The errands that no holder or relay is linked for."""
+        return [e.name for e in self._errands.values() if e.free and not self._has_better(e, now)]
+
+    @property
+    def _linked(self) -> frozenset[bytes]:
+        return frozenset(line.key for line in self._lines.values())
+
+    def due(self, *, now: float) -> list[str]:
+        """Take their blocks from links that stopped answering; return the addresses to dial.
+
+        After it every link is to be asked anew.
+        """
+        for line in self._lines.values():
+            if line.bringing and now >= line.moved_at + ANSWER_WITHIN:
+                for name in self._release(line):
+                    self._rest(self._errands[name], line, now)
+        stranded, linked = self._stranded(now), frozenset(line.key for line in self._lines.values())
+        dials = self.visits.due(stranded, linked, now=now)
+        late = [line.moved_at + ANSWER_WITHIN for line in self._lines.values() if line.bringing]
+        again = [errand.next_try(now=now) for errand in self._errands.values()]
+        self.deadline = earliest(self.visits.next_try(stranded, linked), self.visits.deadline, *late, *again)
+        return dials
+
+    def _rest(self, errand: Errand, line: _Line, now: float) -> None:
+        if errand.only is None:
+            errand.rest(line.number, now=now)
+        else:
+            del self._errands[errand.name]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The links, while there is something to fetch."""
+        return list(self._lines) if self._errands else []
+
+
+def errand_for(
+    name: bytes,
+    blocks: tuple[tuple[bytes, int], ...],
+    *,
+    holders: frozenset[bytes] = frozenset(),
+    addresses: tuple[str, ...] = (),
+    only: int | None = None,
+) -> Errand:
+    """Make an errand of blocks given as (name, bytes)."""
+    made = {block: Block(block, size) for block, size in blocks}
+    return Errand(name, made, deque(made), holders, addresses, only)
