@@ -14,7 +14,6 @@ from node.crypto.handshake import make_link_keys
 from node.crypto.primitives import Entropy
 from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
-from node.mesh import greeting
 from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
