@@ -163,6 +163,7 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
+        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
@@ -203,7 +204,6 @@ class Engine:
         if self.state.read_only:
             return outage.start(self.desk)
         turn = self._turn(now)
-        self.shelving.assign(self.state.channels.all())
         effects: list[Effect] = []
         if self._fresh:
             self.state.me.save(turn)
@@ -376,6 +376,9 @@ class Engine:
             rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
+
+    def _listens(self) -> tuple[str, ...]:
+        return self.addresses
 
     def _record(self) -> bytes:
         return noderec.make_record(
