@@ -14,7 +14,22 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import behind, bridge, crypto, dialects, files, floors, idle, many, mesh, rooms, search, sim, sync
+from bench import (
+    behind,
+    bridge,
+    crypto,
+    dialects,
+    files,
+    floors,
+    idle,
+    many,
+    mesh,
+    rooms,
+    search,
+    shelves,
+    sim,
+    sync,
+)
 from bench.crypto import Beside
 from bench.figures import Figures
 
@@ -31,7 +46,7 @@ def main() -> None:
         "--only",
         choices=(
             "bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects",
-            "mesh", "sim", "sync",
+            "mesh", "shelves", "sim", "sync",
         ),
         help="this section alone; mesh, sim and sync are never part of the whole",
     )  # fmt: skip
@@ -66,6 +81,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             shares = asyncio.run(dialects.measure(Path(name), min(asked.messages, 2000)))
             found += section("bridge to bridge in other dialects, beside the native one:", shares)
+    if asked.only in (None, "shelves"):
+        with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
+            print("holding for others, 500 envelopes of 659 bytes a commit:")
+            for figures in asyncio.run(shelves.measure(Path(name))):
+                print(figures.line(), flush=True)
+                found.append(figures)
     if asked.only == "sync":
         found += section("finding out what is missing, 100,000 held:", sync.reconciliation())
         found += section("live envelopes meanwhile, on a virtual clock:", sync.beside())

@@ -1751,6 +1751,23 @@ export interface NodeFacts {
   log_epoch: string;
   seq: number;
   clock_skew_s: number | null;
+  held: Held;
+  held_quota_bytes: number;
+  held_ids: number;
+  oldest_held_ms: number | null;
+}
+
+/** The shelves: of channels of ours, brought by nodes that we know, by any other. */
+export interface Held {
+  own: HeldOnShelf;
+  known: HeldOnShelf;
+  other: HeldOnShelf;
+}
+
+/** What lies on one shelf. */
+export interface HeldOnShelf {
+  envelopes: number;
+  bytes: number;
 }
 
 /** Stop the node cleanly. */

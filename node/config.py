@@ -29,6 +29,10 @@ CONFIG_FILE = "config.toml"
 BRIDGE_PORT = 7117
 MESH_PORT = 7118
 SECRET_BYTES = 32
+HOLD_MIB, HOLD_MIB_RELAY = 512, 8192
+"""What is held for others by default: a person's disk does not notice; a relay is there to hold."""
+MIN_HOLD_MIB, MAX_HOLD_MIB = 16, 1 << 20
+"""The least leaves room for what one node brings a day; the most is a TiB, more than anybody meant."""
 MAX_CONFIG_BYTES = 65_536  # ours is a page; anything longer is another file by mistake
 MAX_PORT = 65_535
 MAX_FETCH_MIB = 64
@@ -76,6 +80,13 @@ class Settings:
     listen_cert: Path | None = None
     listen_key: Path | None = None
     peer_ca: Path | None = None
+    hold_mib: int | None = None
+
+    @property
+    def quota(self) -> int:
+        """Bytes that may be held for others."""
+        default = HOLD_MIB_RELAY if self.relay else HOLD_MIB
+        return (default if self.hold_mib is None else self.hold_mib) << 20
 
     def network_key(self) -> bytes | None:
         """Return the 32 bytes of the network secret, or None on the public network; raises Refused."""
@@ -207,6 +218,8 @@ def _read(key: str, value: object, source: _Source) -> object:
                 return _level(str(value))
             case "name":
                 return _name(value)
+            case "hold_mib":
+                return _mebibytes(value)
             case _:
                 raise AssertionError(key)
     except ValueError as exc:
@@ -224,6 +237,16 @@ def _mib(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,3}", text) or int(text) > MAX_FETCH_MIB:
         raise ValueError(f"a number of MiB from 0 to {MAX_FETCH_MIB} is needed")
     return int(text)
+
+
+def _mebibytes(value: object) -> int:
+    try:
+        count = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
+    except ValueError:
+        count = -1
+    if not MIN_HOLD_MIB <= count <= MAX_HOLD_MIB:
+        raise ValueError(f"a whole number of MiB is needed, {MIN_HOLD_MIB} to {MAX_HOLD_MIB}")
+    return count
 
 
 def _level(value: str) -> str:

@@ -60,9 +60,9 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine
 from node.errors import StoreFull
-from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, ReadHeld, SendBytes
+from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
-from node.store.records import Loaded, PutEnvelope, Write
+from node.store.records import Gone, Loaded, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
 
@@ -86,7 +86,7 @@ MAX_SLEEP = 2.0
 """Seconds at most between two looks at the clock: the event loop's stands still while a machine sleeps."""
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
-_FOR_PEERS = (SendBytes, CloseLink, Dial)
+_FOR_PEERS = (SendBytes, CloseLink, PauseReading, Dial)
 _FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
@@ -134,7 +134,7 @@ class EngineLoop:
         self._frontends: deque[Input] = deque()
         self._others: deque[Input] = deque()
         self._wake = asyncio.Event()
-        self._held: list[PutEnvelope] = []
+        self._held: list[Write] = []
         self._held_since: float | None = None
         self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
@@ -174,7 +174,7 @@ class EngineLoop:
         """Say whether there is an engine."""
         return self._engine is not None
 
-    def figures(self, now: Instant, stats: Mapping[str, int]) -> list[Shown]:
+    def figures(self, now: Instant, stats: Mapping[str, int | None]) -> list[Shown]:
         """Return what the engine, its inbox and its store count and measure."""
         waiting = {("frontends",): len(self._frontends), ("mesh",): len(self._others)}
         return [
@@ -183,7 +183,7 @@ class EngineLoop:
             gauge("reads", "Reads of the store under way.", len(self._reads)),
             self._commits,
             *figures.of(self.engine, now),
-            *(gauge(name, figures.STORED.get(name, "In the store."), value) for name, value in stats.items()),
+            *figures.stored(stats),
         ]
 
     async def begin(self, engine: Engine) -> None:
@@ -339,7 +339,7 @@ class EngineLoop:
                 writes += effect.writes
         if writes:
             since = time.perf_counter()
-            await self.store.commit(writes)
+            self._gone(await self.store.commit(writes))
             self._commits.observe(time.perf_counter() - since)
         for_peers = [effect for effect in effects if isinstance(effect, _FOR_PEERS)]
         if for_peers:
@@ -363,11 +363,11 @@ class EngineLoop:
         match effect:
             case Persist():
                 return
-            case SendBytes() | CloseLink() | Dial():
+            case SendBytes() | CloseLink() | PauseReading() | Dial():
                 assert self.mesh is not None
                 self.mesh.perform(effect)
-            case Hold(sealed):
-                self._held.append(sealed)
+            case Hold(write):
+                self._held.append(write)
                 if self._held_since is None:
                     self._held_since = self._clock().mono
             case ShredSoon():
@@ -463,8 +463,16 @@ class EngineLoop:
         """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
         async with self._holding:
             held, self._held, self._held_since = self._held, [], None
+            generation = self._generation
             if held:
-                await self.store.commit(held)
+                gone = await self.store.commit(held)
+                if generation == self._generation:  # else the engine was made of what is stored by now
+                    self._gone(gone)
+
+    def _gone(self, gone: Gone | None) -> None:
+        """Tell the engine what a commit took away."""
+        for effect in self.engine.let_go(gone) if gone else ():
+            self._perform(effect)
 
     async def _keep_house(self, now: Instant) -> None:
         if self._held_since is not None and (
@@ -480,7 +488,7 @@ class EngineLoop:
         """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
             self._next_expiry = now.mono + EXPIRE_SECONDS  # also if it fails
-            self.engine.mesh.forget(await self.store.expire(now.wall_ms))
+            self._gone(await self.store.expire(now.wall_ms))
             self.engine.state.first_seq = self.store.first_seq
             if self.store.expiring:
                 self._next_expiry = now.mono + EXPIRE_PAUSE

@@ -122,6 +122,7 @@ class Running:
             roles=frozenset({"relay", "hold"} if self.settings.relay else {"hold"}),
             addresses=self._addresses(),
             peers=self.settings.peers,
+            quota=self.settings.quota,
             sessions=sessions,
             read_only=read_only,
             fetch_bytes=self.settings.fetch_mib * 1024 * 1024,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, assert_never
 
+from node import sim_shell
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
@@ -68,6 +69,7 @@ from node.mesh.ports import (
     LinkClosed,
     LinkDrained,
     LinkOpened,
+    PauseReading,
     ReadHeld,
     SendBytes,
 )
@@ -238,10 +240,9 @@ class SimNode:
             self.files.carry_out(effect, self.feed, partial(self.world.later, self.name, 0.0))
             return
         match effect:
-            case Persist(writes):
-                self.store.commit(writes)
-            case Hold(sealed):
-                self.store.commit([sealed])
+            case Persist() | Hold():
+                for order in sim_shell.committed(self.store, effect, self.engine):
+                    self._one(order)
             case SendBytes(link, data):
                 self.sent_bytes.append(data)
                 self.world.send(self.name, link, data)
@@ -278,7 +279,9 @@ class SimNode:
                     self.feed(came)
                 else:
                     self._one(Deliver(effect.session, came))
-            case CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode():
+            case (
+                CredentialsChanged() | EndSession() | UploadKept() | ShredSoon() | StopNode() | PauseReading()
+            ):
                 pass  # no socket, no token and no disk is here
             case _:
                 assert_never(effect)

@@ -16,12 +16,15 @@ from node.engine import outage
 from node.engine.effects import (
     AfterFetched,
     AnswerStatus,
+    Effect,
     FetchAfter,
     FetchMessages,
     FindMessages,
+    Hold,
     Input,
     MessagesFetched,
     MessagesFound,
+    Persist,
 )
 from node.engine.engine import Engine, Setup
 from node.errors import Refused
@@ -81,6 +84,12 @@ def stand_in(
     """Return what takes an engine's place when its store is full, or has room again, and what to ask it."""
     sessions, again = outage.carried_over(engine.desk, failed)
     return Engine(replace(setup, sessions=sessions, read_only=store.full), store.load(), now), again
+
+
+def committed(store: MemoryStore, order: Persist | Hold, engine: Engine | None) -> list[Effect]:
+    """Write what is to be written; return what the engine does about what went for it."""
+    gone = store.commit(order.writes if isinstance(order, Persist) else (order.write,))
+    return engine.let_go(gone) if gone and engine is not None else []
 
 
 def held(store: MemoryStore, order: ReadHeld) -> HeldRead:

@@ -37,6 +37,7 @@ peers = ["ws://a:1", "wss://b.example", "ws://a:1"]
 relay = true
 network_secret = "net.key"
 log_level = "warning"
+hold_mib = 64
 passphrase_file = "/p"
 open = true
 bridge_hosts = ["chat.example", "BOX:80"]
@@ -56,6 +57,7 @@ peer_ca = "/etc/ca.pem"
         relay=True,
         network_secret=tmp_path / "net.key",
         log_level="warning",
+        hold_mib=64,
         passphrase_file=Path("/p"),
         open=True,
         bridge_hosts=("chat.example", "box:80"),
@@ -84,9 +86,15 @@ peer_ca = "/etc/ca.pem"
         "GOSSAMER_LISTEN_CERT": str(tmp_path / "cert.pem"),
         "GOSSAMER_LISTEN_KEY": str(tmp_path / "key.pem"),
         "GOSSAMER_PEER_CA": "/etc/ca.pem",
+        "GOSSAMER_HOLD_MIB": "64",
     }
     assert {f"GOSSAMER_{key.upper()}" for key in KEYS} == set(env)
     assert settings(tmp_path, "", env) == want
+
+
+def test_a_relay_holds_more_for_others_unless_told(tmp_path: Path) -> None:
+    quotas = [settings(tmp_path, text).quota >> 20 for text in ("", "relay = true", "hold_mib = 20")]
+    assert quotas == [512, 8192, 20]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +113,10 @@ peer_ca = "/etc/ca.pem"
         ("peers = [1]", "a list"),
         ("relay = 3", "true or false"),
         (f"announce = {[f'ws://a:{n}' for n in range(1, 6)]}", "at most 4"),
+        ("hold_mib = 15", "16 to 1048576"),
+        ('hold_mib = "much"', "whole number"),
+        ("hold_mib = true", "whole number"),
+        ("hold_mib = 99.5", "whole number"),
         ("name = 3", "1 to 32"),
         (f'name = "{"x" * 33}"', "1 to 32"),
         ("name = ", "not TOML"),

@@ -27,7 +27,7 @@ from node.store.records import Put, PutEnvelope
 from node.tables import Table
 
 FULL = StoreFull("the database could not be written: database or disk is full")
-SEALED = PutEnvelope(bytes(32), bytes(32), 0, 1, own=False, raw=b"sealed")
+SEALED = PutEnvelope(bytes(32), bytes(32), 0, 1, shelf=0, raw=b"sealed")
 
 
 class FullStore:

@@ -7,6 +7,7 @@ may name one that is not theirs: a key leads to every channel that has it, so no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from node.clock import HORIZON_DAYS
@@ -20,6 +21,11 @@ class Route:
     channel: Channel
     owner: bytes
     part: bytes = b""
+
+    @property
+    def key(self) -> tuple[int, bytes, bytes]:
+        """The name of the channel: kind, owner, part."""
+        return int(self.channel.kind), self.owner, self.part
 
 
 SET_BACK_DAYS = 2
@@ -44,6 +50,15 @@ class Channels:
     def find_all(self, rk: bytes) -> tuple[Route, ...]:
         """Return every channel with this posting key, the longest known first."""
         return tuple(self._by_key.get(rk, ()))
+
+    def key_of(self, rk: bytes) -> tuple[int, bytes, bytes] | None:
+        """Return the name of the channel that a posting key is of, if it is ours."""
+        route = self.find(rk)
+        return None if route is None else route.key
+
+    def all(self) -> Iterable[tuple[tuple[int, bytes, bytes], list[tuple[int, bytes]]]]:
+        """Return the name of each channel, and its posting keys with their days."""
+        return self._keys.items()
 
     def add(self, route: Route, created_day: int, today: int) -> list[bytes]:
         """Watch a channel; return its posting keys up to tomorrow (none if it was watched already)."""

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -49,12 +50,35 @@ async def status(node: Node) -> None:
         ("contacts", _amount(found["contacts"])),
         ("rooms", _amount(found["rooms"])),
         ("frontends", _amount(found["clients"])),
-        ("held", f"{_amount(found['held_envelopes'])} sealed envelopes"),
+        ("held", f"{_amount(found['held_envelopes'])} sealed envelopes{_oldest(found)}"),
+        *_shelves(found),
         ("database", size(found["db_bytes"])),
     ]
     if found["connectivity"] == "locked":  # of the rest a locked node knows nothing
         shown = [*shown[1:3], ("vault", "locked: gossamer unlock"), ("database", size(found["db_bytes"]))]
     node.app.emit({**found, "username": node.username, "user_id": user_id}, fields(shown))
+
+
+def _oldest(found: Mapping[str, Any]) -> str:
+    oldest = found.get("oldest_held_ms")
+    if oldest is None:
+        return ""
+    return f", the oldest of {time.strftime('%Y-%m-%d', time.gmtime(oldest / 1000))}"
+
+
+def _shelves(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Return what lies on each shelf, and what may: of a node that says so."""
+    held = found.get("held")
+    if not held:
+        return []
+    told = {name: f"{one['envelopes']}, {size(one['bytes'])}" for name, one in held.items()}
+    used = sum(one["bytes"] for name, one in held.items() if name != "own")
+    return [
+        ("for you", told["own"]),
+        ("for others", f"{size(used)} of {size(found['held_quota_bytes'])}"),
+        ("known nodes", told["known"]),
+        ("other nodes", told["other"]),
+    ]
 
 
 def _amount(value: object) -> object:

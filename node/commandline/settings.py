@@ -97,6 +97,8 @@ def _known(key: str) -> None:
 def _plain(settings: Settings, key: str) -> Any:
     """Return a setting as JSON has it: endpoints and paths as text, `off` for no listener."""
     value = getattr(settings, key)
+    if key == "hold_mib":
+        return settings.quota >> 20
     if key == "listen" and value is None:
         return "off"
     if isinstance(value, Endpoint | Path):

@@ -7,6 +7,7 @@ from node.clock import day_of, earliest
 from node.engine import comebacks
 from node.engine.deadlines import Deadlines
 from node.engine.desk import Desk
+from node.engine.effects import Hold
 from node.engine.replay import Replay
 from node.engine.whereabouts import Whereabouts
 
@@ -55,6 +56,7 @@ class Chores:
             state.mending.deadline,
             state.returning.deadline,
             state.attachments.deadline,
+            self.desk.shelving.deadline,
             self._housekeeping,
             self._conversing.deadline,
             *state.introductions.values(),
@@ -77,6 +79,7 @@ class Chores:
         state.changing.due(turn)
         inbox.signals.typing.expire(turn)
         state.attachments.due(turn)
+        self.desk.after += [Hold(order) for order in self.desk.shelving.due(now=now)]
         inbox.receipts.due(turn)
         inbox.reading.due(turn)
         if inbox.receipts.compare_due(now):

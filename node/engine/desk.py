@@ -16,6 +16,7 @@ from node.engine.effects import (
     AnswerStatus,
     FetchAfter,
     FetchMessages,
+    Hold,
     KeepToken,
     LockVault,
     ReadChannel,
@@ -26,6 +27,7 @@ from node.engine.effects import (
 )
 from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
+from node.engine.shelving import Shelving
 from node.engine.state import State
 from node.errors import Refused
 from node.mesh.mesh import Mesh
@@ -47,6 +49,7 @@ class Desk:
     mesh: Mesh
     inbox: Inbox
     inviting: Inviting
+    shelving: Shelving
     started_wall_ms: int
     addresses: Callable[[], tuple[str, ...]]
     node_record: Callable[[], bytes]
@@ -64,6 +67,7 @@ class Desk:
         | ReadChannel
         | FetchAfter
         | FetchMessages
+        | Hold
     ] = field(default_factory=list)
     mesh_orders: list[Any] = field(default_factory=list)
     sealing: int = 0

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
 from node.chat.filing import BlockResult, FileOrder, FileResult
-from node.mesh.ports import CloseLink, Dial, MeshInput, ReadHeld, SendBytes
-from node.store.records import PutEnvelope, Write
+from node.mesh.ports import CloseLink, Dial, MeshInput, PauseReading, ReadHeld, SendBytes
+from node.store.records import ForgetGone, LetGo, PutEnvelope, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep somebody else's sealed envelope; within a second will do, a sync repairs a loss."""
+    """Keep somebody else's envelope, or make room for it; within a second will do, a sync repairs a loss."""
 
-    envelope: PutEnvelope
+    write: PutEnvelope | LetGo | ForgetGone
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +235,7 @@ Effect: TypeAlias = (
     | ShredSoon
     | SendBytes
     | CloseLink
+    | PauseReading
     | Dial
     | ReadHeld
     | FileOrder

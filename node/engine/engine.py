@@ -60,6 +60,7 @@ from node.engine.effects import (
     Effect,
     FetchMessages,
     FindMessages,
+    Hold,
     Input,
     MessagesFetched,
     MessagesFound,
@@ -76,6 +77,7 @@ from node.engine.listings import Listings
 from node.engine.mark import Mark
 from node.engine.meshing import Meshing
 from node.engine.replay import Replay
+from node.engine.shelving import QUOTA, Shelving
 from node.engine.state import Restorer, State, restore_me
 from node.engine.whereabouts import Whereabouts, remembered
 from node.errors import PeerFault, Refused
@@ -91,6 +93,7 @@ from node.mesh.ports import (
     Publish,
 )
 from node.store.records import (
+    Gone,
     Loaded,
     RewriteMessage,
     Write,
@@ -115,6 +118,8 @@ class Setup:
     roles: frozenset[str] = frozenset({"hold"})
     addresses: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    quota: int = QUOTA
+    """Bytes held for others."""
     sessions: tuple[SessionStarted, ...] = ()
     """Frontends that stayed attached while there was no engine, or another."""
     fetch_bytes: int = AUTOMATIC
@@ -137,26 +142,17 @@ class Engine:
         self.state = State(setup.identity, me, loaded, setup.boot_id)
         self.state.read_only = self.state.nonces.closed = setup.read_only
         self.state.sessions.update({kept.session: kept for kept in setup.sessions})
-        self.mesh = Mesh(
-            node_seed=setup.identity.node_seed,
-            network_id=setup.network_id,
-            psk=setup.psk,
-            roles=setup.roles,
-            listen=setup.addresses,
-            boot_nonce=setup.boot_nonce,
-            entropy=setup.entropy,
-            verify=self._verify,
-            known=loaded.envelopes,
-            now=now,
-            remembered=remembered(loaded),
-        )
+        self.mesh = self._make_mesh(setup, loaded, now)
         self.addresses = setup.addresses
         self.whereabouts = Whereabouts(self.state, self.mesh, self._record, loaded, now.mono)
         self.replay = Replay(self.state)
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
         inbox = Inbox(self.state, inviting, listings)
-        self.desk = Desk(self.state, self.mesh, inbox, inviting, now.wall_ms, self._found_at, self._record)
+        self.shelving = Shelving(setup.quota, loaded.portions, loaded.source_of, now=now.mono)
+        self.desk = Desk(
+            self.state, self.mesh, inbox, inviting, self.shelving, now.wall_ms, self._found_at, self._record
+        )
         self.desk.blocks = Blocks(self.state, self.mesh, self._record, relay="relay" in setup.roles)
         self.desk.blocks.restore(loaded)
         self.state.attachments.fetched.automatic = setup.fetch_bytes
@@ -173,9 +169,25 @@ class Engine:
         self.late_faults = 0
         """Peers' faults found after something had changed: a bug, and tests say that there is none."""
         Restorer(self.state, loaded, now).run()
+        self.shelving.assign(self.state.channels.all())
         self.desk.inbox.newcomers.resume(now)
         self.desk.inbox.beats.begin(now.mono)
         self.replay.doors = self.desk.inbox.greeting.watch_again(now.wall_ms)
+
+    def _make_mesh(self, setup: Setup, loaded: Loaded, now: Instant) -> Mesh:
+        return Mesh(
+            node_seed=setup.identity.node_seed,
+            network_id=setup.network_id,
+            psk=setup.psk,
+            roles=setup.roles,
+            listen=setup.addresses,
+            boot_nonce=setup.boot_nonce,
+            entropy=setup.entropy,
+            verify=self._verify,
+            known=loaded.envelopes,
+            now=now,
+            remembered=remembered(loaded),
+        )
 
     # -- the one door -----------------------------------------------------------------------------
 
@@ -272,6 +284,11 @@ class Engine:
         self.whereabouts.look(turn)
         return self.mesh.handle(event, now=turn.now)
 
+    def let_go(self, gone: Gone) -> list[Effect]:
+        """Take note of what the store took away; what was forgotten may come again."""
+        self.mesh.forget(gone.forgotten)
+        return [Hold(order) for order in self.shelving.gone(gone)]
+
     def _fetched(self, turn: Turn, event: MessagesFetched) -> None:
         room, found = event.room, event.found
         if event.to_change:
@@ -357,6 +374,9 @@ class Engine:
 
     # -- addresses --------------------------------------------------------------------------------
 
+    def _listens(self) -> tuple[str, ...]:
+        return self.addresses
+
     def _record(self) -> bytes:
         return noderec.make_record(
             self._setup.identity.node_seed,
@@ -402,7 +422,7 @@ class Engine:
         after += self.replay.watch(turn)
         for sealed in turn.posts:
             if sealed.kind == KEPT:
-                writes.append(written.held(sealed, own=True))
+                writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))
             after += self._down(turn, Publish(sealed, sealed.eid in watched))
         writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)

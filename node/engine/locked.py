@@ -115,6 +115,7 @@ class Locked:
             "uptime_s": (now.wall_ms - self._since_ms) // 1000,
             "connectivity": LOCKED,
             "links": 0,
+            "came_in": 0,
             "contacts": 0,
             "rooms": 0,
             "held_envelopes": 0,
@@ -126,4 +127,8 @@ class Locked:
             "log_epoch": "",
             "seq": 0,
             "clock_skew_s": None,
+            "held": {shelf: {"envelopes": 0, "bytes": 0} for shelf in ("own", "known", "other")},
+            "held_quota_bytes": 0,
+            "held_ids": 0,
+            "oldest_held_ms": None,
         }

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from node.chat import events
 from node.chat.turn import Turn
 from node.crypto.channel import ChannelKind
-from node.engine import sessions, writes as written
+from node.engine import sessions
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import Effect, Hold
@@ -57,8 +57,8 @@ class Meshing:
         """Put what an effect of the mesh causes into the turn, into `writes`, or `after` them."""
         desk = self._desk
         match effect:
-            case Arrived(sealed, _link):
-                self._arrived(turn, sealed, writes, after)
+            case Arrived():
+                self._arrived(turn, effect, writes, after)
             case PeerUp():
                 self._peer_up(turn, effect)
             case PeerDown():
@@ -79,13 +79,17 @@ class Meshing:
             case _:
                 after.append(effect)
 
-    def _arrived(self, turn: Turn, sealed: Envelope, writes: list[Write], after: list[Effect]) -> None:
+    def _arrived(self, turn: Turn, effect: Arrived, writes: list[Write], after: list[Effect]) -> None:
+        sealed, shelving = effect.envelope, self._desk.shelving
         routes = self._desk.state.channels.find_all(sealed.rk)
         if all(route.channel.kind in COMMON for route in routes):  # everybody's, like a stranger's
             if sealed.kind == KEPT:
-                after.append(Hold(written.held(sealed, own=False)))
+                now = turn.now.mono
+                key, known = self._desk.mesh.brought_by(effect.link)
+                orders = shelving.hold(sealed, key, known=known, now=now)
+                after += map(Hold, orders)
         elif sealed.kind == KEPT:
-            writes.append(written.held(sealed, own=True))
+            writes += shelving.keep(sealed, routes[0].key)
         if routes:
             self._open(turn, sealed)
 

@@ -1,4 +1,4 @@
-"""What a turn writes: rows, messages, the event log and held envelopes, as the store takes them."""
+"""What a turn writes: rows, messages and the event log, as the store takes them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from node.store.records import (
     Delete,
     DropMessage,
     Put,
-    PutEnvelope,
     PutMessage,
     Write,
     unsaid,
 )
-from node.wire.envelope import Envelope
 
 
 def logged(out: Logged, turn: Turn) -> list[Write]:
@@ -47,11 +45,6 @@ def placed(what: Placed) -> Write:
         return DropMessage(what.room, what.mid)
     body = events.encode_json(what.event) + what.line
     return PutMessage(what.room, what.mid, what.seq, body, what.edit)
-
-
-def held(sealed: Envelope, *, own: bool) -> PutEnvelope:
-    """Return what keeps an envelope, for ourselves or for others."""
-    return PutEnvelope(sealed.eid, sealed.rk, sealed.ts_ms, sealed.expires_ms, own, sealed.raw)
 
 
 def is_going(out: Any) -> bool:

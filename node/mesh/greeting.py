@@ -13,10 +13,9 @@ from node.mesh.limits import (
     subnet_of,
 )
 from node.mesh.link import Link
+from node.mesh.peers import FRIENDS
 from node.mesh.ports import Source
 
-TRUSTED: frozenset[Source] = frozenset({"configured", "contact", "room"})
-"""Sources of addresses whose nodes may send at the full rate."""
 MAX_TWINS = 2
 """Links to one node that it dialled itself and has not made up its mind about."""
 
@@ -34,7 +33,7 @@ def crowded_out(links: Iterable[Link], new: Link) -> Link | None:
 
 def budget_for(link: Link, source: Source | None, *, relay: bool) -> int:
     """Return the live envelopes a second that we take from a link; a relay is there to be dialled."""
-    if source in TRUSTED or is_near(link.remote) or (relay and not link.outbound):
+    if source in FRIENDS or is_near(link.remote) or (relay and not link.outbound):
         return BUDGET_TRUSTED
     return BUDGET_STRANGER
 

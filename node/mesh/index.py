@@ -16,6 +16,8 @@ from node.mesh.days import Day, Entry
 from node.wire.negentropy import varint
 
 ID_BYTES = 16
+SPARE = 4096
+"""Expiries of ids that were taken out early which are not looked for: 400 KB."""
 _MODULUS_BYTES = 32
 _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 
@@ -69,6 +71,14 @@ class Index:
         """Take out everything that expires by `now_ms`."""
         while self._expiry and self._expiry[0][0] <= now_ms:
             self.discard(heapq.heappop(self._expiry)[1])
+
+    def forget(self, eids: Iterable[bytes]) -> None:
+        """Take ids out; and the expiries of those that are out, once they are more than what is in."""
+        for eid in eids:
+            self.discard(eid)
+        if len(self._expiry) > 2 * len(self._by_prefix) + SPARE:
+            self._expiry = list({entry for entry in self._expiry if entry[1] in self._by_prefix})
+            heapq.heapify(self._expiry)
 
     def numbers(self) -> list[int]:
         """The days that hold something, ascending."""

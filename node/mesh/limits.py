@@ -46,12 +46,16 @@ class TokenBucket:
         self._tokens = self._burst = rate if burst is None else burst
         self._at = now
 
-    def take(self, cost: float, *, now: float) -> bool:
-        """Take `cost` units if they are there."""
+    def left(self, *, now: float) -> float:
+        """Return how many units are there."""
         if now > self._at:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
             self._at = now
-        if self._tokens < cost:
+        return self._tokens
+
+    def take(self, cost: float, *, now: float) -> bool:
+        """Take `cost` units if they are there."""
+        if self.left(now=now) < cost:
             return False
         self._tokens -= cost
         return True

@@ -15,6 +15,7 @@ from node.crypto.primitives import Entropy
 from node.crypto.securing import Opening, Sealing
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
+from node.mesh.policing import Meter, Shares
 from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
@@ -34,7 +35,7 @@ BULK_AHEAD = 65_536
 MAX_CONTROL = 256
 """Control frames waiting; a peer that reads none of them is not there."""
 MAX_LIVE_BYTES = 1 << 20
-"""Live frames waiting; what does not fit is announced instead."""
+"""Live frames waiting; what does not fit is announced instead. Those of all links are 64 MiB at most."""
 BLOCKED_AFTER = 20.0
 """Seconds without a byte written before a link is given up."""
 PING_AFTER = 15.0
@@ -95,6 +96,8 @@ class Link:
         self._written_at = now
         self._budget = TokenBucket(BUDGET_STRANGER, now=now)
         self._ephemeral_budget = TokenBucket(BUDGET_STRANGER / EPHEMERAL_SHARE, now=now)
+        self._shares = Shares(BUDGET_STRANGER, now=now)
+        self._meter = Meter(BUDGET_STRANGER, now=now)
         if outbound:
             self._handshake_out.append(self._handshake.write())
 
@@ -103,13 +106,15 @@ class Link:
         """Whether both HELLOs have passed."""
         return self.phase is Phase.LIVE
 
-    def greeted(self, hello: Hello, *, now: float) -> None:
-        """The peer's HELLO has come and is accepted: the link is in use from here."""
+    def greeted(self, hello: Hello, *, now: float, granted: int = BUDGET_STRANGER) -> None:
+        """The peer's HELLO has come and is accepted: the link is in use from here. `granted`: its budget."""
         self.hello = hello
         self.phase = Phase.LIVE
         self.touch()
         self._budget = TokenBucket(hello.budget, now=now)
         self._ephemeral_budget = TokenBucket(hello.budget / EPHEMERAL_SHARE, now=now)
+        self._shares = Shares(hello.budget, now=now)
+        self._meter = Meter(granted, now=now)
         self.next_ping = now
 
     def receive(self, data: bytes, *, now: float) -> Iterator[bytes]:
@@ -133,7 +138,9 @@ class Link:
             if spot > end or not size:
                 raise DecodeError("a websocket message that is cut short")
             if self._ciphers is not None:
-                yield self._ciphers[1].open(message)
+                frame = self._ciphers[1].open(message)
+                self._meter.took(frame)
+                yield frame
             elif self._shake(message):
                 yield b""
 
@@ -164,17 +171,23 @@ class Link:
         """Whether control frames that can wait should be queued now."""
         return len(self._control) < MAX_CONTROL // 4
 
-    def send_live(self, frame: bytes, *, ephemeral: bool, now: float) -> bool:
-        """Queue a PUSH; False if the link's queue is full or its budget is spent."""
+    def pause(self, *, now: float) -> float:
+        """Return for how many seconds not to read on: the peer sends more than it was granted."""
+        return self._meter.pause(now=now)
+
+    def send_live(self, frame: bytes, *, ephemeral: bool, now: float, origin: bytes = b"") -> bool:
+        """Queue a PUSH of what came from the node `origin`; False if the queue is full or it had its part."""
         size = len(frame)
         if self._live_bytes + size > MAX_LIVE_BYTES:
             return False
         cost = envelope_cost(size)
         if ephemeral and not self._ephemeral_budget.take(cost, now=now):
             return False
-        if not self._budget.take(cost, now=now):
+        left = self._budget.left(now=now)
+        if left < cost or not self._shares.may(origin, cost, left=left, now=now):
             return False
         self.touch()
+        self._budget.take(cost, now=now)
         self._live.append(frame)
         self._live_bytes += size
         return True

@@ -223,6 +223,11 @@ class Mesh:
         """Return what of the passive view is worth keeping over a restart, at most 60 records."""
         return self._overlay.passive.rows(now)
 
+    def brought_by(self, number: int | None) -> tuple[bytes, bool]:
+        """Return the node key behind a link, and whether it is a friend's; empty if the link is gone."""
+        near = None if number is None else self._near.get(number)
+        return (b"", False) if near is None else (near.link.node_key, self._overlay.is_friend(near))
+
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
         self._known = False
@@ -239,9 +244,8 @@ class Mesh:
                 near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
 
     def forget(self, eids: Iterable[bytes]) -> None:
-        """Take envelopes that have expired out of what was accepted; not those that were evicted early."""
-        for eid in eids:
-            self._index.discard(eid)
+        """Take envelopes of which nothing is left out of what was accepted; not those whose ids are kept."""
+        self._index.forget(eids)
 
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
@@ -301,6 +305,7 @@ class Mesh:
                     self._linking.on_proven(near, now)
                 if event.link not in self._near:
                     return
+            self._effects += near.pauses(now=now.mono)
         except PeerFault as fault:
             self._linking.leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 

@@ -8,7 +8,7 @@ from node.clock import earliest
 from node.mesh.index import Index
 from node.mesh.limits import BUDGET_STRANGER
 from node.mesh.link import Link
-from node.mesh.ports import ByIds, ByTime, PeerInfo, Source
+from node.mesh.ports import ByIds, ByTime, PauseReading, PeerInfo, Source
 from node.mesh.sync import EVERYTHING, Sync
 from node.wire.frame_bytes import encode
 from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
@@ -39,10 +39,15 @@ class Neighbour:
     def go_live(self, hello: Hello, index: Index, *, now: float) -> None:
         """Both have greeted: from here on frames of every kind may pass."""
         assert self._own_hello is not None
-        self.link.greeted(hello, now=now)
+        self.link.greeted(hello, now=now, granted=self._own_hello.budget)
         floor_ms = max(hello.floor_ms, self._own_hello.floor_ms)
         batch_bytes = min(MAX_BATCH_BYTES, hello.max_frame - BATCH_OVERHEAD)
         self.sync = Sync(self.link, index, floor_ms=floor_ms, batch_bytes=batch_bytes)
+
+    def pauses(self, *, now: float) -> list[PauseReading]:
+        """Return for how long the shell is to leave the link unread, if at all."""
+        seconds = self.link.pause(now=now)
+        return [PauseReading(self.link.number, seconds)] if seconds else []
 
     @property
     def holds(self) -> bool:

@@ -210,6 +210,14 @@ class CloseLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseReading:
+    """Read nothing more from a link for so many seconds: its peer sends more than it was granted."""
+
+    link: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Open a link to an address; answered by LinkOpened or DialFailed.
 
@@ -351,6 +359,7 @@ class Cloned:
 MeshEffect: TypeAlias = (
     SendBytes
     | CloseLink
+    | PauseReading
     | Dial
     | Arrived
     | ReadHeld

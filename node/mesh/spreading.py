@@ -151,7 +151,7 @@ class Spreading:
                 continue
             if not self.tree.is_eager(number):
                 near.announce(prefix, announced, now=now.mono)
-            elif link.send_live(frame, ephemeral=ephemeral, now=now.mono):
+            elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
                 near.announce(prefix, NOT_COMING, now=now.mono)

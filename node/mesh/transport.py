@@ -31,12 +31,13 @@ from node.mesh.ports import (
     LinkDrained,
     LinkOpened,
     MeshInput,
+    PauseReading,
     SendBytes,
 )
 from node.mesh.reasons import close_code, why_closed, why_failed
 
 Connection: TypeAlias = ClientConnection | ServerConnection
-Performed: TypeAlias = SendBytes | CloseLink | Dial
+Performed: TypeAlias = SendBytes | CloseLink | PauseReading | Dial
 
 OPEN_TIMEOUT = 10.0
 """Seconds for the websocket's own handshake."""
@@ -62,7 +63,7 @@ class _Connect(connect):
 class _Line:
     """One open websocket: what waits to be written, and whether to close after it."""
 
-    __slots__ = ("close_reason", "connection", "number", "waiting", "wake")
+    __slots__ = ("close_reason", "connection", "number", "read_at", "waiting", "wake")
 
     def __init__(self, number: int, connection: Connection) -> None:
         self.number = number
@@ -70,6 +71,7 @@ class _Line:
         self.waiting: deque[bytes] = deque()
         self.wake = asyncio.Event()
         self.close_reason: str | None = None
+        self.read_at = 0.0
 
     def take(self) -> bytes:
         """Return what goes into the next websocket message."""
@@ -166,6 +168,10 @@ class Transport:
                     line.close_reason = reason
                     line.wake.set()
                     self._doorway.leaves(link, line.connection.transport.abort)
+            case PauseReading(link, seconds):
+                line = self._lines.get(link)
+                if line is not None:
+                    line.read_at = asyncio.get_running_loop().time() + seconds
             case Dial(address, public_only):
                 if not self._stopped:
                     self._spawn(self._dial(address, public_only=public_only))
@@ -231,6 +237,9 @@ class Transport:
                 data = await line.connection.recv()
                 if isinstance(data, str):
                     return "sent text"
+                pause = line.read_at - asyncio.get_running_loop().time()
+                if pause > 0:
+                    await asyncio.sleep(pause)
                 while self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number is all that is known
                     await asyncio.sleep(BACKLOG_PAUSE)
                 self._submit(LinkBytes(line.number, data))

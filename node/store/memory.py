@@ -7,7 +7,7 @@ crash is `restore(snapshot())`: commits are whole, so what a node had committed 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from heapq import merge
@@ -25,13 +25,19 @@ from node.store.records import (
     Delete,
     DropEnvelopes,
     DropMessage,
+    ForgetGone,
+    Gone,
     Held,
+    LetGo,
     Loaded,
+    Portion,
     Put,
     PutEnvelope,
     PutMessage,
     RewriteMessage,
+    Shelf,
     Write,
+    portions,
     retold,
     shown,
 )
@@ -98,10 +104,11 @@ class MemoryStore:
         for (table, key), value in self._state.rows.items():
             tables.setdefault(table, {})[key] = value
         held: list[Held] = [(e.eid, e.ts_ms, e.expires_ms) for e in self._held_after(None)]
-        return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held)
+        portions = _portions(self._state.held.values())
+        return Loaded(tables, self.last_seq, self.log_epoch, self.first_seq, held, portions)
 
-    def commit(self, writes: Sequence[Write]) -> None:
-        """Write all records, at once and whole.
+    def commit(self, writes: Sequence[Write]) -> Gone:
+        """Write all records, at once and whole; returns what went.
 
         Raises:
             StoreFull: While it is `full`; nothing has changed.
@@ -110,6 +117,8 @@ class MemoryStore:
             raise StoreFull("this store was told to be full")
         for write in writes:
             self._apply(write)
+        orders = [write for write in writes if isinstance(write, LetGo | ForgetGone)]
+        return self._clear(orders) if orders else Gone()
 
     def _apply(self, write: Write) -> None:
         match write:
@@ -122,6 +131,8 @@ class MemoryStore:
             case DropEnvelopes(eids):
                 for eid in eids:
                     self._drop(eid)
+            case LetGo() | ForgetGone():
+                pass  # when all else is written
             case AppendEvent():
                 assert write.seq > self._state.last_seq, "the log only grows"
                 self._state.events[write.seq] = write
@@ -145,6 +156,26 @@ class MemoryStore:
             entry = (envelope.ts_ms, envelope.eid)
             insort(self._state.held_order, entry)
             insort(self._state.held_by_rk.setdefault(envelope.rk, []), entry)
+
+    def _clear(self, orders: Sequence[LetGo | ForgetGone]) -> Gone:
+        freed = [self._let_go(order) for order in orders if isinstance(order, LetGo)]
+        count = sum(order.count for order in orders if isinstance(order, ForgetGone))
+        gone = [e for e in self._held_after(None) if e.shelf == Shelf.GONE][:count] if count else []
+        for envelope in gone:
+            self._drop(envelope.eid)
+        kept = sum(portion[2] for portion in freed)
+        return Gone(tuple(orders), (*freed, *_portions(gone)), kept, tuple(e.eid for e in gone))
+
+    def _let_go(self, order: LetGo) -> Portion:
+        ours = [e for e in self._held_after(None) if (e.shelf, e.source) == (order.shelf, order.source)]
+        count = freed = 0
+        for envelope in ours:
+            if freed >= order.nbytes:
+                break
+            count, freed = count + 1, freed + len(envelope.raw)
+            self._drop(envelope.eid)
+            self._hold(structs.replace(envelope, rk=b"", raw=b"", shelf=Shelf.GONE, source=0))
+        return order.shelf, order.source, count, freed
 
     def _drop(self, eid: bytes) -> None:
         envelope = self._state.held.pop(eid[:16], None)
@@ -236,7 +267,8 @@ class MemoryStore:
 
     def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
         """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
-        return [self._state.held[prefix].raw for prefix in prefixes if prefix in self._state.held]
+        found = (self._state.held.get(prefix) for prefix in prefixes)
+        return [one.raw for one in found if one is not None and one.raw]
 
     def envelopes_by_time(
         self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int
@@ -248,19 +280,22 @@ class MemoryStore:
         for envelope in self._held_after(low):
             if envelope.ts_ms >= end_ms:
                 break
+            if not envelope.raw:
+                continue
             used += len(envelope.raw)
             if page and used > max_bytes:
                 return page, True
             page.append(envelope.raw)
         return page, False
 
-    def expire(self, now_ms: int) -> list[bytes]:
-        """Drop envelopes whose time is over and compact the event log; return the ids of what went."""
-        gone = sorted((e.expires_ms, e.eid) for e in self._state.held.values() if e.expires_ms <= now_ms)
-        for _, eid in gone:
-            self._drop(eid)
+    def expire(self, now_ms: int) -> Gone:
+        """Drop envelopes whose time is over and compact the event log; return what went."""
+        gone = [e for e in self._state.held.values() if e.expires_ms <= now_ms]
+        gone.sort(key=lambda e: (e.expires_ms, e.eid))
+        for envelope in gone:
+            self._drop(envelope.eid)
         self._compact(now_ms)
-        return [eid for _, eid in gone]
+        return Gone(portions=_portions(gone), forgotten=tuple(e.eid for e in gone))
 
     def _compact(self, now_ms: int) -> None:
         log = self._state.events
@@ -273,11 +308,16 @@ class MemoryStore:
             del log[seq]
         self._state.first_seq = next(iter(log))
 
-    def stats(self) -> dict[str, int]:
-        """Return `held_envelopes` and `db_bytes` (what the envelopes and messages would take)."""
-        used = sum(len(e.raw) for e in self._state.held.values())
-        used += sum(len(m.body) for m in self._state.messages.values())
-        return {"held_envelopes": len(self._state.held), "db_bytes": used}
+    def stats(self) -> dict[str, int | None]:
+        """Return `held_envelopes`, the oldest's `oldest_held_ms`, and `db_bytes` (of what they say)."""
+        held = [e for e in self._state.held.values() if e.raw]
+        used = sum(len(e.raw) for e in held) + sum(len(m.body) for m in self._state.messages.values())
+        oldest = min((e.ts_ms for e in held), default=None)
+        return {"held_envelopes": len(held), "oldest_held_ms": oldest, "db_bytes": used}
+
+
+def _portions(held: Iterable[PutEnvelope]) -> tuple[Portion, ...]:
+    return portions((e.shelf, e.source, len(e.raw)) for e in held)
 
 
 def _copied(state: _State) -> _State:

@@ -41,6 +41,16 @@ STEPS: tuple[Step, ...] = (
         # A search goes through the messages of all rooms, the newest first.
         "CREATE INDEX messages_seq ON messages(seq)",
     ),
+    (
+        # Each envelope lies on a shelf (`records.Shelf`; what was `own` keeps its number) and counts to a
+        # portion of it. The size is computed, so that no row has to be written anew for it.
+        "ALTER TABLE envelopes RENAME COLUMN own TO shelf",
+        "ALTER TABLE envelopes ADD COLUMN source INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE envelopes ADD COLUMN size INTEGER GENERATED ALWAYS AS (length(raw)) VIRTUAL",
+        "CREATE INDEX envelopes_shelf ON envelopes(shelf, source, ts_ms, size)",
+        "DROP INDEX envelopes_time",
+        "CREATE INDEX envelopes_time ON envelopes(ts_ms, eid, expires_ms, size)",
+    ),
 )
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from node.crypto.primitives import plain_digest
 from node.crypto.vault import Cells
 from node.errors import CryptoFault, Fatal, Refused
-from node.store.records import Held, Loaded, retold, shown
-from node.store.writer import event_place, message_id, message_place, room_id
+from node.store.records import Held, Loaded, Portion, Shelf, retold, shown
+from node.store.writer import event_place, message_id, message_place, room_id, source_of
 from node.tables import ALL
 
 MAX_PARAMETERS = 500
@@ -53,7 +54,12 @@ def load(conn: sqlite3.Connection, cells: Cells) -> Loaded:
     envelopes: list[Held] = conn.execute(
         "SELECT eid, ts_ms, expires_ms FROM envelopes ORDER BY ts_ms, eid"
     ).fetchall()
-    return Loaded(_load_rows(conn, cells), last, log_epoch(conn, cells), first, envelopes)
+    portions: list[Portion] = conn.execute(
+        "SELECT shelf, source, count(*), sum(size) FROM envelopes GROUP BY shelf, source"
+    ).fetchall()
+    rows = _load_rows(conn, cells)
+    epoch, names = log_epoch(conn, cells), partial(source_of, cells)
+    return Loaded(rows, last, epoch, first, envelopes, tuple(portions), names)
 
 
 def log_epoch(conn: sqlite3.Connection, cells: Cells) -> str:
@@ -205,7 +211,8 @@ def envelopes_by_id(conn: sqlite3.Connection, prefixes: Iterable[bytes]) -> list
     found: list[bytes] = []
     for prefix in prefixes:
         rows = conn.execute(
-            "SELECT eid, raw FROM envelopes WHERE eid BETWEEN ? AND ?", (prefix, prefix + b"\xff" * 16)
+            "SELECT eid, raw FROM envelopes WHERE eid BETWEEN ? AND ? AND size > 0",
+            (prefix, prefix + b"\xff" * 16),
         ).fetchall()
         found += [_checked(eid, raw) for eid, raw in rows]
     return found
@@ -220,7 +227,8 @@ def envelopes_by_time(
     """
     low = max(after, (start_ms, b"")) if after is not None else (start_ms, b"")
     cursor = conn.execute(
-        "SELECT eid, raw FROM envelopes WHERE (ts_ms, eid) > (?, ?) AND ts_ms < ? ORDER BY ts_ms, eid",
+        "SELECT eid, raw FROM envelopes WHERE (ts_ms, eid) > (?, ?) AND ts_ms < ? AND size > 0 "
+        "ORDER BY ts_ms, eid",
         (*low, end_ms),
     )
     page: list[bytes] = []
@@ -236,7 +244,8 @@ def envelopes_by_time(
     return page, False
 
 
-def held_count(conn: sqlite3.Connection) -> int:
-    """Return how many envelopes are held."""
-    (count,) = conn.execute("SELECT count(*) FROM envelopes").fetchone()
-    return int(count)
+def held_facts(conn: sqlite3.Connection) -> dict[str, int | None]:
+    """Return how many envelopes are held, and the time of the oldest; both from an index alone."""
+    (count,) = conn.execute("SELECT count(*) FROM envelopes WHERE shelf <> ?", (Shelf.GONE,)).fetchone()
+    oldest = conn.execute("SELECT ts_ms FROM envelopes WHERE size > 0 ORDER BY ts_ms, eid LIMIT 1").fetchone()
+    return {"held_envelopes": count, "oldest_held_ms": None if oldest is None else oldest[0]}

@@ -6,7 +6,10 @@ later one counts (docs/architecture.md, "Persist comes first"). Row tables are t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 import msgspec
@@ -20,12 +23,17 @@ __all__ = [
     "Delete",
     "DropEnvelopes",
     "DropMessage",
+    "ForgetGone",
+    "Gone",
     "Held",
+    "LetGo",
     "Loaded",
+    "Portion",
     "Put",
     "PutEnvelope",
     "PutMessage",
     "RewriteMessage",
+    "Shelf",
     "Table",
     "Write",
 ]
@@ -34,6 +42,19 @@ KEEP_EVENTS = 1_000_000
 """Rows of the event log; older ones are compacted away (docs/bridge.md section 3)."""
 KEEP_EVENTS_MS = 90 * 86_400_000
 """Age at which a logged event is compacted away, whatever their number."""
+
+
+class Shelf(IntEnum):
+    """Why an envelope is held, and so how long (`engine/shelving.py`); the numbers are those on disk.
+
+    OWN: of a channel of ours. KNOWN, OTHER: for others, brought by a node that we have a reason to know, or
+    by any. GONE: its body was let go; the id is kept, so that the envelope is not taken again.
+    """
+
+    OTHER = 0
+    OWN = 1
+    KNOWN = 2
+    GONE = 3
 
 
 class Put(Value, frozen=True):
@@ -54,21 +75,38 @@ class Delete(Value, frozen=True):
 class PutEnvelope(Value, frozen=True):
     """Hold one sealed envelope, stored as it is; one already held stays as it is.
 
-    `eid` is 32 bytes, `rk` the 32-byte routing key, times are UNIX milliseconds, `own` says that we made it.
+    `eid` is 32 bytes, `rk` the 32-byte routing key, times are UNIX milliseconds. `source` names the portion
+    of the shelf that it counts to, as `Loaded.source_of` numbers it. Of one that is GONE from the beginning,
+    `rk` and `raw` are empty.
     """
 
     eid: bytes
     rk: bytes
     ts_ms: int
     expires_ms: int
-    own: bool
+    shelf: int
     raw: bytes
+    source: int = 0
 
 
 class DropEnvelopes(Value, frozen=True):
     """Let go of held envelopes by their 32-byte ids; unknown ones are ignored."""
 
     eids: tuple[bytes, ...]
+
+
+class LetGo(Value, frozen=True):
+    """Let go of the bodies of a portion's oldest envelopes, until `nbytes` are free; their ids are kept."""
+
+    shelf: int
+    source: int
+    nbytes: int
+
+
+class ForgetGone(Value, frozen=True):
+    """Forget the ids of so many envelopes whose bodies are gone, the oldest first."""
+
+    count: int
 
 
 class AppendEvent(Value, frozen=True):
@@ -115,7 +153,16 @@ class RewriteMessage(Value, frozen=True):
 
 
 Write: TypeAlias = (
-    Put | Delete | PutEnvelope | DropEnvelopes | AppendEvent | PutMessage | DropMessage | RewriteMessage
+    Put
+    | Delete
+    | PutEnvelope
+    | DropEnvelopes
+    | LetGo
+    | ForgetGone
+    | AppendEvent
+    | PutMessage
+    | DropMessage
+    | RewriteMessage
 )
 
 SAID: Final = ("message", "attachment", "mentions", "mentioned")
@@ -148,12 +195,53 @@ Held: TypeAlias = tuple[bytes, int, int]
 """One held envelope as the mesh indexes it: (eid, ts_ms, expires_ms)."""
 
 
+Portion: TypeAlias = tuple[int, int, int, int]
+"""What a part of a shelf comes to: (shelf, source, envelopes, bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What a commit, or an expiry, took away: how much of which portions, `kept` ids without their bodies.
+
+    `orders` are those that it carried out; `forgotten` are ids of which nothing is left.
+    """
+
+    orders: tuple[LetGo | ForgetGone, ...] = ()
+    portions: tuple[Portion, ...] = ()
+    kept: int = 0
+    forgotten: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.orders or self.portions)
+
+
+def portions(sizes: Iterable[tuple[int, int, int]]) -> tuple[Portion, ...]:
+    """Add up (shelf, source, size) by shelf and source."""
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for shelf, source, size in sizes:
+        count, nbytes = found.get((shelf, source), (0, 0))
+        found[shelf, source] = count + 1, nbytes + size
+    return tuple((*key, *value) for key, value in found.items())
+
+
+def source_number(name: bytes) -> int:
+    """Return the number under which a portion is counted, never 0: 63 bits of its 32-byte `name`."""
+    return int.from_bytes(name[:8], "big") >> 1 or 1
+
+
+def plain_source(key: bytes) -> int:
+    """Number a portion by its key alone, where there is no disk that could tell of it."""
+    return source_number(blake2b(key, digest_size=8).digest())
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Everything a start needs in memory: all rows by table and key, the log's ends, what is held.
 
     `first_seq` is the oldest event still in the log (`last_seq + 1` when it is empty); `log_epoch` is a UUID
-    that changes only with the database. Every table of `node.tables` is present in `rows`.
+    that changes only with the database. Every table of `node.tables` is present in `rows`. `envelopes` are
+    all ids that are known, `portions` says how much is held of what. `source_of` numbers what one node key
+    brought, or what came with one posting key; on disk it is keyed, so that the disk names no node.
     """
 
     rows: dict[str, dict[bytes, bytes]] = field(repr=False)
@@ -161,3 +249,5 @@ class Loaded:
     log_epoch: str
     first_seq: int
     envelopes: list[Held] = field(repr=False)
+    portions: tuple[Portion, ...] = ()
+    source_of: Callable[[bytes], int] = field(default=plain_source, repr=False, compare=False)

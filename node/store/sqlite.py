@@ -28,7 +28,7 @@ from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
 from node.store.pace import Pace
-from node.store.records import Loaded, Write
+from node.store.records import ForgetGone, Gone, LetGo, Loaded, Write
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -217,8 +217,8 @@ class SqliteStore:
         """Read back everything a start needs; 100,000 rows take about a second."""
         return await self._write.run(lambda conn: reader.load(conn, self._cells))
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """Write all records in one transaction; when this returns they are on disk.
+    async def commit(self, writes: Sequence[Write]) -> Gone:
+        """Write all records in one transaction; when this returns they are on disk. Returns what went.
 
         A caller that is cancelled meanwhile must expect either outcome.
 
@@ -227,15 +227,19 @@ class SqliteStore:
             Fatal: If the file turns out to be damaged.
         """
         if not writes:
-            return
+            return Gone()
         work = partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
-        since, last = time.perf_counter(), None
-        if self._write.idle and self._pace.at_once(len(writes)):
-            last = self._write.run_at_once(work)
-        if last is None:
-            last = await self._write.run(work)
-        self._pace.took(len(writes), time.perf_counter() - since)
+        since, done = time.perf_counter(), None
+        light = not any(isinstance(write, LetGo | ForgetGone) for write in writes)
+        if light and self._write.idle and self._pace.at_once(len(writes)):
+            done = self._write.run_at_once(work)
+        if done is None:
+            done = await self._write.run(work)
+        if light:
+            self._pace.took(len(writes), time.perf_counter() - since)
+        last, gone = done
         self.last_seq = max(self.last_seq, last)
+        return gone
 
     async def probe(self) -> None:
         """Write something and take it back, to see whether there is room; raises StoreFull."""
@@ -319,8 +323,8 @@ class SqliteStore:
             lambda conn: reader.envelopes_by_time(conn, start_ms, end_ms, after, max_bytes)
         )
 
-    async def expire(self, now_ms: int) -> list[bytes]:
-        """Drop a slice of the envelopes whose time is over, and of the log; return the ids of what went.
+    async def expire(self, now_ms: int) -> Gone:
+        """Drop a slice of the envelopes whose time is over, and of the log; return what went.
 
         `expiring` says whether there may be more.
         """
@@ -328,15 +332,15 @@ class SqliteStore:
             partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
         )
         more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
-        self.expiring = more or len(gone) == writer.EXPIRE_BATCH
+        self.expiring = more or len(gone.forgotten) == writer.EXPIRE_BATCH
         self.first_seq, _ = await self._write.run(reader.log_ends)
         return gone
 
-    async def stats(self) -> dict[str, int]:
-        """Return `held_envelopes` and `db_bytes` (the file and its WAL)."""
-        held = await self._read.run(reader.held_count)
+    async def stats(self) -> dict[str, int | None]:
+        """Return `held_envelopes`, the `oldest_held_ms` of them, and `db_bytes` (the file and its WAL)."""
+        held = await self._read.run(reader.held_facts)
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return {"held_envelopes": held, "db_bytes": sum(f.stat().st_size for f in files if f.exists())}
+        return {**held, "db_bytes": sum(f.stat().st_size for f in files if f.exists())}
 
     async def check(self) -> None:
         """Read the whole file; raises Fatal if its structure is damaged. Takes seconds on a large one."""

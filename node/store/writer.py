@@ -19,11 +19,18 @@ from node.store.records import (
     Delete,
     DropEnvelopes,
     DropMessage,
+    ForgetGone,
+    Gone,
+    LetGo,
+    Portion,
     Put,
     PutEnvelope,
     PutMessage,
     RewriteMessage,
+    Shelf,
     Write,
+    portions,
+    source_number,
 )
 from node.tables import SHREDDED, Table
 
@@ -43,12 +50,19 @@ _PUT_MESSAGE = _INSERT_MESSAGE + "NOTHING"
 _EDIT_MESSAGE = _INSERT_MESSAGE + "UPDATE SET seq = excluded.seq, box = excluded.box"
 _APPEND_EVENT = "INSERT INTO events(seq, ts_ms, message, box) VALUES (?, ?, ?, ?)"
 _PUT_ENVELOPE = (
-    "INSERT INTO envelopes(eid, rk, ts_ms, expires_ms, own, raw) VALUES (?, ?, ?, ?, ?, ?) "
+    "INSERT INTO envelopes(eid, rk, ts_ms, expires_ms, shelf, raw, source) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT(eid) DO NOTHING"
 )
 _EXPIRE_SOME = (
     "DELETE FROM envelopes WHERE n IN "
-    "(SELECT n FROM envelopes WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?) RETURNING eid"
+    "(SELECT n FROM envelopes WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?) "
+    "RETURNING eid, shelf, source, size"
+)
+_OLDEST = "SELECT n, size FROM envelopes WHERE shelf = ? AND source = ? ORDER BY ts_ms"
+_LET_GO = f"UPDATE envelopes SET shelf = {Shelf.GONE:d}, source = 0, rk = x'', raw = x'' WHERE n = ?"  # noqa: S608
+_FORGET_GONE = (
+    f"DELETE FROM envelopes WHERE n IN (SELECT n FROM envelopes WHERE shelf = {Shelf.GONE:d} AND source = 0 "  # noqa: S608
+    "ORDER BY ts_ms LIMIT ?) RETURNING eid"
 )
 
 CHECK_TEXT = b"gossamer"
@@ -65,6 +79,8 @@ class _Batch:
     gone: list[DropMessage] = field(default_factory=list)
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
     dropped: dict[bytes, None] = field(default_factory=dict)
+    going: list[LetGo] = field(default_factory=list)
+    forgetting: list[ForgetGone] = field(default_factory=list)
 
     def add(self, write: Write) -> None:
         match write:
@@ -78,6 +94,10 @@ class _Batch:
                 for eid in eids:
                     self.envelopes.pop(eid, None)
                     self.dropped[eid] = None
+            case LetGo():
+                self.going.append(write)
+            case ForgetGone():
+                self.forgetting.append(write)
             case AppendEvent():
                 self.events.append(write)
             case PutMessage():
@@ -110,8 +130,13 @@ def room_id(cells: Cells, room: bytes) -> bytes:
     return cells.row_id("messages.room", room)
 
 
-def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> int:
-    """Write one commit inside the open transaction; return the highest seq it logs, 0 if none."""
+def source_of(cells: Cells, key: bytes) -> int:
+    """Return the number of what a node key brought, or a posting key: the disk tells neither."""
+    return source_number(cells.row_id("envelopes.source", key))
+
+
+def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> tuple[int, Gone]:
+    """Write one commit inside the open transaction; return the highest seq it logs (or 0), and what went."""
     batch = _Batch()
     for write in writes:
         batch.add(write)
@@ -131,7 +156,35 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> in
         conn.executemany("DELETE FROM envelopes WHERE eid = ?", [(eid,) for eid in batch.dropped])
     if batch.envelopes:
         conn.executemany(_PUT_ENVELOPE, [_envelope(held) for held in batch.envelopes.values()])
-    return max((event.seq for event in batch.events), default=0)
+    return max((event.seq for event in batch.events), default=0), _clear(conn, batch)
+
+
+def _clear(conn: sqlite3.Connection, batch: _Batch) -> Gone:
+    if not (batch.going or batch.forgetting):
+        return Gone()
+    freed = [_let_go(conn, order) for order in batch.going]
+    kept = sum(count for _, _, count, _ in freed)
+    forgotten = tuple(eid for order in batch.forgetting for eid in _forget(conn, order.count))
+    if forgotten:
+        freed.append((Shelf.GONE, 0, len(forgotten), 0))
+    return Gone((*batch.going, *batch.forgetting), tuple(freed), kept, forgotten)
+
+
+def _let_go(conn: sqlite3.Connection, order: LetGo) -> Portion:
+    """Empty the oldest rows of a portion; the index alone says which, and how large they are."""
+    rows: list[tuple[int]] = []
+    freed = 0
+    for n, size in conn.execute(_OLDEST, (order.shelf, order.source)):
+        if freed >= order.nbytes:
+            break
+        rows.append((n,))
+        freed += size
+    conn.executemany(_LET_GO, rows)
+    return order.shelf, order.source, len(rows), freed
+
+
+def _forget(conn: sqlite3.Connection, count: int) -> list[bytes]:
+    return [eid for (eid,) in conn.execute(_FORGET_GONE, (count,)).fetchall()]
 
 
 def _write_rows(conn: sqlite3.Connection, cells: Cells, rows: dict[tuple[str, bytes], bytes | None]) -> None:
@@ -168,13 +221,14 @@ def _event(cells: Cells, event: AppendEvent) -> tuple[int, int, bytes | None, by
     return event.seq, event.ts_ms, pointer, box
 
 
-def _envelope(held: PutEnvelope) -> tuple[bytes, bytes, int, int, bool, bytes]:
-    return held.eid, held.rk, held.ts_ms, held.expires_ms, held.own, held.raw
+def _envelope(held: PutEnvelope) -> tuple[bytes, bytes, int, int, int, bytes, int]:
+    return held.eid, held.rk, held.ts_ms, held.expires_ms, held.shelf, held.raw, held.source
 
 
-def expire_envelopes(conn: sqlite3.Connection, now_ms: int) -> list[bytes]:
-    """Drop up to EXPIRE_BATCH envelopes whose time is over; return their ids."""
-    return [eid for (eid,) in conn.execute(_EXPIRE_SOME, (now_ms, EXPIRE_BATCH)).fetchall()]
+def expire_envelopes(conn: sqlite3.Connection, now_ms: int) -> Gone:
+    """Drop up to EXPIRE_BATCH envelopes whose time is over, and ids of those let go; return what went."""
+    rows = conn.execute(_EXPIRE_SOME, (now_ms, EXPIRE_BATCH)).fetchall()
+    return Gone(portions=portions(row[1:] for row in rows), forgotten=tuple(row[0] for row in rows))
 
 
 def compact_events(conn: sqlite3.Connection, now_ms: int) -> bool:

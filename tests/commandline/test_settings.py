@@ -56,6 +56,7 @@ def test_what_is_set_is_what_the_node_reads_and_comments_stay(home: Path, gossam
         ("nmae", "x"),
         ("name", "a", "b"),
         ("log_level", "loud"),
+        ("hold_mib", "9"),
     ],
 )
 def test_what_the_node_would_refuse_is_not_written(

@@ -98,12 +98,14 @@ def test_a_full_live_queue_and_a_spent_budget_refuse() -> None:
         taken += 10_000
     assert 1_030_000 < taken <= 1 << 20
     a, _ = ends(budget=100)
-    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.0) for _ in range(200)) == 100
-    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.5) for _ in range(200)) == 50
+    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.0) for _ in range(200)) == 75
+    another = [a.send_live(b"x" * 700, ephemeral=False, now=0.0, origin=b"another") for _ in range(200)]
+    assert sum(another) == 25, "the rest is kept for what comes from elsewhere"
+    assert sum(a.send_live(b"x" * 700, ephemeral=False, now=0.5) for _ in range(200)) == 25
     a, _ = ends(budget=100)
     assert sum(a.send_live(b"x" * 700, ephemeral=True, now=0.0) for _ in range(200)) == 20
     a, _ = ends(budget=100)
-    assert sum(a.send_live(bytes(10_486), ephemeral=False, now=0.0) for _ in range(200)) == 50
+    assert sum(a.send_live(bytes(10_486), ephemeral=False, now=0.0) for _ in range(200)) == 37
 
 
 def test_a_link_whose_peer_reads_no_control_frames_is_deaf() -> None:

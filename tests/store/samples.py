@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from node.crypto.vault import StoreKeys
-from node.store.records import AppendEvent, Put, PutEnvelope, PutMessage, Table
+from node.store.records import AppendEvent, Put, PutEnvelope, PutMessage, Shelf, Table
 
 KEYS = StoreKeys(master=b"m" * 32, shred=(b"s" * 32,))
 ROOM = b"r" * 16
@@ -23,7 +23,7 @@ def said(number: int, room: bytes = ROOM) -> PutMessage:
 
 def held(name: bytes, *, ts_ms: int = 1_000, expires_ms: int = 9_000, rk: bytes = b"k" * 32) -> PutEnvelope:
     raw = name.ljust(100, b".")
-    return PutEnvelope(blake2b(raw, digest_size=32).digest(), rk, ts_ms, expires_ms, False, raw)
+    return PutEnvelope(blake2b(raw, digest_size=32).digest(), rk, ts_ms, expires_ms, Shelf.OTHER, raw)
 
 
 async def fill(store: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from node.chat import finding
 from node.errors import Refused
@@ -16,9 +17,13 @@ from node.store.records import (
     Delete,
     DropEnvelopes,
     DropMessage,
+    ForgetGone,
+    LetGo,
     Put,
+    PutEnvelope,
     PutMessage,
     RewriteMessage,
+    Shelf,
     Table,
     unsaid,
 )
@@ -179,7 +184,7 @@ async def test_an_envelope_already_held_stays_as_it_is(store: Any) -> None:
     first = held(b"same", expires_ms=9_000)
     await store.commit([first])
     await store.commit([held(b"same", expires_ms=1)])
-    assert await store.expire(5_000) == []
+    assert not await store.expire(5_000)
     assert await store.envelopes_by_id([first.eid[:16]]) == [first.raw]
 
 
@@ -218,12 +223,58 @@ async def test_expiry_drops_what_is_over_and_says_which(store: Any, monkeypatch:
     monkeypatch.setattr(writer, "EXPIRE_BATCH", 3)
     old = [held(b"old %d" % n, expires_ms=100 + n) for n in range(7)]
     await store.commit([*old, held(b"young", expires_ms=200)])
-    gone = await store.expire(150)
+    gone = [await store.expire(150)]
     while store.expiring:
-        assert len(gone) % 3 == 0
-        gone += await store.expire(150)
-    assert sorted(gone) == sorted(e.eid for e in old)
+        assert len(gone[-1].forgotten) == 3
+        gone.append(await store.expire(150))
+    assert sorted(eid for one in gone for eid in one.forgotten) == sorted(e.eid for e in old)
+    assert sum(one.portions[0][2] for one in gone) == len(old)
+    assert sum(one.portions[0][3] for one in gone) == sum(len(e.raw) for e in old)
     assert len((await store.load()).envelopes) == 1
+
+
+async def test_bodies_are_let_go_a_portion_at_a_time_the_oldest_first_and_the_ids_stay(store: Any) -> None:
+    async def portions() -> set[tuple[int, ...]]:
+        return {tuple(portion) for portion in (await store.load()).portions}
+
+    def put(n: int, shelf: Shelf, source: int) -> PutEnvelope:
+        name = b"%d %d %d" % (n, shelf, source)
+        return structs.replace(held(name, ts_ms=2_000 - n), shelf=shelf, source=source)
+
+    ours = [put(n, Shelf.OTHER, 7) for n in range(5)]
+    theirs = [put(n, Shelf.OTHER, 8) for n in range(5)]
+    known = [put(n, Shelf.KNOWN, 7) for n in range(5)]
+    assert not await store.commit([*ours, *theirs, *known])
+    assert await portions() == {(0, 7, 5, 500), (0, 8, 5, 500), (2, 7, 5, 500)}
+    gone = await store.commit([LetGo(Shelf.OTHER, 7, 101), LetGo(Shelf.KNOWN, 9, 50)])
+    assert (gone.portions, gone.kept, gone.forgotten) == (((0, 7, 2, 200), (2, 9, 0, 0)), 2, ())
+    assert await portions() == {(0, 7, 3, 300), (0, 8, 5, 500), (2, 7, 5, 500), (3, 0, 2, 0)}
+    went = [ours[4], ours[3]]
+    assert await store.envelopes_by_id([e.eid[:16] for e in went]) == []
+    assert await store.envelopes_by_time(1_995, 1_998, None, 10**6) == (
+        [e.raw for e in sorted([theirs[4], theirs[3], known[4], known[3]], key=lambda e: (e.ts_ms, e.eid))],
+        False,
+    )
+    assert went[0].raw not in await store.envelopes_by_rk([went[0].rk], 100)
+    assert {e.eid for e in went} <= {eid for eid, _, _ in (await store.load()).envelopes}
+    assert (await store.stats())["held_envelopes"] == 13
+    await store.commit(went)
+    assert await store.envelopes_by_id([e.eid[:16] for e in went]) == [], "what was let go came back"
+    gone = await store.commit([LetGo(Shelf.OTHER, 7, 10**9), ForgetGone(3)])
+    assert gone.portions == ((0, 7, 3, 300), (3, 0, 3, 0))
+    assert set(gone.forgotten) == {ours[4].eid, ours[3].eid, ours[2].eid}
+    assert await portions() == {(0, 8, 5, 500), (2, 7, 5, 500), (3, 0, 2, 0)}
+
+
+async def test_an_envelope_that_was_never_held_leaves_its_id_until_it_expires(store: Any) -> None:
+    passed = structs.replace(held(b"passed", expires_ms=100), rk=b"", raw=b"", shelf=Shelf.GONE)
+    young = held(b"young", ts_ms=1_500)
+    await store.commit([passed, young])
+    assert (await store.stats())["oldest_held_ms"] == 1_500
+    assert [eid for eid, _, _ in (await store.load()).envelopes] == [passed.eid, young.eid]
+    gone = await store.expire(150)
+    assert (gone.forgotten, gone.portions) == ((passed.eid,), ((3, 0, 1, 0),))
+    assert [eid for eid, _, _ in (await store.load()).envelopes] == [young.eid]
 
 
 async def test_the_event_log_is_compacted_by_age_but_numbering_goes_on(store: Any) -> None:

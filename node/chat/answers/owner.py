@@ -9,6 +9,21 @@ from msgspec import UNSET, UnsetType
 from node.chat.answers.base import Answer, Row
 
 
+class HeldOnShelf(Row):
+    """What lies on one shelf."""
+
+    envelopes: int
+    bytes: int
+
+
+class Held(Answer):
+    """The shelves: of channels of ours, brought by nodes that we know, by any other."""
+
+    own: HeldOnShelf
+    known: HeldOnShelf
+    other: HeldOnShelf
+
+
 class NodeFacts(Answer):
     """How the node is; of a locked one, most is empty."""
 
@@ -28,6 +43,10 @@ class NodeFacts(Answer):
     log_epoch: str
     seq: int
     clock_skew_s: float | None
+    held: Held
+    held_quota_bytes: int
+    held_ids: int
+    oldest_held_ms: int | None
 
 
 class Done(Answer):

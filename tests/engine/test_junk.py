@@ -1,0 +1,200 @@
+"""Floods of envelopes that are genuine and mean nothing: what they can fill, and what they cannot push out.
+
+The quota is made small, so that a few hundred envelopes are a flood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from node.chat import commands as c
+from node.crypto.channel import Channel, ChannelKind
+from node.engine import shelving
+from node.errors import PeerFault
+from node.sim import SimNode, Simulation
+from node.store.records import Shelf
+from node.wire.envelope import Envelope, parse
+from tests.engine.hostile import engine_of, give, post, room_of
+from tests.engine.worlds import befriend, invite
+
+QUOTA, SIZE = 200_000, 659
+"""An eighth of it holds 37 envelopes of the smallest size."""
+PART = QUOTA // shelving.DAILY_PARTS // SIZE
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelving, "SLICE", 2_000)
+    monkeypatch.setattr(shelving, "QUOTA", QUOTA)
+
+
+def victim(world: Simulation, name: str = "ann", peers: tuple[str, ...] = ()) -> SimNode:
+    node = world.add(name, peers=peers)
+    node.setup = replace(node.setup, quota=QUOTA)
+    engine_of(node).shelving.quota = QUOTA
+    return node
+
+
+def junk(node: SimNode, count: int, channel: Channel | None = None) -> list[Envelope]:
+    """Post what only its author could open, or nobody."""
+    channel = channel or Channel(ChannelKind.ROOM, node.name.encode().ljust(32, b"."))
+    return [post(node, channel, b"\x91\x01 nothing %d" % n) for n in range(count)]
+
+
+def held(node: SimNode, sent: list[Envelope]) -> int:
+    return len(node.store.envelopes_by_id([one.eid[:16] for one in sent]))
+
+
+def known(node: SimNode, sent: list[Envelope]) -> int:
+    ids = {eid for eid, _, _ in node.store.load().envelopes}
+    return len(ids & {one.eid for one in sent})
+
+
+def check(node: SimNode) -> None:
+    """What is counted is what is stored."""
+    counted, stored = engine_of(node).shelving, dict.fromkeys(Shelf, 0)
+    for shelf, _, _, nbytes in node.store.load().portions:
+        stored[Shelf(shelf)] += nbytes
+    for shelf in (Shelf.OWN, Shelf.KNOWN, Shelf.OTHER):
+        assert counted.nbytes(shelf) == stored[shelf]
+    assert stored[Shelf.KNOWN] + stored[Shelf.OTHER] <= QUOTA
+
+
+def test_one_link_that_floods_fills_its_part_and_pushes_nothing_out() -> None:
+    world = Simulation("one flood")
+    ann = victim(world)
+    bob, eve = (world.add(name, peers=["ann"]) for name in ("bob", "eve"))
+    world.run(2)
+    bobs = junk(bob, 20)
+    world.run(5)
+    eves = junk(eve, 150)
+    world.run(30)
+    assert held(ann, bobs) == 20
+    assert PART - 5 <= held(ann, eves) <= PART
+    assert known(ann, eves) == 150, "the rest is remembered, and not taken again"
+    assert engine_of(ann).shelving.ids >= 150 - PART
+    check(ann)
+
+
+def test_what_was_let_go_is_not_taken_again_nor_asked_for_and_a_newcomer_gets_the_rest() -> None:
+    world = Simulation("again")
+    ann = victim(world)
+    eve = world.add("eve", peers=["ann"])
+    world.run(2)
+    eves = junk(eve, 100)
+    world.run(20)
+    gone = [one for one in eves if not held(ann, [one])]
+    assert len(gone) >= 100 - PART
+    before = ann.store.load().portions
+    give_back = engine_of(eve).mesh
+    world.run(700)  # two rounds of sync with somebody who has all of it
+    assert ann.store.load().portions == before
+    assert give_back.peers(eve.now()), "they are linked still"
+    eve.crash()
+    cat = world.add("cat", peers=["ann"])
+    world.run(60)
+    assert cat.call(c.NodeStatus())["connectivity"] == "synced"
+    assert held(cat, eves) == held(ann, eves)
+    blamed = engine_of(cat).mesh._scores._scores.get(engine_of(ann).mesh.node_key)
+    assert blamed is None or blamed.violation + blamed.invalid < 1, "an honest node was blamed for letting go"
+    assert ann.call(c.PeerList())["peers"][0]["state"] in {"live", "syncing"}
+
+
+def test_eight_links_fill_the_quota_and_then_take_from_each_other_alone() -> None:
+    world = Simulation("eight floods")
+    ann = victim(world)
+    bob = world.add("bob", peers=["ann"])
+    eves = [world.add(f"eve{n}", peers=["ann"]) for n in range(8)]
+    world.run(2)
+    bobs = junk(bob, 20)
+    world.run(5)
+    floods = [junk(eve, 60) for eve in eves]
+    world.run(40)
+    assert held(ann, bobs) == 20
+    assert sum(held(ann, flood) for flood in floods) * SIZE > QUOTA - 20 * SIZE - 10_000
+    assert all(PART - 8 <= held(ann, flood) <= PART for flood in floods)
+    check(ann)
+
+
+def test_what_known_nodes_brought_outlives_what_any_number_of_others_bring() -> None:
+    world = Simulation("known first")
+    world.add("bob")
+    ann = victim(world, peers=("bob",))
+    eves = [world.add(f"eve{n}", peers=["ann"]) for n in range(9)]
+    world.run(2)
+    bobs = junk(world.nodes["bob"], 30)
+    world.run(5)
+    for eve in eves:
+        junk(eve, 60)
+    world.run(40)
+    assert engine_of(ann).shelving.count(Shelf.KNOWN) == 30 == held(ann, bobs)
+    check(ann)
+
+
+def rooms(seed: str) -> tuple[Simulation, SimNode, SimNode, str]:
+    world = Simulation(seed)
+    ann = victim(world)
+    eve = world.add("eve", peers=["ann"])
+    world.run(2)
+    befriend(world, eve, ann)
+    room = eve.call(c.RoomCreate(name="trap"))["room"]
+    invite(world, eve, ann, room)
+    world.run(4)
+    return world, ann, eve, room
+
+
+def test_a_member_who_floods_a_room_fills_that_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ann, eve, _ = rooms("a bad member")
+    monkeypatch.setattr(shelving, "MAX_OWN", 30_000)
+    club = ann.call(c.RoomCreate(name="club"))["room"]
+    ann.call(c.UserMessage(message="mine", room=club))
+    others = engine_of(ann).shelving.nbytes(Shelf.OTHER), engine_of(ann).shelving.nbytes(Shelf.KNOWN)
+    own = {eid for eid, _, _ in ann.store.load().envelopes}
+    channel = room_of(eve).epochs.tips()[0].channel
+    eves = junk(eve, 100, channel)
+    world.run(30)
+    assert known(ann, eves) == 100
+    assert 20 <= held(ann, eves) <= 30_000 // SIZE
+    still = ann.store.envelopes_by_id([eid[:16] for eid in own])
+    assert len(still) >= len(own) - 20, "at most what the trapped room itself had before"
+    assert (
+        engine_of(ann).shelving.nbytes(Shelf.OTHER),
+        engine_of(ann).shelving.nbytes(Shelf.KNOWN),
+    ) == others
+    texts = [row["message"] for row in ann.call(c.HistoryGet(room=club))["messages"]]
+    assert texts == ["mine"]
+    check(ann)
+
+
+def test_who_is_no_member_cannot_post_under_a_rooms_key() -> None:
+    world, ann, eve, _ = rooms("no member")
+    channel = room_of(ann).epochs.tips()[0].channel
+    genuine = post(ann, channel, b"\x91\x01 real")
+    forged = bytearray(genuine.raw)
+    forged[-1] ^= 1
+    with pytest.raises(PeerFault):
+        give(eve, [parse(bytes(forged))])
+    assert not held(eve, [parse(bytes(forged))])
+
+
+def test_a_crash_at_any_point_leaves_numbers_that_are_those_of_the_store() -> None:
+    world = Simulation("crash")
+    ann = victim(world)
+    eves = [world.add(f"eve{n}", peers=["ann"]) for n in range(9)]
+    world.run(2)
+    for turn, eve in enumerate(eves):
+        junk(eve, 50)
+        world.run(0.5)
+        ann.effects_left = turn  # `kill -9` after so many effects of what comes next
+        world.run(2)
+        ann.effects_left = None
+        if not ann.up:
+            ann.start()
+        world.run(10)
+        check(ann)
+    ann.crash()
+    ann.start()
+    check(ann)
+    assert engine_of(ann).shelving.ids == sum(p[2] for p in ann.store.load().portions if p[0] == Shelf.GONE)
