@@ -234,10 +234,8 @@ class Engine:
         if self.state.read_only:
             return outage.handle(self.desk, turn, event)
         mesh_effects: list[MeshEffect] = []
-        if not isinstance(event, MeshInput | Woke) or (
-            isinstance(event, Woke) and self.chores.is_due(now.mono)
-        ):
-            self.chores.touched(None)  # else it is the mesh that woke us, of which no conversation hears
+        if not isinstance(event, MeshInput | Woke) or self._chores_woke(event, now):
+            self.chores.touched(None)
         match event:
             case CommandReceived():
                 self._command(turn, event)
