@@ -488,7 +488,7 @@ class EngineLoop:
         """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
             self._next_expiry = now.mono + EXPIRE_SECONDS  # also if it fails
-            self._gone(await self.store.expire(now.wall_ms))
+            self._gone(await self.store.expire(self.engine.expires_at(now)))
             self.engine.state.first_seq = self.store.first_seq
             if self.store.expiring:
                 self._next_expiry = now.mono + EXPIRE_PAUSE

@@ -38,7 +38,8 @@ def looped() -> tuple[EngineLoop, Store, list[Gone]]:
         return [Hold(ForgetGone(3))] if len(told) == 1 else []
 
     loop = EngineLoop(store, lambda: Instant(time.monotonic(), 0))  # type: ignore[arg-type] # a stand-in
-    loop._engine = SimpleNamespace(deadline=None, let_go=let_go, state=SimpleNamespace())  # type: ignore[assignment]
+    parts = {"deadline": None, "let_go": let_go, "expires_at": lambda _now: 0, "state": SimpleNamespace()}
+    loop._engine = SimpleNamespace(**parts)  # type: ignore[assignment]
     return loop, store, told
 
 

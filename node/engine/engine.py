@@ -287,6 +287,10 @@ class Engine:
         self.whereabouts.look(turn)
         return self.mesh.handle(event, now=turn.now)
 
+    def expires_at(self, now: Instant) -> int:
+        """Return by what time envelopes have expired: ours or the mesh's, so that neither loses any alone."""
+        return min(now.wall_ms, self.mesh.mesh_time_ms(now))
+
     def let_go(self, gone: Gone) -> list[Effect]:
         """Take note of what the store took away; what was forgotten may come again."""
         self.mesh.forget(gone.forgotten)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import islice
 from typing import assert_never
@@ -115,10 +115,14 @@ class MemoryStore:
         """
         if self.full:
             raise StoreFull("this store was told to be full")
+        there: list[PutEnvelope] = []
         for write in writes:
+            if isinstance(write, PutEnvelope) and write.eid[:16] in self._state.held:
+                there.append(write)
             self._apply(write)
         orders = [write for write in writes if isinstance(write, LetGo | ForgetGone)]
-        return self._clear(orders) if orders else Gone()
+        gone = self._clear(orders) if orders else Gone()
+        return replace(gone, portions=(*gone.portions, *_portions(there))) if there else gone
 
     def _apply(self, write: Write) -> None:
         match write:

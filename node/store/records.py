@@ -203,7 +203,7 @@ Portion: TypeAlias = tuple[int, int, int, int]
 class Gone:
     """What a commit, or an expiry, took away: how much of which portions, `kept` ids without their bodies.
 
-    `orders` are those that it carried out; `forgotten` are ids of which nothing is left.
+    What a commit was to hold and the store had already counts as taken away: it was counted twice. `orders` are those that it carried out; `forgotten` are ids of which nothing is left.
     """
 
     orders: tuple[LetGo | ForgetGone, ...] = ()

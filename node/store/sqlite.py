@@ -132,6 +132,13 @@ def _transaction(work: Work[T], conn: sqlite3.Connection) -> T:
     return result
 
 
+def _clean(conn: sqlite3.Connection, now_ms: int) -> tuple[Gone, bool, int]:
+    """Drop what has expired and is old; in one transaction, so that whoever counts is told of all that went."""
+    gone = writer.expire_envelopes(conn, now_ms)
+    more = writer.compact_events(conn, now_ms)
+    return gone, more, reader.log_ends(conn)[0]
+
+
 def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step]) -> None:
     try:
         create(path, keys, entropy=entropy, steps=steps)
@@ -328,12 +335,9 @@ class SqliteStore:
 
         `expiring` says whether there may be more.
         """
-        gone = await self._write.run(
-            partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
-        )
-        more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        gone, more, first_seq = await self._write.run(partial(_transaction, partial(_clean, now_ms=now_ms)))
         self.expiring = more or len(gone.forgotten) == writer.EXPIRE_BATCH
-        self.first_seq, _ = await self._write.run(reader.log_ends)
+        self.first_seq = first_seq
         return gone
 
     async def stats(self) -> dict[str, int | None]:

@@ -78,6 +78,7 @@ class _Batch:
     rewritten: list[RewriteMessage] = field(default_factory=list)
     gone: list[DropMessage] = field(default_factory=list)
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
+    twice: list[PutEnvelope] = field(default_factory=list)
     dropped: dict[bytes, None] = field(default_factory=dict)
     going: list[LetGo] = field(default_factory=list)
     forgetting: list[ForgetGone] = field(default_factory=list)
@@ -89,7 +90,10 @@ class _Batch:
             case Delete(table, key):
                 self.rows[(table, key)] = None
             case PutEnvelope():
-                self.envelopes.setdefault(write.eid, write)
+                if write.eid in self.envelopes:
+                    self.twice.append(write)
+                else:
+                    self.envelopes[write.eid] = write
             case DropEnvelopes(eids):
                 for eid in eids:
                     self.envelopes.pop(eid, None)
@@ -154,16 +158,21 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> tu
         conn.executemany(_APPEND_EVENT, [_event(cells, event) for event in batch.events])
     if batch.dropped:
         conn.executemany("DELETE FROM envelopes WHERE eid = ?", [(eid,) for eid in batch.dropped])
-    if batch.envelopes:
-        conn.executemany(_PUT_ENVELOPE, [_envelope(held) for held in batch.envelopes.values()])
-    return max((event.seq for event in batch.events), default=0), _clear(conn, batch)
+    there = [one for one in batch.envelopes.values() if not _hold(conn, one)]
+    return max((event.seq for event in batch.events), default=0), _clear(conn, batch, [*there, *batch.twice])
 
 
-def _clear(conn: sqlite3.Connection, batch: _Batch) -> Gone:
-    if not (batch.going or batch.forgetting):
+def _hold(conn: sqlite3.Connection, held: PutEnvelope) -> bool:
+    """Write an envelope; False if one of its id is there already, which stays as it is."""
+    return conn.execute(_PUT_ENVELOPE, _envelope(held)).rowcount > 0
+
+
+def _clear(conn: sqlite3.Connection, batch: _Batch, there: Sequence[PutEnvelope]) -> Gone:
+    if not (batch.going or batch.forgetting or there):
         return Gone()
     freed = [_let_go(conn, order) for order in batch.going]
     kept = sum(count for _, _, count, _ in freed)
+    freed += portions((one.shelf, one.source, len(one.raw)) for one in there)
     forgotten = tuple(eid for order in batch.forgetting for eid in _forget(conn, order.count))
     if forgotten:
         freed.append((Shelf.GONE, 0, len(forgotten), 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from node.chat import finding
-from node.errors import Refused
+from node.errors import Refused, StoreFull
 from node.store import memory, records, sqlite, writer
 from node.store.records import (
     KEEP_EVENTS_MS,
@@ -188,6 +189,16 @@ async def test_an_envelope_already_held_stays_as_it_is(store: Any) -> None:
     assert await store.envelopes_by_id([first.eid[:16]]) == [first.raw]
 
 
+async def test_who_counts_is_told_of_what_was_to_be_held_and_is_there_already(store: Any) -> None:
+    one, two = held(b"one"), held(b"two")
+    await store.commit([one])
+    again = structs.replace(one, shelf=Shelf.OWN, source=9)
+    gone = await store.commit([again, two, two])
+    assert sorted(gone.portions) == [(Shelf.OTHER, 0, 1, 100), (Shelf.OWN, 9, 1, 100)]
+    assert (gone.orders, gone.kept, gone.forgotten) == ((), 0, ())
+    assert {tuple(portion) for portion in (await store.load()).portions} == {(Shelf.OTHER, 0, 2, 200)}
+
+
 async def test_dropped_envelopes_are_gone_and_may_come_again(store: Any) -> None:
     one, two = held(b"one"), held(b"two")
     await store.commit([one, two, DropEnvelopes((one.eid, b"?" * 32))])
@@ -350,3 +361,20 @@ async def test_a_page_of_what_is_found_has_a_size_and_says_that_there_is_more(
     for module in (finding, sqlite):
         monkeypatch.setattr(module, "PAGE_BYTES", 1)
     assert await store.search("tea", None, None, 9) == ([long], True)
+
+
+async def test_an_expiry_that_finds_no_room_for_its_second_half_has_taken_nothing(
+    disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> bool:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    old = held(b"old", expires_ms=100)
+    await disk.commit([old])
+    with monkeypatch.context() as patched, pytest.raises(StoreFull):
+        patched.setattr(writer, "compact_events", full)
+        await disk.expire(150)
+    assert (await disk.load()).portions == ((Shelf.OTHER, 0, 1, 100),)
+    assert (await disk.expire(150)).forgotten == (old.eid,)
