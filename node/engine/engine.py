@@ -212,7 +212,7 @@ class Engine:
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
         self.state.changing.starting(turn)
-        effects += self.replay.starting(now)
+        effects += self.meshing.claiming(self.replay.starting(now))
         lookups = hidden.also(self.state.people, self.state.lookups)
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
@@ -426,7 +426,7 @@ class Engine:
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
-        after += self.replay.watch(turn)
+        after += self.meshing.claiming(self.replay.watch(turn))
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))

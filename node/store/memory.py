@@ -22,6 +22,8 @@ from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
     AppendEvent,
+    Claim,
+    Claimed,
     Delete,
     DropEnvelopes,
     DropMessage,
@@ -121,8 +123,21 @@ class MemoryStore:
                 there.append(write)
             self._apply(write)
         orders = [write for write in writes if isinstance(write, LetGo | ForgetGone)]
+        claims = [write for write in writes if isinstance(write, Claim)]
+        moved = [one for claim in claims for one in self._claim(claim)]
+        went = _portions([*there, *(envelope for envelope, _ in moved)])
         gone = self._clear(orders) if orders else Gone()
-        return replace(gone, portions=(*gone.portions, *_portions(there))) if there else gone
+        claimed = tuple(came for _, came in moved)
+        return replace(gone, portions=(*gone.portions, *went), claimed=claimed) if went else gone
+
+    def _claim(self, claim: Claim) -> Iterator[tuple[PutEnvelope, Claimed]]:
+        for day, key, source in claim.keys:
+            for _, eid in self._state.held_by_rk.get(key, []):
+                envelope = self._state.held[eid[:16]]
+                if envelope.shelf in {Shelf.KNOWN, Shelf.OTHER}:
+                    ours = structs.replace(envelope, shelf=Shelf.OWN, source=source)
+                    self._state.held[eid[:16]] = ours
+                    yield envelope, (claim, day, source, 1, len(envelope.raw))
 
     def _apply(self, write: Write) -> None:
         match write:
@@ -135,7 +150,7 @@ class MemoryStore:
             case DropEnvelopes(eids):
                 for eid in eids:
                     self._drop(eid)
-            case LetGo() | ForgetGone():
+            case LetGo() | ForgetGone() | Claim():
                 pass  # when all else is written
             case AppendEvent():
                 assert write.seq > self._state.last_seq, "the log only grows"

@@ -28,7 +28,7 @@ from node.store import reader, searching, writer
 from node.store.creation import check, create, unlock, upgrade
 from node.store.migrations import STEPS, Step
 from node.store.pace import Pace
-from node.store.records import ForgetGone, Gone, LetGo, Loaded, Write
+from node.store.records import Claim, ForgetGone, Gone, LetGo, Loaded, Write
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -133,7 +133,7 @@ def _transaction(work: Work[T], conn: sqlite3.Connection) -> T:
 
 
 def _clean(conn: sqlite3.Connection, now_ms: int) -> tuple[Gone, bool, int]:
-    """Drop what has expired and is old; in one transaction, so that whoever counts is told of all that went."""
+    """Drop what has expired and is old, all or nothing: who counts is told of all that went."""
     gone = writer.expire_envelopes(conn, now_ms)
     more = writer.compact_events(conn, now_ms)
     return gone, more, reader.log_ends(conn)[0]
@@ -237,7 +237,7 @@ class SqliteStore:
             return Gone()
         work = partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
         since, done = time.perf_counter(), None
-        light = not any(isinstance(write, LetGo | ForgetGone) for write in writes)
+        light = not any(isinstance(write, LetGo | ForgetGone | Claim) for write in writes)
         if light and self._write.idle and self._pace.at_once(len(writes)):
             done = self._write.run_at_once(work)
         if done is None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from node.crypto.vault import Cells
+from node.store import claims
 from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
     AppendEvent,
+    Claim,
     Delete,
     DropEnvelopes,
     DropMessage,
@@ -82,6 +84,7 @@ class _Batch:
     dropped: dict[bytes, None] = field(default_factory=dict)
     going: list[LetGo] = field(default_factory=list)
     forgetting: list[ForgetGone] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     def add(self, write: Write) -> None:
         match write:
@@ -102,6 +105,8 @@ class _Batch:
                 self.going.append(write)
             case ForgetGone():
                 self.forgetting.append(write)
+            case Claim():
+                self.claims.append(write)
             case AppendEvent():
                 self.events.append(write)
             case PutMessage():
@@ -168,15 +173,18 @@ def _hold(conn: sqlite3.Connection, held: PutEnvelope) -> bool:
 
 
 def _clear(conn: sqlite3.Connection, batch: _Batch, there: Sequence[PutEnvelope]) -> Gone:
-    if not (batch.going or batch.forgetting or there):
+    if not (batch.going or batch.forgetting or batch.claims or there):
         return Gone()
+    moved, claimed, unfinished = claims.carry_out(conn, batch.claims)
     freed = [_let_go(conn, order) for order in batch.going]
     kept = sum(count for _, _, count, _ in freed)
+    freed += moved
     freed += portions((one.shelf, one.source, len(one.raw)) for one in there)
     forgotten = tuple(eid for order in batch.forgetting for eid in _forget(conn, order.count))
     if forgotten:
         freed.append((Shelf.GONE, 0, len(forgotten), 0))
-    return Gone((*batch.going, *batch.forgetting), tuple(freed), kept, forgotten)
+    orders: tuple[LetGo | ForgetGone, ...] = (*batch.going, *batch.forgetting)
+    return Gone(orders, tuple(freed), kept, forgotten, tuple(claimed), tuple(unfinished))
 
 
 def _let_go(conn: sqlite3.Connection, order: LetGo) -> Portion:
