@@ -66,6 +66,7 @@ def check(node: SimNode) -> None:
     assert stored[Shelf.KNOWN] + stored[Shelf.OTHER] <= QUOTA
 
 
+@pytest.mark.mesh_attack("N08")
 def test_one_link_that_floods_fills_its_part_and_pushes_nothing_out() -> None:
     world = Simulation("one flood")
     ann = victim(world)
@@ -106,6 +107,7 @@ def test_what_was_let_go_is_not_taken_again_nor_asked_for_and_a_newcomer_gets_th
     assert ann.call(c.PeerList())["peers"][0]["state"] in {"live", "syncing"}
 
 
+@pytest.mark.mesh_attack("N08")
 def test_eight_links_fill_the_quota_and_then_take_from_each_other_alone() -> None:
     world = Simulation("eight floods")
     ann = victim(world)
@@ -149,6 +151,7 @@ def rooms(seed: str) -> tuple[Simulation, SimNode, SimNode, str]:
     return world, ann, eve, room
 
 
+@pytest.mark.mesh_attack("N08")
 def test_a_member_who_floods_a_room_fills_that_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     world, ann, eve, _ = rooms("a bad member")
     monkeypatch.setattr(shelving, "MAX_OWN", 30_000)
@@ -172,6 +175,7 @@ def test_a_member_who_floods_a_room_fills_that_room_alone(monkeypatch: pytest.Mo
     check(ann)
 
 
+@pytest.mark.mesh_attack("N08")
 def test_who_is_no_member_cannot_post_under_a_rooms_key() -> None:
     world, ann, eve, _ = rooms("no member")
     channel = room_of(ann).epochs.tips()[0].channel
@@ -255,3 +259,24 @@ def test_a_crash_at_any_point_leaves_numbers_that_are_those_of_the_store() -> No
     ann.start()
     check(ann)
     assert engine_of(ann).shelving.ids == sum(p[2] for p in ann.store.load().portions if p[0] == Shelf.GONE)
+
+
+@pytest.mark.mesh_attack("N17")
+def test_a_disk_that_is_full_in_the_middle_of_a_flood_loses_nothing_and_counts_right_after() -> None:
+    """M5: what could not be written is not taken for accepted, and a sync brings it when there is room."""
+    world = Simulation("full flood")
+    ann = victim(world)
+    bob, eve = (world.add(name, peers=["ann"]) for name in ("bob", "eve"))
+    world.run(2)
+    bobs, eves = junk(bob, 10), junk(eve, 30)
+    world.run(1)
+    ann.store.full = True
+    bobs += junk(bob, 10)
+    eves += junk(eve, 60)
+    world.run(20)
+    assert ann.up and known(ann, bobs) == 10
+    ann.make_room()
+    world.run(60)
+    assert held(ann, bobs) == 20
+    assert known(ann, eves) == 90
+    check(ann)
