@@ -14,6 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,7 @@ from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
 from node.errors import StoreFull
 from node.store import reader, searching, writer
-from node.store.creation import check, create, unlock, upgrade
+from node.store.creation import check, create, drop_copies, unlock, upgrade
 from node.store.migrations import STEPS, Step
 from node.store.pace import Pace
 from node.store.records import Claim, ForgetGone, Gone, LetGo, Loaded, Write
@@ -366,4 +367,6 @@ class SqliteStore:
         _transaction(lambda inner: writer.reseal(inner, self._cells, fresh), conn)
         self._cells = fresh
         (busy, _, _) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with suppress(OSError):  # the next round will
+            drop_copies(self.path)
         return not busy
