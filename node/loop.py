@@ -79,9 +79,9 @@ READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
 """Between two looks for what has expired, and between two slices of it."""
-SHRED_SECONDS = 24 * 3600.0
+SHRED_SECONDS, SHRED_FIRST = 24 * 3600.0, 3600.0
 SHRED_PAUSE = 5.0
-"""Seconds between shred rounds, and from a removal to the round that it brings."""
+"""Seconds between shred rounds, from a start to the first, and from a removal to the round that it brings."""
 MAX_SLEEP = 2.0
 """Seconds at most between two looks at the clock: the event loop's stands still while a machine sleeps."""
 PROBE_SECONDS = 1.0
@@ -139,7 +139,7 @@ class EngineLoop:
         self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
-        self._next_shred = clock().mono + SHRED_SECONDS
+        self._next_shred = clock().mono + SHRED_FIRST
         self.shred: Callable[[], Awaitable[bool]] | None = None
         self.files: AttachmentFiles | None = None
         self._orders: asyncio.Queue[tuple[int, FileOrder]] = asyncio.Queue()

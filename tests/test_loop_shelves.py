@@ -77,3 +77,17 @@ async def test_an_engine_that_took_the_place_of_another_is_not_told_what_that_le
     store.commit = replaced_meanwhile  # type: ignore[method-assign]
     await loop.settle()
     assert told == []
+
+
+async def test_a_node_that_never_runs_for_a_whole_day_has_its_shred_round_an_hour_after_the_start() -> None:
+    loop, _, _ = looped()
+    rounds: list[bool] = []
+
+    async def shred() -> bool:
+        rounds.append(True)
+        return True
+
+    loop.shred, begun = shred, time.monotonic()
+    for hours, expected in ((0.9, 0), (1.1, 1), (2.0, 1), (24.0, 1), (25.2, 2)):
+        await loop._clean(Instant(begun + 3600 * hours, 0))
+        assert len(rounds) == expected, hours
