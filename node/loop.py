@@ -282,13 +282,13 @@ class EngineLoop:
     async def _look_for_room(self) -> None:
         """Go on as after a start, if the disk takes something again."""
         self._probe_at = self._clock().mono + PROBE_SECONDS
+        kept, again = outage.carried_over(self.engine.desk, [])
         try:
             await self.store.probe()
+            await self._replaced(kept, read_only=False)
         except StoreFull:
             return
         log.info("there is room again")
-        kept, again = outage.carried_over(self.engine.desk, [])
-        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
         for event in again:

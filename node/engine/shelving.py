@@ -183,6 +183,7 @@ class Shelving:
                 self._forgetting -= order.count
             else:
                 self._went(order.shelf, order.source, -order.nbytes)
+        grown = [self._claimed(*claimed) for claimed in gone.claimed]  # some of which may have gone at once
         for shelf, source, count, nbytes in gone.portions:
             if shelf == Shelf.GONE:
                 self.ids -= count
@@ -191,16 +192,17 @@ class Shelving:
             self._channel_shrinks(shelf, source, nbytes)
             if shelf == Shelf.OWN:
                 self._leave(source)
-        for claim, day, source, count, nbytes in gone.claimed:
-            self._claimed((claim.kind, claim.owner), day, source, count, nbytes)
+        too_much = [order for channel in grown for order in self._shorten(channel)]
         self.ids += gone.kept
-        return [*gone.unfinished, *self._forget()]
+        return [*too_much, *gone.unfinished, *self._forget()]
 
-    def _claimed(self, channel: Whose, day: int, source: int, count: int, nbytes: int) -> None:
+    def _claimed(self, claim: Claim, day: int, source: int, count: int, nbytes: int) -> _Channel:
+        """Count what came to our own shelf."""
         self._add(Shelf.OWN, source, count, nbytes)
         name = self._channel_of.get(source)
-        place = self._place(source, channel, day) if name is None else self._channels[name]
+        place = self._place(source, (claim.kind, claim.owner), day) if name is None else self._channels[name]
         place.staying += nbytes
+        return place
 
     def _add(self, shelf: int, source: int, count: int, nbytes: int) -> None:
         portion = self._shelves[shelf].setdefault(source, _Portion())
@@ -234,8 +236,8 @@ class Shelving:
             left -= nbytes
         return orders
 
-    def _shorten(self, channel: _Channel) -> list[Order]:
-        orders: list[Order] = []
+    def _shorten(self, channel: _Channel) -> list[LetGo]:
+        orders: list[LetGo] = []
         portions = self._shelves[Shelf.OWN]
         while channel.staying > MAX_OWN:
             source = min((s for s in channel.days if portions[s].staying > 0), key=channel.days.__getitem__)

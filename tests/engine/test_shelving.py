@@ -239,6 +239,16 @@ def test_a_channel_that_becomes_ours_is_outside_the_quota_with_what_was_held_of_
 
 
 @pytest.mark.mesh_attack("N08")
+def test_what_is_claimed_has_no_more_place_than_what_came_as_ours() -> None:
+    world = World(quota=80_000)
+    for _ in range(60):
+        world.hold(b"hoarder")
+    world.write([world.shelving.claim(OWN, [(0, b"k".ljust(32, b"."))])])
+    world.check()
+    assert 1_500 < world.shelving.nbytes(Shelf.OWN) <= shelving.MAX_OWN
+
+
+@pytest.mark.mesh_attack("N08")
 def test_a_member_who_makes_one_epoch_after_the_other_has_one_rooms_place() -> None:
     world = World()
     for epoch in range(6):
