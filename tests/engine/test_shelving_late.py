@@ -1,4 +1,4 @@
-"""The totals when orders are written late and together, as the loop does: what they counted with has changed."""
+"""The totals when orders are written late and together, as the loop does: much has changed by then."""
 
 from __future__ import annotations
 
