@@ -212,7 +212,7 @@ class Engine:
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
         self.state.changing.starting(turn)
-        effects += self.replay.starting(now)
+        effects += self.meshing.claiming(self.replay.starting(now))
         lookups = hidden.also(self.state.people, self.state.lookups)
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
@@ -290,6 +290,10 @@ class Engine:
         self.addresses = event.addresses
         self.whereabouts.look(turn)
         return self.mesh.handle(event, now=turn.now)
+
+    def expires_at(self, now: Instant) -> int:
+        """Return by what time envelopes have expired: ours or the mesh's, so that neither loses any alone."""
+        return min(now.wall_ms, self.mesh.mesh_time_ms(now))
 
     def let_go(self, gone: Gone) -> list[Effect]:
         """Take note of what the store took away; what was forgotten may come again."""
@@ -426,7 +430,7 @@ class Engine:
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
-        after += self.replay.watch(turn)
+        after += self.meshing.claiming(self.replay.watch(turn))
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))
