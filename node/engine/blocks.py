@@ -87,8 +87,7 @@ class Blocks:
         """Have what is held compared with what should be."""
         for name in [] if self.depot.quota else list(self.depot.held):  # a relay once
             self._drop(turn, name)
-        if self.depot.quota:
-            turn.files.append(SweepBlocks(frozenset(self.depot.held)))
+        turn.files.append(SweepBlocks(frozenset(self.depot.held)))
 
     # -- what the domain wants --------------------------------------------------------------------
 

@@ -127,6 +127,7 @@ class Mesh:
         )
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
+        self._exchange.parts.is_friend = self._overlay.is_friend
         self._linking = self._make_linking()
 
     def _make_overlay(self, node_seed: bytes, remembered: Remembered, now: Instant) -> Overlay:

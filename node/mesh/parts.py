@@ -6,6 +6,7 @@ when their hash holds, and parts that peers ask for are read by it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
@@ -43,6 +44,7 @@ class Parts:
         self._effects = effects
         self._fetching = Fetching()
         self._giving = Giving()
+        self.is_friend: Callable[[Neighbour], bool] = lambda _near: False
 
     @property
     def deadline(self) -> float | None:
@@ -53,10 +55,14 @@ class Parts:
         """Whether an address is dialled to fetch something."""
         return address in self._fetching.visits
 
+    def _in_use(self, near: Neighbour) -> bool:
+        """Whether a peer is a relay of our choice: anybody who dials us can say that it is one."""
+        return near.relays and (near.link.outbound or self.is_friend(near))
+
     def opened(self, near: Neighbour, now: Instant) -> None:
         """A link is live."""
-        link = near.link
-        self._fetching.opened(link.number, link.node_key, link.address, relay=near.relays, now=now.mono)
+        link, relay = near.link, self._in_use(near)
+        self._fetching.opened(link.number, link.node_key, link.address, relay=relay, now=now.mono)
         self._giving.opened(link.number, trusted=near.trusted)
 
     def closed(self, number: int, now: Instant) -> None:
@@ -84,7 +90,7 @@ class Parts:
                     near.link.touch()
             case OfferBlocks(blocks, key):
                 for near in self._near.values():
-                    if near.link.live and near.relays and key in {None, near.link.node_key}:
+                    if near.link.live and self._in_use(near) and key in {None, near.link.node_key}:
                         near.link.send_bulk(encode(Offer(blocks)))
             case _:
                 assert_never(order)
