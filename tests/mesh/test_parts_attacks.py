@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
 
+from node.crypto.attachment import bid
 from node.errors import CryptoFault
 from node.mesh.depot import SHARE, Depot, Held
-from node.mesh.errands import TAKE_OVER
-from node.mesh.fetching import ANSWER_WITHIN, MAX_OFFERED, OFFERED_WITHIN, errand_for
+from node.mesh.fetching import Came, errand_for
 from node.mesh.ports import BlockInput, OfferBlocks, Offered, SeekBlocks
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_PART_BYTES, Fetch, Goodbye, Hello, Leave, Offer
+from node.wire.frames import MAX_PART_BYTES, Fetch, Goodbye, Hello, Leave, Offer, Part
 from tests.mesh.meshnet import Net
 from tests.mesh.test_depot import name
 from tests.mesh.test_fetching import HOLDER, NAMES, OTHER, RELAY, WANTED, Peer, World
@@ -19,6 +18,8 @@ from tests.mesh.test_hostile import Hostile
 
 pytestmark = pytest.mark.mesh_attack("N20")
 PART = MAX_PART_BYTES
+BIGGER = {bid(block): block for block in (bytes([n]) * 40 * PART for n in range(2))}
+BIG = tuple((name, len(block)) for name, block in BIGGER.items())
 
 
 def offers(world: World, number: int) -> None:
@@ -27,15 +28,24 @@ def offers(world: World, number: int) -> None:
     world.fetching.seek(made, now=world.now)
 
 
-def drip(world: World, peer: Peer, seconds: float, *, every: float = ANSWER_WITHIN - 2) -> None:
-    """Let a peer send one part now and then, and never the last of a block."""
-    end = world.now + seconds
-    while world.now < end:
-        world.run(every)
-        for asked in [a for a in peer.asked if a.index == 0][:1]:
-            peer.asked.remove(asked)
-            world.fetching.on_part(peer.number, world.part(asked), now=world.now)
-            world.ask(peer)
+def big(world: World, *, only: int | None = None) -> None:
+    """Seek two blocks of 40 parts."""
+    holders = frozenset({HOLDER} if only is None else ())
+    made = errand_for(b"big" if only is None else only.to_bytes(8, "big"), BIG, holders=holders, only=only)
+    world.fetching.seek(made, now=world.now)
+
+
+def send(world: World, peer: Peer) -> Came | None:
+    """Let a peer send the next part that it was asked for."""
+    if not peer.asked:
+        return None
+    asked = peer.asked.pop(0)
+    data = BIGGER[asked.object][asked.index * PART : (asked.index + 1) * PART]
+    came = world.fetching.on_part(peer.number, Part(asked.object, asked.index, data), now=world.now)
+    world.ask(peer)
+    if came is not None:
+        world.fetching.taken(came.name, now=world.now)
+    return came
 
 
 def test_an_offer_of_a_link_that_is_gone_leaves_nothing_behind() -> None:
@@ -61,7 +71,7 @@ def test_as_many_as_offer_at_a_relay_its_own_errands_and_the_memory_stand() -> N
         Peer(world, number, number.to_bytes(32, "big"), set())
         offers(world, number)
     world.run(1)
-    assert 0 < world.fetching._brought_for_others <= MAX_OFFERED
+    assert 0 < world.fetching._brought_for_others <= 64
     holder = Peer(world, 999, HOLDER, set(NAMES))
     world.seek()
     world.settle(holder, turns=60)
@@ -70,12 +80,14 @@ def test_as_many_as_offer_at_a_relay_its_own_errands_and_the_memory_stand() -> N
 
 def test_who_drips_what_it_offered_gives_its_place_to_others_for_good() -> None:
     world = World()
-    slow = Peer(world, 1, OTHER, set(NAMES))
-    offers(world, 1)
-    drip(world, slow, OFFERED_WITHIN + 60, every=5.0)
+    slow = Peer(world, 1, OTHER, set())
+    big(world, only=1)
+    for _ in range(25):
+        world.run(15)
+        send(world, slow)
     assert world.fetching._errands == {} and world.fetching._brought_for_others == 0
     slow.asked.clear()
-    offers(world, 1)
+    big(world, only=1)
     world.run(60)
     assert not slow.asked
 
@@ -99,17 +111,18 @@ def test_false_bytes_of_an_offer_are_a_fault_each_time_and_the_next_offer_counts
 
 def test_a_holder_that_drips_does_not_keep_the_last_blocks_from_coming() -> None:
     world = World()
-    slow = Peer(world, 1, HOLDER, set(NAMES))
-    world.seek()
+    slow = Peer(world, 1, HOLDER, set())
+    big(world)
     world.run(1)
-    honest = Peer(world, 2, RELAY, set(NAMES), relay=True)
-    world.settle(honest)
-    assert 0 < len(NAMES) - len(world.came) <= 2
-    for _ in range(5):
-        drip(world, slow, TAKE_OVER / 4, every=7.0)
-        honest.answer()
-    world.settle(honest)
-    assert world.came == NAMES
+    assert slow.asked
+    honest, came = Peer(world, 2, RELAY, set(), relay=True), set[bytes]()
+    for _ in range(16):  # four minutes: the two blocks take the slow one twenty
+        world.run(15)
+        send(world, slow)
+        while honest.asked:
+            whole = send(world, honest)
+            came |= {whole.name} if whole else set()
+    assert came == set(BIGGER)
 
 
 def test_two_slow_holders_do_not_take_a_block_from_each_other_for_ever() -> None:
@@ -145,13 +158,14 @@ def test_a_stranger_that_says_it_is_a_relay_is_offered_nothing_and_asked_like_an
     assert peer.of(Fetch) == []
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 3 * PART), st.integers(0, 12)), max_size=120))
-def test_a_relay_holds_a_block_or_changes_nothing(offered: list[tuple[int, int, int]]) -> None:
-    depot = Depot(2 * SHARE * PART)
-    for number, size, giver in offered:
-        before = dict(depot.held)
-        going = depot.keep(name(number), Held(size, 0, bytes([giver])))
-        if going is None:
-            assert depot.held == before
-        else:
-            assert name(number) in depot.held and before.keys() - depot.held.keys() == set(going)
+def test_a_relay_that_cannot_make_enough_room_changes_nothing() -> None:
+    depot = Depot(4 * SHARE * PART)
+    givers = [b"4", b"5", *(bytes([n]) for n in range(8))]
+    for number in range(32):  # two with four parts, eight with three
+        giver = givers[number // 4] if number < 8 else givers[2 + (number - 8) // 3]
+        assert depot.keep(name(number), Held(PART, 0, giver)) == []
+    before = dict(depot.held)
+    assert depot.keep(name(99), Held(3 * PART, 0, b"new")) is None
+    assert depot.held == before and depot.used == depot.quota
+    assert depot.keep(name(98), Held(2 * PART, 0, b"new")) == [name(0), name(4)]
+    assert name(98) in depot.held and depot.used == depot.quota
