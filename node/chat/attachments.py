@@ -157,7 +157,7 @@ class Attachments:
                 self._await(ident, record)
         self._swept = True
         self._post_at = turn.now.mono if self.posting else None
-        self._fill(turn)
+        self.fill(turn)
 
     # -- ours -------------------------------------------------------------------------------------
 
@@ -241,14 +241,18 @@ class Attachments:
             record = Record(sealed.object_of(manifest), raw, PENDING, ts_ms)
             self._await(ident, record, first=True)
         elif record.state == FAILED:
-            record = replace(record, state=PENDING, since_ms=ts_ms)
+            again = record.parsed.named_again(manifest).encode()
+            record = replace(record, state=PENDING, since_ms=ts_ms, manifest=again)
             self._await(ident, record)
+        elif record.state == PENDING:
+            record = replace(record, manifest=record.parsed.named_again(manifest).encode())
+            self.fetched.hurry(ident)
         rooms = record.rooms if room in record.rooms else (*record.rooms, room)[-MAX_ROOMS:]
         since_ms = max(record.since_ms, ts_ms) if record.state == PENDING else record.since_ms
         self.save(turn, ident, replace(record, named=record.named + 1, rooms=rooms, since_ms=since_ms))
         if mine and record.state == READY:
             self._post(turn, ident, self.records[ident])
-        self._fill(turn)
+        self.fill(turn)
 
     def unnamed(self, turn: Turn, raw: bytes) -> None:
         """A message that named an attachment is gone; so is the attachment if no other one names it."""
@@ -289,7 +293,7 @@ class Attachments:
 
     # -- what is awaited --------------------------------------------------------------------------
 
-    def _fill(self, turn: Turn) -> None:
+    def fill(self, turn: Turn) -> None:
         """Await more, where there is a place."""
         if not self._swept or turn.now.mono < self._full_until:
             return
@@ -374,7 +378,7 @@ class Attachments:
                 text = "there is no room for attachments: make some, they are fetched then"
                 turn.tell(events.Warning(code="storage_full", message=text))
             self._full_until = turn.now.mono + FULL_SECONDS
-        self._fill(turn)
+        self.fill(turn)
 
     def ready(self, turn: Turn, ident: bytes) -> None:
         """Say that one is here."""
@@ -458,7 +462,7 @@ class Attachments:
             if coming.asked and not coming.finishing and now >= coming.moved + coming.patience:
                 self._stalled(turn, ident, coming)
         self.fetched.due(turn)
-        self._fill(turn)
+        self.fill(turn)
 
     def _read_next(self, turn: Turn) -> None:
         self._post_at = None

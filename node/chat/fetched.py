@@ -98,12 +98,22 @@ class Fetched:
     def ask(self, turn: Turn, ident: bytes) -> None:
         """A frontend wants one that has not come, however large."""
         record = self._book.records[ident]
-        if record.asked or record.state != "pending" or record.parsed.gossiped:
+        if record.state != "pending" or record.parsed.gossiped:
             return
-        self._book.save(turn, ident, replace(record, asked=True))
-        if ident not in self.active and ident not in self.waiting:
-            self.waiting.appendleft(ident)
-        self.fill(turn)
+        if not record.asked:
+            self._book.save(turn, ident, replace(record, asked=True))
+        self.hurry(ident)
+        if ident in self.active or ident in list(self.waiting)[:MAX_FETCHED]:
+            return
+        if ident in self.waiting:
+            self.waiting.remove(ident)
+        self.waiting.appendleft(ident)
+        self._book.fill(turn)
+
+    def hurry(self, ident: bytes) -> None:
+        """Look anew who has one within half a minute: a frontend waits, or a message named it again."""
+        if ident in self.active:
+            self.active[ident].patience = STALLED_SECONDS
 
     def found(self, turn: Turn, ident: bytes, found: PartsFound) -> None:
         """The folder said what of one is here already."""
@@ -121,7 +131,7 @@ class Fetched:
         names = enumerate(coming.bids)
         wanted = {name: coming.manifest.span(index)[1] for index, name in names if index not in here}
         record = self._book.records[ident]
-        turn.of_peers.append(Seek(record.name, coming.manifest, tuple(wanted.items()), record.rooms))
+        turn.of_peers.append(Seek(record.name, record.parsed, tuple(wanted.items()), record.rooms))
 
     def forget(self, ident: bytes) -> None:
         """One is here, or is wanted no more."""

@@ -12,6 +12,7 @@ from typing import TypeAlias, assert_never
 from node.clock import Instant, earliest
 from node.mesh.fetching import Fetching, errand_for
 from node.mesh.giving import Giving
+from node.mesh.limits import asks_more
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import (
     BlockCame,
@@ -137,7 +138,7 @@ class Parts:
         if self._fetching.deadline is None or now.mono < self._fetching.deadline:
             return
         leaving = self._fetching.visits.to_leave(now=now.mono)
-        self._effects += [Dial(address) for address in self._fetching.due(now=now.mono)]
+        self._effects += [Dial(one, asks_more(one)) for one in self._fetching.due(now=now.mono)]
         for number in self._fetching.numbers:
             self._ask(self._near[number], now)
         self._effects += [CloseLink(number, "nothing more to fetch") for number in leaving]

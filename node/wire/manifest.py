@@ -96,6 +96,15 @@ class Manifest:
             told = replace(told, **shorter)
         return told
 
+    def named_again(self, newer: Manifest) -> Manifest:
+        """Return it with who has it by another message as well, of the same attachment.
+
+        What was said first may be out of date; and nobody who names it once more can have it forgotten.
+        """
+        holders = dict.fromkeys((*self.holders[:1], *newer.holders, *self.holders[1:]))
+        relays = dict.fromkeys((*self.relays[:2], *newer.relays, *self.relays[2:]))
+        return self.held_by(tuple(holders), tuple(relays))
+
     @property
     def block(self) -> int:
         """Bytes of each block but the last."""
