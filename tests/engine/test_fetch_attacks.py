@@ -7,15 +7,17 @@ from dataclasses import replace
 import pytest
 
 from node import ids
-from node.chat import commands as c, events
+from node.chat import commands as c, events, fetched
 from node.chat.fetched import MAX_FETCHED
 from node.clock import Instant
 from node.crypto import noderec
+from node.crypto.attachment import object_of
+from node.errors import DecodeError
 from node.mesh.ports import Dial, SeekBlocks
 from node.sim import SimNode
-from node.wire.manifest import Manifest
+from node.wire.manifest import Manifest, parse
 from tests.engine.test_attachments import content, got, here, send, states, upload
-from tests.engine.test_hostile_attachments import say
+from tests.engine.test_hostile_attachments import say, turned
 from tests.engine.test_large_attachments import MIB, manifest_of
 from tests.engine.worlds import trio
 
@@ -117,6 +119,39 @@ def test_a_member_that_fills_the_room_for_files_leaves_some_for_the_owner() -> N
     world.run(120)
     assert [e.code for e in session.of(events.Warning)][:1] == ["storage_full"]
     assert upload(bob, content(900_000))["attachment"]
+
+
+def test_what_never_opens_is_not_fetched_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetched, "A_DAY", 5 * MIB)
+    world, ann, bob, _, room = trio("never opens")
+    ident = upload(ann, content(2 * MIB))["attachment"]
+    manifest, session = manifest_of(ann, ident), bob.attach()
+    assert ann.engine is not None
+    raw = bytes(ann.files.folder.held[object_of(manifest).hex()])
+    before = len(b"".join(ann.sent_bytes))
+    for number in range(6):  # the same blocks under other names, as its author may well have them
+        false = replace(manifest, hash=bytes([number]) * 32)
+        ann.files.folder.write(object_of(false).hex(), 0, raw)
+        told = ann.engine.desk.blocks.told(false)
+        turned(ann, lambda turn, false=false: ann.engine.state.attachments.put(turn, false))
+        say(ann, room, told.encode(), f"m{number}")
+    world.run(60)
+    came = [e.state for e in session.of(events.Attachment) if e.state in {"failed", "pending"}]
+    assert sorted(came) == ["failed"] * 2 + ["pending"] * 4
+    assert len(b"".join(ann.sent_bytes)) - before < 5 * MIB
+    world.run(86_400)
+    send(ann, room, ident)
+    assert world.run_until(lambda: here(bob, ident), 120)
+
+
+def test_a_file_said_to_be_small_cannot_be_a_large_stream() -> None:
+    _, ann, *_ = trio("small")
+    manifest = manifest_of(ann, upload(ann, content(20 * MIB))["attachment"])
+    assert parse(manifest.encode()) == manifest
+    with pytest.raises(DecodeError):
+        parse(replace(manifest, size=1, chunks=1).encode())
+    with pytest.raises(DecodeError):
+        parse(replace(manifest, size=19 * MIB, chunks=19 * 16).encode())
 
 
 def test_a_blocked_member_is_not_dialled_for_a_file() -> None:
