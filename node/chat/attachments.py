@@ -143,6 +143,7 @@ class Attachments:
 
     def starting(self, turn: Turn) -> None:
         """Have the folder compared with what should be there; nothing is fetched before."""
+        self.fetched.starting()
         names = {state: self._names(state) for state in (READY, PENDING)}
         turn.files.append(SweepFiles(names[READY], names[PENDING]))
 
@@ -240,11 +241,10 @@ class Attachments:
                 return
             record = Record(sealed.object_of(manifest), raw, PENDING, ts_ms)
             self._await(ident, record, first=True)
-        elif record.state == FAILED:
-            again = record.parsed.named_again(manifest).encode()
-            record = replace(record, state=PENDING, since_ms=ts_ms, manifest=again)
-            self._await(ident, record)
-        elif record.state == PENDING:
+        elif record.state != READY:
+            if record.state == FAILED:
+                record = replace(record, state=PENDING, since_ms=ts_ms)
+                self._await(ident, record)
             record = replace(record, manifest=record.parsed.named_again(manifest).encode())
             self.fetched.hurry(ident)
         rooms = record.rooms if room in record.rooms else (*record.rooms, room)[-MAX_ROOMS:]
@@ -476,9 +476,8 @@ class Attachments:
 
     def _stalled(self, turn: Turn, ident: bytes, coming: _Incoming) -> None:
         """Let another one have its turn; or look again, and ask the mesh."""
-        patience = min(STALLED_MOST, 2 * coming.patience)
         self._stop(turn, ident)
-        self._patience[ident] = patience
+        self._patience[ident] = min(STALLED_MOST, 2 * coming.patience)
         self._waiting.append(ident)
         if turn.now.mono >= self._ask_after:
             self._ask_after = turn.now.mono + SYNC_SECONDS

@@ -81,6 +81,13 @@ class Fetched:
 
     # -- beginning and ending ---------------------------------------------------------------------
 
+    def starting(self) -> None:
+        """Begin with what was asked for, then with the newest, as it was before the stop."""
+        records = self._book.records
+        self.waiting = deque(
+            sorted(self.waiting, key=lambda one: (not records[one].asked, -records[one].since_ms))
+        )
+
     def fill(self, turn: Turn) -> None:
         """Fetch more, where there is a place."""
         for _ in range(len(self.waiting)):

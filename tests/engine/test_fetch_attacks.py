@@ -109,6 +109,29 @@ def test_one_that_a_frontend_asks_for_comes_soon_whatever_else_is_awaited() -> N
     assert here(bob, ident)
 
 
+def test_after_a_start_what_was_asked_for_comes_first_and_then_the_newest() -> None:
+    world, ann, bob, _, room = trio("start order")
+    ident = upload(ann, content(2 * MIB))["attachment"]
+    base = manifest_of(ann, ident)
+    assert bob.engine is not None
+    bob.engine.state.attachments.fetched.automatic = 0
+    send(ann, room, ident)
+    for number in range(12):
+        world.run(1)
+        say(ann, room, unheld(base, number).encode(), f"m{number}")
+    world.run(3)
+    ann.crash()
+    bob.call(c.AttachmentGet(id=ident))
+    bob.crash()
+    bob.start()
+    assert bob.engine is not None
+    world.run(1)
+    book = bob.engine.state.attachments
+    assert ids.parse(ident) in book.fetched.active
+    times = [book.records[one].since_ms for one in (*book.fetched.active, *book.fetched.waiting)][1:]
+    assert len(times) == 12 and times == sorted(times, reverse=True)
+
+
 def test_a_member_that_fills_the_room_for_files_leaves_some_for_the_owner() -> None:
     world, ann, bob, _, room = trio("room for uploads")
     session = bob.attach()
