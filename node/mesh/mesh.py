@@ -18,7 +18,7 @@ from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
-from node.mesh.limits import Scores
+from node.mesh.limits import Scores, asks_more
 from node.mesh.link import MAX_MALFORMED
 from node.mesh.linking import REFUSED_RETRY_S, Linking
 from node.mesh.meshclock import MeshClock
@@ -127,6 +127,7 @@ class Mesh:
         )
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
+        self._exchange.parts.is_friend = self._overlay.is_friend
         self._linking = self._make_linking()
 
     def _make_overlay(self, node_seed: bytes, remembered: Remembered, now: Instant) -> Overlay:
@@ -459,7 +460,9 @@ class Mesh:
 
     def _dial(self, now: Instant) -> None:
         for address in self._book.due(now=now.mono):
-            self._effects.append(Dial(address, self._book.source_of(address) == "px"))
+            source = self._book.source_of(address)
+            strange = source == "px" or (source in {"room", "contact"} and asks_more(address))
+            self._effects.append(Dial(address, strange))
 
     def _on_resumed(self, now: Instant) -> None:
         """This machine slept: ask every peer whether it is there, and dial what was put off."""
