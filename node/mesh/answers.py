@@ -38,7 +38,7 @@ WANT_SESSION = 0
 
 @dataclass(slots=True)
 class _Stream:
-    """A TAIL that fits: what a day holds from `start_ms` on."""
+    """A TAIL that fits: what a day holds from `start_ms` on, which is a time of that day or its end."""
 
     day: int
     start_ms: int
@@ -225,7 +225,7 @@ class Answers:
         """
         start = max(tail.day * DAY_MS, self._floor_ms)
         if self._index.summary(tail.day, start, tail.t0_ms)[1] == tail.fingerprint:
-            lane.jobs[0] = _Stream(tail.day, max(tail.t0_ms, start))
+            lane.jobs[0] = _Stream(tail.day, min(max(tail.t0_ms, start), (tail.day + 1) * DAY_MS))
         elif self._asking(lane.session, tail.day):
             return False
         elif tail.day in lane.compared:

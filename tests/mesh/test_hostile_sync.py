@@ -12,7 +12,7 @@ from node.clock import DAY_MS
 from node.mesh import answers
 from node.mesh.answers import CREDIT
 from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT
-from node.mesh.ports import SyncFinished
+from node.mesh.ports import ByTime, SyncFinished
 from node.mesh.sync import EMPTY
 from node.mesh.wants import MAX_FLIGHTS, MAX_WANTED_OF_LINK
 from node.wire.frames import Batch, Credit, Days, NegEnd, NegMsg, NegOpen, Ping, Tail, Want
@@ -316,3 +316,20 @@ def test_no_order_of_frames_breaks_a_node_or_keeps_a_round_open(
         assert not node.mesh._near[77].sync.running  # type: ignore[union-attr] # live since its HELLO
         begun = [e for e in node.effects if isinstance(e, SyncFinished)]
         assert len(begun) <= len(frames)
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("day", [DAY - 3, DAY, (1 << 32) - 1])
+def test_a_tail_from_beyond_its_day_never_reads_beyond_what_a_store_can_be_asked(
+    node: Node, day: int
+) -> None:
+    peer = Hostile(node)
+    peer.say(Days(1, ()))
+    held = node.mesh._index.summary(day, 0, 1 << 63)[1]
+    peer.say(Tail(1, day, (1 << 64) - 1, held))
+    assert node.reads is not None
+    for order in node.reads:
+        assert isinstance(order.spec, ByTime)
+        assert 0 <= order.spec.t0_ms <= order.spec.t1_ms < 1 << 63, "SQLite knows no larger numbers"
+    peer.answer_reads()
+    assert [batch.envelopes for batch in peer.of(Batch)] == [()] and not peer.closed
