@@ -415,6 +415,7 @@ class Mesh:
 
     def _on_deadline(self, now: Instant) -> None:
         self._near.touch_all()
+        self._exchange.ask_on(now)
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)

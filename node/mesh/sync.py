@@ -161,7 +161,7 @@ class Sync:
             elif not self._has_all(found, day, count, theirs) and self._tried.ask(
                 day, self._state(found, day)[1] + theirs, now=now
             ):
-                self.turns.claim(day, asker, now=now)
+                self.turns.claim(day, asker, begun=not found.days, now=now)
                 found.days.append(day)
                 self._moved_at = now
                 self._send(self._tail(found, day))
@@ -190,8 +190,8 @@ class Sync:
                 day = found.days.popleft()
                 self._tried.answered(day, now=now)
                 self.turns.done(day, asker)
-                if found.days and self.turns.is_free(found.days[0], asker, now=now):
-                    self.turns.claim(found.days[0], asker, now=now)  # its time begins now
+                if found.days:
+                    self.turns.begin(found.days[0], asker, now=now)
                 self.answers.pump()  # what the peer asked of that day can be answered now
         elif not expected:
             return False
@@ -295,7 +295,7 @@ class Sync:
     def _open(self, session: int, until_ms: int, now: float) -> _Round:
         for other in [n for n in self._rounds if n % 2 == session % 2]:
             del self._rounds[other], self._owed[other]
-            self.turns.over((self._link.number, other))
+            self.turns.replaced((self._link.number, other))
         found = self._rounds[session] = _Round(session, until_ms)
         self._owed[session] = 0
         self._moved_at = now

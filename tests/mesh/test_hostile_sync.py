@@ -14,6 +14,7 @@ from node.mesh.answers import CREDIT
 from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT
 from node.mesh.ports import ByTime, SyncFinished
 from node.mesh.sync import EMPTY
+from node.mesh.turns import HELD_FOR, QUIET_FOR
 from node.mesh.wants import MAX_FLIGHTS, MAX_WANTED_OF_LINK
 from node.wire.frames import Batch, Credit, Days, NegEnd, NegMsg, NegOpen, Ping, Tail, Want
 from node.wire.negentropy import END, Range, write
@@ -333,3 +334,49 @@ def test_a_tail_from_beyond_its_day_never_reads_beyond_what_a_store_can_be_asked
         assert 0 <= order.spec.t0_ms <= order.spec.t1_ms < 1 << 63, "SQLite knows no larger numbers"
     peer.answer_reads()
     assert [batch.envelopes for batch in peer.of(Batch)] == [()] and not peer.closed
+
+
+def kept_from(liars: int, *, junk: bool = False, answering: bool = False, seconds: float = 130.0) -> float:
+    """Return how long it takes to get two days of an honest peer, beside liars that were linked before it.
+
+    They begin a round whenever they may, say that they have more of these days, and give nothing of it; or
+    empty answers at the last moment; or now and then an envelope of their own making.
+    """
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, START.wall_ms - 60_000 - at % 2 * DAY_MS - at) for at in range(100)]
+    honest, node = net.node("b"), net.node("a")
+    honest.store |= {env.eid: env for env in every}
+    honest.start()
+    peers = [Hostile(node, 90 + at, link=77_000 + at) for at in range(liars)]
+    net.later(0.01, lambda: node.add(honest.address))
+    began, round_of = net.time, 1
+
+    def lie(peer: Hostile, session: int) -> None:
+        if answering:
+            for _ in range(2):
+                peer.say(Batch(session - 2, (), False))
+        said = session.to_bytes(16, "big")
+        peer.say(Days(session, ((DAY - 1, 5_000, said), (DAY, 5_000, said))))
+        if junk and any(tail.session == session for tail in peer.of(Tail)):
+            mine = envelope(net.rng, START.wall_ms - 30_000)
+            peer.say(Batch(session, (mine.raw,), True))
+        peer.say(Ping(0))
+
+    while net.time < began + seconds:
+        for peer in peers:
+            lie(peer, round_of)
+        round_of += 2
+        net.run(0.7)
+        if len(node.store.keys() & {env.eid for env in every}) == 100:
+            return net.time - began
+    return float("inf")
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("liars", [1, 3])
+@pytest.mark.parametrize("junk", [False, True])
+@pytest.mark.parametrize("answering", [False, True])
+def test_who_begins_round_after_round_and_gives_nothing_keeps_a_day_from_us_once(
+    liars: int, junk: bool, answering: bool
+) -> None:
+    assert kept_from(liars, junk=junk, answering=answering) < 5 + liars * (HELD_FOR if junk else QUIET_FOR)
