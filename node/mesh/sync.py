@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from node.clock import DAY_MS, earliest
 from node.errors import DecodeError
+from node.mesh import ranges
 from node.mesh.answers import CREDIT, WANT_SESSION, Answers
 from node.mesh.comparing import Answering
 from node.mesh.index import Index, fingerprint
 from node.mesh.link import Link
-from node.mesh.ranges import work_of
 from node.mesh.tried import Tried
 from node.mesh.turns import Turns
 from node.wire.frame_bytes import encode
@@ -41,7 +41,8 @@ EMPTY = fingerprint(0, 0)
 class _Round:
     """One round as we ask: `days` still unanswered, in order; None until the peer has said what it has.
 
-    `later` are the days that are still to be asked for, as the peer has them.
+    `later` are the days that are still to be asked for, as the peer has them; `taken` are envelopes of the
+    day that is being answered.
     """
 
     session: int
@@ -49,6 +50,7 @@ class _Round:
     days: deque[int] | None = None
     later: list[tuple[int, int, bytes]] = field(default_factory=list)
     answering: Answering | None = None
+    taken: int = 0
 
 
 class Sync:
@@ -184,10 +186,14 @@ class Sync:
             found, asker = self._rounds.get(frame.session), (self._link.number, frame.session)
             if found is None or not found.days or (frame.more and not frame.envelopes):
                 return False
+            found.taken += len(frame.envelopes)
             if frame.envelopes:
                 self.turns.reached(int.from_bytes(frame.envelopes[-1][2:10], "big"))
             if not frame.more:
                 day = found.days.popleft()
+                if found.taken >= ranges.MAX_HAVE:
+                    self.wish(until_ms=found.until_ms)  # there may be more than one comparison shows
+                found.taken = 0
                 self._tried.answered(day, now=now)
                 self.turns.done(day, asker)
                 if found.days:
@@ -230,7 +236,7 @@ class Sync:
         compared = found.answering
         if compared is None or compared.waiting is None or not self._link.bulk_room:
             return
-        if not self.answers.work.take(work_of(compared.waiting), now=now):
+        if not self.answers.work.take(ranges.work_of(compared.waiting), now=now):
             found.answering = None
             self._link.send_bulk(encode(NegEnd(found.session, compared.day, b"")))
             return

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from node.clock import DAY_MS
-from node.mesh import answers
+from node.mesh import answers, ranges
 from node.mesh.answers import CREDIT
-from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT
+from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT, WORK_BURST
 from node.mesh.ports import ByTime, SyncFinished
+from node.mesh.ranges import work_of
 from node.mesh.sync import EMPTY
 from node.mesh.turns import HELD_FOR, QUIET_FOR
 from node.mesh.wants import MAX_FLIGHTS, MAX_WANTED_OF_LINK
 from node.wire.frames import Batch, Credit, Days, NegEnd, NegMsg, NegOpen, Ping, Tail, Want
-from node.wire.negentropy import END, Range, write
+from node.wire.negentropy import END, Bound, Range, Writer, read, write
 from tests.mesh.meshnet import START, Net, Node, envelope
 from tests.mesh.test_hostile import Hostile
 
@@ -35,9 +37,9 @@ def node() -> Iterator[Node]:
     yield made
 
 
-def asked(node: Node, *, days: int = 1) -> Hostile:
+def asked(node: Node, *, days: int = 1, number: int = 77) -> Hostile:
     """A peer that says it has something else of a day, and was asked for it."""
-    peer = Hostile(node)
+    peer = Hostile(node, 22 + number, link=number)
     peer.say(Days(1, tuple((DAY - days + 1 + at, 500, b"f" * 16) for at in range(days))))
     assert [tail.day for tail in peer.of(Tail)] == list(range(DAY - days + 1, DAY + 1))[:2]
     return peer
@@ -380,3 +382,55 @@ def test_who_begins_round_after_round_and_gives_nothing_keeps_a_day_from_us_once
     liars: int, junk: bool, answering: bool
 ) -> None:
     assert kept_from(liars, junk=junk, answering=answering) < 5 + liars * (HELD_FOR if junk else QUIET_FOR)
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("said", [Range, partial(Range, ids=())])
+def test_a_message_of_thousands_of_empty_ranges_is_counted_as_the_work_it_makes(
+    node: Node, said: Callable[[Bound], Range]
+) -> None:
+    writer, at = Writer(), DAY * DAY_MS
+    while len(writer) < 59_990:
+        at += 1
+        writer.add(said((at, b"")))
+    message = writer.message()
+    assert work_of(message) >= len(read(message)) > 14_000
+    peer = opened(node)
+    for _ in range(MAX_MESSAGES):
+        if peer.of(NegEnd):
+            break
+        peer.say(NegMsg(1, DAY, message))
+    peer = asked(node, number=78)
+    for _ in range(MAX_MESSAGES):
+        peer.say(NegOpen(1, DAY, message))
+        peer.say(NegMsg(1, DAY, message))
+    assert len(peer.of(NegMsg)) <= WORK_BURST // 14_000 + 1
+
+
+@pytest.mark.mesh_attack("N14")
+def test_who_says_that_it_lacks_a_huge_day_makes_us_keep_a_part_of_its_ids_only(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "MAX_HAVE", 100)
+    peer = opened(node)
+    peer.say(NegMsg(1, DAY, NOTHING))
+    assert peer.of(NegEnd)
+    peer.answer_reads()
+    assert sum(len(batch.envelopes) for batch in peer.of(Batch)) == 100
+    assert ranges.MAX_HAVE * 100 < 6 << 20, "what an id costs here"
+
+
+def test_who_lacks_more_of_a_day_than_one_comparison_shows_asks_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges, "MAX_HAVE", 100)
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, START.wall_ms - 60_000 - at * 1_000) for at in range(1_000)]
+    one, two = net.node("a"), net.node("b")
+    one.store |= {env.eid: env for env in every}
+    two.store |= {env.eid: env for env in every[::2]}
+    for made in (one, two):
+        made.start()
+    two.add(one.address)
+    net.run(20)
+    assert net.agree()
