@@ -217,6 +217,12 @@ class Exchange:
         self._ask(touched | found.ask, now)
         return found
 
+    def end_rounds(self, now: Instant) -> None:
+        """Give up the rounds of sync that do not move, and ask for the days that are free by now."""
+        for near in self._near.values():
+            self.finish(near, now)
+        self.ask_on(now)
+
     def finish(self, near: Neighbour, now: Instant) -> None:
         """Report the rounds of sync over a link that have ended."""
         number = near.link.number

@@ -20,12 +20,16 @@ from node.mesh.link import Link
 from node.mesh.tried import Tried
 from node.mesh.turns import Turns
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, NegEnd, NegMsg, NegOpen, Tail
+from node.wire.frames import MAX_BATCH_BYTES, MAX_DAYS, Batch, Credit, Days, Frame, NegEnd, NegMsg, NegOpen, Tail
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""
 REGRANT = CREDIT // 4
 """Bytes taken in before the sender is granted as much again."""
+LATE = CREDIT + 2 * MAX_BATCH_BYTES
+"""Bytes of BATCH that may come for a round that was given up: all its credit; a disk can hang, a line too."""
+LEAST_COST = 1_024
+"""Of these, taken by a BATCH at least."""
 STALLED_AFTER = 20.0
 """Seconds without an answer before a round is given up."""
 BETWEEN = 2.0
@@ -73,6 +77,7 @@ class Sync:
         self._moved_at = 0.0
         self._wished_ms: int | None = None
         self._begun_at = float("-inf")
+        self._late = 0
 
     @property
     def running(self) -> bool:
@@ -184,7 +189,9 @@ class Sync:
         """
         if frame.session != WANT_SESSION:
             found, asker = self._rounds.get(frame.session), (self._link.number, frame.session)
-            if found is None or not found.days or (frame.more and not frame.envelopes):
+            if found is None:
+                return self._is_late(frame)
+            if not found.days or (frame.more and not frame.envelopes):
                 return False
             found.taken += len(frame.envelopes)
             if frame.envelopes:
@@ -203,6 +210,15 @@ class Sync:
             return False
         self._moved_at = now
         self._take_in(frame.session, sum(map(len, frame.envelopes)))
+        return True
+
+    def _is_late(self, frame: Batch) -> bool:
+        """Whether a BATCH can be an answer in a round that was given up; what it brings is here, so it is used."""
+        cost = max(LEAST_COST, sum(map(len, frame.envelopes)))
+        known = self._next_session if self._is_ours(frame.session) else self._last_theirs + 1
+        if frame.session >= known or cost > self._late:
+            return False
+        self._late -= cost
         return True
 
     def on_comparison(self, frame: NegOpen | NegMsg | NegEnd, *, now: float) -> bool:
@@ -278,6 +294,7 @@ class Sync:
             self.turns.finished(now=now)
         else:
             self._tried.failed()
+            self._late = LATE
 
     def brought(self, frame: Batch, *, now: float) -> None:
         """Something in a BATCH was new to us."""

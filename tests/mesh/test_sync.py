@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given as hypothesis_given, settings, strateg
 
 from node.clock import DAY_MS
 from node.mesh import mesh as mesh_module
-from node.mesh.ports import InStep, SyncFinished
+from node.mesh.ports import HeldRead, InStep, LinkDrained, SyncFinished
 from node.mesh.tried import AGAIN_AFTER
 from node.wire import frame_bytes
 from node.wire.envelope import Envelope
@@ -329,3 +329,56 @@ def test_after_quiet_all_have_accepted_what_their_peers_can_give(seed: int, shap
     for node in net.nodes.values():
         shown = Counter(env.eid for env in node.arrived())
         assert not shown or max(shown.values()) == 1
+
+
+def answer_late(node: Node) -> None:
+    """The store of a node has answered nothing for a while, and now does."""
+    orders, node.reads = node.reads or [], None
+    for order in orders:
+        node.put(HeldRead(order.ticket, *node.read(order.spec)))
+
+
+@pytest.mark.mesh_attack("N19")
+@pytest.mark.parametrize("named", [False, True])
+def test_who_answers_too_late_is_not_blamed_and_what_it_sends_counts(named: bool) -> None:
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, net.wall_ms - 600_000 + at, size=900) for at in range(1_500)]
+    a, z = two(net, every, [])
+    a.reads = []
+    z.add(a.address)
+    net.run(0.5)
+    if named:
+        for env in every[:600]:
+            z.mesh._exchange.wants.announced(next(iter(z.wires)), env.eid[:16])
+    (link,) = z.wires
+    for stall in range(4):
+        net.run(21)
+        before = len(z.store)
+        answer_late(a)
+        net.run(0.9)
+        assert len(z.store) > before, stall
+        a.reads = []
+        z.mesh.request_sync(z.now)
+        net.run(3)
+    assert z.mesh.peers(z.now) and link in z.wires and z.wires[link].open
+    score = z.mesh._scores._scores.get(a.key)
+    assert score is None or score.violation <= 8
+    answer_late(a)
+    z.mesh.request_sync(z.now)
+    net.run(30)
+    assert net.agree()
+
+
+@pytest.mark.mesh_attack("N14")
+def test_a_peer_that_is_owed_nothing_more_is_blamed_for_what_it_sends() -> None:
+    net = Net(latency=0.02)
+    a, z = two(net, [], [])
+    z.add(a.address)
+    net.run(1)
+    ((number, near),) = a.mesh._near.items()
+    for at in range(25):
+        envs = tuple(envelope(net.rng, net.wall_ms - at).raw for _ in range(8))
+        near.link.send_bulk(frame_bytes.encode(Batch(at % 2, envs, True)))
+    a.put(LinkDrained(number, 0))
+    net.run(1)
+    assert not z.mesh.peers(z.now) and not z.store
