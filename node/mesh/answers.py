@@ -51,7 +51,7 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Fetch:
-    """Envelopes by id: ids not read yet, ids being read, envelopes read and not sent, ids that are not there."""
+    """Envelopes by id: ids not read yet, being read, and not there; envelopes read and not sent yet."""
 
     ids: deque[bytes]
     reading: tuple[bytes, ...] = ()
@@ -216,7 +216,7 @@ class Answers:
             case _Fetch():
                 page = _page(job.ready, self._batch_bytes)
                 more = bool(job.ready or job.ids)
-                if not more and job.gone and lane.session == WANT_SESSION:  # nobody asked for the others by id
+                if not more and job.gone and lane.session == WANT_SESSION:  # others were not named
                     self._link.send_bulk(encode(Gone(tuple(job.gone))))
                 self._send_batch(lane, page, more=more)
                 return True

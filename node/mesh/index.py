@@ -20,7 +20,7 @@ ID_BYTES = 16
 SPARE = 4096
 """Expiries of ids that were taken out early which are not looked for: 400 KB."""
 GRACE_MS = 2 * DAY_MS
-"""For so long it is known what expired: a clock that goes a day ahead and back lets nothing in a second time."""
+"""For so long it is known what expired: a clock that goes a day ahead and back lets nothing in twice."""
 _MODULUS_BYTES = 32
 _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 
@@ -72,7 +72,7 @@ class Index:
             del self._days[number]
 
     def expire(self, now_ms: int) -> None:
-        """Take out everything that expires by `now_ms`; and in again what does not, if the clock went back."""
+        """Take out what expires by `now_ms`; and put in again what does not, if the clock went back."""
         while self._over and self._over[-1][0] > now_ms:
             expires_ms, ts_ms, eid = self._over.pop()
             self.add(eid, ts_ms, expires_ms)

@@ -28,7 +28,7 @@ after them below MAX_MESSAGE: with 16 ranges each time the ids would take half a
 MAX_MESSAGE = 60_000
 """Bytes of a message that we make: with the fields of its frame it stays under 60 KiB."""
 MAX_HAVE = 1 << 15
-"""Entries of ours that one comparison shows the peer to lack, 3 MiB; a few bytes can say that it lacks all."""
+"""Entries that one comparison shows the peer to lack, 3 MiB; a few bytes can say that it lacks all."""
 _ROOM = 128
 """Of these, kept for the range that says that the rest comes later: two bounds, two modes, a fingerprint."""
 _MOST_PER_RANGE = 61

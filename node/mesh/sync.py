@@ -20,7 +20,18 @@ from node.mesh.link import Link
 from node.mesh.tried import Tried
 from node.mesh.turns import Turns
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_BATCH_BYTES, MAX_DAYS, Batch, Credit, Days, Frame, NegEnd, NegMsg, NegOpen, Tail
+from node.wire.frames import (
+    MAX_BATCH_BYTES,
+    MAX_DAYS,
+    Batch,
+    Credit,
+    Days,
+    Frame,
+    NegEnd,
+    NegMsg,
+    NegOpen,
+    Tail,
+)
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""
@@ -213,7 +224,7 @@ class Sync:
         return True
 
     def _is_late(self, frame: Batch) -> bool:
-        """Whether a BATCH can be an answer in a round that was given up; what it brings is here, so it is used."""
+        """Whether a BATCH can be an answer in a round that was given up: what it brings is used."""
         cost = max(LEAST_COST, sum(map(len, frame.envelopes)))
         known = self._next_session if self._is_ours(frame.session) else self._last_theirs + 1
         if frame.session >= known or cost > self._late:

@@ -111,7 +111,7 @@ class _Reader:
 
 
 def count_ranges(message: bytes) -> int:
-    """Return how many ranges a peer's message has, up to where it goes wrong: far less work than to read it."""
+    """Return how many ranges a message has, up to where it goes wrong: far less work than to read it."""
     spot, found, size = 1, 0, len(message)
     try:
         while spot < size:

@@ -1,4 +1,4 @@
-"""A mesh of whole engines falls in two and comes together: gossip and sync run at once, and nothing is lost."""
+"""A mesh of whole engines falls in two and heals: gossip and sync run at once, and nothing is lost."""
 
 from __future__ import annotations
 

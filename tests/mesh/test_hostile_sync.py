@@ -54,6 +54,7 @@ def opened(node: Node) -> Hostile:
     return peer
 
 
+@pytest.mark.mesh_attack("N14")
 def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -> None:
     peer = asked(node)
     peer.say(NegOpen(1, DAY, LIE))
@@ -62,7 +63,9 @@ def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -
     assert len(peer.of(NegMsg)) == MAX_MESSAGES and peer.closed == "a comparison out of turn"
 
 
+@pytest.mark.mesh_attack("N14")
 def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_say(node: Node) -> None:
+    """M7: sync ends within 64 rounds whatever the peer says."""
     peer = opened(node)
     before = len(node.mesh._index)
     for _ in range(MAX_MESSAGES + 5):
@@ -75,6 +78,7 @@ def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_
     assert len(node.mesh._index) == before and not peer.closed
 
 
+@pytest.mark.mesh_attack("N14")
 def test_bytes_without_end_end_it_too(node: Node) -> None:
     peer = opened(node)
     rng = random.Random(1)
@@ -93,6 +97,7 @@ def test_bytes_without_end_end_it_too(node: Node) -> None:
     assert spent < MAX_SPENT and len(peer.of(NegMsg)) <= MAX_MESSAGES
 
 
+@pytest.mark.mesh_attack("N14")
 def test_ids_that_nobody_has_fill_no_more_than_a_links_share(node: Node) -> None:
     peer = opened(node)
     rng = random.Random(2)
@@ -108,6 +113,7 @@ def test_ids_that_nobody_has_fill_no_more_than_a_links_share(node: Node) -> None
     assert len(wants) == 0
 
 
+@pytest.mark.mesh_attack("N14")
 def test_who_claims_to_lack_everything_is_sent_no_more_than_its_credit(node: Node) -> None:
     for at in range(700):
         node.publish(envelope(node.net.rng, START.wall_ms - at * 1_000 - 1))
@@ -178,6 +184,7 @@ def test_a_malformed_message_ends_the_comparison_and_changes_nothing(node: Node,
     assert one.closed == "malformed frames"
 
 
+@pytest.mark.mesh_attack("N14")
 def test_bounds_beyond_the_day_show_nothing_of_other_days(node: Node) -> None:
     other_day = envelope(node.net.rng, START.wall_ms - DAY_MS)
     node.publish(other_day)
@@ -188,6 +195,7 @@ def test_bounds_beyond_the_day_show_nothing_of_other_days(node: Node) -> None:
     assert sum(env.eid in said.message for env in node.store.values()) == 300
 
 
+@pytest.mark.mesh_attack("N14")
 def test_who_never_answers_a_comparison_costs_a_round_and_blocks_nobody(node: Node) -> None:
     peer = opened(node)
     env = envelope(node.net.rng, START.wall_ms - 7_000)
@@ -264,6 +272,7 @@ def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
     assert not peer.closed
 
 
+@pytest.mark.mesh_attack("N14")
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(

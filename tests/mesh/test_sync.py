@@ -173,6 +173,7 @@ def test_what_gossip_brings_meanwhile_makes_no_comparison(monkeypatch: pytest.Mo
     assert len(heard.of(Tail)) <= 3
 
 
+@pytest.mark.mesh_attack("N14")
 def test_a_peer_that_withholds_delays_a_day_by_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net(latency=0.02)
     every = spread(net, 300, DAY_MS // 3)
@@ -234,6 +235,7 @@ def test_the_newest_seconds_are_left_to_gossip() -> None:
     assert b.arrived() == [old, new], "a day is streamed to its end"
 
 
+@pytest.mark.mesh_attack("N18")
 def test_a_day_that_ends_while_two_are_linked_is_two_days_for_both() -> None:
     net = Net(latency=0.02)
     net.wall_ms += DAY_MS // 2 - 20_000  # START is at noon
@@ -253,6 +255,7 @@ def test_a_day_that_ends_while_two_are_linked_is_two_days_for_both() -> None:
     assert [e for e in a.effects if isinstance(e, InStep)]
 
 
+@pytest.mark.mesh_attack("N15")
 def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
     net = Net(latency=0.02)
     edge = net.wall_ms - 35 * DAY_MS
@@ -267,6 +270,7 @@ def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
     assert len(a.mesh._index) == len(b.mesh._index) == 0 or a.mesh._index.numbers() == b.mesh._index.numbers()
 
 
+@pytest.mark.mesh_attack("N15")
 @pytest.mark.parametrize("hours", [-26, 26])
 def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
     net = Net(latency=0.02)
@@ -475,4 +479,22 @@ def test_rows_that_vanish_while_a_day_is_streamed_end_it_all_the_same() -> None:
     a.mesh.forget(env.eid for env in every[600:])
     net.run(10)
     assert a.store.keys() <= z.store.keys()
-    assert [e.missing_answered for e in z.effects if isinstance(e, SyncFinished)][0]
+    assert next(e.missing_answered for e in z.effects if isinstance(e, SyncFinished))
+
+
+@pytest.mark.mesh_attack("N15")
+def test_a_link_that_came_up_with_the_clock_a_day_ahead_still_gives_the_oldest_day() -> None:
+    """M10: the floor of a link is as wrong as the clock was, for as long as the link is up."""
+    net = Net(latency=0.02)
+    a, z = net.node("a"), net.node("z")
+    edge = net.wall_ms - 34 * DAY_MS - 12 * 3_600_000
+    for at in range(20):
+        a.publish(envelope(net.rng, edge + at * 1_000))
+    z.skew_ms = 26 * 3_600_000
+    z.add(a.address)
+    net.run(2)
+    z.skew_ms = 0
+    net.run(700)
+    z.mesh.request_sync(z.now)
+    net.run(10)
+    assert net.agree() and len(z.store) == 20
