@@ -32,6 +32,8 @@ from node.wire.frames import Goodbye, Hello, Leave, Ping
 
 _FULL_RETRY_S = 60
 REFUSED_RETRY_S = 3600
+FLOOR_SLACK_MS = 2 * DAY_MS
+"""The floor holds as long as the link, and a clock may be a day ahead when that comes up: expiry counts."""
 
 
 class Linking:
@@ -157,7 +159,7 @@ class Linking:
             listen=self._own.listen,
             roles=self._own.roles,
             max_frame=frames.MAX_FRAME_BYTES,
-            floor_ms=max(0, self._clock.mesh_ms(now) - HORIZON_DAYS * DAY_MS),
+            floor_ms=max(0, self._clock.mesh_ms(now) - HORIZON_DAYS * DAY_MS - FLOOR_SLACK_MS),
             now_ms=now.wall_ms,
             budget=greeting.budget_for(link, source, relay="relay" in self._own.roles),
         )

@@ -416,6 +416,8 @@ class Mesh:
 
     def _on_deadline(self, now: Instant) -> None:
         self._near.touch_all()
+        self._index.expire(self.mesh_time_ms(now))
+        self._exchange.end_rounds(now)
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
@@ -438,9 +440,7 @@ class Mesh:
                 self._linking.ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
-                self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
-                self._exchange.finish(near, now)
 
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):

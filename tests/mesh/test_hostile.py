@@ -206,9 +206,11 @@ def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
 
 
 def test_wants_and_tails_beyond_the_limits_are_held_against_a_peer(node: Node) -> None:
+    env = envelope(node.net.rng, node.net.wall_ms)
+    node.publish(env)
     peer = Hostile(node)
     for _ in range(40):
-        peer.say(Want((b"x" * 16,) * 256))
+        peer.say(Want((env.eid[:16],) * 256))
     assert peer.closed == "too many WANTs"
     assert len(node.reads or ()) == 1
     other = Hostile(node, 98, link=78)
