@@ -224,6 +224,8 @@ class Engine:
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
         mesh_out += [self.mesh.handle(known, now=now) for known in self.whereabouts.known(now)]
+        for address in self.state.contacts.addresses():
+            mesh_out.append(self.mesh.handle(AddAddress(address, "contact"), now=now))
         for address in self.state.joins.addresses():
             mesh_out.append(self.mesh.handle(AddAddress(address, "room"), now=now))
         return self._release(turn, [e for out in mesh_out for e in out]) + effects
@@ -407,6 +409,8 @@ class Engine:
         for order in self.desk.mesh_orders:
             after += self._down(turn, order)
         self.desk.mesh_orders.clear()
+        for outdated in self.whereabouts.outdated(turn):
+            after += self._down(turn, outdated)
         for address, source, key in turn.addresses:
             after += self._down(turn, AddAddress(address, source, key))
         if self.state.me.replaced:

@@ -187,14 +187,19 @@ class Linking:
             near.sync.poll(now=now.mono)
 
     def _has_room(self, near: Neighbour, now: Instant) -> bool:
-        """Whether another node can be linked; a stranger makes way for a friend."""
+        """Whether another node can be linked; whom we have less reason to trust makes way for a friend.
+
+        Co-members make way for contacts: of a room that anybody may enter, anybody is one.
+        """
         live = [other for other in self._near.values() if other.link.live]
         if len(live) < most_links(relay="relay" in self._own.roles):
             return True
-        loose = [other.link.number for other in live if not self._overlay.is_friend(other)]
-        if not loose or not self._overlay.is_friend(near):
+        ours = self._overlay.rank(near)
+        ranks = {other.link.number: self._overlay.rank(other) for other in live}
+        least = max(ranks.values())
+        if not self._overlay.is_friend(near) or least <= ours:
             return False
-        self.trim(loose, now)
+        self.trim([number for number, rank in ranks.items() if rank == least], now)
         return True
 
     # one key, two boot nonces

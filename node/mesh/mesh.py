@@ -44,6 +44,7 @@ from node.mesh.ports import (
     ListensAt,
     MeshEffect,
     MeshInput,
+    Outdated,
     PeerInfo,
     Publish,
     ReadHeld,
@@ -276,6 +277,9 @@ class Mesh:
                 self._dial(now)
             case RemoveAddress():
                 self._linking.on_removed(event, now)
+            case Outdated():
+                self._book.retire(event.addresses, event.node_keys)
+                self._overlay.settle()
             case ListensAt():
                 self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
             case Resumed():

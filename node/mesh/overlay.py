@@ -16,7 +16,7 @@ from node.mesh.degree import Census, target_degree
 from node.mesh.limits import TokenBucket, is_near
 from node.mesh.neighbour import Neighbour
 from node.mesh.passive import Known, PassiveView
-from node.mesh.peers import FRIENDS, Book
+from node.mesh.peers import FRIENDS, Book, rank_of
 from node.mesh.spreading import Unasked
 from node.mesh.trimming import TRIM_EVERY, Standing, surplus
 from node.wire import frame_bytes
@@ -133,6 +133,10 @@ class Overlay:
     def is_friend(self, near: Neighbour) -> bool:
         """Whether a link leads to a node of the owner's, of a contact or of a co-member."""
         return self._book.trust(near.link.address, near.link.node_key) in FRIENDS
+
+    def rank(self, near: Neighbour) -> int:
+        """Return how little reason there is to trust a node: 0 for one that the owner named."""
+        return rank_of(self._book.trust(near.link.address, near.link.node_key))
 
     def _hurry(self, now: float) -> None:
         if self._book.lacking > 0:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from node.crypto import noderec
 from node.mesh.degree import target_degree
 from node.mesh.limits import MAX_LINKS, is_public
-from node.mesh.ports import CloseLink, Dial, MeshEffect, PeerDown, Resumed, SendBytes
+from node.mesh.ports import AddAddress, CloseLink, Dial, MeshEffect, PeerDown, Resumed, SendBytes
 from node.wire import frame_bytes
 from node.wire.frames import PeerExchange
 from tests.mesh.meshnet import Net, Node, chain
@@ -325,6 +325,27 @@ def test_a_friend_is_let_in_when_strangers_hold_every_place() -> None:
     friend.add(a.address)
     net.run(3)
     assert friend_key.hex() in {peer.peer for peer in a.mesh.peers(a.now)}
+    assert degree(a) <= MAX_LINKS
+
+
+@pytest.mark.mesh_attack("N13")
+def test_a_contact_is_let_in_when_co_members_hold_every_place() -> None:
+    """Anybody may enter an open room, with as many accounts as they like: none shuts a contact out."""
+    net = Net()
+    a, contact = net.node("a"), net.node("contact")
+    a.add(contact.address, "contact")
+    net.run(2)
+    contact.stop()
+    for number in range(MAX_LINKS):
+        sybil = net.node(f"s{number}")
+        a.put(AddAddress(f"ws://gone{number}.example:1", "room", sybil.key))
+        sybil.add(a.address)
+    net.run(20)
+    assert degree(a) == MAX_LINKS
+    contact.start()
+    contact.add(a.address)
+    net.run(3)
+    assert contact.key.hex() in {peer.peer for peer in a.mesh.peers(a.now)}
     assert degree(a) <= MAX_LINKS
 
 
