@@ -383,12 +383,13 @@ class Engine:
         return self.addresses
 
     def _record(self) -> bytes:
+        now = Instant(self._clock.mono, self.mesh.mesh_time_ms(self._clock))  # whoever reads it goes by that
         return noderec.make_record(
             self._setup.identity.node_seed,
             addresses=self._found_at(),
             roles=self._setup.roles,
-            seq=self._clock.wall_ms // 1000,
-            now=self._clock,
+            seq=now.wall_ms // 1000,
+            now=now,
         )
 
     def _found_at(self) -> tuple[str, ...]:

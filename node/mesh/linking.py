@@ -6,6 +6,7 @@ from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.mesh import greeting
 from node.mesh.clones import CLONED_RETRY_S, Clones
 from node.mesh.exchange import Exchange
+from node.mesh.greeting import MAX_TWINS
 from node.mesh.index import Index
 from node.mesh.limits import Scores
 from node.mesh.link import Link
@@ -32,6 +33,8 @@ from node.wire.frames import Goodbye, Hello, Leave, Ping
 
 _FULL_RETRY_S = 60
 REFUSED_RETRY_S = 3600
+DOUBTED_RETRY_S = 5
+"""For a third start of one key, until it is known which of two it is."""
 
 
 class Linking:
@@ -169,6 +172,9 @@ class Linking:
         if not others and not self._has_room(near, now):
             self.leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
             return
+        if sum(self._clones.doubts(other.number) for other in others) >= MAX_TWINS:
+            self.leave(near, Leave.DUPLICATE, "one start too many", now, retry_s=DOUBTED_RETRY_S)
+            return
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.opened(near, now)
         self._book.link_up(link.address, link.node_key, now=now.mono)
@@ -237,7 +243,7 @@ class Linking:
         """Let go of the links whose process has ended, and of what is too much."""
         for number in self._clones.due(now=now.mono):
             self.leave(self._near[number], Leave.DUPLICATE, "another link to this node", now)
-        self.trim(self._overlay.on_deadline(now), now)
+        self.trim(self._overlay.on_deadline(self._clock.mesh_now(now)), now)
 
     @property
     def deadline(self) -> float | None:

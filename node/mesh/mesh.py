@@ -332,7 +332,7 @@ class Mesh:
                 case Hello():
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
-                    self._overlay.on_px(near, frame, now)
+                    self._overlay.on_px(near, frame, self._clock.mesh_now(now))
                 case Unknown():
                     pass
                 case _:

@@ -30,6 +30,8 @@ PX_FIRST = 1.0
 """A new peer is asked within so many seconds: it tells its own record, and learns ours when it asks."""
 PX_PAUSE = 12.0
 """Seconds between two questions to one peer, at least."""
+MAX_AWAITED = 3
+"""Answers that may still come from one peer: a slow link has one under way when the next question leaves."""
 PX_RATE = 0.1
 """Answers a second that one peer gets, PX_BURST at once: an answer is at most 25 KB, and mostly 5."""
 PX_BURST = 3
@@ -40,12 +42,12 @@ Remembered: TypeAlias = Iterable[tuple[bytes, bytes, int, int]]
 
 @dataclass(slots=True)
 class _Talk:
-    """PX on one link: when it was last asked, whether an answer is due, and what answers it may have."""
+    """PX on one link: when it was last asked, how many answers are due, and what answers it may have."""
 
     allowance: TokenBucket
     first_at: float | None
     asked_at: float = float("-inf")
-    awaited: bool = False
+    awaited: int = 0
 
 
 class Overlay:
@@ -161,7 +163,7 @@ class Overlay:
         if frame.records is not None:
             if not talk.awaited:
                 raise Unasked("node records that nobody asked for")
-            talk.awaited = False
+            talk.awaited -= 1
             self._learn(near, frame.records, now)
         elif talk.allowance.take(1, now=now.mono):
             own = self._own_record(now)
@@ -206,7 +208,7 @@ class Overlay:
         talk = self._talks[near.link.number]
         talk.first_at = None
         if now >= talk.asked_at + PX_PAUSE:
-            talk.asked_at, talk.awaited = now, True
+            talk.asked_at, talk.awaited = now, min(talk.awaited + 1, MAX_AWAITED)
             near.link.send_control(frame_bytes.encode(PeerExchange(None)))
 
     # timers

@@ -12,6 +12,7 @@ from node.crypto import noderec
 from node.mesh.degree import target_degree
 from node.mesh.limits import MAX_LINKS, is_public
 from node.mesh.ports import AddAddress, CloseLink, Dial, MeshEffect, PeerDown, Resumed, SendBytes
+from node.mesh.spreading import Unasked
 from node.wire import frame_bytes
 from node.wire.frames import PeerExchange
 from tests.mesh.meshnet import Net, Node, chain
@@ -181,6 +182,7 @@ def px_answers(node: Node, asker: Node, net: Net, monkey: list[PeerExchange]) ->
     asker.mesh._overlay.on_px = spy  # type: ignore[method-assign] # of a test
 
 
+@pytest.mark.mesh_attack("N21")
 def test_an_answer_does_not_depend_on_who_is_linked() -> None:
     """Of two nodes that heard the same, one links to what it heard of, and both give the same answers."""
     net = Net()
@@ -207,6 +209,7 @@ def test_an_answer_does_not_depend_on_who_is_linked() -> None:
     assert views[0].sample(16, leave_out=b"") == views[1].sample(16, leave_out=b"")
 
 
+@pytest.mark.mesh_attack("N21")
 def test_nobody_is_told_of_who_has_not_told_of_itself() -> None:
     """Contacts' and configured nodes, and who has no public address, are in no answer."""
     net = Net()
@@ -223,6 +226,7 @@ def test_nobody_is_told_of_who_has_not_told_of_itself() -> None:
     assert told == {hub.key}
 
 
+@pytest.mark.mesh_attack("N21")
 def test_records_of_private_addresses_are_neither_kept_nor_dialled() -> None:
     net = Net()
     a, b = net.node("a.net"), net.node("b.org")
@@ -247,6 +251,7 @@ def ask(node: Node, link: int, frame: PeerExchange) -> list[MeshEffect]:
     return effects
 
 
+@pytest.mark.mesh_attack("N21")
 def test_questions_beyond_the_rate_are_not_answered_and_end_in_refusal() -> None:
     net = Net()
     a, _ = chain(net, "a", "b")
@@ -259,6 +264,7 @@ def test_questions_beyond_the_rate_are_not_answered_and_end_in_refusal() -> None
     assert link not in a.mesh._near
 
 
+@pytest.mark.mesh_attack("N21")
 def test_records_that_nobody_asked_for_are_held_against_a_peer() -> None:
     net = Net()
     a, _ = chain(net, "a", "b")
@@ -269,6 +275,7 @@ def test_records_that_nobody_asked_for_are_held_against_a_peer() -> None:
     assert a.mesh._near == {}
 
 
+@pytest.mark.mesh_attack("N21")
 def test_a_forged_record_is_a_fault_and_changes_nothing() -> None:
     net = Net()
     a, b = net.node("a.net"), net.node("b.org")
@@ -286,6 +293,7 @@ def test_a_forged_record_is_a_fault_and_changes_nothing() -> None:
 # attacks
 
 
+@pytest.mark.mesh_attack("N13")
 def test_sybils_that_know_only_each_other_do_not_get_all_links() -> None:
     """12 sybils dial the victim and tell of one another alone: half of its links stay of its own choice."""
     net = Net()
@@ -309,6 +317,7 @@ def test_sybils_that_know_only_each_other_do_not_get_all_links() -> None:
     assert len(known) <= 2, "one domain has two places in the view"
 
 
+@pytest.mark.mesh_attack("N13")
 def test_a_friend_is_let_in_when_strangers_hold_every_place() -> None:
     net = Net()
     a = net.node("a")
@@ -386,6 +395,38 @@ def test_a_clock_that_is_set_costs_a_ping_and_no_link() -> None:
     b.skew_ms = 0
     net.run(20)
     assert degree(b) == 1 and not any(isinstance(e, PeerDown) for e in b.effects)
+
+
+@pytest.mark.mesh_attack("N15")
+def test_a_node_whose_clock_is_a_day_and_more_off_is_told_of_and_learns() -> None:
+    """Records are dated by mesh time: for a clock 30 hours off they would be out of their time."""
+    for skew_h in (30, -30):
+        net = Net()
+        nodes = crowd(net, 8)
+        odd = nodes[3]
+        odd.skew_ms = skew_h * 3_600_000
+        for node in nodes[1:]:
+            node.add(nodes[0].address)
+        net.run(SETTLED)
+        assert odd.key in {known.node_key for known in nodes[6].mesh._overlay.passive}
+        assert len(odd.mesh._overlay.passive) >= 6
+        assert len(islands(net)) == 1
+
+
+def test_two_answers_that_come_late_and_together_are_no_violation() -> None:
+    net = Net(latency=0.001)
+    a, b = net.node("a.net"), net.node("b.org")
+    b.add(a.address)
+    net.run(3)
+    (near,) = a.mesh._near.values()
+    a.mesh._overlay._talks[near.link.number].asked_at = float("-inf")
+    a.mesh._overlay._ask(near, a.now.mono)
+    a.mesh._overlay._talks[near.link.number].asked_at = float("-inf")
+    a.mesh._overlay._ask(near, a.now.mono)
+    for _ in range(2):
+        a.mesh._overlay.on_px(near, PeerExchange(()), a.now)
+    with pytest.raises(Unasked):
+        a.mesh._overlay.on_px(near, PeerExchange(()), a.now)
 
 
 @pytest.mark.parametrize(("nodes", "wanted"), [(1, 3), (2, 3), (5, 4), (6, 5), (7, 4), (30, 6), (1_000, 8)])
