@@ -158,9 +158,7 @@ def subnet_of(remote: str) -> str:
     return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
-_SPELLING = re.compile(
-    r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
-)
+_SPELLING = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[!$-;=@-~]*)?")
 _HERE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 

@@ -218,7 +218,7 @@ class Book:
             if entry is None or entry.source not in {"contact", "room"}:
                 continue
             if entry.linked or entry.dialled_at is not None:
-                entry.source = "px"
+                entry.source, entry.first = "px", float("inf")
             else:
                 self._troubles.over(address)
                 del self._entries[address]

@@ -143,6 +143,10 @@ def test_the_eldest_are_dialled_first_until_two_are_linked() -> None:
     for number in range(20):
         known.add(f"ws://a{number}.x:1", "px", now=9.0, key=bytes([number]) * 32, first=float(number))
     assert known.due(now=9.0)[:2] == ["ws://a0.x:1", "ws://a1.x:1"]
+    for number in range(2):
+        live(known, f"ws://a{number}.x:1", bytes([number]) * 32, 9.0)
+    later = known.due(now=20.0)
+    assert later and not {"ws://a2.x:1", "ws://a3.x:1"} & set(later), "the others at random"
 
 
 @pytest.mark.mesh_attack("N13")
