@@ -26,7 +26,7 @@ MAX_ADDRESSES = 512
 """Addresses kept, about 100 bytes each; those of the owner always fit."""
 MAX_ADDRESS_BYTES = 255
 MAX_FRIENDS = 1024
-"""Node keys of contacts and co-members that are remembered, the latest."""
+"""Node keys of contacts and co-members that are remembered, contacts' first, then the latest."""
 MAX_UNWANTED = 64
 """Addresses that the owner has removed, the latest."""
 FIRST_RETRY = 0.5
@@ -205,7 +205,8 @@ class Book:
         if source in FRIENDS and _RANK[source] < _RANK[self._friends.get(key, "px")]:
             self._friends[key] = source
             if len(self._friends) > MAX_FRIENDS:
-                del self._friends[next(iter(self._friends))]
+                least = max(_RANK[one] for one in self._friends.values())
+                del self._friends[next(k for k, one in self._friends.items() if _RANK[one] == least)]
 
     def retire(self, addresses: Iterable[str], keys: Iterable[bytes]) -> None:
         """Forget what contacts or co-members say no more: not dialled for their sake, no friends' keys.

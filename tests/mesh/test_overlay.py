@@ -168,6 +168,27 @@ def test_surplus_links_go_gently_and_never_those_to_friends() -> None:
     assert all(friend.key.hex() in linked for friend in nodes[1:7])
 
 
+def test_a_node_that_nobody_can_dial_keeps_the_two_relays_it_dialled() -> None:
+    net = Net()
+    hub = net.node("hub")
+    nodes = [
+        net.node(f"n{n}.x{n}", roles=frozenset({"relay"} if n in {4, 9} else {"hold"})) for n in range(16)
+    ]
+    hub.mesh._book.target = 16  # dialled when more were wanted
+    hub.mesh._overlay.settle = lambda: None  # type: ignore[method-assign] # of a test
+    for node in nodes:
+        hub.add(node.address, "px")
+    net.run(5)
+    del hub.mesh._overlay.settle
+    hub.mesh._overlay.settle()
+    assert degree(hub) == 16 and not hub.mesh._overlay.reached
+    net.run(250)
+    linked = {peer.peer for peer in hub.mesh.peers(hub.now)}
+    assert degree(hub) <= target_degree(17) + 2
+    assert {nodes[4].key.hex(), nodes[9].key.hex()} <= linked
+    assert set(hub.mesh.relays()) == {nodes[4].address, nodes[9].address}
+
+
 # peer exchange
 
 

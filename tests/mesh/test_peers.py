@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.mesh.peers import MAX_ADDRESSES, Book
+from node.mesh.peers import MAX_ADDRESSES, MAX_FRIENDS, Book
 from node.mesh.ports import Source
 
 KEY = b"k" * 32
@@ -229,3 +229,11 @@ def test_what_was_ourselves_may_be_another_in_another_network() -> None:
     assert known.due(now=100.0) == []
     known.afresh(now=100.0)
     assert known.due(now=100.0) == ["ws://192.168.1.5:1"]
+
+
+def test_co_members_without_end_push_out_no_contact() -> None:
+    known = book()
+    known.add("ws://contact.x:1", "contact", now=0.0, key=KEY)
+    for number in range(MAX_FRIENDS + 50):
+        known.add(f"ws://a{number}.x:1", "room", now=0.0, key=number.to_bytes(32, "big"))
+    assert known.trust("", KEY) == "contact" and len(known._friends) == MAX_FRIENDS
