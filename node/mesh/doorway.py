@@ -98,7 +98,7 @@ class Doorway:
     @property
     def opening(self) -> int:
         """How many handshakes are under way."""
-        return len(self._opening) + len(self._knocking)
+        return len(self._opening) + sum(sock.fileno() >= 0 for sock in self._knocking.values())
 
     def leaves(self, number: int, abort: Callable[[], None]) -> None:
         """A connection is being closed; with too many of them the oldest is cut off by its `abort`."""

@@ -220,6 +220,19 @@ def test_a_member_that_tells_of_a_new_place_each_day_has_one_place_and_one_key()
     assert [key in book._friends for key in keys] == [False] * 7 + [True]
 
 
+def test_an_older_record_and_one_numbered_far_ahead_change_nothing() -> None:
+    world, _, bob, dan = club("older and ahead")
+    start = dan.now().wall_ms // 1000
+    moved(bob, 1, start + 10)
+    first = told(dan, bob)
+    assert first[0].startswith("ws://n1-")
+    moved(bob, 2, start + 9)
+    moved(bob, 3, start + 3 * 86_400)
+    assert told(dan, bob) == first
+    moved(bob, 4, start + 86_400)
+    assert told(dan, bob)[0].startswith("ws://n4-")
+
+
 def test_a_member_that_tells_without_end_is_heard_a_few_times_an_hour() -> None:
     world, _, bob, dan = club("without end")
     start = dan.now().wall_ms // 1000

@@ -12,7 +12,7 @@ import pytest
 
 from node.mesh.certificates import Certificates
 from node.mesh.doorway import MAX_CLOSING, MAX_LOOKUPS, MAX_OPENING, Doorway, Lookups, public_host
-from node.mesh.ports import Dial, DialFailed, LinkOpened
+from node.mesh.ports import CloseLink, Dial, DialFailed, LinkClosed, LinkOpened
 from tests.certificates import Authority
 from tests.mesh.test_transport import Recorder, until
 
@@ -56,6 +56,30 @@ def test_ends_that_take_their_time_to_close_are_cut_off() -> None:
     assert cut == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.mesh_attack("N09")
+async def test_who_is_sent_away_and_does_not_go_is_cut_off_when_there_are_many() -> None:
+    listener = Recorder()
+    bound = await listener.transport.start()
+    assert bound is not None
+    ask = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    ask += b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    deaf = []
+    for number in range(MAX_CLOSING + 5):
+        deaf.append(await asyncio.open_connection(*bound))
+        deaf[-1][1].write(ask)
+        await until(lambda number=number: len(listener.of(LinkOpened)) == number + 1)  # type: ignore[misc]
+    for fact in listener.of(LinkOpened):
+        listener.transport.perform(CloseLink(fact.link, "sent away"))
+    await until(lambda: len(listener.of(LinkClosed)) >= 5, 2.0)
+    await asyncio.sleep(0.2)
+    assert len(listener.of(LinkClosed)) == 5, "the others have a few seconds"
+    for _, writer in deaf:
+        writer.transport.abort()
+    await until(lambda: len(listener.of(LinkClosed)) == len(deaf))
+    assert not listener.transport._doorway._closing
+    await listener.transport.stop()
+
+
 async def crowd_then_honest(count: int, certificates: Certificates | None = None) -> None:
     """`count` connections say half a request or nothing; an honest peer is linked within a second."""
     listener, honest = Recorder(), Recorder(listen=None)
@@ -66,6 +90,8 @@ async def crowd_then_honest(count: int, certificates: Certificates | None = None
     bound = await listener.transport.start()
     assert bound is not None
     await honest.transport.start()
+    honest.transport.perform(Dial(f"{scheme}://127.0.0.1:{bound[1]}"))
+    await until(lambda: honest.of(LinkOpened))
     slow = []
     for number in range(count):
         pair = await asyncio.open_connection(*bound)
@@ -74,7 +100,7 @@ async def crowd_then_honest(count: int, certificates: Certificates | None = None
         slow.append(pair)
     began = time.monotonic()
     honest.transport.perform(Dial(f"{scheme}://127.0.0.1:{bound[1]}"))
-    await until(lambda: honest.of(LinkOpened), 1.0)
+    await until(lambda: len(honest.of(LinkOpened)) == 2, 1.0)
     assert time.monotonic() - began < 1.0
     assert listener.transport._doorway.opening <= MAX_OPENING
     await until(lambda: len(gone(slow)) >= count - MAX_OPENING)
@@ -82,6 +108,8 @@ async def crowd_then_honest(count: int, certificates: Certificates | None = None
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+    await until(lambda: listener.transport._doorway.opening == 0)
+    assert not honest.of(LinkClosed), "who is in is not turned away"
     await honest.transport.stop()
     await listener.transport.stop()
 
