@@ -98,7 +98,9 @@ class Whereabouts:
         return people.blocked.isdisjoint(members) and not people.kept_from(members)
 
     def _forget(self, turn: Turn) -> None:
-        for room_id in [room_id for room_id in self._told if room_id not in self.state.rooms.inboxes]:
+        inboxes = self.state.rooms.inboxes
+        stays = {room_id for room_id in self._told if room_id in inboxes and inboxes[room_id].room.open}
+        for room_id in self._told.keys() - stays:
             del self._told[room_id]
             turn.delete(Table.SETTINGS, _TOLD + room_id)
 

@@ -220,6 +220,57 @@ def test_a_member_that_tells_of_a_new_place_each_day_has_one_place_and_one_key()
     assert [key in book._friends for key in keys] == [False] * 7 + [True]
 
 
+def seq_told(node: SimNode, other: SimNode) -> int:
+    assert node.engine is not None and other.engine is not None
+    person = node.engine.state.people.by_account[other.engine.state.me.account]
+    return 0 if person.node_record is None else noderec.read_record(person.node_record).seq
+
+
+def test_what_has_not_changed_is_told_again_before_it_has_run_out_and_no_sooner(
+    short_days: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whereabouts, "TELL_AGAIN_MS", 5 * 120_000)
+    world, _, bob, dan = club("told again")
+    keep_house(bob, dan)
+    first = seq_told(dan, bob)
+    world.run(2 * short_days)
+    keep_house(bob)
+    assert seq_told(dan, bob) == first
+    world.run(4 * short_days)
+    keep_house(bob)
+    assert seq_told(dan, bob) > first
+
+
+def test_neither_a_large_room_is_told_nor_one_with_somebody_who_gets_nothing_from_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whereabouts, "SMALL", 2)
+    _, _, bob, dan = club("a large room")
+    bob.feed(ListensAt(("ws://elsewhere.example:7",)))
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+    monkeypatch.setattr(whereabouts, "SMALL", 3)
+    assert bob.engine is not None
+    monkeypatch.setattr(bob.engine.state.people, "kept_from", lambda _members: dan)
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+    monkeypatch.undo()
+    monkeypatch.setattr(whereabouts, "SETTLE", 0.0)
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" in told(dan, bob)
+
+
+def test_who_has_left_a_room_is_not_remembered_as_told() -> None:
+    _, _, bob, dan = club("left")
+    keep_house(bob, dan)
+    assert bob.engine is not None and len(bob.engine.whereabouts._told) == 1
+    (room,) = bob.call(c.RoomList())["rooms"]
+    bob.call(c.UserLeave(room=room["room"]))
+    bob.world.run(5)
+    keep_house(bob)
+    assert bob.engine.whereabouts._told == {}
+
+
 def test_an_older_record_and_one_numbered_far_ahead_change_nothing() -> None:
     world, _, bob, dan = club("older and ahead")
     start = dan.now().wall_ms // 1000
@@ -251,6 +302,9 @@ def test_the_blocked_are_not_dialled_for_their_sake_neither_now_nor_after_a_cras
     key = dan.engine.mesh.node_key
     assert key not in bob.engine.mesh._book._friends
     assert bob.engine.mesh._book.source_of("ws://dan:1") in {None, "px"}
+    before = told(bob, dan)
+    moved(dan, 9, dan.now().wall_ms // 1000 + 9)
+    assert told(bob, dan) == before
     bob.crash()
     bob.start()
     world.run(1)
