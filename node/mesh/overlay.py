@@ -35,6 +35,9 @@ MAX_AWAITED = 3
 PX_RATE = 0.1
 """Answers a second that one peer gets, PX_BURST at once: an answer is at most 25 KB, and mostly 5."""
 PX_BURST = 3
+SCOUT_EVERY = 600.0
+"""Seconds, give or take a fifth, between two dials beside what is lacking: each part of a mesh that fell apart
+has all the links it wants, and would never look for the others again."""
 RELAYS_KEPT = 2
 """Links to relays that are not let go of by a node that cannot be dialled."""
 Remembered: TypeAlias = Iterable[tuple[bytes, bytes, int, int]]
@@ -78,6 +81,7 @@ class Overlay:
         self._talks: dict[int, _Talk] = {}
         self._px_at = now.mono + PX_EVERY * (0.8 + 0.4 * spread())
         self._trim_at = now.mono + TRIM_EVERY
+        self._scout_at = self._px_at + SCOUT_EVERY
         self.passive.restore(remembered, now)
         for known in self.passive:
             self._census.heard(known.node_key, now=now.mono)
@@ -233,6 +237,9 @@ class Overlay:
         self.settle()
         numbers = list(self._talks)
         self._ask(self._near[numbers[int(self._spread() * len(numbers))]], now.mono)
+        if now.mono >= self._scout_at:
+            self._scout_at = now.mono + SCOUT_EVERY * (0.8 + 0.4 * self._spread())
+            self._book.scout(now=now.mono)
         every = PX_HUNGRY if self._book.lacking > 0 else PX_EVERY
         self._px_at = now.mono + every * (0.8 + 0.4 * self._spread())
 

@@ -98,6 +98,7 @@ class Book:
         self._target = MOST_LINKS
         self._sought: frozenset[str] = frozenset()
         self._hasty_until = float("-inf")
+        self._scout = ""
         self._troubles = Troubles()
 
     def __len__(self) -> int:
@@ -193,8 +194,8 @@ class Book:
         """Whether there is a place for an address; of a full book one that counts less makes way, if any."""
         if len(self._entries) < MAX_ADDRESSES:
             return True
-        idle = [(a, e) for a, e in self._entries.items() if not e.linked and e.dialled_at is None]
-        idle = [(a, e) for a, e in idle if _RANK[e.source] > _RANK[source]]
+        less = ((a, e) for a, e in self._entries.items() if _RANK[e.source] > _RANK[source])
+        idle = [(a, e) for a, e in less if not e.linked and e.dialled_at is None]
         if idle:
             going, _ = max(idle, key=lambda one: (_RANK[one[1].source], one[1].failures))
             self._troubles.over(going)
@@ -216,13 +217,9 @@ class Book:
         self._known = False
         for address in addresses:
             entry = self._entries.get(address)
-            if entry is None or entry.source not in {"contact", "room"}:
-                continue
-            if entry.linked or entry.dialled_at is not None:
+            if entry is not None and entry.source in {"contact", "room"}:
                 entry.source, entry.first = "px", float("inf")
-            else:
-                self._troubles.over(address)
-                del self._entries[address]
+                self.forget_stranger(address)
         for key in keys:
             if self._friends.get(key, "configured") != "configured":
                 del self._friends[key]
@@ -274,6 +271,10 @@ class Book:
             return []
         self._known = False
         chosen: list[str] = []
+        scout, self._scout = self._entries.get(self._scout), ""
+        if scout is not None and self._free(scout):
+            scout.dialled_at = now
+            chosen += [address for address, entry in self._entries.items() if entry is scout]
         named = [(e.next_at, a) for a, e in self._entries.items() if self._named(e) and now >= e.next_at]
         for _, address in sorted(named)[: max(0, MAX_DIALS - self._dialling())]:
             self._entries[address].dialled_at = now
@@ -285,6 +286,17 @@ class Book:
             self._entries[found].dialled_at = now
             chosen.append(found)
         return chosen
+
+    def scout(self, *, now: float) -> None:
+        """Dial a node at random that we are not linked to, every other time a friend, with no link missing."""
+        if self.lacking > 0 or self._dialling() >= MAX_DIALS:
+            return
+        ready = [(a, e) for a, e in self._candidates() if now >= e.next_at]
+        friends = [(a, e) for a, e in ready if e.source in FRIENDS]
+        pool = friends if friends and self._spread() < 0.5 else ready
+        if pool:
+            self._known = False
+            self._scout = pool[int(self._spread() * len(pool))][0]
 
     def _choose(self, now: float) -> str | None:
         """Return a friend's address, or a stranger's: an elder, one near by, a relay if needed, or any."""
@@ -459,6 +471,8 @@ class Book:
 
     def _least(self) -> float | None:
         entries = self._entries.values()
+        if self._scout:
+            return float("-inf")
         soon = earliest(*(e.dialled_at + DIAL_TIMEOUT for e in entries if e.dialled_at is not None))
         if self._dialling() < MAX_DIALS:
             soon = earliest(soon, *(e.next_at for e in entries if self._named(e)))

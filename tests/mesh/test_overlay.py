@@ -102,6 +102,23 @@ def test_a_star_becomes_a_mesh_that_outlives_its_middle() -> None:
     assert all(3 <= degree(node) <= 16 for node in nodes[1:])
 
 
+@pytest.mark.mesh_attack("N12")
+def test_halves_that_are_content_find_together_again_when_they_can() -> None:
+    """M3: no half lacks a link, nor has named nodes of the other: one more is dialled now and then."""
+    net = Net(3)
+    nodes = crowd(net, 20)
+    for number, node in enumerate(nodes[1:], 1):
+        node.add(nodes[net.rng.randrange(number)].address, "px")
+    net.run(150)
+    net.cut |= {frozenset((a.name, b.name)) for a in nodes[:10] for b in nodes[10:]}
+    net.run(400)
+    assert [len(part) for part in islands(net)] == [10, 10]
+    net.cut.clear()
+    net.run(700)
+    assert len(islands(net)) == 1
+    assert all(degree(node) <= target_degree(20) + 6 for node in nodes)
+
+
 def test_only_what_strangers_named_is_dialled_as_such() -> None:
     net = Net()
     nodes = crowd(net, 6)
