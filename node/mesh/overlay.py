@@ -36,8 +36,8 @@ PX_RATE = 0.1
 """Answers a second that one peer gets, PX_BURST at once: an answer is at most 25 KB, and mostly 5."""
 PX_BURST = 3
 SCOUT_EVERY = 600.0
-"""Seconds, give or take a fifth, between two dials beside what is lacking: each part of a mesh that fell apart
-has all the links it wants, and would never look for the others again."""
+"""Seconds, give or take a fifth, between two dials beside what is lacking: each part of a mesh that fell
+apart has all the links it wants, and would never look for the others again."""
 RELAYS_KEPT = 2
 """Links to relays that are not let go of by a node that cannot be dialled."""
 Remembered: TypeAlias = Iterable[tuple[bytes, bytes, int, int]]

@@ -288,7 +288,7 @@ class Book:
         return chosen
 
     def scout(self, *, now: float) -> None:
-        """Dial a node at random that we are not linked to, every other time a friend, with no link missing."""
+        """Dial a node at random that is not linked, every other time a friend, with no link missing."""
         if self.lacking > 0 or self._dialling() >= MAX_DIALS:
             return
         ready = [(a, e) for a, e in self._candidates() if now >= e.next_at]
