@@ -44,6 +44,7 @@ from node.mesh.ports import (
     ListensAt,
     MeshEffect,
     MeshInput,
+    Outdated,
     PeerInfo,
     Publish,
     ReadHeld,
@@ -277,6 +278,9 @@ class Mesh:
                 self._dial(now)
             case RemoveAddress():
                 self._linking.on_removed(event, now)
+            case Outdated():
+                self._book.retire(event.addresses, event.node_keys)
+                self._overlay.settle()
             case ListensAt():
                 self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
             case Resumed():
@@ -329,7 +333,7 @@ class Mesh:
                 case Hello():
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
-                    self._overlay.on_px(near, frame, now)
+                    self._overlay.on_px(near, frame, self._clock.mesh_now(now))
                 case Unknown():
                     pass
                 case _:

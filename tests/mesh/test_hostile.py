@@ -158,6 +158,7 @@ def test_a_peer_refused_for_its_faults_stays_out_for_an_hour(node: Node) -> None
     assert not Hostile(node, link=79).closed
 
 
+@pytest.mark.mesh_attack("N09")
 def test_a_thousand_half_open_links_leave_room_for_an_honest_one(node: Node) -> None:
     for number in range(1_000):
         remote = f"9.{number // 250}.{number % 250}.1:7"
@@ -168,6 +169,7 @@ def test_a_thousand_half_open_links_leave_room_for_an_honest_one(node: Node) -> 
     assert [near.link.number for near in node.mesh._near.values()] == [77]
 
 
+@pytest.mark.mesh_attack("N09")
 def test_one_network_holds_eight_half_open_links(node: Node) -> None:
     for number in range(50):
         node.put(LinkOpened(1_000 + number, False, "", f"9.9.9.{number}:7"))
