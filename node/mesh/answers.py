@@ -86,6 +86,8 @@ class Answers:
         self.reads: list[tuple[int, ByIds | ByTime]] = []
         self.needs: list[bytes] = []
         """Ids that a comparison showed the peer to have and us to lack; to be asked for."""
+        self.at_hand: Callable[[bytes], bytes | None] = lambda _prefix: None
+        """An envelope that gossip keeps for a moment, held or not: what was announced is given."""
         self.work = TokenBucket(WORK_PER_S, now=0.0, burst=WORK_BURST)
         self._link = link
         self._index = index
@@ -180,7 +182,7 @@ class Answers:
                     stream.after = _place(envelopes[-1])
             case _Fetch() as fetch:
                 fetch.ready.extend(envelopes)
-                self._send_gone(fetch, envelopes)
+                fetch.ready.extend(self._send_gone(fetch, envelopes))
             case Tail() | Opened():
                 return  # these read nothing
             case job:
@@ -252,11 +254,14 @@ class Answers:
             self._link.send_bulk(encode(Batch(lane.session, page, more=False)))
             lane.jobs.popleft()
 
-    def _send_gone(self, fetch: _Fetch, envelopes: tuple[bytes, ...]) -> None:
+    def _send_gone(self, fetch: _Fetch, envelopes: tuple[bytes, ...]) -> list[bytes]:
+        """Say what is not held; return what of it is at hand all the same."""
         found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES] for raw in envelopes}
-        missing = tuple(prefix for prefix in fetch.reading if prefix not in found)
-        if missing:
-            self._link.send_bulk(encode(Gone(missing)))
+        missing = {prefix: self.at_hand(prefix) for prefix in fetch.reading if prefix not in found}
+        gone = tuple(prefix for prefix, raw in missing.items() if raw is None)
+        if gone:
+            self._link.send_bulk(encode(Gone(gone)))
+        return [raw for raw in missing.values() if raw is not None]
 
 
 def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:

@@ -79,6 +79,7 @@ class Exchange:
         self.wants.opened(near.link.number)
         self.spreading.opened(near.link.number)
         near.sync.turns = self._turns
+        near.sync.answers.at_hand = self.spreading.at_hand
         if sum(other.link.live for other in self._near.values()) == 1:
             self._turns.alone(self._index.newest_before(self._clock.mesh_ms(now)))
 
@@ -113,7 +114,7 @@ class Exchange:
         assert sync is not None
         match frame:
             case Want():
-                _demand(sync.answers.on_want(frame.ids), "too many WANTs")
+                _demand(sync.answers.on_want(self.spreading.on_want(near, frame.ids)), "too many WANTs")
             case Days():
                 self._index.expire(self._clock.mesh_ms(now))
                 until_ms = self._clock.mesh_ms(now) - SETTLE_MS if sync.finished_once else EVERYTHING
@@ -161,13 +162,13 @@ class Exchange:
         assert sync is not None
         expected = self.wants.expects(number)
         _demand(sync.on_batch(frame, expected=expected, now=now.mono), "BATCH that nobody asked for")
-        self.wants.moved(number, now=now.mono)
         before = len(self._index)
         try:
             for raw in frame.envelopes:
                 self._on_held_envelope(near, parse(raw), now)
         finally:
             if len(self._index) > before:
+                self.wants.moved(number, now=now.mono)
                 sync.brought(frame, now=now.mono)
             if not frame.session and not frame.more:
                 self._ask({number} | self.wants.answered(number), now)

@@ -438,6 +438,7 @@ class Mesh:
             near.send_announcements(now=now.mono)
             if near.sync is not None:
                 self._index.expire(self.mesh_time_ms(now))
+                self._exchange.finish(near, now)  # what ends makes room for the next round
                 near.sync.poll(now=now.mono)
                 self._exchange.finish(near, now)
 

@@ -150,7 +150,8 @@ class Spreading:
             if not link.live or link.node_key == origin:
                 continue
             if not self.tree.is_eager(number):
-                near.announce(prefix, announced, now=now.mono)
+                if not ephemeral or link.may_tell_ephemeral(len(frame), now=now.mono):
+                    near.announce(prefix, announced, now=now.mono)
             elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
@@ -198,12 +199,29 @@ class Spreading:
             return
         if copy is not None:
             push = encode_push(copy.hop + 1, copy.raw)
-            if near.link.send_live(push, ephemeral=False, now=now.mono):
+            fleeting = copy.raw[1] == EPHEMERAL and near.link.send_promised(push)
+            if fleeting or near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
                 return
         assert near.sync is not None
         if not near.sync.answers.on_want((named,)):
             raise Unasked("too many GRAFTs")
+
+    def on_want(self, near: Neighbour, ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Push the ephemerals that a peer wants, which nobody holds; return the rest."""
+        rest = []
+        for prefix in ids:
+            copy = self._recent.get(prefix)
+            if copy is None or copy.raw[1] != EPHEMERAL or not copy.graft(near.link.number):
+                rest.append(prefix)
+            elif not near.link.send_promised(encode_push(copy.hop + 1, copy.raw)):
+                rest.append(prefix)
+        return tuple(rest)
+
+    def at_hand(self, prefix: bytes) -> bytes | None:
+        """Return an envelope of the last minute that a BATCH may carry."""
+        copy = self._recent.get(prefix)
+        return None if copy is None or copy.raw[1] == EPHEMERAL else copy.raw
 
     def on_deadline(self, now: Instant) -> Overdue:
         """Ask for what is overdue, and let the tree settle."""

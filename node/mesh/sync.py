@@ -193,7 +193,7 @@ class Sync:
                 if found.days and self.turns.is_free(found.days[0], asker, now=now):
                     self.turns.claim(found.days[0], asker, now=now)  # its time begins now
                 self.answers.pump()  # what the peer asked of that day can be answered now
-        elif not expected:
+        elif not expected or (frame.more and not frame.envelopes):
             return False
         self._moved_at = now
         self._take_in(frame.session, sum(map(len, frame.envelopes)))

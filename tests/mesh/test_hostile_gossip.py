@@ -1,0 +1,151 @@
+"""What peers could do to gossip, or to honest nodes by way of it, and cannot."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from node.errors import DecodeError
+from node.mesh import transport
+from node.mesh.policing import Meter
+from node.mesh.ports import CloseLink, LinkBytes
+from node.mesh.spreading import NOT_COMING
+from node.mesh.wants import ANSWER_WITHIN
+from node.wire import codec, frame_bytes, frames
+from node.wire.frames import Batch, IHave, Number, Ping, Prune, Push, Want
+from tests.mesh.meshnet import Net, Node, chain, envelope
+from tests.mesh.test_hostile import Hostile
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    made = Net().node("a")
+    made.reads = []
+    yield made
+
+
+def faults(node: Node, of: Node) -> float:
+    """What one node holds against another."""
+    score = node.mesh._scores._scores.get(of.key)
+    return 0.0 if score is None else score.invalid + score.violation
+
+
+@pytest.mark.mesh_attack("N03")
+def test_a_flood_of_ephemerals_makes_no_honest_node_break_a_promise() -> None:
+    """What a node announces of a flood it can still give: nobody holds the flood against it."""
+    net = Net()
+    a, b = chain(net, "a", "b")
+    peer = Hostile(a)
+    lazy = next(near.link.number for near in a.mesh._near.values() if near.link.node_key == b.key)
+    a.mesh._exchange.spreading.tree.on_prune(lazy, 3_600, now=net.time)
+    for number in b.mesh._near:
+        b.mesh._exchange.spreading.tree.on_prune(number, 3_600, now=net.time)
+    for _ in range(60):
+        for _ in range(60):
+            peer.say(Push(1, envelope(net.rng, net.wall_ms, ephemeral=True).raw))
+        net.run(1)
+        a.mesh._exchange.spreading.tree.on_prune(lazy, 3_600, now=net.time)
+    net.run(40)
+    assert faults(b, a) == 0 and not [e for e in b.effects if isinstance(e, CloseLink)]
+
+
+def test_answers_that_come_late_are_taken_and_held_against_nobody(node: Node) -> None:
+    """Who was stopped, or asked somebody slow, finds the answers behind the time they had."""
+    net = node.net
+    envs = [envelope(net.rng, net.wall_ms - 7_200_000) for _ in range(30)]
+    peer = Hostile(node)
+    peer.say(IHave(tuple((env.eid[:16], NOT_COMING) for env in envs)))
+    assert len(peer.of(Want)) == 1
+    net.run(ANSWER_WITHIN - 5)
+    peer.say(Ping(0))
+    net.run(6)
+    more = envelope(net.rng, net.wall_ms - 7_200_000)
+    peer.say(IHave(((more.eid[:16], NOT_COMING),)))
+    assert len(peer.of(Want)) == 2
+    for env in envs:
+        peer.say(Batch(0, (env.raw,), True))
+    peer.say(Batch(0, (), False))
+    peer.say(Batch(0, (more.raw,), False))
+    assert {env.eid for env in node.arrived()} == {env.eid for env in (*envs, more)}
+    assert not peer.closed and not node.mesh._scores._scores
+
+
+def test_who_never_answers_is_not_asked_on_and_on(node: Node) -> None:
+    net, peer = node.net, Hostile(node)
+    for _ in range(60):
+        peer.say(IHave(((net.rng.randbytes(16), NOT_COMING),)))
+        net.run(7)
+        peer.say(Ping(0))
+    assert peer.closed == "" and len(peer.of(Want)) <= 8
+
+
+def test_wants_are_not_kept_from_others_by_answers_with_nothing_in_them(node: Node) -> None:
+    net = node.net
+    env = envelope(net.rng, net.wall_ms - 7_200_000)
+    liar, honest = Hostile(node), Hostile(node, 98, link=78)
+    for peer in (liar, honest):
+        peer.say(IHave(((env.eid[:16], NOT_COMING),)))
+    for _ in range(5):
+        net.run(5)
+        liar.say(Batch(0, (envelope(net.rng, net.wall_ms - 40 * 86_400_000).raw,), True))
+        liar.say(Ping(0))
+        honest.say(Ping(0))
+    assert [want.ids for want in honest.of(Want)] == [(env.eid[:16],)]
+    for _ in range(30):
+        liar.say(Batch(0, (), True))
+    assert liar.closed == "BATCH that nobody asked for"
+
+
+@pytest.mark.mesh_attack("N05")
+def test_an_empty_frame_is_no_handshake(node: Node) -> None:
+    peer = Hostile(node)
+    heard = len(peer.heard)
+    peer.say_bytes(b"")
+    assert peer.closed and not peer.of(Prune) and len(peer.heard) <= heard + 1
+
+
+@pytest.mark.mesh_attack("N05")
+@pytest.mark.parametrize("head", [b"\xdc\xff\xee", b"\xdd\x00\x00\xff\xee", b"\xdc\x04\x01"])
+def test_arrays_that_claim_more_than_any_frame_has_are_not_made_room_for(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of 64 KiB once took a fifth of a second of memory being cleared: 1,000 lists of 64 Ki entries."""
+    limits = []
+    real = codec.msgpack.unpackb
+
+    def watched(data: bytes, **options: int) -> object:
+        limits.append(options["max_array_len"])
+        return real(data, **options)
+
+    monkeypatch.setattr(codec.msgpack, "unpackb", watched)
+    with pytest.raises(DecodeError):
+        frame_bytes.decode((head * 1_000).ljust(65_519, b"\0"))
+    assert limits == [frame_bytes.MAX_ITEMS]
+    with pytest.raises(DecodeError):
+        frame_bytes.decode(head.ljust(3 + 65_519, b"\0"))
+    assert len(limits) == 1, "what is too long is not even looked at"
+
+
+@pytest.mark.mesh_attack("N05")
+def test_no_frame_is_read_for_nothing_because_it_looks_like_an_answer() -> None:
+    """0xdc 0x0b: an array of 2,8xx entries, unknown to us, whose second byte is the number of BATCH."""
+    meter = Meter(200, now=0.0)
+    for kind in (Number.BATCH, Number.PART):
+        for _ in range(1_000):
+            meter.took(bytes((0xDC, kind, 0)) + b"\xcd\x03\xe8" + bytes(3_000))
+    assert meter.pause(now=0.0) > 0
+
+
+@pytest.mark.mesh_attack("N05")
+def test_every_way_in_is_bounded_before_anything_is_read(node: Node) -> None:
+    """The websocket message, the Noise message in it, the frame in that: each has its limit before it is parsed."""
+    peer = Hostile(node)
+    with pytest.raises(DecodeError):
+        frame_bytes.decode(bytes(frames.MAX_FRAME_BYTES + 1))
+    node.put(LinkBytes(peer.number, b"\xff\xff" + bytes(100)))
+    assert peer.closed
+    assert node.mesh._near == {} and node.verified == 0
+    source = inspect.getsource(transport)
+    assert source.count("max_size=MAX_MESSAGE_BYTES") == 2, "both who listens and who dials"
