@@ -193,7 +193,7 @@ class Link:
         return True
 
     def may_tell_ephemeral(self, size: int, *, now: float) -> bool:
-        """Say whether an ephemeral may be announced, and count it as if it were pushed: it will be asked for."""
+        """Say whether to announce an ephemeral, and count it as if it were pushed: it will be asked for."""
         return self._ephemeral_budget.take(envelope_cost(size), now=now)
 
     def send_promised(self, frame: bytes) -> bool:

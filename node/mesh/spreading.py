@@ -19,7 +19,7 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.plumtree import Plumtree
 from node.mesh.ports import Arrived, MeshEffect
 from node.mesh.promises import Promises
-from node.mesh.recent import Recent
+from node.mesh.recent import Copy, Recent
 from node.mesh.wants import Wants
 from node.wire.envelope import EPHEMERAL, Envelope, parse
 from node.wire.frame_bytes import encode, encode_push
@@ -212,11 +212,13 @@ class Spreading:
         rest = []
         for prefix in ids:
             copy = self._recent.get(prefix)
-            if copy is None or copy.raw[1] != EPHEMERAL or not copy.graft(near.link.number):
-                rest.append(prefix)
-            elif not near.link.send_promised(encode_push(copy.hop + 1, copy.raw)):
+            fleeting = copy if copy is not None and copy.raw[1] == EPHEMERAL else None
+            if fleeting is None or not self._give(near, fleeting):
                 rest.append(prefix)
         return tuple(rest)
+
+    def _give(self, near: Neighbour, copy: Copy) -> bool:
+        return copy.graft(near.link.number) and near.link.send_promised(encode_push(copy.hop + 1, copy.raw))
 
     def at_hand(self, prefix: bytes) -> bytes | None:
         """Return an envelope of the last minute that a BATCH may carry."""

@@ -28,7 +28,7 @@ ANSWER_WITHIN = 20.0
 
 @dataclass(slots=True)
 class _Line:
-    """What one link is to be asked for, and what it was; `late` are WANTs that we do not wait for any more."""
+    """What one link is to be asked for, and what it was; `late` are WANTs that others were given since."""
 
     waiting: deque[bytes] = field(default_factory=deque)
     flights: deque[tuple[bytes, ...]] = field(default_factory=deque)
