@@ -39,6 +39,10 @@ class _Line:
     def owes_too_much(self) -> bool:
         return self.late + len(self.flights) >= MAX_OWED
 
+    @property
+    def may_be_asked(self) -> bool:
+        return len(self.flights) < MAX_FLIGHTS and not self.owes_too_much
+
 
 class Wants:
     """The wanted ids over all links; a link is known from `opened` to `closed`."""
@@ -67,12 +71,9 @@ class Wants:
                 holders.append(link)
             return True
         line = self._lines.get(link)
-        if (
-            line is None
-            or line.owes_too_much
-            or len(self._holders) >= MAX_WANTED
-            or len(line.waiting) >= MAX_WANTED_OF_LINK
-        ):
+        if line is None or line.owes_too_much or len(line.waiting) >= MAX_WANTED_OF_LINK:
+            return False
+        if len(self._holders) >= MAX_WANTED:
             return False
         self._holders[prefix] = [link]
         line.waiting.append(prefix)
@@ -85,9 +86,7 @@ class Wants:
     def to_ask(self, link: int, *, now: float) -> Iterator[tuple[bytes, ...]]:
         """Yield the ids of each WANT to send on a link now, and count them as asked."""
         line = self._lines.get(link)
-        while (
-            line is not None and line.waiting and len(line.flights) < MAX_FLIGHTS and not line.owes_too_much
-        ):
+        while line is not None and line.waiting and line.may_be_asked:
             flight: list[bytes] = []
             while line.waiting and len(flight) < MAX_IDS:
                 prefix = line.waiting.popleft()
