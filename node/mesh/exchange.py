@@ -8,6 +8,7 @@ from typing import TypeAlias, assert_never
 from node.clock import Instant, earliest
 from node.mesh.gossip import FRESH_MS, Gossip, Verdict
 from node.mesh.holding import Holding
+from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
@@ -57,6 +58,7 @@ class Exchange:
         effects: list[MeshEffect],
         *,
         salt: int,
+        hops: Hops,
         now: Instant,
     ) -> None:
         self.wants = Wants()
@@ -65,7 +67,7 @@ class Exchange:
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
         self.spreading = Spreading(
-            self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt
+            self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt, hops=hops
         )
         self.parts = Parts(near, effects)
         self._near = near
@@ -89,9 +91,9 @@ class Exchange:
         mine = self.wants.deadline, self.holding.deadline, self.parts.deadline
         return earliest(self.spreading.deadline, *mine)
 
-    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
+    def publish(self, env: Envelope, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
-        self.spreading.publish(env, hop, now, watched=watched)
+        self.spreading.publish(env, now, watched=watched)
 
     def on_gossip(self, near: Neighbour, frame: GossipFrame, now: Instant) -> None:
         """Take a frame of gossip; raises PeerFault for an envelope that is malformed or not genuine."""

@@ -12,6 +12,7 @@ from node.clock import Instant, earliest
 from node.errors import PeerFault
 from node.mesh.gossip import Gossip, Verdict
 from node.mesh.holding import Holding
+from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES
 from node.mesh.meshclock import MeshClock
 from node.mesh.missing import MAX_RETRY, MIN_RETRY, Ask, Missing
@@ -59,9 +60,11 @@ class Spreading:
         wants: Wants,
         holding: Holding,
         salt: int,
+        hops: Hops,
     ) -> None:
         self.tree = Plumtree()
         self._missing = Missing(salt)
+        self._hops = hops
         self._recent = Recent()
         self._promises = Promises()
         self._own: dict[bytes, None] = {}
@@ -86,9 +89,9 @@ class Spreading:
         self.tree.closed(number, now=now.mono)
         self._send_orders()
 
-    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool) -> None:
+    def publish(self, env: Envelope, now: Instant, *, watched: bool) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
-        prefix = env.eid[:ID_BYTES]
+        prefix, hop = env.eid[:ID_BYTES], self._hops.first(env)
         self._gossip.accept(env, now=now.mono)
         self._recent.add(env, hop, None, now=now.mono)
         self.tree.sent(prefix, now=now.mono)
@@ -115,9 +118,10 @@ class Spreading:
         known = self._missing.arrived(prefix, number, now=now.mono)
         if verdict is not Verdict.NEW:
             return verdict is Verdict.OLD and self._wants.announced(number, prefix)
-        self._arrived(env, number, frame.hop, number, now)
+        onward = self._hops.onward(env, frame.hop)
+        self._arrived(env, number, onward, number, now)
         self.tree.took(prefix, number, frame.hop, known, now=now.mono)
-        self.spread(env, frame.hop + 1, near.link.node_key, now)
+        self.spread(env, onward, near.link.node_key, now)
         return False
 
     def on_held(self, near: Neighbour, env: Envelope, *, fresh: bool, now: Instant) -> None:
@@ -125,7 +129,7 @@ class Spreading:
         prefix = env.eid[:ID_BYTES]
         self._missing.arrived(prefix, None, now=now.mono)
         if fresh:
-            self._arrived(env, near.link.number, 0, None, now)
+            self._arrived(env, near.link.number, 1, None, now)
             self.spread(env, 1, near.link.node_key, now)
             return
         self._promises.kept(prefix)
@@ -158,9 +162,14 @@ class Spreading:
                 near.announce(prefix, NOT_COMING, now=now.mono)
 
     def _has(self, number: int, prefix: bytes, now: Instant) -> None:
-        """A peer has an envelope, or will have read it before it answers the next PING."""
+        """A peer has an envelope, or will have read it before it answers the next PING.
+
+        It is asked whoever wrote it: nobody is to see by our PINGs what is ours.
+        """
         if prefix in self._own:
             self._holding.pushed(number, prefix, now=now.mono)
+        else:
+            self._holding.passed(number, now=now.mono)
 
     def on_ihave(self, near: Neighbour, ids: tuple[tuple[bytes, int], ...], now: Instant) -> list[bytes]:
         """Take announcements; return what of them is to be asked for at once."""
@@ -198,7 +207,7 @@ class Spreading:
         if named is None:
             return
         if copy is not None:
-            push = encode_push(copy.hop + 1, copy.raw)
+            push = encode_push(copy.hop, copy.raw)
             fleeting = copy.raw[1] == EPHEMERAL and near.link.send_promised(push)
             if fleeting or near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
@@ -218,7 +227,7 @@ class Spreading:
         return tuple(rest)
 
     def _give(self, near: Neighbour, copy: Copy) -> bool:
-        return copy.graft(near.link.number) and near.link.send_promised(encode_push(copy.hop + 1, copy.raw))
+        return copy.graft(near.link.number) and near.link.send_promised(encode_push(copy.hop, copy.raw))
 
     def at_hand(self, prefix: bytes) -> bytes | None:
         """Return an envelope of the last minute that a BATCH may carry."""

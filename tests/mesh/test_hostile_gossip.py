@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import random
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from node.clock import DAY_MS
 from node.errors import DecodeError
 from node.mesh import transport
+from node.mesh.hops import Hops
 from node.mesh.limits import TokenBucket
 from node.mesh.policing import Meter
 from node.mesh.ports import CloseLink, LinkBytes
 from node.mesh.spreading import NOT_COMING
 from node.mesh.wants import ANSWER_WITHIN
 from node.wire import codec, frame_bytes, frames
-from node.wire.frames import Batch, IHave, Number, Ping, Prune, Push, Want
+from node.wire.frames import Batch, Graft, IHave, Number, Ping, Prune, Push, Want
 from tests.mesh.meshnet import Net, Node, chain, envelope
 from tests.mesh.test_hostile import Hostile
 
@@ -163,3 +167,62 @@ def test_every_way_in_is_bounded_before_anything_is_read(node: Node) -> None:
     assert node.mesh._near == {} and node.verified == 0
     source = inspect.getsource(transport)
     assert source.count("max_size=MAX_MESSAGE_BYTES") == 2, "both who listens and who dials"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_peer_sees_no_difference_between_what_we_wrote_and_what_we_pass_on(lazy: bool) -> None:
+    """M8 for who wrote it: no frame follows our own envelopes that does not follow those of others."""
+
+    def heard(own: bool) -> list[str]:
+        net = Net()
+        node = net.node("a")
+        other, peer = Hostile(node), Hostile(node, 98, link=78)
+        if lazy:
+            peer.say(Prune(60))
+        net.run(70)
+        trace: list[str] = []
+        for gap in (0.5, 1.0, 0.05, 5.0, 70.0):
+            env = envelope(net.rng, net.wall_ms)
+            peer.heard.clear()
+            if own:
+                node.publish(env, watched=True)
+            else:
+                other.say(Push(2, env.raw))
+            if lazy:
+                net.run(0.03)
+                peer.say(IHave(((env.eid[:16], 3),)))
+                peer.say(Graft(env.eid[:16]))
+                peer.say(Prune(60))
+            for _ in range(round(gap / 0.05)):
+                net.run(0.05)
+                trace += [f"{net.time:.2f} {type(frame).__name__}" for frame in peer.heard]
+                peer.heard.clear()
+        return trace
+
+    assert heard(own=True) == heard(own=False)
+
+
+def test_no_count_of_hops_is_an_authors_alone_and_many_messages_tell_no_more_than_one() -> None:
+    rng = random.Random(1)
+    env = envelope(rng, 20_000 * DAY_MS)
+    hops = [Hops(bytes([n]) * 32) for n in range(100)]
+    first = Counter(one.first(env) for one in hops)
+    assert set(first) == {0, 1, 2, 3}
+    for said in range(4):
+        assert any(one.onward(env, said) == said for one in hops), said
+        assert any(one.onward(env, said) == said + 1 for one in hops), said
+    assert all(one.onward(env, 4) == 5 for one in hops)
+    assert len({(hops[0].first(e), hops[0].onward(e, 0)) for e in (envelope(rng, env.ts_ms), env)}) == 1
+
+
+def test_a_graft_is_answered_with_the_hops_that_were_announced(node: Node) -> None:
+    """A PUSH of one hop more than was announced would be an author's."""
+    peer = Hostile(node)
+    peer.say(Prune(60))
+    for _ in range(5):
+        env = envelope(node.net.rng, node.net.wall_ms)
+        node.publish(env)
+        node.net.run(0.03)
+        peer.say(Graft(env.eid[:16]))
+        peer.say(Prune(60))
+        assert peer.of(IHave)[-1].ids[0][1] == peer.of(Push)[-1].hop
