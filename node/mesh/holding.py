@@ -1,7 +1,7 @@
 """Which of our own envelopes a peer surely has (docs/protocol.md section 6, "Held").
 
 A peer handles the frames of a link in order, so who answers a PING has taken in every PUSH that left before
-it: no frame is needed but one more PING. It goes out in the same way after what somebody else wrote, or a peer
+it: no frame is needed but one more PING. It goes out in the same way after what others wrote, or a peer
 would know by it what is ours. What did not go by PUSH is found to be there when a sync finds both to have the
 same.
 """
