@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
@@ -41,6 +42,9 @@ from node.wire.frames import (
 
 SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
+ASKS_AT_ONCE = 3
+"""WANTs that one frame of a peer brings about; what it gives back to many others is asked for in a moment."""
+ASK_SOON = 0.005
 
 GossipFrame: TypeAlias = Push | IHave | Graft | Prune
 CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone | PartFrame
@@ -70,6 +74,8 @@ class Exchange:
             self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt, hops=hops
         )
         self.parts = Parts(near, effects)
+        self._ask_soon: set[int] = set()
+        self._ask_at: float | None = None
         self._near = near
         self._clock = clock
         self._effects = effects
@@ -89,7 +95,7 @@ class Exchange:
     def deadline(self) -> float | None:
         """When something is overdue."""
         mine = self.wants.deadline, self.holding.deadline, self.parts.deadline
-        return earliest(self.spreading.deadline, *mine)
+        return earliest(self.spreading.deadline, self._ask_at, *mine)
 
     def publish(self, env: Envelope, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
@@ -212,7 +218,7 @@ class Exchange:
                 self.finish(near, now)
         self.parts.due(now)
         found = self.spreading.on_deadline(now)
-        self._ask(touched | found.ask, now)
+        self._ask(touched | found.ask | self._take_put_off(), now, most=None)
         return found
 
     def finish(self, near: Neighbour, now: Instant) -> None:
@@ -222,12 +228,21 @@ class Exchange:
             for answered in near.sync.finish(idle=self.wants.idle(number), now=now.mono):
                 self._effects.append(SyncFinished(number, answered))
 
-    def _ask(self, numbers: set[int], now: Instant) -> None:
+    def _take_put_off(self) -> set[int]:
+        numbers, self._ask_soon, self._ask_at = self._ask_soon, set(), None
+        return numbers
+
+    def _ask(self, numbers: set[int], now: Instant, *, most: int | None = ASKS_AT_ONCE) -> None:
         for number in sorted(numbers):
             near = self._near.get(number)
-            if near is not None:
-                for ids in self.wants.to_ask(number, now=now.mono):
-                    near.link.send_control(frame_bytes.encode(Want(ids)))
+            if near is None:
+                continue
+            for ids in islice(self.wants.to_ask(number, now=now.mono), most):
+                near.link.send_control(frame_bytes.encode(Want(ids)))
+                most = None if most is None else most - 1
+            if most == 0:
+                self._ask_soon.add(number)
+                self._ask_at = now.mono + ASK_SOON
 
 
 def _demand(kept: bool, otherwise: str) -> None:

@@ -227,3 +227,18 @@ def test_a_graft_is_answered_with_the_hops_that_were_announced(node: Node) -> No
         peer.say(Graft(env.eid[:16]))
         peer.say(Prune(60))
         assert peer.of(IHave)[-1].ids[0][1] == peer.of(Push)[-1].hop
+
+
+def test_what_one_peer_gives_back_is_asked_of_many_others_but_not_by_one_frame(node: Node) -> None:
+    """M6: no frame makes us send more than three."""
+    ids = [node.net.rng.randbytes(16) for _ in range(200)]
+    liar = Hostile(node)
+    liar.say(IHave(tuple((prefix, NOT_COMING) for prefix in ids)))
+    others = [Hostile(node, 10 + n, link=100 + n) for n in range(20)]
+    for n, other in enumerate(others):
+        other.say(IHave(tuple((prefix, NOT_COMING) for prefix in ids[n::20])))
+    assert [other.of(Want) for other in others] == [[]] * 20
+    liar.say(frames.Gone(tuple(ids)))
+    assert sum(len(other.of(Want)) for other in others) <= 3
+    node.net.run(0.1)
+    assert [set(other.of(Want)[0].ids) for other in others] == [set(ids[n::20]) for n in range(20)]
