@@ -31,8 +31,8 @@ MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
 BATCH_BYTES = 16_384
 """Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
-READ_IDS = 64
-"""Envelopes read by id at once: 2 MiB if all are of the largest size."""
+READ_IDS = 16
+"""Envelopes read by id at once, in each of three sessions: 512 KiB if all are of the largest size."""
 WANT_SESSION = 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,7 @@ from node.mesh import transport
 from node.mesh.hops import Hops
 from node.mesh.limits import TokenBucket
 from node.mesh.policing import Meter
-from node.mesh.ports import CloseLink, LinkBytes
+from node.mesh.ports import CloseLink, DeadlineReached, LinkBytes
 from node.mesh.spreading import NOT_COMING
 from node.mesh.wants import ANSWER_WITHIN
 from node.wire import codec, frame_bytes, frames
@@ -47,7 +50,7 @@ def test_a_flood_of_ephemerals_makes_no_honest_node_break_a_promise() -> None:
     a.mesh._exchange.spreading.tree.on_prune(lazy, 3_600, now=net.time)
     for number in b.mesh._near:
         b.mesh._exchange.spreading.tree.on_prune(number, 3_600, now=net.time)
-    for _ in range(60):
+    for _ in range(40):
         for _ in range(60):
             peer.say(Push(1, envelope(net.rng, net.wall_ms, ephemeral=True).raw))
         net.run(1)
@@ -92,7 +95,7 @@ def test_answers_that_come_late_are_taken_and_held_against_nobody(node: Node) ->
 
 def test_who_never_answers_is_not_asked_on_and_on(node: Node) -> None:
     net, peer = node.net, Hostile(node)
-    for _ in range(60):
+    for _ in range(40):
         peer.say(IHave(((net.rng.randbytes(16), NOT_COMING),)))
         net.run(7)
         peer.say(Ping(0))
@@ -242,3 +245,55 @@ def test_what_one_peer_gives_back_is_asked_of_many_others_but_not_by_one_frame(n
     assert sum(len(other.of(Want)) for other in others) <= 3
     node.net.run(0.1)
     assert [set(other.of(Want)[0].ids) for other in others] == [set(ids[n::20]) for n in range(20)]
+
+
+@pytest.mark.mesh_attack("N10")
+def test_a_slow_reader_costs_6_mib_and_no_time(node: Node) -> None:
+    """M4: all that one peer can make us hold at once, and nobody wakes us for a link that takes nothing."""
+    net, mesh = node.net, node.mesh
+    rng = random.Random(3)
+    large = [envelope(rng, net.wall_ms, size=30_000) for _ in range(300)]
+    small = [envelope(rng, net.wall_ms) for _ in range(3_000)]
+    for env in (*large, *small):
+        node.publish(env)
+    peer, rest = Hostile(node), Hostile(node, 98, link=78)
+    peer.reading = False
+    tracemalloc.start()
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(8):
+        peer.say(Want(tuple(env.eid[:16] for env in large[:256])))
+    peer.answer_reads()
+    for _ in range(12):
+        peer.say(IHave(tuple((rng.randbytes(16), 1) for _ in range(256))))
+    for _ in range(40):
+        peer.say(IHave(tuple((rng.randbytes(16), NOT_COMING) for _ in range(256))))
+    for env in large[:32]:
+        peer.say(Graft(env.eid[:16]))
+    peer.say(Prune(60))
+    for env in small:
+        mesh._near[peer.number].announce(env.eid[:16], 1, now=net.time)
+    for _ in range(40):
+        for _ in range(256):
+            mesh._near[peer.number].announce(rng.randbytes(16), 1, now=net.time)
+        peer.say(IHave(tuple((env.eid[:16], 1) for env in small[:256])))
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert peer.number in mesh._near and not peer.closed
+    assert held < 6 << 20, held
+    wakes = 0
+    handle = mesh.handle
+
+    def counted(event: Any, **options: Any) -> Any:
+        nonlocal wakes
+        wakes += isinstance(event, DeadlineReached)
+        return handle(event, **options)
+
+    mesh.handle = counted  # type: ignore[method-assign] # counts
+    net.run(8)
+    wakes = 0
+    net.run(5)
+    assert wakes < 60, wakes
+    net.run(12)
+    assert peer.closed == "reads nothing" and not rest.closed
