@@ -265,11 +265,13 @@ def test_a_slow_reader_costs_6_mib_and_no_time(node: Node) -> None:
         peer.say(Want(tuple(env.eid[:16] for env in large[:256])))
     peer.answer_reads()
     for _ in range(12):
-        peer.say(IHave(tuple((rng.randbytes(16), 1) for _ in range(256))))
+        peer.say(IHave(tuple((b"7" + rng.randbytes(15), 1) for _ in range(256))))
     for _ in range(40):
         peer.say(IHave(tuple((rng.randbytes(16), NOT_COMING) for _ in range(256))))
     for env in large[:32]:
         peer.say(Graft(env.eid[:16]))
+    for _ in range(80):
+        peer.say(Ping(0))
     peer.say(Prune(60))
     for env in small:
         mesh._near[peer.number].announce(env.eid[:16], 1, now=net.time)
@@ -292,8 +294,10 @@ def test_a_slow_reader_costs_6_mib_and_no_time(node: Node) -> None:
 
     mesh.handle = counted  # type: ignore[method-assign] # counts
     net.run(8)
+    peer.say(Ping(0))
     wakes = 0
     net.run(5)
-    assert wakes < 60, wakes
-    net.run(12)
+    assert peer.number in mesh._near and wakes < 60, wakes
+    peer.say(Ping(0))
+    net.run(9)
     assert peer.closed == "reads nothing" and not rest.closed
