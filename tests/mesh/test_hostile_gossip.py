@@ -8,6 +8,7 @@ import random
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from node.clock import DAY_MS
 from node.errors import DecodeError
 from node.mesh import transport
+from node.mesh.gossip import EPHEMERAL_WINDOW_MS, SEEN_FOR
 from node.mesh.hops import Hops
 from node.mesh.limits import TokenBucket
 from node.mesh.policing import Meter
@@ -23,7 +25,7 @@ from node.mesh.spreading import NOT_COMING
 from node.mesh.wants import ANSWER_WITHIN
 from node.wire import codec, frame_bytes, frames
 from node.wire.frames import Batch, Graft, IHave, Number, Ping, Prune, Push, Want
-from tests.mesh.meshnet import Net, Node, chain, envelope
+from tests.mesh.meshnet import START, Net, Node, chain, envelope
 from tests.mesh.test_hostile import Hostile
 
 
@@ -301,3 +303,71 @@ def test_a_slow_reader_costs_6_mib_and_no_time(node: Node) -> None:
     peer.say(Ping(0))
     net.run(9)
     assert peer.closed == "reads nothing" and not rest.closed
+
+
+@pytest.mark.mesh_attack("N06")
+def test_what_is_replayed_after_the_seen_cache_forgot_it_is_taken_once() -> None:
+    """M1: ephemerals are too old by then, kept ones known for as long as they live, forged ones forged."""
+    net = Net()
+    node = net.node("a")
+    fleeting = envelope(net.rng, net.wall_ms, ephemeral=True)
+    kept = envelope(net.rng, net.wall_ms, ttl_days=1)
+    forged = kept.raw[:-1] + bytes([kept.raw[-1] ^ 1])
+    raws, verified = (fleeting.raw, kept.raw, forged), []
+    for hour in (0, 1, 23, 24, 30):
+        net.run(START.mono + hour * 3_600 - net.time)
+        peer = Hostile(node, 50 + hour, link=200 + hour)
+        node.mesh._index.expire(net.wall_ms)
+        before = node.verified
+        for raw in raws:
+            for _ in range(2):
+                peer.say(Push(0, raw))
+        for raw in raws:
+            peer.say(IHave(((blake2b(raw, digest_size=32).digest()[:16], NOT_COMING),)))
+        if peer.of(Want):
+            peer.say(Batch(0, raws, False))
+        verified.append(node.verified - before)
+    assert [env.eid for env in node.arrived()] == [fleeting.eid, kept.eid]
+    assert verified[0] == 3 and max(verified[1:]) <= 1, verified
+    assert kept.eid[:16] not in node.mesh._exchange._gossip.index, "it has expired, and is not taken again"
+
+
+@pytest.mark.mesh_attack("N06")
+def test_an_ephemeral_cannot_be_shown_again_while_it_is_fresh(node: Node) -> None:
+    """M1: the seen ids last longer than the time in which an ephemeral is taken."""
+    assert 2 * EPHEMERAL_WINDOW_MS <= SEEN_FOR * 1000
+    env = envelope(node.net.rng, node.net.wall_ms + EPHEMERAL_WINDOW_MS, ephemeral=True)
+    for at in range(30):
+        node.net.run(10)
+        Hostile(node, 10 + at, link=100 + at).say(Push(0, env.raw))
+    assert node.arrived() == [env]
+
+
+@pytest.mark.mesh_attack("N07")
+def test_a_relay_that_flips_any_bit_forges_nothing_and_hides_nothing() -> None:
+    """M2: what is passed on is what was signed; the genuine envelope is taken whatever came before it."""
+    net = Net()
+    node = net.node("a")
+    honest, other = Hostile(node), Hostile(node, 98, link=78)
+    real = envelope(net.rng, net.wall_ms)
+    spots = [0, 1, 2, 9, 10, 11, 42, 43, 106, 107, 130, 131, len(real.raw) - 1]
+    for n, spot in enumerate(spots):
+        for bit in (1, 128):
+            raw = bytearray(real.raw)
+            raw[spot] ^= bit
+            relay = Hostile(node, 10 + n, link=200 + 2 * n + bit)
+            relay.say(Push(1, bytes(raw)))
+            net.run(0.05)
+    assert node.arrived() == [] and not other.of(Push) and not other.of(IHave)
+    honest.say(Push(1, real.raw))
+    assert node.arrived() == [real] and [push.envelope for push in other.of(Push)] == [real.raw]
+
+
+@pytest.mark.mesh_attack("N07")
+def test_a_relay_that_forges_is_refused(node: Node) -> None:
+    relay = Hostile(node)
+    for _ in range(5):
+        assert not relay.closed
+        raw = envelope(node.net.rng, node.net.wall_ms).raw
+        relay.say(Push(1, raw[:60] + bytes([raw[60] ^ 1]) + raw[61:]))
+    assert relay.closed and Hostile(node, link=78).closed == "refused for its faults"
