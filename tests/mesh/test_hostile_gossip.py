@@ -318,6 +318,7 @@ def test_what_is_replayed_after_the_seen_cache_forgot_it_is_taken_once() -> None
         net.run(START.mono + hour * 3_600 - net.time)
         peer = Hostile(node, 50 + hour, link=200 + hour)
         node.mesh._index.expire(net.wall_ms)
+        peer.say(Push(0, envelope(net.rng, net.wall_ms, ephemeral=True).raw))  # turns the cache
         before = node.verified
         for raw in raws:
             for _ in range(2):
@@ -327,7 +328,7 @@ def test_what_is_replayed_after_the_seen_cache_forgot_it_is_taken_once() -> None
         if peer.of(Want):
             peer.say(Batch(0, raws, False))
         verified.append(node.verified - before)
-    assert [env.eid for env in node.arrived()] == [fleeting.eid, kept.eid]
+    assert Counter(env.eid for env in node.arrived() if env.raw in raws) == {fleeting.eid: 1, kept.eid: 1}
     assert verified[0] == 3 and max(verified[1:]) <= 1, verified
     assert kept.eid[:16] not in node.mesh._exchange._gossip.index, "it has expired, and is not taken again"
 
