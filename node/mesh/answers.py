@@ -31,8 +31,8 @@ MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
 BATCH_BYTES = 16_384
 """Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
-READ_IDS = 32
-"""Envelopes read by id at once: 1 MiB if all are of the largest size, for each of three lanes."""
+READ_IDS = 16
+"""Envelopes read by id at once, in each of three sessions: 512 KiB if all are of the largest size."""
 WANT_SESSION = 0
 
 
@@ -87,6 +87,8 @@ class Answers:
         self.reads: list[tuple[int, ByIds | ByTime]] = []
         self.needs: list[bytes] = []
         """Ids that a comparison showed the peer to have and us to lack; to be asked for."""
+        self.at_hand: Callable[[bytes], bytes | None] = lambda _prefix: None
+        """An envelope that gossip keeps for a moment, held or not: what was announced is given."""
         self.work = TokenBucket(WORK_PER_S, now=0.0, burst=WORK_BURST)
         self._link = link
         self._index = index
@@ -120,8 +122,8 @@ class Answers:
         lane = self._lanes[WANT_SESSION]
         if len(lane.jobs) >= MAX_WANTS:
             return False
-        held = deque(prefix for prefix in ids if prefix in self._index)
-        lane.jobs.append(_Fetch(held, gone=[prefix for prefix in ids if prefix not in self._index]))
+        here = {prefix for prefix in ids if prefix in self._index or self.at_hand(prefix) is not None}
+        lane.jobs.append(_Fetch(deque(p for p in ids if p in here), gone=[p for p in ids if p not in here]))
         self.pump()
         return True
 
@@ -183,7 +185,9 @@ class Answers:
             case _Fetch() as fetch:
                 fetch.ready.extend(envelopes)
                 found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES] for raw in envelopes}
-                fetch.gone += [prefix for prefix in fetch.reading if prefix not in found]
+                missing = {prefix: self.at_hand(prefix) for prefix in fetch.reading if prefix not in found}
+                fetch.gone += [prefix for prefix, raw in missing.items() if raw is None]
+                fetch.ready.extend(raw for raw in missing.values() if raw is not None)
             case Tail() | Opened():
                 return  # these read nothing
             case job:

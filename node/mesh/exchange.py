@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
 from node.mesh.gossip import FRESH_MS, Gossip, Verdict
 from node.mesh.holding import Holding
+from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES, Index
 from node.mesh.meshclock import MeshClock
 from node.mesh.neighbour import Neighbour
@@ -40,6 +42,9 @@ from node.wire.frames import (
 
 SETTLE_MS = 5_000
 """What is younger is still on its way by gossip, and left out of the regular rounds of sync."""
+ASKS_AT_ONCE = 3
+"""WANTs that one frame of a peer brings about; what it gives back to many others is asked for in a moment."""
+ASK_SOON = 0.005
 
 GossipFrame: TypeAlias = Push | IHave | Graft | Prune
 CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone | PartFrame
@@ -57,6 +62,7 @@ class Exchange:
         effects: list[MeshEffect],
         *,
         salt: int,
+        hops: Hops,
         now: Instant,
     ) -> None:
         self.wants = Wants()
@@ -65,9 +71,11 @@ class Exchange:
         self._index = index
         self._gossip = Gossip(index, verify, now=now.mono)
         self.spreading = Spreading(
-            self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt
+            self._gossip, near, clock, effects, wants=self.wants, holding=self.holding, salt=salt, hops=hops
         )
         self.parts = Parts(near, effects)
+        self._ask_soon: set[int] = set()
+        self._ask_at: float | None = None
         self._near = near
         self._clock = clock
         self._effects = effects
@@ -79,6 +87,7 @@ class Exchange:
         self.wants.opened(near.link.number)
         self.spreading.opened(near.link.number)
         near.sync.turns = self._turns
+        near.sync.answers.at_hand = self.spreading.at_hand
         if sum(other.link.live for other in self._near.values()) == 1:
             self._turns.alone(self._index.newest_before(self._clock.mesh_ms(now)))
 
@@ -86,11 +95,11 @@ class Exchange:
     def deadline(self) -> float | None:
         """When something is overdue."""
         mine = self.wants.deadline, self.holding.deadline, self.parts.deadline
-        return earliest(self.spreading.deadline, *mine)
+        return earliest(self.spreading.deadline, self._ask_at, *mine)
 
-    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool = False) -> None:
+    def publish(self, env: Envelope, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
-        self.spreading.publish(env, hop, now, watched=watched)
+        self.spreading.publish(env, now, watched=watched)
 
     def on_gossip(self, near: Neighbour, frame: GossipFrame, now: Instant) -> None:
         """Take a frame of gossip; raises PeerFault for an envelope that is malformed or not genuine."""
@@ -113,7 +122,7 @@ class Exchange:
         assert sync is not None
         match frame:
             case Want():
-                _demand(sync.answers.on_want(frame.ids), "too many WANTs")
+                _demand(sync.answers.on_want(self.spreading.on_want(near, frame.ids)), "too many WANTs")
             case Days():
                 self.ask_on(now)  # before it is asked itself: a turn that is over now is another's
                 self._index.expire(self._clock.mesh_ms(now))
@@ -162,13 +171,13 @@ class Exchange:
         assert sync is not None
         expected = self.wants.expects(number)
         _demand(sync.on_batch(frame, expected=expected, now=now.mono), "BATCH that nobody asked for")
-        self.wants.moved(number, now=now.mono)
         before = len(self._index)
         try:
             for raw in frame.envelopes:
                 self._on_held_envelope(near, parse(raw), now)
         finally:
             if len(self._index) > before:
+                self.wants.moved(number, now=now.mono)
                 sync.brought(frame, now=now.mono)
             if not frame.session and not frame.more:
                 self._ask({number} | self.wants.answered(number), now)
@@ -214,7 +223,7 @@ class Exchange:
                 self.finish(near, now)
         self.parts.due(now)
         found = self.spreading.on_deadline(now)
-        self._ask(touched | found.ask, now)
+        self._ask(touched | found.ask | self._take_put_off(), now, most=None)
         return found
 
     def end_rounds(self, now: Instant) -> None:
@@ -230,12 +239,21 @@ class Exchange:
             for answered in near.sync.finish(idle=self.wants.idle(number), now=now.mono):
                 self._effects.append(SyncFinished(number, answered))
 
-    def _ask(self, numbers: set[int], now: Instant) -> None:
+    def _take_put_off(self) -> set[int]:
+        numbers, self._ask_soon, self._ask_at = self._ask_soon, set(), None
+        return numbers
+
+    def _ask(self, numbers: set[int], now: Instant, *, most: int | None = ASKS_AT_ONCE) -> None:
         for number in sorted(numbers):
             near = self._near.get(number)
-            if near is not None:
-                for ids in self.wants.to_ask(number, now=now.mono):
-                    near.link.send_control(frame_bytes.encode(Want(ids)))
+            if near is None:
+                continue
+            for ids in islice(self.wants.to_ask(number, now=now.mono), most):
+                near.link.send_control(frame_bytes.encode(Want(ids)))
+                most = None if most is None else most - 1
+            if most == 0:
+                self._ask_soon.add(number)
+                self._ask_at = now.mono + ASK_SOON
 
 
 def _demand(kept: bool, otherwise: str) -> None:

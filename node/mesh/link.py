@@ -139,6 +139,8 @@ class Link:
                 raise DecodeError("a websocket message that is cut short")
             if self._ciphers is not None:
                 frame = self._ciphers[1].open(message)
+                if not frame:
+                    raise DecodeError("an empty frame")
                 self._meter.took(frame)
                 yield frame
             elif self._shake(message):
@@ -186,11 +188,25 @@ class Link:
         left = self._budget.left(now=now)
         if left < cost or not self._shares.may(origin, cost, left=left, now=now):
             return False
-        self.touch()
         self._budget.take(cost, now=now)
-        self._live.append(frame)
-        self._live_bytes += size
+        self._queue_live(frame)
         return True
+
+    def may_tell_ephemeral(self, size: int, *, now: float) -> bool:
+        """Say whether to announce an ephemeral, and count it as if it were pushed: it will be asked for."""
+        return self._ephemeral_budget.take(envelope_cost(size), now=now)
+
+    def send_promised(self, frame: bytes) -> bool:
+        """Queue a PUSH that was paid for when it was announced; False if the queue is full."""
+        if self._live_bytes + len(frame) > MAX_LIVE_BYTES:
+            return False
+        self._queue_live(frame)
+        return True
+
+    def _queue_live(self, frame: bytes) -> None:
+        self.touch()
+        self._live.append(frame)
+        self._live_bytes += len(frame)
 
     def send_bulk(self, frame: bytes) -> None:
         """Queue a frame of a catch-up; ask `bulk_room` first."""

@@ -7,6 +7,7 @@ is found by sync. Our own envelopes come in by `Publish` when they are durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import assert_never
 
 from node.clock import Instant, earliest
@@ -17,6 +18,7 @@ from node.errors import DecodeError, PeerFault
 from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
+from node.mesh.hops import Hops
 from node.mesh.index import Index
 from node.mesh.limits import Scores, asks_more
 from node.mesh.link import MAX_MALFORMED
@@ -79,8 +81,6 @@ CLONED_EVERY = 3600.0
 """Seconds between two warnings that a peer speaks of a clone."""
 CLONED_FOR = 900.0
 """Seconds for which that is shown to whoever attaches: a clone that is still there is told of each 300 s."""
-AUTHOR_HOPS = 4
-"""Our own envelopes start with 0 to 3 hops, so that the first peer cannot tell who wrote them."""
 
 
 class Mesh:
@@ -124,7 +124,14 @@ class Mesh:
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(
-            self._index, verify, self._near, self._clock, self._effects, salt=boot_nonce[0], now=now
+            self._index,
+            verify,
+            self._near,
+            self._clock,
+            self._effects,
+            salt=boot_nonce[0],
+            now=now,
+            hops=Hops(blake2b(boot_nonce, key=node_seed, person=b"hops").digest()[:32]),
         )
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
@@ -260,8 +267,7 @@ class Mesh:
             case LinkDrained():
                 self._on_drained(event, now)
             case Publish():
-                hop = self._entropy(1)[0] % AUTHOR_HOPS
-                self._exchange.publish(event.envelope, hop, now, watched=event.watched)
+                self._exchange.publish(event.envelope, now, watched=event.watched)
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():

@@ -15,6 +15,8 @@ from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IH
 
 ANNOUNCE_AFTER = 0.02
 """Seconds that announcements are gathered into one IHAVE."""
+ANNOUNCE_AGAIN = 0.5
+"""Seconds until a link is looked at again whose peer reads nothing."""
 MAX_ANNOUNCED = 8192
 """Ids waiting to be announced; what does not fit is left to a sync."""
 MAX_FRAMES_AT_ONCE = 8
@@ -85,7 +87,8 @@ class Neighbour:
             count = min(MAX_IDS, len(self._announcements))
             page = tuple(self._announcements.popleft() for _ in range(count))
             self.link.send_control(encode(IHave(page)))
-        self._announce_at = now + ANNOUNCE_AFTER if self._announcements else None
+        wait = ANNOUNCE_AFTER if self.link.control_room else ANNOUNCE_AGAIN
+        self._announce_at = now + wait if self._announcements else None
 
     @property
     def has_work(self) -> bool:

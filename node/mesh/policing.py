@@ -17,8 +17,9 @@ BURST: Final = 5.0
 """Seconds at that rate that may come at once: after a stall of ours a peer's frames come in one piece."""
 SMALL_COST: Final = 0.25
 """What another frame than an envelope costs at least: a catch-up at full speed needs some 200 a second."""
-ASKED_FOR: Final = frozenset({Number.BATCH, Number.PART})
-"""What comes by credit, or because we asked for just that."""
+ASKED_FOR: Final = frozenset({bytes((0x94, Number.BATCH)), bytes((0x94, Number.PART))})
+"""How frames begin that come by credit, or because we asked for just that: arrays of four fields."""
+PUSH_HEAD: Final = bytes((0x93, Number.PUSH))
 MAX_PAUSE: Final = 5.0
 """Seconds for which a link is not read at most: longer, and a peer would seem dead."""
 FAIR_WITHIN: Final = 1.0
@@ -39,10 +40,10 @@ class Meter:
 
     def took(self, frame: bytes) -> None:
         """Count a frame that was read."""
-        kind = frame[1] if len(frame) > 1 else -1
-        if kind == Number.PUSH:
+        head = frame[:2]
+        if head == PUSH_HEAD:
             self._owed += envelope_cost(len(frame))
-        elif kind not in ASKED_FOR:
+        elif head not in ASKED_FOR:
             self._owed += max(SMALL_COST, len(frame) / BYTES_PER_UNIT)
 
     def pause(self, *, now: float) -> float:

@@ -6,6 +6,9 @@ from collections import OrderedDict
 
 PROMISED_FOR = 30.0
 """Seconds after the last GRAFT: a WANT was answered by then, or its answer given up."""
+BLAME_EVERY = 8.0
+"""Seconds between two promises held against one link: an honest node that a flood made forget is not
+refused for it, and who never keeps one is within four minutes."""
 MAX_DOUBTED = 1024
 """Ids watched at once; of more nobody is blamed."""
 
@@ -13,9 +16,10 @@ MAX_DOUBTED = 1024
 class Promises:
     """Ids that GRAFTs did not bring, with the links that were asked."""
 
-    __slots__ = ("_doubted",)
+    __slots__ = ("_blamed", "_doubted")
 
     def __init__(self) -> None:
+        self._blamed: dict[int, float] = {}
         self._doubted: OrderedDict[bytes, tuple[float, tuple[int, ...]]] = OrderedDict()
 
     @property
@@ -41,4 +45,9 @@ class Promises:
                 break
             self._doubted.popitem(last=False)
             blamed.update(links)
+        if not blamed:
+            return blamed
+        self._blamed = {link: at for link, at in self._blamed.items() if now < at + BLAME_EVERY}
+        blamed -= self._blamed.keys()
+        self._blamed |= dict.fromkeys(blamed, now)
         return blamed

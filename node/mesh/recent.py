@@ -19,7 +19,10 @@ MAX_GRAFTED = 3
 
 
 class Copy:
-    """One envelope: its `link` is the one whose PUSH brought it, None if it is ours or came otherwise."""
+    """One envelope, and what we say of its hops.
+
+    Its `link` is the one whose PUSH brought it, None if it is ours or came otherwise.
+    """
 
     __slots__ = ("at", "grafted", "hop", "link", "raw")
 

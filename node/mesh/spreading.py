@@ -12,6 +12,7 @@ from node.clock import Instant, earliest
 from node.errors import PeerFault
 from node.mesh.gossip import Gossip, Verdict
 from node.mesh.holding import Holding
+from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES
 from node.mesh.meshclock import MeshClock
 from node.mesh.missing import MAX_RETRY, MIN_RETRY, Ask, Missing
@@ -19,7 +20,7 @@ from node.mesh.neighbour import Neighbour
 from node.mesh.plumtree import Plumtree
 from node.mesh.ports import Arrived, MeshEffect
 from node.mesh.promises import Promises
-from node.mesh.recent import Recent
+from node.mesh.recent import Copy, Recent
 from node.mesh.wants import Wants
 from node.wire.envelope import EPHEMERAL, Envelope, parse
 from node.wire.frame_bytes import encode, encode_push
@@ -59,9 +60,11 @@ class Spreading:
         wants: Wants,
         holding: Holding,
         salt: int,
+        hops: Hops,
     ) -> None:
         self.tree = Plumtree()
         self._missing = Missing(salt)
+        self._hops = hops
         self._recent = Recent()
         self._promises = Promises()
         self._own: dict[bytes, None] = {}
@@ -86,9 +89,9 @@ class Spreading:
         self.tree.closed(number, now=now.mono)
         self._send_orders()
 
-    def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool) -> None:
+    def publish(self, env: Envelope, now: Instant, *, watched: bool) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
-        prefix = env.eid[:ID_BYTES]
+        prefix, hop = env.eid[:ID_BYTES], self._hops.first(env)
         self._gossip.accept(env, now=now.mono)
         self._recent.add(env, hop, None, now=now.mono)
         self.tree.sent(prefix, now=now.mono)
@@ -115,9 +118,10 @@ class Spreading:
         known = self._missing.arrived(prefix, number, now=now.mono)
         if verdict is not Verdict.NEW:
             return verdict is Verdict.OLD and self._wants.announced(number, prefix)
-        self._arrived(env, number, frame.hop, number, now)
+        onward = self._hops.onward(env, frame.hop)
+        self._arrived(env, number, onward, number, now)
         self.tree.took(prefix, number, frame.hop, known, now=now.mono)
-        self.spread(env, frame.hop + 1, near.link.node_key, now)
+        self.spread(env, onward, near.link.node_key, now)
         return False
 
     def on_held(self, near: Neighbour, env: Envelope, *, fresh: bool, now: Instant) -> None:
@@ -125,7 +129,7 @@ class Spreading:
         prefix = env.eid[:ID_BYTES]
         self._missing.arrived(prefix, None, now=now.mono)
         if fresh:
-            self._arrived(env, near.link.number, 0, None, now)
+            self._arrived(env, near.link.number, 1, None, now)
             self.spread(env, 1, near.link.node_key, now)
             return
         self._promises.kept(prefix)
@@ -150,16 +154,22 @@ class Spreading:
             if not link.live or link.node_key == origin:
                 continue
             if not self.tree.is_eager(number):
-                near.announce(prefix, announced, now=now.mono)
+                if not ephemeral or link.may_tell_ephemeral(len(frame), now=now.mono):
+                    near.announce(prefix, announced, now=now.mono)
             elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
                 near.announce(prefix, NOT_COMING, now=now.mono)
 
     def _has(self, number: int, prefix: bytes, now: Instant) -> None:
-        """A peer has an envelope, or will have read it before it answers the next PING."""
+        """A peer has an envelope, or will have read it before it answers the next PING.
+
+        It is asked whoever wrote it: nobody is to see by our PINGs what is ours.
+        """
         if prefix in self._own:
             self._holding.pushed(number, prefix, now=now.mono)
+        else:
+            self._holding.passed(number, now=now.mono)
 
     def on_ihave(self, near: Neighbour, ids: tuple[tuple[bytes, int], ...], now: Instant) -> list[bytes]:
         """Take announcements; return what of them is to be asked for at once."""
@@ -185,7 +195,7 @@ class Spreading:
         """Take a GRAFT: push from now on, and what it names at once.
 
         Raises:
-            Unasked: If the peer was told to wait, or asks for the same again and again.
+            Unasked: If the peer was told to wait, asks for the same again, or for what we never announced.
         """
         number, named = near.link.number, frame.prefix
         copy = self._recent.get(named) if named is not None else None
@@ -197,13 +207,34 @@ class Spreading:
         if named is None:
             return
         if copy is not None:
-            push = encode_push(copy.hop + 1, copy.raw)
-            if near.link.send_live(push, ephemeral=False, now=now.mono):
+            push = encode_push(copy.hop, copy.raw)
+            fleeting = copy.raw[1] == EPHEMERAL and near.link.send_promised(push)
+            if fleeting or near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
                 return
         assert near.sync is not None
+        if not self._gossip.knows(named):
+            raise Unasked("a GRAFT for what was never announced")
         if not near.sync.answers.on_want((named,)):
             raise Unasked("too many GRAFTs")
+
+    def on_want(self, near: Neighbour, ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Push the ephemerals that a peer wants, which nobody holds; return the rest."""
+        rest = []
+        for prefix in ids:
+            copy = self._recent.get(prefix)
+            fleeting = copy if copy is not None and copy.raw[1] == EPHEMERAL else None
+            if fleeting is None or not self._give(near, fleeting):
+                rest.append(prefix)
+        return tuple(rest)
+
+    def _give(self, near: Neighbour, copy: Copy) -> bool:
+        return copy.graft(near.link.number) and near.link.send_promised(encode_push(copy.hop, copy.raw))
+
+    def at_hand(self, prefix: bytes) -> bytes | None:
+        """Return an envelope of the last minute that a BATCH may carry."""
+        copy = self._recent.get(prefix)
+        return None if copy is None or copy.raw[1] == EPHEMERAL else copy.raw
 
     def on_deadline(self, now: Instant) -> Overdue:
         """Ask for what is overdue, and let the tree settle."""

@@ -217,7 +217,7 @@ class Sync:
                 if found.days:
                     self.turns.begin(found.days[0], asker, now=now)
                 self.answers.pump()  # what the peer asked of that day can be answered now
-        elif not expected:
+        elif not expected or (frame.more and not frame.envelopes):
             return False
         self._moved_at = now
         self._take_in(frame.session, sum(map(len, frame.envelopes)))

@@ -19,18 +19,29 @@ MAX_FLIGHTS = 2
 """WANTs under way on one link: one being answered, one on its way there."""
 MAX_HOLDERS = 3
 """Peers remembered for one id."""
+MAX_OWED = 6
+"""WANTs of one link without an answer, those included that were given to others meanwhile; a peer answers
+one after the other and takes eight. Who owes so many is asked for nothing more."""
 ANSWER_WITHIN = 20.0
 """Seconds without an envelope before a peer's WANTs are given to others."""
 
 
 @dataclass(slots=True)
 class _Line:
-    """What one link is to be asked for, and what it was; `given_up` WANTs are to be answered before these."""
+    """What one link is to be asked for, and what it was; `late` are WANTs that others were given since."""
 
     waiting: deque[bytes] = field(default_factory=deque)
     flights: deque[tuple[bytes, ...]] = field(default_factory=deque)
-    given_up: int = 0
     moved_at: float = 0.0
+    late: int = 0
+
+    @property
+    def owes_too_much(self) -> bool:
+        return self.late + len(self.flights) >= MAX_OWED
+
+    @property
+    def may_be_asked(self) -> bool:
+        return len(self.flights) < MAX_FLIGHTS and not self.owes_too_much
 
 
 class Wants:
@@ -60,7 +71,9 @@ class Wants:
                 holders.append(link)
             return True
         line = self._lines.get(link)
-        if line is None or len(self._holders) >= MAX_WANTED or len(line.waiting) >= MAX_WANTED_OF_LINK:
+        if line is None or line.owes_too_much or len(line.waiting) >= MAX_WANTED_OF_LINK:
+            return False
+        if len(self._holders) >= MAX_WANTED:
             return False
         self._holders[prefix] = [link]
         line.waiting.append(prefix)
@@ -73,7 +86,7 @@ class Wants:
     def to_ask(self, link: int, *, now: float) -> Iterator[tuple[bytes, ...]]:
         """Yield the ids of each WANT to send on a link now, and count them as asked."""
         line = self._lines.get(link)
-        while line is not None and line.waiting and len(line.flights) < MAX_FLIGHTS:
+        while line is not None and line.waiting and line.may_be_asked:
             flight: list[bytes] = []
             while line.waiting and len(flight) < MAX_IDS:
                 prefix = line.waiting.popleft()
@@ -89,7 +102,7 @@ class Wants:
     def expects(self, link: int) -> bool:
         """Whether a link owes us an answer to a WANT."""
         line = self._lines.get(link)
-        return line is not None and bool(line.flights or line.given_up)
+        return line is not None and bool(line.flights or line.late)
 
     def idle(self, link: int) -> bool:
         """Whether nothing is asked or to be asked of a link."""
@@ -105,10 +118,11 @@ class Wants:
     def answered(self, link: int) -> set[int]:
         """The oldest WANT of a link has its last answer; return the links that take over the rest."""
         line = self._lines.get(link)
-        if line is not None and line.given_up:
-            line.given_up -= 1  # the last answer to one that others were asked for since
+        if line is None or line.late:
+            if line is not None:
+                line.late -= 1  # what it owes longest comes first, and others were asked for that
             return set()
-        return self._pass_on(link, line.flights.popleft()) if line is not None and line.flights else set()
+        return self._pass_on(link, line.flights.popleft()) if line.flights else set()
 
     def gone(self, link: int, prefixes: tuple[bytes, ...]) -> set[int]:
         """A link has not got these after all; return the links that take over."""
@@ -121,8 +135,11 @@ class Wants:
         for link in late:
             line = self._lines[link]
             unanswered = sum(line.flights, ())
-            line.given_up += len(line.flights)
+            line.late += len(line.flights)
             line.flights.clear()
+            if line.owes_too_much:
+                unanswered += tuple(line.waiting)
+                line.waiting.clear()
             touched |= {link} | self._pass_on(link, unanswered)
         return touched
 
@@ -136,12 +153,16 @@ class Wants:
         holders = self._holders.get(prefix)
         return holders[0] if holders else None
 
+    def _can_ask(self, link: int) -> bool:
+        line = self._lines.get(link)
+        return line is not None and not line.owes_too_much
+
     def _pass_on(self, link: int, prefixes: list[bytes] | tuple[bytes, ...]) -> set[int]:
         touched: set[int] = set()
         for prefix in prefixes:
             if self._asked_of(prefix) != link:
                 continue
-            holders = [n for n in self._holders[prefix][1:] if n in self._lines]
+            holders = [n for n in self._holders[prefix][1:] if self._can_ask(n)]
             if not holders:
                 del self._holders[prefix]
                 continue

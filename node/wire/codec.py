@@ -33,8 +33,8 @@ def pack(value: Value) -> bytes:
     return _encoder.encode(value)
 
 
-def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Read one canonical msgpack value.
+def unpack(data: bytes, *, max_bytes: int = MAX_BYTES, max_items: int = -1) -> Any:
+    """Read one canonical msgpack value; `max_items` is the length of the longest array, if there is a limit.
 
     Raises:
         DecodeError: If `data` is over `max_bytes`, not msgpack, of another type, too deep or not canonical.
@@ -42,7 +42,9 @@ def unpack(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     if len(data) > max_bytes:
         raise DecodeError(f"over {max_bytes} bytes")
     try:
-        value = msgpack.unpackb(data, use_list=True, raw=False, max_map_len=0, max_ext_len=0)
+        value = msgpack.unpackb(
+            data, use_list=True, raw=False, max_map_len=0, max_ext_len=0, max_array_len=max_items
+        )
     except (ValueError, RecursionError, msgpack.UnpackException) as exc:
         raise DecodeError("not msgpack") from exc
     _check_types(value, 0)

@@ -119,6 +119,7 @@ def test_the_hostile_peer_is_taken_for_a_peer_at_first(node: Node) -> None:
     assert isinstance(peer.heard[0], Hello) and peer.heard[0].budget == 200
 
 
+@pytest.mark.mesh_attack("N05")
 def test_three_malformed_frames_close_a_link_and_unknown_ones_do_not(node: Node) -> None:
     peer = Hostile(node)
     for number in range(21, 60):
@@ -141,6 +142,7 @@ def test_nothing_but_hello_may_come_first_and_it_comes_once(node: Node) -> None:
     assert twice.closed == "malformed frames"
 
 
+@pytest.mark.mesh_attack("N05")
 def test_envelopes_of_impossible_size_close_the_link(node: Node) -> None:
     peer = Hostile(node)
     for size in (660, 1_000, 32_000):
@@ -189,6 +191,7 @@ def test_junk_before_the_handshake_closes_or_does_nothing(node: Node, data: byte
     assert node.mesh._near == {} and not any(isinstance(e, SendBytes) for e in effects)
 
 
+@pytest.mark.mesh_attack("N10")
 def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
     for at in range(3_000):
         node.publish(envelope(node.net.rng, node.net.wall_ms - at * 1_000))
@@ -298,6 +301,7 @@ def test_credit_is_granted_as_envelopes_are_taken_in(node: Node) -> None:
     assert len(node.arrived()) == 900 and not peer.closed
 
 
+@pytest.mark.mesh_attack("N10")
 def test_pings_that_are_never_read_close_the_link(node: Node) -> None:
     peer = Hostile(node)
     peer.reading = False
