@@ -29,6 +29,8 @@ CREDIT = 262_144
 """Bytes of BATCH a peer may be sent in a session before it grants more."""
 MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
+MAX_VAIN = 8
+"""WANTs for nothing that is here, more than others: honest peers ask for what was announced."""
 BATCH_BYTES = 16_384
 """Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
 READ_IDS = 16
@@ -95,6 +97,7 @@ class Answers:
         self._floor_ms = floor_ms
         self._batch_bytes = batch_bytes
         self._asking = asking
+        self._vain = 0
         self._lanes = {WANT_SESSION: _Lane(WANT_SESSION)}
 
     def open_session(self, session: int, until_ms: int) -> None:
@@ -118,11 +121,17 @@ class Answers:
         return True
 
     def on_want(self, ids: tuple[bytes, ...]) -> bool:
-        """Take a WANT; False if too many are waiting."""
+        """Take a WANT; False if too many are waiting, or were in vain: nothing of it was ever accepted."""
         lane = self._lanes[WANT_SESSION]
         if len(lane.jobs) >= MAX_WANTS:
             return False
         here = {prefix for prefix in ids if prefix in self._index or self.at_hand(prefix) is not None}
+        if here:
+            self._vain = max(0, self._vain - 1)
+        elif self._vain >= MAX_VAIN:
+            return False
+        else:
+            self._vain += 1
         lane.jobs.append(_Fetch(deque(p for p in ids if p in here), gone=[p for p in ids if p not in here]))
         self.pump()
         return True
