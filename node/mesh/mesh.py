@@ -44,6 +44,7 @@ from node.mesh.ports import (
     ListensAt,
     MeshEffect,
     MeshInput,
+    Outdated,
     PeerInfo,
     Publish,
     ReadHeld,
@@ -277,6 +278,9 @@ class Mesh:
                 self._dial(now)
             case RemoveAddress():
                 self._linking.on_removed(event, now)
+            case Outdated():
+                self._book.retire(event.addresses, event.node_keys)
+                self._overlay.settle()
             case ListensAt():
                 self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
             case Resumed():
@@ -329,7 +333,7 @@ class Mesh:
                 case Hello():
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
-                    self._overlay.on_px(near, frame, now)
+                    self._overlay.on_px(near, frame, self._clock.mesh_now(now))
                 case Unknown():
                     pass
                 case _:
@@ -416,6 +420,8 @@ class Mesh:
 
     def _on_deadline(self, now: Instant) -> None:
         self._near.touch_all()
+        self._index.expire(self.mesh_time_ms(now))
+        self._exchange.end_rounds(now)
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
@@ -438,9 +444,7 @@ class Mesh:
                 self._linking.ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
-                self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
-                self._exchange.finish(near, now)
 
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):
