@@ -33,7 +33,7 @@ from node.crypto.attachment import bids, object_of
 from node.engine.state import State
 from node.errors import PeerFault
 from node.mesh.depot import QUOTA, Depot, Held
-from node.mesh.limits import is_spelled
+from node.mesh.limits import may_be_named
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     BlockCame,
@@ -124,7 +124,7 @@ class Blocks:
                 keys.add(record.node_key)
                 addresses.update(dict.fromkeys(record.addresses))
         ours = set(noderec.parse_record(self._own_record(), turn.now).addresses)
-        known = [a for a in (*manifest.relays, *addresses) if a not in ours and is_spelled(a)]
+        known = [a for a in (*manifest.relays, *addresses) if a not in ours and may_be_named(a)]
         return frozenset(keys), tuple(dict.fromkeys(known))[:MAX_ADDRESSES]
 
     def _records_of_members(self, rooms: tuple[bytes, ...]) -> list[bytes]:

@@ -192,11 +192,6 @@ def is_public(address: str) -> bool:
     return "." in name and not name.endswith(_HERE) and not name.replace(".", "").isdigit()
 
 
-def is_spelled(address: str) -> bool:
-    """Whether an address is one at all: `ws://host:port/path` or `wss://…`, without a user."""
-    return _SPELLING.fullmatch(address) is not None
-
-
 def asks_more(address: str) -> bool:
     """Whether a dial asks for a page: what another names so may be no node, but a device in our network."""
     return address.partition("://")[2].partition("/")[2] != ""
