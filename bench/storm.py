@@ -14,13 +14,11 @@ import sys
 import time
 from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
 
-from node.clock import DAY_MS, Instant
+from bench.storm_words import KINDS, NAMES, START_MS, Words, genuine
+from node.clock import Instant
 from node.crypto.channel import network_id
 from node.errors import PeerFault
 from node.mesh.mesh import Mesh
@@ -46,9 +44,8 @@ from node.mesh.ports import (
 )
 from node.sim_mesh.declared import DeclaredHandshake
 from node.wire import frame_bytes, frames as f
-from node.wire.envelope import EPHEMERAL, KEPT, Envelope, head, parse
+from node.wire.envelope import KEPT, Envelope
 
-START_MS = 20_000 * DAY_MS + DAY_MS // 2
 FOES = 4
 """Hostile links at a time."""
 EVERY = 2.0
@@ -59,8 +56,6 @@ REPEATED = 100
 """Frames of a kind that are said again, each until another takes its place: replays, and cheap."""
 QUIET = 400.0
 """Seconds after the storm in which everything must have come: a regular round of sync is among them."""
-GENUINE = 10_000
-"""Envelopes that the foes have between them; all else that they push is damaged."""
 STUCK = 64
 """Wake-ups without the clock moving after which a deadline counts as one that never moves."""
 MOST_WEIGHT = 6 << 20
@@ -70,16 +65,10 @@ BASE_WEIGHT = 48 << 20
 ID_WEIGHT = 600
 """Bytes of one accepted id."""
 _TAG = bytes(16)
-_MARKS = b"\x00\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xc4\xc5\xc6\xca\xcc\xcd\xce\xcf\xd9\xdc\xdd\xde\xff"
 
 
 class Broken(Exception):
     """What must hold does not."""
-
-
-def genuine(raw: bytes) -> bool:
-    """Say whether an envelope carries what stands for a signature here."""
-    return raw[43:59] == blake2b(raw[:43] + raw[107:], digest_size=16).digest()
 
 
 def _verify(env: Envelope) -> None:
@@ -167,6 +156,7 @@ class Storm:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
+        self.words = Words(self.chance)
         self.time = 1_000.0
         self.found = Found()
         self.foes: dict[int, Foe] = {}
@@ -176,9 +166,7 @@ class Storm:
         self._wire: dict[tuple[int, int], tuple[Machine, int]] = {}
         self._next_publish = self.time + EVERY
         self._published: list[Envelope] = []
-        self._pool: list[Envelope] = []
-        self._said: dict[str, list[bytes]] = {name: [] for name in _KINDS}
-        self._prefixes: list[bytes] = [self.chance.randbytes(16) for _ in range(64)]
+        self._said: dict[str, list[bytes]] = {name: [] for name in KINDS}
         self._feed(self.friend, AddAddress("ws://9.9.9.9:7118", "configured"))
 
     def run(self, frames: int) -> Found:
@@ -294,6 +282,7 @@ class Storm:
     def _pass(self, seconds: float) -> None:
         """Let time pass, wake who wants to be, and let friend and machine say something."""
         self.time += seconds
+        self.words.now_ms = self._now().wall_ms
         for machine in (self.victim, self.friend):
             for _ in range(STUCK):
                 due = machine.mesh.deadline
@@ -305,7 +294,7 @@ class Storm:
         if self.time >= self._next_publish and self.foes:
             self._next_publish = self.time + EVERY
             for machine in (self.victim, self.friend):
-                env = self._write(KEPT)
+                env = self.words.write(KEPT)
                 self._published.append(env)
                 self.found.published += 1
                 machine.arrived.add(env.eid)
@@ -347,13 +336,13 @@ class Storm:
             self.found.sent[name] += 1
             frame = self._frame(name, foe)
             if chance.random() < foe.damage:
-                frame = self._damaged(frame)
+                frame = self.words.damaged(frame)
             parts += ((len(frame) + 16).to_bytes(2, "big"), frame, _TAG)
             self.found.frames += 1
             foe.frames_left -= 1
         data = b"".join(parts)
         if chance.random() < foe.damage / 100:
-            data = self._damaged(data)[:131_072]
+            data = self.words.damaged(data)[:131_072]
         self._feed(self.victim, LinkBytes(foe.number, data))
         if foe.number in self.foes and foe.frames_left <= 0:
             del self.foes[foe.number]
@@ -366,7 +355,7 @@ class Storm:
         spot = int(self.chance.random() * REPEATED)
         if spot < len(said) and self.chance.random() < 0.75:
             return said[spot]
-        frame = _KINDS[name](self, foe)
+        frame = KINDS[name](self.words, foe.heard)
         said[spot:] = [frame] if spot >= len(said) else [frame, *said[spot + 1 :]]
         return frame
 
@@ -375,7 +364,7 @@ class Storm:
         self._numbers += 1
         self.found.links += 1
         damage, reads = chance.choice((0.0, 0.0, 0.002, 0.02, 0.5)), chance.random() < 0.9
-        says = chance.sample(_NAMES, chance.choice((3, 8, 60)))
+        says = chance.sample(NAMES, chance.choice((3, 8, 60)))
         foe = Foe(self._numbers, damage, reads, chance.choice((20, 500, 5_000)), says)
         self.foes[foe.number] = foe
         remote = f"8.{chance.randrange(250)}.{chance.randrange(250)}.7:99"
@@ -391,132 +380,6 @@ class Storm:
         greeting = b"\0\xa0" + key.ljust(160, b"\0") + (len(hello) + 16).to_bytes(2, "big") + hello + _TAG
         if foe.number in self.foes:
             self._feed(self.victim, LinkBytes(foe.number, greeting))
-
-    def _damaged(self, frame: bytes) -> bytes:
-        chance = self.chance
-        raw, spot = bytearray(frame), chance.randrange(len(frame)) if frame else 0
-        match chance.randrange(7):
-            case 0 if raw:
-                raw[min(spot, chance.randrange(64))] ^= 1 << chance.randrange(8)
-            case 1:
-                del raw[spot:]
-            case 2:
-                raw += chance.randbytes(chance.choice((1, 16, 4_000)))
-            case 3 if raw:
-                raw[min(spot, chance.randrange(64))] = chance.choice(_MARKS)
-            case 4:
-                other = _KINDS[chance.choice(_NAMES)](self, None)
-                raw[spot:] = other[chance.randrange(len(other)) :]
-            case 5:
-                raw = bytearray(chance.randbytes(chance.choice((1, 30, 700))))
-            case _:
-                raw = raw.ljust(65_519, b"\0")
-        return bytes(raw[:65_519])
-
-    def _write(self, kind: int) -> Envelope:
-        now_ms = self._now().wall_ms
-        start = head(kind, now_ms, 35 if kind == KEPT else 0, self.chance.randbytes(32))
-        body = self.chance.randbytes(552)
-        mark = blake2b(start + body, digest_size=16).digest()
-        env = parse(start + mark.ljust(64, b"\0") + body)
-        self._prefixes[self.chance.randrange(len(self._prefixes))] = env.eid[:16]
-        return env
-
-    def envelope(self) -> bytes:
-        """Return one of the foes' envelopes: old, new, of another time, or not genuine."""
-        chance = self.chance
-        if len(self._pool) < GENUINE and chance.random() < 0.05:
-            self._pool.append(self._write(chance.choice((KEPT, KEPT, KEPT, EPHEMERAL))))
-        if not self._pool or chance.random() < 0.04:
-            raw = bytearray(self._write(KEPT).raw)
-            raw[chance.randrange(2, len(raw))] ^= 4
-            return bytes(raw)
-        return chance.choice(self._pool).raw
-
-    def prefix(self) -> bytes:
-        """Return the first bytes of an id: of an envelope, or of nothing."""
-        chance = self.chance
-        return chance.choice(self._prefixes) if chance.random() < 0.7 else chance.randbytes(16)
-
-    def prefixes(self) -> tuple[bytes, ...]:
-        """Return some of them, each once."""
-        return tuple({self.prefix() for _ in range(self.chance.choice((1, 1, 1, 2, 3, 8, 30, 256)))})
-
-    def day(self) -> int:
-        """Return a day, mostly today."""
-        return START_MS // DAY_MS - self.chance.choice((0, 0, 0, 1, 30, -1, 40))
-
-    def session(self) -> int:
-        """Return the number of a round."""
-        return self.chance.choice((1, 2, 3, 4, 5, 1 << 20))
-
-
-def _days(storm: Storm, _: Foe | None) -> f.Days:
-    first = storm.day() - 3
-    some = range(first, first + storm.chance.randrange(8))
-    return f.Days(
-        storm.session(), tuple((day, storm.chance.randrange(1, 99), storm.prefix()) for day in some)
-    )
-
-
-def _tail(storm: Storm, _: Foe | None) -> f.Tail:
-    day = storm.day()
-    return f.Tail(storm.session(), day, day * DAY_MS + storm.chance.randrange(DAY_MS), storm.prefix())
-
-
-def _compared(storm: Storm) -> bytes:
-    chance = storm.chance
-    few = b"".join(
-        bytes((chance.randrange(4),)) + bytes((chance.randrange(3),)) + storm.prefix() for _ in range(3)
-    )
-    return chance.choice(
-        (b"", b"a", b"a" + few, b"a\0\0\1" + storm.prefix(), chance.randbytes(chance.randrange(200)))
-    )
-
-
-def _again(storm: Storm, foe: Foe | None) -> bytes:
-    """Return what the machine itself has said: it knows the sessions."""
-    if foe is None or not foe.heard:
-        return frame_bytes.encode(f.Ping(1))
-    return storm.chance.choice(foe.heard) or frame_bytes.encode(f.Unknown(255))
-
-
-def _batch(storm: Storm, _: Foe | None) -> f.Batch:
-    some = tuple(storm.envelope() for _ in range(storm.chance.randrange(1, 5)))
-    return f.Batch(storm.chance.choice((0, storm.session())), some, storm.chance.random() < 0.5)
-
-
-_FRAMES: dict[str, Callable[[Storm, Foe | None], Any]] = {
-    "PUSH": lambda s, _: f.Push(s.chance.randrange(128), s.envelope()),
-    "IHAVE": lambda s, _: f.IHave(tuple((one, s.chance.randrange(128)) for one in s.prefixes())),
-    "GRAFT": lambda s, _: f.Graft(s.chance.choice((None, s.prefix()))),
-    "PRUNE": lambda s, _: f.Prune(s.chance.choice((0, 10, 60, 3_600))),
-    "WANT": lambda s, _: f.Want(s.prefixes()),
-    "DAYS": _days,
-    "TAIL": _tail,
-    "NEG_OPEN": lambda s, _: f.NegOpen(s.session(), s.day(), _compared(s) or b"a"),
-    "NEG_MSG": lambda s, _: f.NegMsg(s.session(), s.day(), _compared(s) or b"a"),
-    "NEG_END": lambda s, _: f.NegEnd(s.session(), s.day(), _compared(s)),
-    "BATCH": _batch,
-    "CREDIT": lambda s, _: f.Credit(s.chance.choice((0, s.session())), s.chance.randrange(1, 1 << 20)),
-    "GONE": lambda s, _: f.Gone(s.prefixes()),
-    "PX": lambda s, _: f.PeerExchange(s.chance.choice((None, (), (s.chance.randbytes(150),)))),
-    "FETCH": lambda s, _: f.Fetch(s.chance.randbytes(32), s.chance.randrange(43)),
-    "PART": lambda s, _: f.Part(s.chance.randbytes(32), s.chance.randrange(43), bytes(99)),
-    "OFFER": lambda s, _: f.Offer(((s.chance.randbytes(32), s.chance.randrange(1, 99_999)),)),
-    "PING": lambda s, _: f.Ping(s._now().wall_ms),
-    "PONG": lambda s, _: f.Pong(s._now().wall_ms + s.chance.choice((0, 0, 86_400_000))),
-    "HELLO": lambda s, _: f.Hello(0, bytes(8), (), frozenset(), 65_519, 0, s._now().wall_ms, 200),
-    "UNKNOWN": lambda s, _: f.Unknown(s.chance.choice((99, 255))),
-    "GOODBYE": lambda s, _: f.Goodbye(s.chance.choice(list(f.Leave)), s.chance.randrange(3_600)),
-}
-_KINDS: dict[str, Callable[[Storm, Foe | None], bytes]] = {
-    name: (lambda storm, foe, make=make: frame_bytes.encode(make(storm, foe)))  # type: ignore[misc] # a default
-    for name, make in _FRAMES.items()
-} | {"ECHO": _again}
-_RARE = ("HELLO", "GOODBYE")
-_OFTEN = ("PUSH", "IHAVE", "PUSH", "WANT", "PUSH", "GRAFT")
-_NAMES = [name for name in _KINDS if name not in _RARE for _ in range(40)] + [*(_RARE * 5), *(_OFTEN * 40)]
 
 
 def weight(what: object) -> int:

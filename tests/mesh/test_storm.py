@@ -6,6 +6,7 @@ import pytest
 
 from bench import storm
 from bench.storm import Broken, Storm
+from bench.storm_words import KINDS
 from node.mesh.mesh import Mesh
 from node.mesh.ports import DeadlineReached
 
@@ -16,7 +17,7 @@ def test_twenty_thousand_hostile_frames_change_nothing_for_an_honest_friend() ->
     found = Storm(5).run(20_000)
     assert found.links > 50 and found.published > 10 and found.accepted > found.published
     assert found.closed["malformed frames"] > 5 and len(found.closed) > 8
-    assert set(found.sent) == set(storm._KINDS)
+    assert set(found.sent) == set(KINDS)
 
 
 def test_the_same_seed_gives_the_same_storm() -> None:
