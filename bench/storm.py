@@ -228,7 +228,7 @@ class Storm:
                     del self.foes[link]
                     self.found.closed[reason] += 1
                 else:
-                    self._hang_up(of, link)
+                    raise Broken(f"machine and friend part: {reason}")
                 self._queue.append((of, LinkClosed(link, reason)))
             case PauseReading(link, seconds):
                 self.found.pauses += 1
@@ -251,18 +251,14 @@ class Storm:
         if of is self.victim or address != "ws://9.9.9.9:7118":
             self._queue.append((of, DialFailed(address, "refused")))
             return
-        self._numbers += 2
-        mine, theirs = self._numbers, self._numbers + 1
+        if self._wire:
+            raise Broken("the friend dials again")
+        self._numbers += 3
+        mine, theirs = self._numbers - 1, self._numbers
         self._wire[id(of), mine] = (self.victim, theirs)
         self._wire[id(self.victim), theirs] = (of, mine)
         self._queue.append((self.victim, LinkOpened(theirs, False, "", "7.7.7.7:1")))
         self._queue.append((of, LinkOpened(mine, True, address, "9.9.9.9:7118")))
-
-    def _hang_up(self, of: Machine, link: int) -> None:
-        there = self._wire.pop((id(of), link), None)
-        if there is not None:
-            self._wire.pop((id(there[0]), there[1]), None)
-            self._queue.append((there[0], LinkClosed(there[1], "gone")))
 
     def _send(self, of: Machine, link: int, data: bytes) -> None:
         foe = self.foes.get(link) if of is self.victim else None
