@@ -397,10 +397,7 @@ class Engine:
     # -- letting go -------------------------------------------------------------------------------
 
     def _release(self, turn: Turn, mesh_effects: list[MeshEffect]) -> list[Effect]:
-        """Turn what was gathered into effects: writes first, then everything that they allow.
-
-        Ahead of the writes goes what others sealed: it has left before our own posts are made below.
-        """
+        """Turn what was gathered into effects: what others sealed, writes, then all that they allow."""
         if turn.rows or turn.posts or turn.behind:
             self.chores.touched(None)
         after: list[Effect] = []
