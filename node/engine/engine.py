@@ -234,8 +234,10 @@ class Engine:
         if self.state.read_only:
             return outage.handle(self.desk, turn, event)
         mesh_effects: list[MeshEffect] = []
-        if not isinstance(event, MeshInput):
-            self.chores.touched(None)
+        if not isinstance(event, MeshInput | Woke) or (
+            isinstance(event, Woke) and self.chores.is_due(now.mono)
+        ):
+            self.chores.touched(None)  # else it is the mesh that woke us, of which no conversation hears
         match event:
             case CommandReceived():
                 self._command(turn, event)
@@ -277,6 +279,10 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
+
+    def _chores_woke(self, event: MeshInput | Woke, now: Instant) -> bool:
+        """Whether it is a chore's time; what the mesh is woken for no conversation hears of."""
+        return isinstance(event, Woke) and self.chores.is_due(now.mono)
 
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
         if isinstance(event, Stopping):
