@@ -411,8 +411,7 @@ class Engine:
         """Turn what was gathered into effects: what others sealed, writes, then all that they allow."""
         if turn.rows or turn.posts or turn.behind:
             self.chores.touched(None)
-        after: list[Effect] = []
-        writes: list[Write] = []
+        after, writes = list[Effect](), list[Write]()
         passed_on, mesh_effects = onward(mesh_effects)
         for effect in mesh_effects:
             self.meshing.take(turn, effect, writes, after)
