@@ -24,7 +24,7 @@ help:
 	@echo "make check    lint, format, types, architecture, documentation (under two minutes)"
 	@echo "make gate     the longer tests: real clients, long columns"
 	@echo "make bench    speed, beside the bare parts it is made of"
-	@echo "make torture  kills and chaos for as long as you allow: make torture ARGS='--minutes 60'"
+	@echo "make torture  kills and chaos for as long as you allow: make torture ARGS='--minutes 60' or '--frames 5000000'"
 	@echo "make schema   write the bridge's schema, types and reference anew, from the code"
 	@echo "make setup    only install, into $(VENV)"
 

@@ -3,8 +3,10 @@
 Each node dials a few others, as the owner of each would have told it. An observer linked to every node hands
 envelopes in at one and sees them come out at all others (`bench/observer.py`); what it costs the nodes to
 serve it is in the figures. Beside, in the same run, the same bytes go along a chain of bare websocket
-processes, as many as the nodes from entry to exit. The second part is what people see: members of one room,
-a frontend each.
+processes, as many as the nodes from entry to exit: while the mesh rests, so that the chain has the machine to
+itself, and again while the mesh carries as much as when it was measured. The goal is of the first; the second
+tells what of the distance is due to so many processes on so few cores. The last part is what people see:
+members of one room, a frontend each.
 """
 
 from __future__ import annotations
@@ -86,7 +88,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The figures of one mesh; `chain` are times of bare processes, as many as lie on a typical path."""
+    """The figures of one mesh; `chain` are times of bare processes, as many as lie on a typical path.
+
+    `busy` and `far_busy` are those of the chains beside the mesh at work.
+    """
 
     what: str
     nodes: int
@@ -96,27 +101,35 @@ class Whole:
     times: list[float]
     chain: list[float]
     far_chain: list[float]
+    busy: list[float]
+    far_busy: list[float]
 
     def line(self) -> str:
         """Return the figures as lines of the report."""
         p50, p99 = (Figures("", None, self.times).at(share) or 0.0 for share in (0.5, 0.99))
-        bare50 = Figures("", None, self.chain).at(0.5) or 1e-9
-        bare99 = Figures("", None, self.far_chain).at(0.99) or 1e-9
+        bare50, bare99 = _at(self.chain, 0.5), _at(self.far_chain, 0.99)
+        busy50, busy99 = _at(self.busy, 0.5), _at(self.far_busy, 0.99)
         return (
             f"{self.what}: {self.copies:.2f} copies a node, {self.missing} missing\n"
             f"    p50 {p50:.1f} ms ({p50 / bare50:.1f} x bare), p99 {p99:.1f} ms ({p99 / bare99:.1f} x bare),"
-            f" {self.cpu_ms:.2f} ms CPU an envelope and node"
+            f" {self.cpu_ms:.2f} ms CPU an envelope and node\n"
+            f"    bare {bare50:.1f} and {bare99:.1f} ms; beside the mesh at work {busy50:.1f} and"
+            f" {busy99:.1f} ms ({p50 / busy50:.1f} x and {p99 / busy99:.1f} x)"
         )
 
     def row(self) -> dict[str, object]:
         """Return the figures as data."""
         shares = Figures(self.what, None, self.times).row()
-        bare = {"bare_p50_ms": Figures("", None, self.chain).at(0.5)}
-        bare["bare_p99_ms"] = Figures("", None, self.far_chain).at(0.99)
+        bare = {"bare_p50_ms": _at(self.chain, 0.5), "bare_p99_ms": _at(self.far_chain, 0.99)}
+        bare |= {"busy_bare_p50_ms": _at(self.busy, 0.5), "busy_bare_p99_ms": _at(self.far_busy, 0.99)}
         return {
             **shares, **bare, "nodes": self.nodes, "missing": self.missing, "copies": self.copies,
             "cpu_ms": self.cpu_ms,
         }  # fmt: skip
+
+
+def _at(times: list[float], share: float) -> float:
+    return Figures("", None, times).at(share) or 1e-9
 
 
 @dataclass(slots=True)
@@ -177,11 +190,24 @@ async def measure(folder: Path, seconds: int, *, nodes: int, name: str) -> Whole
         near, far = _depths(await running.graph())
         chain = await _chain(near)
         far_chain = chain if far == near else await _chain(far)
+        busy_chain = await _beside(near, running, rng)
+        far_busy = busy_chain if far == near else await _beside(far, running, rng)
         missing = others - len(spread.times())
         what = f"{name}: {nodes} nodes, {BODY} B, {RATE:.0f}/s"
         print(f"  (paths of {near} nodes, the longest {far}; nodes idle take {idle * 100:.1f} % of a core)")
         cost = busy * 1000 / (count * nodes)
-        return Whole(what, nodes, missing, copies / others, cost, spread.times(), chain, far_chain)
+        return Whole(
+            what,
+            nodes,
+            missing,
+            copies / others,
+            cost,
+            spread.times(),
+            chain,
+            far_chain,
+            busy_chain,
+            far_busy,
+        )
 
 
 async def people(folder: Path, seconds: int, *, nodes: int) -> Figures:
@@ -310,6 +336,16 @@ async def _chain(length: int) -> list[float]:
                 assert process.stdout is not None
                 process.stdout.close()
     return times
+
+
+async def _beside(length: int, running: Mesh, rng: random.Random) -> list[float]:
+    """Return the same while the mesh carries as many envelopes as when it was measured."""
+    feeding = asyncio.create_task(running.feed(CHAIN_SENDS * 100, rng, counted=False))
+    try:
+        return await _chain(length)
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 async def _send_along(first: ClientConnection, sent: deque[float]) -> None:

@@ -1,7 +1,8 @@
 """`make torture`: kill -9 at random instants; nothing acknowledged is lost or shown twice.
 
 Two nodes on loopback, one sender that retries under the same nonce, one frontend that resumes where it
-stopped. It ends by itself: after `--kills` or `--minutes`, whichever comes first.
+stopped. It ends by itself: after `--kills` or `--minutes`, whichever comes first. With `--frames` it is
+hostile frames instead, into one mesh machine (`bench/storm.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bridge import gather
+from bench.storm import storm
 from node.client import Client
 from node.commandline.processes import NodeProcess, end, start
 from node.errors import Refused
@@ -139,9 +141,12 @@ def main() -> None:
     words.add_argument("--kills", type=int, default=25)
     words.add_argument("--minutes", type=float, default=5.0)
     words.add_argument("--seed", type=int, default=None, help="of the instants and the choice of node")
+    words.add_argument("--frames", type=int, default=0, help="so many hostile frames instead of kills")
     asked = words.parse_args()
     seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
-    print(f"seed {seed}")
+    print(f"seed {seed}", flush=True)
+    if asked.frames:
+        sys.exit(0 if storm(asked.frames, seed) else 1)
     with tempfile.TemporaryDirectory(prefix="gossamer-torture-") as name:
         well = asyncio.run(Torture(Path(name), random.Random(seed)).run(asked.kills, asked.minutes))
     sys.exit(0 if well else 1)

@@ -109,7 +109,6 @@ class Rebuild(Protocol):
 
     def __call__(self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> Engine:
         """Make it; a `read_only` one changes nothing."""
-        ...
 
 
 Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
@@ -333,22 +332,25 @@ class EngineLoop:
         return batch
 
     async def _carry_out(self, effects: list[Effect]) -> None:
-        writes: list[Write] = []
-        for effect in effects:
-            if isinstance(effect, Persist):
-                writes += effect.writes
+        """Commit all writes at once, and let go what follows; peers get what stands ahead of them before."""
+        wait = next((at for at, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
+        await self._let_out(effects[:wait])
+        writes = [write for effect in effects if isinstance(effect, Persist) for write in effect.writes]
         if writes:
             since = time.perf_counter()
             self._gone(await self.store.commit(writes))
             self._commits.observe(time.perf_counter() - since)
-        for_peers = [effect for effect in effects if isinstance(effect, _FOR_PEERS)]
-        if for_peers:
-            for order in for_peers:
-                self._perform(order)
-            await asyncio.sleep(0)  # so that the links write before frontends are told: peers have far to go
+        await self._let_out(effects[wait:])
         for effect in effects:
             if not isinstance(effect, _FOR_PEERS):
                 self._perform(effect)
+
+    async def _let_out(self, effects: list[Effect]) -> None:
+        for_peers = [effect for effect in effects if isinstance(effect, _FOR_PEERS)]
+        for order in for_peers:
+            self._perform(order)
+        if for_peers:
+            await asyncio.sleep(0)  # so that links write before a disk is waited for, or frontends are told
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Deliver):  # as most are

@@ -351,3 +351,41 @@ async def test_frontends_are_written_to_before_deadlines_are_asked() -> None:
         loop.submit(CommandReceived(1, commands.RoomList()))
         await until(lambda: len(seen) == 2)
     assert seen == ["written", "asked"]
+
+
+async def test_peers_get_before_a_commit_what_stands_before_its_first_write_and_nothing_else() -> None:
+    seen: list[object] = []
+    write = Persist((Put(Table.SELF, b"k", b"v"),))
+    effects: list[Effect] = [SendBytes(7, b"passed on"), write, SendBytes(7, b"our own")]
+    loop, _, store = looped(effects)
+    store.full = False
+
+    class Outlet:
+        def perform(self, effect: Any) -> None:
+            asyncio.get_running_loop().call_soon(seen.append, effect.data)
+
+    async def commit(writes: Any) -> None:
+        seen.append(len(writes))
+
+    loop.mesh, store.commit = Outlet(), commit  # type: ignore[assignment,method-assign] # stand-ins
+    async with running(loop):
+        for number in range(2):
+            loop.submit(CommandReceived(number, commands.RoomList()))
+        await until(lambda: len(seen) == 5)
+    assert seen == [b"passed on", 2, b"our own", b"passed on", b"our own"]
+
+
+async def test_of_a_commit_that_fails_nothing_leaves_but_what_stood_before_it() -> None:
+    write = Persist((Put(Table.SELF, b"k", b"v"),))
+    loop, _, _ = looped([SendBytes(7, b"passed on"), write, SendBytes(7, b"our own")])
+    left: list[bytes] = []
+
+    class Outlet(Links):
+        def perform(self, effect: Any) -> None:
+            left.append(effect.data)
+
+    loop.mesh = Outlet()
+    async with running(loop):
+        loop.submit(CommandReceived(1, commands.RoomList()))
+        await until(lambda: only_reads(loop))
+    assert left == [b"passed on"]

@@ -14,7 +14,7 @@ from node.store.records import Claim, ForgetGone, LetGo, PutEnvelope, Write
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Commit these writes before anything that follows leaves; always the first effect of an input."""
+    """Commit these writes before anything that follows leaves: only what others sealed stands before it."""
 
     writes: tuple[Write, ...]
 

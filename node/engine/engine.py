@@ -75,7 +75,7 @@ from node.engine.inbox import Inbox
 from node.engine.inviting import Inviting
 from node.engine.listings import Listings
 from node.engine.mark import Mark
-from node.engine.meshing import Meshing
+from node.engine.meshing import Meshing, onward
 from node.engine.replay import Replay
 from node.engine.shelving import QUOTA, Shelving
 from node.engine.state import Restorer, State, restore_me
@@ -408,11 +408,11 @@ class Engine:
     # -- letting go -------------------------------------------------------------------------------
 
     def _release(self, turn: Turn, mesh_effects: list[MeshEffect]) -> list[Effect]:
-        """Turn what was gathered into effects: writes first, then everything that they allow."""
+        """Turn what was gathered into effects: what others sealed, writes, then all that they allow."""
         if turn.rows or turn.posts or turn.behind:
             self.chores.touched(None)
-        after: list[Effect] = []
-        writes: list[Write] = []
+        after, writes = list[Effect](), list[Write]()
+        passed_on, mesh_effects = onward(mesh_effects)
         for effect in mesh_effects:
             self.meshing.take(turn, effect, writes, after)
         for order in self.desk.mesh_orders:
@@ -456,7 +456,7 @@ class Engine:
             self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []
-        return [*first, *after, *delivered, *answers, *turn.files]
+        return [*passed_on, *first, *after, *delivered, *answers, *turn.files]
 
     def _down(self, turn: Turn, order: MeshInput) -> list[Effect]:
         """Give the mesh an order; none of these brings an envelope back."""

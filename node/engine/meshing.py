@@ -27,6 +27,7 @@ from node.mesh.ports import (
     PeerDown,
     PeerUp,
     ReadParts,
+    SendBytes,
     SyncFinished,
     Taken,
 )
@@ -35,6 +36,24 @@ from node.wire.envelope import KEPT, Envelope
 
 COMMON = frozenset({ChannelKind.DIRECTORY, ChannelKind.ATTACHMENT})
 """Channels whose envelopes have no shelf of their own: what of them counts is kept elsewhere."""
+
+
+def onward(effects: list[MeshEffect]) -> tuple[list[Effect], list[MeshEffect]]:
+    """Part what need not wait for a commit from the rest: PUSHes that the mesh passed on by itself.
+
+    What was sealed after something that waits, on the same link, waits with it: a link opens in order.
+    """
+    first: list[Effect] = []
+    rest: list[MeshEffect] = []
+    waiting: set[int] = set()
+    for effect in effects:
+        if isinstance(effect, SendBytes):
+            if effect.pushes and effect.link not in waiting:
+                first.append(effect)
+                continue
+            waiting.add(effect.link)
+        rest.append(effect)
+    return first, rest
 
 
 class Meshing:

@@ -79,6 +79,8 @@ class Link:
         self.copies = 0
         self.malformed = 0
         self.deaf = False
+        self.pushes_left = False
+        """Whether what the last `flush` let go was nothing but PUSHes."""
         self.rtt_ms: float | None = None
         self.ping_sent: float | None = None
         self.next_ping = now + PING_EVERY
@@ -235,7 +237,7 @@ class Link:
             self._written_at = now  # an idle link was not blocked
         messages: list[bytes] = []
         parts: list[bytes] = []
-        size = 0
+        size, self.pushes_left = 0, not self._handshake_out
         for message in self._leaving():
             if size + len(message) + 2 > MAX_MESSAGE_BYTES:
                 messages.append(b"".join(parts))
@@ -256,12 +258,14 @@ class Link:
         if self._in_flight >= WINDOW:
             return None
         if self._control:
+            self.pushes_left = False
             return self._control.popleft()
         if self._live:
             frame = self._live.popleft()
             self._live_bytes -= len(frame)
             return frame
         if self._bulk and self._in_flight < BULK_WINDOW:
+            self.pushes_left = False
             frame = self._bulk.popleft()
             self._bulk_bytes -= len(frame)
             return frame

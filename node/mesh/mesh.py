@@ -413,7 +413,8 @@ class Mesh:
         number = near.link.number
         while self._exchange.parts.pump(near, now) or near.has_work:
             messages = near.link.flush(now=now.mono)
-            self._effects += [SendBytes(number, data) for data in messages]
+            pushes = near.link.pushes_left
+            self._effects += [SendBytes(number, data, pushes) for data in messages]
             for session, spec in near.take_reads():
                 self._last_ticket += 1
                 self._tickets[self._last_ticket] = (number, session)

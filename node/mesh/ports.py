@@ -204,10 +204,14 @@ MeshInput: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class SendBytes:
-    """Write to a link, after all that came before; several may be joined into one websocket message."""
+    """Write to a link, after all that came before; several may be joined into one websocket message.
+
+    `pushes` says that it is nothing but PUSHes: no frame with which we vouch for anything, as a PONG does.
+    """
 
     link: int
     data: bytes = field(repr=False)
+    pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
