@@ -210,7 +210,16 @@ class Exchange:
         self.parts.due(now)
         found = self.spreading.on_deadline(now)
         self._ask(touched | found.ask, now)
+        if found.broke:
+            self._compare_without(found.broke, now)
         return found
+
+    def _compare_without(self, liars: set[int], now: Instant) -> None:
+        """What was announced and withheld, somebody else may have: find out by sync."""
+        for number, near in self._near.items():
+            if near.sync is not None and number not in liars:
+                near.sync.wish(until_ms=self._clock.mesh_ms(now) - SETTLE_MS)
+                near.sync.poll(now=now.mono)
 
     def finish(self, near: Neighbour, now: Instant) -> None:
         """Report the rounds of sync over a link that have ended."""

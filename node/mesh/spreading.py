@@ -84,6 +84,7 @@ class Spreading:
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone."""
         self.tree.closed(number, now=now.mono)
+        self._missing.closed(number)
         self._send_orders()
 
     def publish(self, env: Envelope, hop: int, now: Instant, *, watched: bool) -> None:
