@@ -1,7 +1,7 @@
 """Envelopes that were announced and that no eager link has brought yet (docs/protocol.md section 5).
 
 Most come by the tree a moment later. What does not is asked of its announcers, one after the other, by GRAFT,
-and when that has failed by WANT, which takes its time. Who lately let a GRAFT be in vain is asked after others.
+and when that has failed by WANT, which takes its time. Who let a GRAFT be in vain is asked after others.
 """
 
 from __future__ import annotations
