@@ -201,7 +201,9 @@ class Spreading:
             push = encode_push(copy.hop + 1, copy.raw)
             if near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
-                return
+            else:
+                near.announce(named, NOT_COMING, now=now.mono)  # that our link is busy is not the peer's fault
+            return
         assert near.sync is not None
         if not near.sync.answers.on_want((named,)):
             raise Unasked("too many GRAFTs")

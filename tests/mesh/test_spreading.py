@@ -12,7 +12,7 @@ from node.mesh.plumtree import BACKOFF, SLOW_BACKOFF
 from node.mesh.ports import Taken
 from node.mesh.spreading import NOT_COMING
 from node.wire.envelope import Envelope
-from node.wire.frames import Batch, Days, Gone, Graft, IHave, Ping, Prune, Push, Want
+from node.wire.frames import Batch, Days, Gone, Graft, Hello, IHave, Ping, Prune, Push, Want
 from tests.mesh.meshnet import Net, Node, envelope
 from tests.mesh.test_hostile import Hostile
 
@@ -332,3 +332,23 @@ def test_what_liars_announce_and_withhold_is_found_by_sync_with_the_others(node:
             peer.say(Ping(0))
     assert len(other.of(Days)) == before[0] + 1, "who broke no promise is asked for all it has"
     assert len(many[0].of(Days)) == before[1], "who did is not"
+
+
+@pytest.mark.mesh_attack("N19")
+def test_who_asks_for_more_than_its_link_may_carry_is_told_to_want_it_and_not_blamed(node: Node) -> None:
+    peer = Hostile(node, hello=False)
+    peer.say(Hello(0, b"hostile!", (), frozenset(), 65_519, 0, node.now.wall_ms, 40))
+    peer.say(Prune(60))
+    envs = [envelope(node.net.rng, node.net.wall_ms) for _ in range(100)]
+    for env in envs:
+        node.publish(env)
+    node.net.run(0.1)
+    peer.heard.clear()
+    for env in envs:
+        peer.say(Graft(env.eid[:16]))
+    node.net.run(0.03)
+    pushed = {push.envelope for push in peer.of(Push)}
+    told = {prefix for frame in peer.of(IHave) for prefix, hop in frame.ids if hop == NOT_COMING}
+    assert len(pushed) >= 20 and len(told) >= 30
+    assert {env.eid[:16] for env in envs if env.raw not in pushed} == told
+    assert not peer.closed and node.reads == []
