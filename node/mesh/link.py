@@ -192,6 +192,19 @@ class Link:
         self._live_bytes += size
         return True
 
+    def promise_ephemeral(self, size: int, *, now: float) -> bool:
+        """Count an ephemeral that is announced as if it were sent: who asks for it gets it."""
+        return self._ephemeral_budget.take(envelope_cost(size), now=now)
+
+    def send_promised(self, frame: bytes) -> bool:
+        """Queue a PUSH of an ephemeral that was counted when it was announced; False if the queue is full."""
+        if self._live_bytes + len(frame) > MAX_LIVE_BYTES:
+            return False
+        self.touch()
+        self._live.append(frame)
+        self._live_bytes += len(frame)
+        return True
+
     def send_bulk(self, frame: bytes) -> None:
         """Queue a frame of a catch-up; ask `bulk_room` first."""
         self.touch()

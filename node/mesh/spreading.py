@@ -151,7 +151,8 @@ class Spreading:
             if not link.live or link.node_key == origin:
                 continue
             if not self.tree.is_eager(number):
-                near.announce(prefix, announced, now=now.mono)
+                if not ephemeral or link.promise_ephemeral(len(frame), now=now.mono):
+                    near.announce(prefix, announced, now=now.mono)
             elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
@@ -199,10 +200,16 @@ class Spreading:
             return
         if copy is not None:
             push = encode_push(copy.hop + 1, copy.raw)
-            if near.link.send_live(push, ephemeral=False, now=now.mono):
+            if parse(copy.raw).kind == EPHEMERAL:
+                near.link.send_promised(
+                    push
+                )  # no store has it: what was announced is sent, or a promise broken
+            elif near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
             else:
-                near.announce(named, NOT_COMING, now=now.mono)  # that our link is busy is not the peer's fault
+                near.announce(
+                    named, NOT_COMING, now=now.mono
+                )  # that our link is busy is not the peer's fault
             return
         assert near.sync is not None
         if not near.sync.answers.on_want((named,)):

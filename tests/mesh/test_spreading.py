@@ -352,3 +352,23 @@ def test_who_asks_for_more_than_its_link_may_carry_is_told_to_want_it_and_not_bl
     assert len(pushed) >= 20 and len(told) >= 30
     assert {env.eid[:16] for env in envs if env.raw not in pushed} == told
     assert not peer.closed and node.reads == []
+
+
+@pytest.mark.mesh_attack("N19")
+def test_of_a_flood_of_ephemerals_no_more_is_announced_than_can_be_sent_to_who_asks(node: Node) -> None:
+    peer = Hostile(node, hello=False)
+    peer.say(Hello(0, b"hostile!", (), frozenset(), 65_519, 0, node.now.wall_ms, 40))
+    peer.say(Prune(60))
+    fleeting = [envelope(node.net.rng, node.net.wall_ms, ephemeral=True) for _ in range(30)]
+    kept = [envelope(node.net.rng, node.net.wall_ms) for _ in range(60)]
+    for env in (*fleeting, *kept):
+        node.publish(env)
+    node.net.run(0.1)
+    told = {prefix for frame in peer.of(IHave) for prefix, _ in frame.ids}
+    promised = [env for env in fleeting if env.eid[:16] in told]
+    assert 1 <= len(promised) <= 10 and told >= {env.eid[:16] for env in kept}
+    for env in (*kept, *promised):
+        peer.say(Graft(env.eid[:16]))
+    pushed = {push.envelope for push in peer.of(Push)}
+    assert {env.raw for env in promised} <= pushed, "no store has them: who asks gets them, or is let down"
+    assert not {env.raw for env in kept} <= pushed and not peer.closed
