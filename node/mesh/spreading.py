@@ -201,15 +201,11 @@ class Spreading:
         if copy is not None:
             push = encode_push(copy.hop + 1, copy.raw)
             if parse(copy.raw).kind == EPHEMERAL:
-                near.link.send_promised(
-                    push
-                )  # no store has it: what was announced is sent, or a promise broken
+                near.link.send_promised(push)  # no store has it, and it was announced
             elif near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
             else:
-                near.announce(
-                    named, NOT_COMING, now=now.mono
-                )  # that our link is busy is not the peer's fault
+                near.announce(named, NOT_COMING, now=now.mono)  # a busy link is no fault of the peer's
             return
         assert near.sync is not None
         if not near.sync.answers.on_want((named,)):
