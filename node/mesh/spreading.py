@@ -187,7 +187,7 @@ class Spreading:
         """Take a GRAFT: push from now on, and what it names at once.
 
         Raises:
-            Unasked: If the peer was told to wait, or asks for the same again and again.
+            Unasked: If the peer was told to wait, or asks for the same again and again, or for what nobody announced.
         """
         number, named = near.link.number, frame.prefix
         copy = self._recent.get(named) if named is not None else None
@@ -195,6 +195,8 @@ class Spreading:
             raise Unasked("a GRAFT in the time of a PRUNE")
         if copy is not None and not copy.graft(number):
             raise Unasked("a GRAFT for the same again")
+        if copy is None and named is not None and not self._gossip.knows(named):
+            raise Unasked("a GRAFT for what was never here")
         self.tree.on_graft(number)
         if named is None:
             return

@@ -178,6 +178,7 @@ def test_the_same_envelope_is_pushed_to_a_peer_three_times_and_more_is_held_agai
     assert len(peer.of(Push)) == 3 and peer.closed == "a GRAFT for the same again"
 
 
+@pytest.mark.mesh_attack("N04")
 def test_grafts_in_the_time_of_a_prune_are_held_against_a_peer(node: Node) -> None:
     first, second = Hostile(node), Hostile(node, 98, link=78)
     env = envelope(node.net.rng, node.net.wall_ms)
@@ -191,11 +192,12 @@ def test_grafts_in_the_time_of_a_prune_are_held_against_a_peer(node: Node) -> No
     assert not first.closed
 
 
+@pytest.mark.mesh_attack("N02")
 def test_a_flood_of_grafts_for_what_nobody_has_is_held_against_a_peer(node: Node) -> None:
     peer = Hostile(node)
     for _ in range(60):
         peer.say(Graft(node.net.rng.randbytes(16)))
-    assert peer.closed and len(node.reads or ()) == 1
+    assert peer.closed == "a GRAFT for what was never here" and node.reads == [] and len(peer.heard) < 30
 
 
 def test_who_announces_what_it_does_not_send_is_asked_last_and_then_refused(node: Node) -> None:
