@@ -187,7 +187,7 @@ class Spreading:
         """Take a GRAFT: push from now on, and what it names at once.
 
         Raises:
-            Unasked: If the peer was told to wait, or asks for the same again and again, or for what nobody announced.
+            Unasked: If the peer was told to wait, or asks too often for the same, or for what was never here.
         """
         number, named = near.link.number, frame.prefix
         copy = self._recent.get(named) if named is not None else None
