@@ -92,6 +92,7 @@ _SECONDS, _SPAN, _PART = _Read("time", seconds), _Read("latency", span_of), _Rea
 @click.option("--damage-after", type=_SECONDS, metavar="TIME", help="When, after the first message.")
 @click.option("--silent/--no-silent", default=None, help="The machines of killed nodes fall silent too.")
 @click.option("--churn", type=_PART, metavar="SHARE", help="Nodes that leave each second, and come back.")
+@click.option("--churn-after", type=_SECONDS, metavar="TIME", help="When, after the kill or partition.")
 @click.option("--churn-for", type=_SECONDS, metavar="TIME", help="How long that goes on.")
 @click.option("--away", type=_SECONDS, metavar="TIME", help="How long one is away, about.")
 @click.option("--partition", type=_SECONDS, metavar="TIME", help="How long two halves are parted.")

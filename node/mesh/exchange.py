@@ -224,7 +224,16 @@ class Exchange:
         self.parts.due(now)
         found = self.spreading.on_deadline(now)
         self._ask(touched | found.ask | self._take_put_off(), now, most=None)
+        if found.broke:
+            self._compare_without(found.broke, now)
         return found
+
+    def _compare_without(self, liars: set[int], now: Instant) -> None:
+        """What was announced and withheld, somebody else may have: find out by sync."""
+        for number, near in self._near.items():
+            if near.sync is not None and number not in liars:
+                near.sync.wish(until_ms=self._clock.mesh_ms(now) - SETTLE_MS)
+                near.sync.poll(now=now.mono)
 
     def end_rounds(self, now: Instant) -> None:
         """Give up the rounds of sync that do not move, and ask for the days that are free by now."""

@@ -1,7 +1,7 @@
 """Envelopes that were announced and that no eager link has brought yet (docs/protocol.md section 5).
 
 Most come by the tree a moment later. What does not is asked of its announcers, one after the other, by GRAFT,
-and when that has failed by WANT, which takes its time.
+and when that has failed by WANT, which takes its time. Who let a GRAFT be in vain is asked after others.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ MAX_GRAFTS = 3
 MAX_MISSING = 1 << 14
 """Ids waited for over all links, about 8 MiB; what does not fit is wanted at once."""
 MAX_MISSING_OF_LINK = 1 << 11
-"""Of these announced first by one link, about 1 MiB."""
-MAX_ANNOUNCERS = 8
-"""Links remembered for one id: the target degree of the overlay."""
+"""Of these announced by one link, first or after others, about 1 MiB."""
+MAX_ANNOUNCERS = 64
+"""Links remembered for one id: all there may be, so that liars who announce first crowd out nobody."""
+MAX_FAILED = 8
+"""GRAFTs in vain that are held against a link when it is decided whom to ask first."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,8 @@ class Awaited:
 class Ask:
     """An id to be asked for: by GRAFT of `link`, or, if `link` is None, by WANT of any of the `holders`.
 
-    `slow` is who was asked before and has not sent it, `asked` all of these.
+    `slow` is who was asked before and has not sent it, `asked` all of these. The holders come in the order in
+    which they are to be asked: last those that were asked already.
     """
 
     prefix: bytes
@@ -80,6 +83,7 @@ class Missing:
         self._salt = salt
         self._awaited: dict[bytes, Awaited] = {}
         self._of_link: dict[int, int] = {}
+        self._failed: dict[int, int] = {}  # GRAFTs that a link did not answer, less those that it did
         self._due: list[tuple[float, bytes]] = []
 
     def __len__(self) -> int:
@@ -94,12 +98,16 @@ class Missing:
 
     def announced(self, link: int, prefix: bytes, hop: int, *, now: float) -> bool:
         """A link has an id that we lack; False if there is no room to wait for it."""
-        found = self._awaited.get(prefix)
+        found, of_link = self._awaited.get(prefix), self._of_link.get(link, 0)
         if found is not None:
-            if len(found.announcers) < MAX_ANNOUNCERS and all(link != one for one, _, _ in found.announcers):
+            if (
+                of_link < MAX_MISSING_OF_LINK
+                and len(found.announcers) < MAX_ANNOUNCERS
+                and all(link != one for one, _, _ in found.announcers)
+            ):
                 found.announcers.append((link, now, hop))
+                self._of_link[link] = of_link + 1
             return True
-        of_link = self._of_link.get(link, 0)
         if len(self._awaited) >= MAX_MISSING or of_link >= MAX_MISSING_OF_LINK:
             return False
         self._awaited[prefix] = Awaited(now, [(link, now, hop)])
@@ -114,9 +122,16 @@ class Missing:
         if found is None:
             return None
         self._less(found)
-        if link is not None and link not in found.asked:
-            self.patience.add(now - found.since)
+        if link is not None:
+            if link not in found.asked:
+                self.patience.add(now - found.since)
+            elif self._failed.get(link):
+                self._failed[link] -= 1
         return found
+
+    def closed(self, link: int) -> None:
+        """A link is gone, and with it what was held against it."""
+        self._failed.pop(link, None)
 
     def due(self, retry: Callable[[int], float], alive: Callable[[int], bool], *, now: float) -> list[Ask]:
         """Return what to ask now; `retry` gives T2 of a link, `alive` says whether it is still there."""
@@ -125,7 +140,10 @@ class Missing:
             prefix = heappop(self._due)[1]
             found = self._awaited[prefix]
             slow = found.asked[-1] if found.asked else None
-            left = [one for one, _, _ in found.announcers if one not in found.asked and alive(one)]
+            if slow is not None and alive(slow):
+                self._failed[slow] = min(MAX_FAILED, self._failed.get(slow, 0) + 1)
+            holders = sorted(filter(alive, (one for one, _, _ in found.announcers)), key=self._distrust)
+            left = [one for one in holders if one not in found.asked]
             if left and len(found.asked) < MAX_GRAFTS:
                 found.asked.append(left[0])
                 heappush(self._due, (now + retry(left[0]), prefix))
@@ -133,14 +151,17 @@ class Missing:
                 continue
             del self._awaited[prefix]
             self._less(found)
-            holders = tuple(one for one, _, _ in found.announcers if alive(one))
-            asks.append(Ask(prefix, None, slow, tuple(found.asked), holders))
+            left += [one for one in holders if one in found.asked]
+            asks.append(Ask(prefix, None, slow, tuple(found.asked), tuple(left)))
         return asks
 
+    def _distrust(self, link: int) -> int:
+        return self._failed.get(link, 0)
+
     def _less(self, found: Awaited) -> None:
-        link = found.announcers[0][0]
-        left = self._of_link.get(link, 0) - 1
-        if left > 0:
-            self._of_link[link] = left
-        else:
-            self._of_link.pop(link, None)
+        for link, _, _ in found.announcers:
+            left = self._of_link.get(link, 0) - 1
+            if left > 0:
+                self._of_link[link] = left
+            else:
+                self._of_link.pop(link, None)

@@ -22,6 +22,8 @@ from node.wire.frames import Graft, Prune
 BACKOFF = 2
 """Seconds that a peer we pruned leaves the link lazy, but for what we announce to it: it could not get that
 otherwise. Long enough that no link is made eager and lazy by turns, short enough to mend the tree."""
+ASKED_WITHIN = 5.0
+"""Seconds from an announcement to the last GRAFT for it: it may have been made before our PRUNE."""
 SLOW_BACKOFF = 60
 """The same for a peer that was pruned because it is slow."""
 QUIET = 1.0
@@ -136,9 +138,9 @@ class Plumtree:
         self._open(link)
 
     def may_graft(self, link: int, copy: Copy | None, *, now: float) -> bool:
-        """Whether a peer may ask for payloads now: not soon after our PRUNE, but for what came since."""
+        """Whether a peer may ask for payloads now: not soon after our PRUNE, but for what is new."""
         way = self._ways[link]
-        return now >= way.closed_until or (copy is not None and copy.at >= way.pruned_at)
+        return now >= way.closed_until or (copy is not None and copy.at >= way.pruned_at - ASKED_WITHIN)
 
     # what we do about it
 

@@ -87,6 +87,7 @@ class Spreading:
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone."""
         self.tree.closed(number, now=now.mono)
+        self._missing.closed(number)
         self._send_orders()
 
     def publish(self, env: Envelope, now: Instant, *, watched: bool) -> None:
@@ -195,7 +196,7 @@ class Spreading:
         """Take a GRAFT: push from now on, and what it names at once.
 
         Raises:
-            Unasked: If the peer was told to wait, asks for the same again, or for what we never announced.
+            Unasked: If the peer was told to wait, or asks too often for the same, or for what was never here.
         """
         number, named = near.link.number, frame.prefix
         copy = self._recent.get(named) if named is not None else None
@@ -203,18 +204,21 @@ class Spreading:
             raise Unasked("a GRAFT in the time of a PRUNE")
         if copy is not None and not copy.graft(number):
             raise Unasked("a GRAFT for the same again")
+        if copy is None and named is not None and not self._gossip.knows(named):
+            raise Unasked("a GRAFT for what was never here")
         self.tree.on_graft(number)
         if named is None:
             return
         if copy is not None:
             push = encode_push(copy.hop, copy.raw)
-            fleeting = copy.raw[1] == EPHEMERAL and near.link.send_promised(push)
-            if fleeting or near.link.send_live(push, ephemeral=False, now=now.mono):
+            if copy.raw[1] == EPHEMERAL:
+                near.link.send_promised(push)  # no store has it, and it was announced
+            elif near.link.send_live(push, ephemeral=False, now=now.mono):
                 self._has(number, named, now)
-                return
+            else:
+                near.announce(named, NOT_COMING, now=now.mono)  # a busy link is no fault of the peer's
+            return
         assert near.sync is not None
-        if not self._gossip.knows(named):
-            raise Unasked("a GRAFT for what was never announced")
         if not near.sync.answers.on_want((named,)):
             raise Unasked("too many GRAFTs")
 

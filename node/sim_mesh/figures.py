@@ -33,6 +33,7 @@ class Marks:
     deliveries_before: int = 0
     parted_at: float | None = None
     event_at: float | None = None
+    churn_at: float | None = None
     calm_at: float | None = None
     left: int = 0
 
@@ -197,15 +198,24 @@ def _ratios(live: list[SimMesh], messages: Sequence[Message], marks: Marks) -> l
 
 
 def _phases(messages: list[Message], marks: Marks) -> list[tuple[str, list[Message]]]:
-    """The messages from before the damage, from then to 30 s after its end, and later ones."""
-    ends = [moment for moment in (marks.event_at, marks.calm_at) if moment is not None]
-    if not ends:
+    """The messages from before the damage, from then to 30 s after its end, and later ones.
+
+    Churn that begins later than 30 s after the event is damage of its own, and parts these from one another.
+    """
+    cuts: list[tuple[str, float]] = [("before", marks.damaged_at)]
+    ends, stirred, calm = marks.event_at, marks.churn_at, marks.calm_at
+    if ends is not None and stirred is not None and stirred >= ends + MEANWHILE:
+        cuts += [("meanwhile", ends + MEANWHILE), ("between", stirred)]
+        cuts.append(("churn", NEVER if calm is None else calm + MEANWHILE))
+    elif ends is None and calm is None:
         return []
-    begins, calm = marks.damaged_at, max(ends) + MEANWHILE
+    else:
+        cuts.append(("meanwhile", max(ends or 0.0, calm or 0.0) + MEANWHILE))
+    cuts.append(("after", NEVER))
+    begins = [float("-inf"), *(until for _, until in cuts)]
     return [
-        ("before", [m for m in messages if m.published < begins]),
-        ("meanwhile", [m for m in messages if begins <= m.published < calm]),
-        ("after", [m for m in messages if m.published >= calm]),
+        (name, [m for m in messages if since <= m.published < until])
+        for since, (name, until) in zip(begins, cuts, strict=False)
     ]
 
 

@@ -128,7 +128,8 @@ class Play:
             self._at(damage, "part")
             self._at(damage + asked.partition, "heal")
         if asked.churn:
-            start = damage if asked.has_event else first
+            start = (damage if asked.has_event else first) + asked.churn_after
+            self._at(start, "stir")
             end = last if asked.churn_for is None else start + asked.churn_for
             self._plan_churn(start, end)
             self._at(end, "calm")
@@ -167,6 +168,8 @@ class Play:
                 self._heal()
             case "leave":
                 self._leave()
+            case "stir":
+                self.marks.churn_at = self.world.clock.time
             case "calm":
                 self.marks.calm_at = self.world.clock.time
 

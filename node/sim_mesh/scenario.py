@@ -22,10 +22,10 @@ class Scenario:
     """One run. Times are virtual seconds; what is a share lies in [0, 1].
 
     `sybils` are among the `nodes`. `kill` of the honest nodes stop at once, `damage_after` the first counted
-    message (None: after half of the messages); `churn` of them stop each second, from that moment if there is
-    one and from the first counted message if not, for `churn_for` (None: until the last message), and are
-    back after about `away`. `partition` parts two halves for so long, from `damage_after` on. Senders stay.
-    With `overlay` nodes link up with others too, of whom they hear.
+    message (None: after half of the messages); `churn` of them stop each second, for `churn_for` (None: until
+    the last message), and are back after about `away`. It begins `churn_after` that moment, or, without one,
+    `churn_after` the first counted message. `partition` parts two halves for so long, from `damage_after` on.
+    Senders stay. With `overlay` nodes link up with others too, of whom they hear.
     """
 
     nodes: int = 1000
@@ -43,6 +43,7 @@ class Scenario:
     damage_after: float | None = None
     silent: bool = False
     churn: float = 0.0
+    churn_after: float = 0.0
     churn_for: float | None = None
     away: float = 10.0
     partition: float = 0.0
@@ -69,7 +70,9 @@ _W3 = Scenario()
 PRESETS = {
     "w3": _W3,
     "w3-small": replace(_W3, nodes=150, messages=60, senders=10),
-    "w4": replace(_W3, messages=240, rate=2.0, kill=0.2, damage_after=20.0, churn=0.01, churn_for=60.0),
+    "w4": replace(
+        _W3, messages=240, rate=1.5, kill=0.2, damage_after=15.0, churn=0.01, churn_after=45.0, churn_for=60.0
+    ),
     "w4-kill": replace(_W3, messages=200, rate=4.0, kill=0.2, damage_after=10.0),
     "w5": replace(_W3, nodes=10_000, messages=100, sybils=1_000),
 }

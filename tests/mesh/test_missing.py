@@ -37,8 +37,28 @@ def test_announcers_are_asked_one_after_the_other_and_then_all_by_want() -> None
     for link in (1, 2, 3):
         assert due(missing, now) == [Ask(X, link, slow)]
         now, slow = now + 0.1001, link
-    assert due(missing, now) == [Ask(X, None, 3, (1, 2, 3), (1, 2, 3, 4))]
+    assert due(missing, now) == [Ask(X, None, 3, (1, 2, 3), (4, 1, 2, 3))]
     assert MAX_GRAFTS == 3 and len(missing) == 0 and missing.deadline is None
+
+
+def test_who_let_grafts_be_in_vain_is_asked_after_others_until_it_has_served_as_often() -> None:
+    missing = Missing(0)
+
+    def asked(prefix: bytes, now: float) -> int | None:
+        missing.announced(1, prefix, 1, now=now)
+        missing.announced(2, prefix, 1, now=now)
+        return due(missing, now + 0.7)[0].link
+
+    assert asked(X, 0.0) == 1 and due(missing, 1.0) == [Ask(X, 2, 1)]
+    missing.arrived(X, 2, now=1.0)
+    assert asked(Y, 2.0) == 2, "the second announcer, because the first has let us down"
+    assert due(missing, 3.0) == [Ask(Y, 1, 2)]
+    missing.arrived(Y, 1, now=3.0)
+    assert asked(X, 4.0) == 1
+    due(missing, 5.0)
+    missing.closed(1)
+    missing.closed(2)
+    assert missing._failed == {}
 
 
 def test_what_a_broken_link_announced_is_asked_of_the_next() -> None:
@@ -94,6 +114,22 @@ def test_announcers_of_one_id_are_bounded() -> None:
     for link in range(100):
         missing.announced(link, X, 1, now=0.0)
     assert len(missing._awaited[X].announcers) == module.MAX_ANNOUNCERS
+
+
+@pytest.mark.mesh_attack("N03")
+def test_m4_who_repeats_what_others_announced_is_remembered_for_its_share_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_MISSING_OF_LINK", 10)
+    missing = Missing(0)
+    for n in range(10):
+        missing.announced(1, bytes([n]) * 16, 1, now=0.0)
+        missing.announced(2, bytes([n + 10]) * 16, 1, now=0.0)
+    for n in range(20):
+        missing.announced(3, bytes([n]) * 16, 1, now=0.0)
+    assert missing._of_link == {1: 10, 2: 10, 3: 10}
+    due(missing, 9.0, alive=())
+    assert missing._of_link == {} and len(missing) == 0
 
 
 def test_the_last_minute_is_at_hand_and_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from node.mesh.election import APART, CLEAR, SETTLE, Candidate
 from node.mesh.missing import Awaited
-from node.mesh.plumtree import BACKOFF, BREAK_AFTER, LEAD_SAMPLES, QUIET, SLOW_BACKOFF, Plumtree
+from node.mesh.plumtree import ASKED_WITHIN, BACKOFF, BREAK_AFTER, LEAD_SAMPLES, QUIET, SLOW_BACKOFF, Plumtree
 from node.mesh.recent import Copy
 from node.wire.frames import Graft, Prune
 
@@ -194,8 +194,9 @@ def test_a_graft_soon_after_our_prune_is_right_only_for_what_came_since() -> Non
     made = tree(2)
     made.settle(Candidate(b"m", 0.0, {}, again={2}), copy(1), now=10.0)
     assert not made.may_graft(2, None, now=10.5)
-    assert not made.may_graft(2, copy(1, 9.9), now=10.5)
+    assert not made.may_graft(2, copy(1, 9.9 - ASKED_WITHIN), now=10.5)
     assert made.may_graft(2, copy(1, 10.1), now=10.5)
+    assert made.may_graft(2, copy(1, 9.5), now=10.5), "announced before the PRUNE, and asked for late"
     assert made.may_graft(2, None, now=10.0 + BACKOFF)
     assert made.may_graft(1, None, now=10.5)
 

@@ -133,3 +133,16 @@ def test_links_are_those_that_lead_to_honest_nodes_that_run() -> None:
 def test_a_run_that_has_not_begun_has_figures_too() -> None:
     seen = figures(replace(ASKED, nodes=4), world_of(0.0), Messages(4), Marks())
     assert (seen.delivered, seen.copies, seen.p99_ms, seen.last_over_shortest) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_churn_that_begins_when_the_kill_is_over_has_phases_of_its_own() -> None:
+    world = world_of(300.0)
+    for at in (1.0, 12.0, 41.0, 42.0, 60.0, 139.0, 141.0):
+        said(world, at, {1: 0.1, 2: 0.2}, copies=2)
+    marks = Marks(event_at=10.0, churn_at=55.0, calm_at=110.0)
+    parts = [("before", 1), ("meanwhile", 1), ("between", 2), ("churn", 2), ("after", 1)]
+    assert [(phase.name, phase.messages) for phase in told(world, marks).phases] == parts
+    cut = [(p.name, p.messages) for p in told(world, Marks(event_at=10.0, churn_at=55.0)).phases]
+    assert cut == [*parts[:3], ("churn", 3)]
+    early = Marks(event_at=10.0, churn_at=39.0, calm_at=110.0)
+    assert [phase.name for phase in told(world, early).phases] == ["before", "meanwhile", "after"]

@@ -168,3 +168,26 @@ def test_the_miniature_of_the_thousand_keeps_what_the_thousand_promise() -> None
     assert seen.copies <= 1.05
     assert seen.last_over_shortest <= 2.2
     assert seen.hops_max <= 2 * 7.3
+
+
+def test_churn_can_begin_after_the_kill_is_over() -> None:
+    play = Play(replace(SMALL, messages=90, kill=0.2, damage_after=1.0, churn=0.2, churn_after=4.0, away=2.0))
+    for _ in play.steps():
+        if play.marks.event_at is not None and play.marks.left == 1:
+            break
+    assert play.marks.event_at is not None
+    assert play.marks.churn_at is not None
+    assert abs(play.marks.churn_at - play.marks.event_at - 4.0) < 0.01
+    assert 0 <= play.world.clock.time - play.marks.churn_at <= 0.5
+
+
+@pytest.mark.mesh_attack("N11")
+def test_a_fifth_killed_and_then_churn_are_survived_within_two_seconds_and_nothing_is_lost() -> None:
+    asked = replace(SMALL, nodes=50, messages=60, rate=4.0, kill=0.2, damage_after=3.0)
+    seen = played(replace(asked, churn=0.04, churn_after=5.0, churn_for=6.0, away=3.0))
+    assert seen.left >= 8
+    assert (seen.live, seen.delivered) == (40, 1.0)
+    assert seen.recovered_ms is not None
+    assert seen.recovered_ms < 2_000
+    assert seen.max_ms < 2_000
+    assert seen.copies < 1.5
