@@ -62,6 +62,7 @@ def check(node: SimNode) -> None:
     assert stored[Shelf.KNOWN] + stored[Shelf.OTHER] <= QUOTA
 
 
+@pytest.mark.mesh_attack("N08")
 def test_one_link_that_floods_fills_its_part_and_pushes_nothing_out() -> None:
     world = Simulation("one flood")
     ann = victim(world)
@@ -102,6 +103,7 @@ def test_what_was_let_go_is_not_taken_again_nor_asked_for_and_a_newcomer_gets_th
     assert ann.call(c.PeerList())["peers"][0]["state"] in {"live", "syncing"}
 
 
+@pytest.mark.mesh_attack("N08")
 def test_eight_links_fill_the_quota_and_then_take_from_each_other_alone() -> None:
     world = Simulation("eight floods")
     ann = victim(world)
@@ -168,6 +170,7 @@ def test_a_member_who_floods_a_room_fills_that_room_alone(monkeypatch: pytest.Mo
     check(ann)
 
 
+@pytest.mark.mesh_attack("N08")
 def test_who_is_no_member_cannot_post_under_a_rooms_key() -> None:
     world, ann, eve, _ = rooms("no member")
     channel = room_of(ann).epochs.tips()[0].channel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.mesh.ports import Cloned, Dial
 from tests.mesh.meshnet import Net, Node, chain
 
@@ -18,6 +20,7 @@ def twin(net: Net, node: Node, name: str) -> Node:
     return other
 
 
+@pytest.mark.mesh_attack("N16")
 def test_the_newer_of_two_clones_is_sent_away_and_its_owner_told() -> None:
     net = Net()
     a, b = chain(net, "a", "b")
@@ -29,6 +32,7 @@ def test_the_newer_of_two_clones_is_sent_away_and_its_owner_told() -> None:
     assert len(a.mesh.peers(a.now)) == 1 and linked(b, a) and not linked(clone, a)
 
 
+@pytest.mark.mesh_attack("N16")
 def test_two_clones_do_not_fight_for_the_link() -> None:
     net = Net()
     a, b = chain(net, "a", "b")

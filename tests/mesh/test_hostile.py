@@ -119,6 +119,7 @@ def test_the_hostile_peer_is_taken_for_a_peer_at_first(node: Node) -> None:
     assert isinstance(peer.heard[0], Hello) and peer.heard[0].budget == 200
 
 
+@pytest.mark.mesh_attack("N05")
 def test_three_malformed_frames_close_a_link_and_unknown_ones_do_not(node: Node) -> None:
     peer = Hostile(node)
     for number in range(21, 60):
@@ -141,6 +142,7 @@ def test_nothing_but_hello_may_come_first_and_it_comes_once(node: Node) -> None:
     assert twice.closed == "malformed frames"
 
 
+@pytest.mark.mesh_attack("N05")
 def test_envelopes_of_impossible_size_close_the_link(node: Node) -> None:
     peer = Hostile(node)
     for size in (660, 1_000, 32_000):
@@ -158,6 +160,7 @@ def test_a_peer_refused_for_its_faults_stays_out_for_an_hour(node: Node) -> None
     assert not Hostile(node, link=79).closed
 
 
+@pytest.mark.mesh_attack("N09")
 def test_a_thousand_half_open_links_leave_room_for_an_honest_one(node: Node) -> None:
     for number in range(1_000):
         remote = f"9.{number // 250}.{number % 250}.1:7"
@@ -187,6 +190,7 @@ def test_junk_before_the_handshake_closes_or_does_nothing(node: Node, data: byte
     assert node.mesh._near == {} and not any(isinstance(e, SendBytes) for e in effects)
 
 
+@pytest.mark.mesh_attack("N01")
 def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
     for at in range(3_000):
         node.publish(envelope(node.net.rng, node.net.wall_ms - at * 1_000))
@@ -205,6 +209,7 @@ def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
     assert 0 < more - sent <= 100_000 + 2 * 61_440
 
 
+@pytest.mark.mesh_attack("N01")
 def test_wants_and_tails_beyond_the_limits_are_held_against_a_peer(node: Node) -> None:
     peer = Hostile(node)
     for _ in range(40):
@@ -227,6 +232,7 @@ def test_what_is_gone_is_said_to_be_gone(node: Node) -> None:
     assert [b.envelopes for b in peer.of(Batch)] == [(env.raw,)]
 
 
+@pytest.mark.mesh_attack("N03")
 def test_announcements_of_nothing_cost_bounded_memory_and_do_not_crowd_out_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -245,6 +251,7 @@ def test_announcements_of_nothing_cost_bounded_memory_and_do_not_crowd_out_other
     assert len(a.mesh._exchange.wants) <= 1_000
 
 
+@pytest.mark.mesh_attack("N03")
 def test_a_promise_that_is_broken_is_kept_by_another(node: Node) -> None:
     net = node.net
     env = envelope(net.rng, net.wall_ms - 100_000)
@@ -294,6 +301,7 @@ def test_credit_is_granted_as_envelopes_are_taken_in(node: Node) -> None:
     assert len(node.arrived()) == 900 and not peer.closed
 
 
+@pytest.mark.mesh_attack("N10")
 def test_pings_that_are_never_read_close_the_link(node: Node) -> None:
     peer = Hostile(node)
     peer.reading = False
@@ -313,6 +321,7 @@ def test_ephemerals_in_a_batch_are_not_taken(node: Node) -> None:
     assert node.arrived() == []
 
 
+@pytest.mark.mesh_attack("N05")
 def test_ten_thousand_damaged_frames_raise_nothing_and_forge_nothing() -> None:
     net = Net()
     node = net.node("a")

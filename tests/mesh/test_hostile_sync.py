@@ -51,6 +51,7 @@ def opened(node: Node) -> Hostile:
     return peer
 
 
+@pytest.mark.mesh_attack("N14")
 def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -> None:
     peer = asked(node)
     peer.say(NegOpen(1, DAY, LIE))
@@ -59,6 +60,7 @@ def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -
     assert len(peer.of(NegMsg)) == MAX_MESSAGES and peer.closed == "a comparison out of turn"
 
 
+@pytest.mark.mesh_attack("N14")
 def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_say(node: Node) -> None:
     peer = opened(node)
     before = len(node.mesh._index)

@@ -181,6 +181,7 @@ def px_answers(node: Node, asker: Node, net: Net, monkey: list[PeerExchange]) ->
     asker.mesh._overlay.on_px = spy  # type: ignore[method-assign] # of a test
 
 
+@pytest.mark.mesh_attack("N21")
 def test_an_answer_does_not_depend_on_who_is_linked() -> None:
     """Of two nodes that heard the same, one links to what it heard of, and both give the same answers."""
     net = Net()
@@ -223,6 +224,7 @@ def test_nobody_is_told_of_who_has_not_told_of_itself() -> None:
     assert told == {hub.key}
 
 
+@pytest.mark.mesh_attack("N21")
 def test_records_of_private_addresses_are_neither_kept_nor_dialled() -> None:
     net = Net()
     a, b = net.node("a.net"), net.node("b.org")
@@ -247,6 +249,7 @@ def ask(node: Node, link: int, frame: PeerExchange) -> list[MeshEffect]:
     return effects
 
 
+@pytest.mark.mesh_attack("N21")
 def test_questions_beyond_the_rate_are_not_answered_and_end_in_refusal() -> None:
     net = Net()
     a, _ = chain(net, "a", "b")
@@ -286,6 +289,7 @@ def test_a_forged_record_is_a_fault_and_changes_nothing() -> None:
 # attacks
 
 
+@pytest.mark.mesh_attack("N13")
 def test_sybils_that_know_only_each_other_do_not_get_all_links() -> None:
     """12 sybils dial the victim and tell of one another alone: half of its links stay of its own choice."""
     net = Net()

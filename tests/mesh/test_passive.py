@@ -61,6 +61,7 @@ def test_our_own_record_and_addresses_are_never_kept() -> None:
     assert [k.record.addresses for k in known] == [("ws://x.y:1",)]
 
 
+@pytest.mark.mesh_attack("N21")
 def test_one_network_and_one_domain_have_two_places() -> None:
     known = view()
     got = [give(known, signed(n, f"ws://8.8.8.{n}:1"), bytes([n])) for n in range(1, 6)]
@@ -69,6 +70,7 @@ def test_one_network_and_one_domain_have_two_places() -> None:
     assert sum(got) == MAX_A_NETWORK
 
 
+@pytest.mark.mesh_attack("N21")
 def test_one_peer_fills_four_places_and_takes_nobody_elses() -> None:
     known = view()
     assert all(give(known, signed(n), bytes([n])) for n in range(10))

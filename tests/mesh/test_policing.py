@@ -100,6 +100,7 @@ def paced(net: Net, node: Node, rate: int, seconds: float, *, seed: int) -> list
     return sent
 
 
+@pytest.mark.mesh_attack("N19")
 def test_an_honest_node_that_is_fed_at_the_limit_on_three_links_is_banned_by_nobody() -> None:
     net = Net()
     hub, others, end = star(net)

@@ -168,6 +168,7 @@ def test_a_pruned_link_carries_announcements_until_it_is_grafted(node: Node) -> 
         assert bool(peer.of(Push)) is pushed and bool(peer.of(IHave)) is not pushed
 
 
+@pytest.mark.mesh_attack("N02")
 def test_the_same_envelope_is_pushed_to_a_peer_three_times_and_more_is_held_against_it(node: Node) -> None:
     env = envelope(node.net.rng, node.net.wall_ms)
     node.publish(env)
@@ -177,6 +178,7 @@ def test_the_same_envelope_is_pushed_to_a_peer_three_times_and_more_is_held_agai
     assert len(peer.of(Push)) == 3 and peer.closed == "a GRAFT for the same again"
 
 
+@pytest.mark.mesh_attack("N04")
 def test_grafts_in_the_time_of_a_prune_are_held_against_a_peer(node: Node) -> None:
     first, second = Hostile(node), Hostile(node, 98, link=78)
     env = envelope(node.net.rng, node.net.wall_ms)
@@ -190,6 +192,7 @@ def test_grafts_in_the_time_of_a_prune_are_held_against_a_peer(node: Node) -> No
     assert not first.closed
 
 
+@pytest.mark.mesh_attack("N02")
 def test_a_flood_of_grafts_for_what_nobody_has_is_held_against_a_peer(node: Node) -> None:
     peer = Hostile(node)
     for _ in range(60):
@@ -197,6 +200,7 @@ def test_a_flood_of_grafts_for_what_nobody_has_is_held_against_a_peer(node: Node
     assert peer.closed and len(node.reads or ()) == 1
 
 
+@pytest.mark.mesh_attack("N03")
 def test_who_announces_what_it_does_not_send_is_asked_last_and_then_refused(node: Node) -> None:
     liar = Hostile(node)
     told = 0
@@ -235,6 +239,7 @@ def test_an_honest_announcer_is_asked_when_a_liar_does_not_send(node: Node) -> N
     assert node.arrived() == [env]
 
 
+@pytest.mark.mesh_attack("N07")
 def test_a_forged_payload_does_not_end_the_search_for_the_real_one(node: Node) -> None:
     env = envelope(node.net.rng, node.net.wall_ms)
     liar, honest = Hostile(node), Hostile(node, 98, link=78)
@@ -246,6 +251,7 @@ def test_a_forged_payload_does_not_end_the_search_for_the_real_one(node: Node) -
     assert honest.of(Graft) == [Graft(env.eid[:16])]
 
 
+@pytest.mark.mesh_attack("N03")
 def test_floods_of_announcements_cost_bounded_memory_and_few_frames(node: Node) -> None:
     peer = Hostile(node)
     for _ in range(200):

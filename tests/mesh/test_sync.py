@@ -173,6 +173,7 @@ def test_what_gossip_brings_meanwhile_makes_no_comparison(monkeypatch: pytest.Mo
     assert len(heard.of(Tail)) <= 3
 
 
+@pytest.mark.mesh_attack("N14")
 def test_a_peer_that_withholds_delays_a_day_by_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net(latency=0.02)
     every = spread(net, 300, DAY_MS // 3)
@@ -234,6 +235,7 @@ def test_the_newest_seconds_are_left_to_gossip() -> None:
     assert b.arrived() == [old, new], "a day is streamed to its end"
 
 
+@pytest.mark.mesh_attack("N18")
 def test_a_day_that_ends_while_two_are_linked_is_two_days_for_both() -> None:
     net = Net(latency=0.02)
     net.wall_ms += DAY_MS // 2 - 20_000  # START is at noon
@@ -253,6 +255,7 @@ def test_a_day_that_ends_while_two_are_linked_is_two_days_for_both() -> None:
     assert [e for e in a.effects if isinstance(e, InStep)]
 
 
+@pytest.mark.mesh_attack("N15")
 def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
     net = Net(latency=0.02)
     edge = net.wall_ms - 35 * DAY_MS
@@ -267,6 +270,7 @@ def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
     assert len(a.mesh._index) == len(b.mesh._index) == 0 or a.mesh._index.numbers() == b.mesh._index.numbers()
 
 
+@pytest.mark.mesh_attack("N15")
 @pytest.mark.parametrize("hours", [-26, 26])
 def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
     net = Net(latency=0.02)

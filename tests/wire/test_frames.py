@@ -167,11 +167,13 @@ def test_a_frame_with_a_second_spelling_is_refused() -> None:
             frame_bytes.decode(spelling)
 
 
+@pytest.mark.mesh_attack("N05")
 def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
     with pytest.raises(DecodeError):
         frame_bytes.decode(codec.pack([99, bytes(frames.MAX_FRAME_BYTES)]))
 
 
+@pytest.mark.mesh_attack("N05")
 def test_ten_thousand_mutations_decode_or_fail_in_one_way() -> None:
     rng = random.Random(20)
     raws = [frame_bytes.encode(frame) for frame in CORPUS]
