@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.mesh.index import fingerprint
 from node.wire import frames
 from node.wire.frame_bytes import decode, encode
 from node.wire.negentropy import read, write
@@ -81,3 +82,9 @@ def test_the_messages_of_a_comparison_on_the_page_are_canonical() -> None:
     assert spelled_out("94 08 02 cd4e20 c414" + MESSAGES[0].hex()) == EXAMPLES["NEG_OPEN"]
     assert EXAMPLES["NEG_OPEN"].hex(" ").replace(" ", "") in SECTION.replace(" ", "")
     assert EXAMPLES["NEG_MSG"].endswith(MESSAGES[1])
+
+
+def test_the_fingerprints_on_the_page_are_those_of_the_sets_that_it_names() -> None:
+    both = int.from_bytes(b"\1" * 32, "little") + int.from_bytes(b"\2" * 32, "little")
+    for told in (fingerprint(0, 0), fingerprint(both, 2)):
+        assert f"`{told.hex()}`" in SECTION
