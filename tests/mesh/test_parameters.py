@@ -49,7 +49,8 @@ def constants(module: ModuleType) -> Iterator[str]:
     source = Path(str(module.__file__)).read_text("utf-8")
     for line in re.findall(r"^([A-Z][A-Z0-9_, ]*?)(?:: [^=\n]*)? = ", source, re.MULTILINE):
         for name in line.split(", "):
-            if isinstance(getattr(module, name), int | float):
+            value = getattr(module, name)
+            if isinstance(value, int | float) and value >= 0:  # a negative one stands for none
                 yield name
 
 
