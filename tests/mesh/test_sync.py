@@ -13,13 +13,15 @@ from node.clock import DAY_MS
 from node.mesh import mesh as mesh_module
 from node.mesh.ports import InStep, SyncFinished
 from node.mesh.tried import AGAIN_AFTER
-from node.wire import frame_bytes
+from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import Batch, Days, Frame, Gone, IHave, NegEnd, NegMsg, NegOpen, Tail, Want
 from tests.mesh.meshnet import Net, Node, chain, envelope
 
 SPOKEN = (Days, Tail, NegOpen, NegMsg, NegEnd, Want, Gone, IHave)
 COMPARED = (NegOpen, NegMsg, NegEnd)
+LEAST_MAX_FRAME = 33_427
+"""Of a HELLO: the largest envelope, and what is around it."""
 
 
 class Heard:
@@ -99,6 +101,18 @@ def test_scattered_differences_cost_four_round_trips_whoever_begins(
     took = heard.first(Batch) - heard.first(Days)
     assert took == pytest.approx(0.35, abs=0.01)  # four round trips, from arrival
     assert bool(heard.of(Want)) is (begins == "a") and not heard.of(IHave)
+
+
+def test_no_frame_is_larger_than_the_other_side_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(latency=0.02)
+    every = spread(net, 4_000, DAY_MS // 3)
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", LEAST_MAX_FRAME)  # what a HELLO says
+    _, b = two(net, every[1_000:], every[:-1_000])
+    heard = Heard(net, monkeypatch)
+    b.add("ws://a:1")
+    net.run(20)
+    assert net.agree() and len(heard.of(NegMsg)) > 2 and len(heard.of(Batch)) > 10
+    assert max(size for _, _, size in heard.all) <= LEAST_MAX_FRAME
 
 
 def test_both_sides_lack_something_and_one_comparison_shows_it_to_both(
