@@ -167,6 +167,13 @@ def test_a_frame_with_a_second_spelling_is_refused() -> None:
             frame_bytes.decode(spelling)
 
 
+def test_a_batch_has_no_more_bytes_of_envelopes_than_the_page_says() -> None:
+    full = Batch(1, (bytes(32_915), bytes(28_525)), more=False)
+    assert frame_bytes.decode(frame_bytes.encode(full)) == full
+    with pytest.raises(DecodeError):
+        frame_bytes.decode(frame_bytes.encode(Batch(1, (bytes(32_915), bytes(28_526)), more=False)))
+
+
 @pytest.mark.mesh_attack("N05")
 def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
     with pytest.raises(DecodeError):
