@@ -24,12 +24,21 @@ def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [function for function in functions if function.name.startswith("test_")]
 
 
+def marks_of_module(path: Path) -> list[str]:
+    """Return what `pytestmark` gives all tests of a module."""
+    body = ast.parse(path.read_text("utf-8")).body
+    return [
+        ast.unparse(n.value) for n in body if isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n)
+    ]
+
+
 def modules_by_attack() -> dict[str, set[str]]:
     """Return the modules with a test of each attack that always runs: not skipped, nor for the gate alone."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in (ROOT / "tests").rglob("test_*.py"):
+        of_all = " ".join(marks_of_module(path))
         for function in functions_of(path):
-            marks = " ".join(ast.unparse(mark) for mark in function.decorator_list)
+            marks = " ".join([of_all, *map(ast.unparse, function.decorator_list)])
             if not any(word in marks for word in NOT_ALWAYS):
                 for attack in re.findall(r"pytest\.mark\.mesh_attack\('(.*?)'\)", marks):
                     found[attack].add(path.relative_to(ROOT).as_posix())
