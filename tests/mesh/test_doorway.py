@@ -77,7 +77,6 @@ async def crowd_then_honest(count: int) -> None:
     await listener.transport.stop()
 
 
-@pytest.mark.mesh_attack("N09")
 async def test_three_hundred_slow_strangers_leave_room_for_an_honest_peer() -> None:
     await crowd_then_honest(300)
 
