@@ -86,7 +86,6 @@ async def test_a_thousand_slow_strangers_leave_room_for_an_honest_peer() -> None
     await crowd_then_honest(1_000)
 
 
-@pytest.mark.mesh_attack("N21")
 @pytest.mark.parametrize(
     "address",
     ["ws://127.0.0.1:9", "ws://localhost:9", "ws://[::1]:9", "ws://10.1.2.3:9", "ws://169.254.1.1:9"],
