@@ -65,7 +65,7 @@ def defined() -> set[tuple[str, str]]:
     names = [f"node.mesh.{found.name}" for found in pkgutil.iter_modules(node.mesh.__path__)]
     return {
         (module.__name__.rpartition(".")[2], name)
-        for module in map(importlib.import_module, [*names, "node.wire.frames"])
+        for module in map(importlib.import_module, [*names, "node.wire.frames", "node.wire.frame_bytes"])
         for name in constants(module)
     }
 
