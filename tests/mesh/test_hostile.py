@@ -190,7 +190,7 @@ def test_junk_before_the_handshake_closes_or_does_nothing(node: Node, data: byte
     assert node.mesh._near == {} and not any(isinstance(e, SendBytes) for e in effects)
 
 
-@pytest.mark.mesh_attack("N01")
+@pytest.mark.mesh_attack("N10")
 def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
     for at in range(3_000):
         node.publish(envelope(node.net.rng, node.net.wall_ms - at * 1_000))
