@@ -380,6 +380,7 @@ def test_any_damage_on_the_wire_ends_the_link_not_the_node() -> None:
 
 
 def test_a_capture_holds_no_plaintext_and_no_header() -> None:
+    """M8."""
     net = Net()
     seen = bytearray()
 

@@ -62,6 +62,7 @@ def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -
 
 @pytest.mark.mesh_attack("N14")
 def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_say(node: Node) -> None:
+    """M7."""
     peer = opened(node)
     before = len(node.mesh._index)
     for _ in range(MAX_MESSAGES + 5):
@@ -242,6 +243,7 @@ def test_looking_up_ranges_is_rationed(node: Node, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
+    """M6."""
     peer = Hostile(node)
     envs = [envelope(node.net.rng, START.wall_ms - 400_000 - at) for at in range(80)]
     script = [
@@ -299,6 +301,7 @@ def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
 def test_no_order_of_frames_breaks_a_node_or_keeps_a_round_open(
     frames: list[NegOpen | NegMsg | NegEnd | Days | Tail | Batch | Ping],
 ) -> None:
+    """M7."""
     net = Net()
     node = net.node("a")
     for at in range(40):

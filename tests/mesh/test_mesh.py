@@ -300,6 +300,7 @@ def test_ephemerals_are_gossiped_once_and_never_synced() -> None:
 
 @pytest.mark.mesh_attack("N07")
 def test_a_forged_envelope_goes_nowhere_and_costs_one_check() -> None:
+    """M2."""
     net = Net()
     a, b, c = chain(net, "a", "b", "c")
     env = envelope(net.rng, net.wall_ms)
@@ -406,6 +407,7 @@ def test_a_link_over_its_budget_still_gets_everything() -> None:
 
 @pytest.mark.mesh_attack("N10")
 def test_a_stuck_reader_costs_bounded_memory_and_is_left() -> None:
+    """M4."""
     net = Net()
     a, b = chain(net, "a", "b")
     net.cut.add(frozenset("ab"))

@@ -287,6 +287,7 @@ def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
 @pytest.mark.mesh_attack("N15")
 @pytest.mark.parametrize("hours", [-26, 26])
 def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
+    """M10."""
     net = Net(latency=0.02)
     a, b = chain(net, "a", "b")
     for step in (0, hours, 0):
@@ -315,6 +316,7 @@ def reached(net: Net, pairs: list[tuple[str, str]], held: set[str], gone: set[st
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @hypothesis_given(st.integers(0, 1 << 30), st.sampled_from(["ab bc", "ab bc ca", "ab ac ad", "ab bc cd da"]))
 def test_after_quiet_all_have_accepted_what_their_peers_can_give(seed: int, shape: str) -> None:
+    """M5."""
     net, rng = Net(seed, latency=0.02), random.Random(seed)
     every = spread(net, 200, rng.choice([DAY_MS // 3, 3 * DAY_MS, 10 * DAY_MS]), seed=seed)
     names = sorted(set(shape) - {" "})

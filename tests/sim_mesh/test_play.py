@@ -74,6 +74,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_gives_others() -> None
 
 @pytest.mark.slow
 def test_another_process_gives_the_same_figures_however_it_hashes() -> None:
+    """M9."""
     asked: dict[str, Any] = {"nodes": 30, "messages": 10, "kill": 0.2, "churn": 0.1, "away": 2.0}
     rows = []
     for hashing in ("1", "2"):
