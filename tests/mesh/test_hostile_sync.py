@@ -62,7 +62,7 @@ def test_comparisons_without_end_are_ended_and_held_against_a_peer(node: Node) -
 
 @pytest.mark.mesh_attack("N14")
 def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_say(node: Node) -> None:
-    """M7."""
+    """M7: sync ends within 64 rounds whatever the peer says."""
     peer = opened(node)
     before = len(node.mesh._index)
     for _ in range(MAX_MESSAGES + 5):
