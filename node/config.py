@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from node.errors import Refused
+from node.mesh.limits import may_be_named
 
 if TYPE_CHECKING:
     from node.mesh.certificates import Certificates
@@ -269,6 +270,9 @@ def _announced(value: object) -> tuple[str, ...]:
     found = _peers(value)
     if len(found) > MAX_ANNOUNCED:
         raise ValueError(f"at most {MAX_ANNOUNCED} addresses are told to others")
+    for address in found:
+        if not may_be_named(address):
+            raise ValueError(f"{address!r} is an address that others do not dial on anybody's word")
     return found
 
 

@@ -79,9 +79,9 @@ READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
 """Between two looks for what has expired, and between two slices of it."""
-SHRED_SECONDS = 24 * 3600.0
+SHRED_SECONDS, SHRED_FIRST = 24 * 3600.0, 3600.0
 SHRED_PAUSE = 5.0
-"""Seconds between shred rounds, and from a removal to the round that it brings."""
+"""Seconds between shred rounds, from a start to the first, and from a removal to the round that it brings."""
 MAX_SLEEP = 2.0
 """Seconds at most between two looks at the clock: the event loop's stands still while a machine sleeps."""
 PROBE_SECONDS = 1.0
@@ -139,7 +139,7 @@ class EngineLoop:
         self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
-        self._next_shred = clock().mono + SHRED_SECONDS
+        self._next_shred = clock().mono + SHRED_FIRST
         self.shred: Callable[[], Awaitable[bool]] | None = None
         self.files: AttachmentFiles | None = None
         self._orders: asyncio.Queue[tuple[int, FileOrder]] = asyncio.Queue()
@@ -282,13 +282,13 @@ class EngineLoop:
     async def _look_for_room(self) -> None:
         """Go on as after a start, if the disk takes something again."""
         self._probe_at = self._clock().mono + PROBE_SECONDS
+        kept, again = outage.carried_over(self.engine.desk, [])
         try:
             await self.store.probe()
+            await self._replaced(kept, read_only=False)
         except StoreFull:
             return
         log.info("there is room again")
-        kept, again = outage.carried_over(self.engine.desk, [])
-        await self._replaced(kept, read_only=False)
         self._probe_at = None
         await self.begin(self.engine)
         for event in again:
@@ -488,7 +488,7 @@ class EngineLoop:
         """Drop what has expired and shred; neither is urgent, and both are tried again."""
         if now.mono >= self._next_expiry:
             self._next_expiry = now.mono + EXPIRE_SECONDS  # also if it fails
-            self._gone(await self.store.expire(now.wall_ms))
+            self._gone(await self.store.expire(self.engine.expires_at(now)))
             self.engine.state.first_seq = self.store.first_seq
             if self.store.expiring:
                 self._next_expiry = now.mono + EXPIRE_PAUSE

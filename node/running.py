@@ -95,7 +95,7 @@ class Running:
         try:
             self.folder.prepare()
             files.open()
-            if self.settings.relay:
+            if self.settings.relay or self.others.path.exists():  # a relay once: what it held is erased
                 self.others.prepare()
                 files.held = HeldBlocks(self.others)
         except (OSError, StoreFull) as exc:

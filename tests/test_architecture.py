@@ -63,6 +63,7 @@ SHELLS = (
     "node.store.reader",
     "node.store.searching",
     "node.store.writer",
+    "node.store.claims",
     "node.store.creation",
     "node.store.copying",
     "node.store.shredding",

@@ -113,6 +113,7 @@ def test_a_relay_holds_more_for_others_unless_told(tmp_path: Path) -> None:
         ("peers = [1]", "a list"),
         ("relay = 3", "true or false"),
         (f"announce = {[f'ws://a:{n}' for n in range(1, 6)]}", "at most 4"),
+        ('announce = ["ws://bücher.example"]', "do not dial"),
         ("hold_mib = 15", "16 to 1048576"),
         ('hold_mib = "much"', "whole number"),
         ("hold_mib = true", "whole number"),

@@ -92,6 +92,7 @@ def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
         state=state,
         desk=SimpleNamespace(state=state, unanswered=list),
         mesh=SimpleNamespace(forget=lambda _eids: None),
+        expires_at=lambda now: now.wall_ms,
     )
 
 

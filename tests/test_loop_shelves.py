@@ -38,7 +38,8 @@ def looped() -> tuple[EngineLoop, Store, list[Gone]]:
         return [Hold(ForgetGone(3))] if len(told) == 1 else []
 
     loop = EngineLoop(store, lambda: Instant(time.monotonic(), 0))  # type: ignore[arg-type] # a stand-in
-    loop._engine = SimpleNamespace(deadline=None, let_go=let_go, state=SimpleNamespace())  # type: ignore[assignment]
+    parts = {"deadline": None, "let_go": let_go, "expires_at": lambda _now: 0, "state": SimpleNamespace()}
+    loop._engine = SimpleNamespace(**parts)  # type: ignore[assignment]
     return loop, store, told
 
 
@@ -76,3 +77,17 @@ async def test_an_engine_that_took_the_place_of_another_is_not_told_what_that_le
     store.commit = replaced_meanwhile  # type: ignore[method-assign]
     await loop.settle()
     assert told == []
+
+
+async def test_a_node_that_never_runs_for_a_whole_day_has_its_shred_round_an_hour_after_the_start() -> None:
+    loop, _, _ = looped()
+    rounds: list[bool] = []
+
+    async def shred() -> bool:
+        rounds.append(True)
+        return True
+
+    loop.shred, begun = shred, time.monotonic()
+    for hours, expected in ((0.9, 0), (1.1, 1), (2.0, 1), (24.0, 1), (25.2, 2)):
+        await loop._clean(Instant(begun + 3600 * hours, 0))
+        assert len(rounds) == expected, hours

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node import addresses, running
+from node.chat.filing import SweepBlocks
 from node.config import Settings
 from node.mesh.certificates import Certificates
 from node.mesh.ports import ListensAt, Resumed
@@ -55,3 +56,15 @@ async def test_what_the_owner_announces_stays_whatever_the_network(
 ) -> None:
     node = opened(tmp_path, monkeypatch, announce=("wss://chat.example/mesh",))
     assert await told(node, monkeypatch, "192.168.9.2") == []
+
+
+def test_what_a_node_held_as_a_relay_is_erased_when_it_is_none_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = opened(tmp_path, monkeypatch)
+    assert node._open_folder().held is None  # an ordinary node has no such folder
+    node.others.prepare()
+    node.others.write("a" * 64, 0, b"held")
+    files = node._open_folder()
+    files.carry_out(SweepBlocks(frozenset()))
+    assert node.others.sizes() == {}

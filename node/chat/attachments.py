@@ -143,6 +143,7 @@ class Attachments:
 
     def starting(self, turn: Turn) -> None:
         """Have the folder compared with what should be there; nothing is fetched before."""
+        self.fetched.starting()
         names = {state: self._names(state) for state in (READY, PENDING)}
         turn.files.append(SweepFiles(names[READY], names[PENDING]))
 
@@ -157,7 +158,7 @@ class Attachments:
                 self._await(ident, record)
         self._swept = True
         self._post_at = turn.now.mono if self.posting else None
-        self._fill(turn)
+        self.fill(turn)
 
     # -- ours -------------------------------------------------------------------------------------
 
@@ -240,15 +241,18 @@ class Attachments:
                 return
             record = Record(sealed.object_of(manifest), raw, PENDING, ts_ms)
             self._await(ident, record, first=True)
-        elif record.state == FAILED:
-            record = replace(record, state=PENDING, since_ms=ts_ms)
-            self._await(ident, record)
+        elif record.state != READY:
+            if record.state == FAILED:
+                record = replace(record, state=PENDING, since_ms=ts_ms)
+                self._await(ident, record)
+            record = replace(record, manifest=record.parsed.named_again(manifest).encode())
+            self.fetched.hurry(ident)
         rooms = record.rooms if room in record.rooms else (*record.rooms, room)[-MAX_ROOMS:]
         since_ms = max(record.since_ms, ts_ms) if record.state == PENDING else record.since_ms
         self.save(turn, ident, replace(record, named=record.named + 1, rooms=rooms, since_ms=since_ms))
         if mine and record.state == READY:
             self._post(turn, ident, self.records[ident])
-        self._fill(turn)
+        self.fill(turn)
 
     def unnamed(self, turn: Turn, raw: bytes) -> None:
         """A message that named an attachment is gone; so is the attachment if no other one names it."""
@@ -289,7 +293,7 @@ class Attachments:
 
     # -- what is awaited --------------------------------------------------------------------------
 
-    def _fill(self, turn: Turn) -> None:
+    def fill(self, turn: Turn) -> None:
         """Await more, where there is a place."""
         if not self._swept or turn.now.mono < self._full_until:
             return
@@ -374,7 +378,7 @@ class Attachments:
                 text = "there is no room for attachments: make some, they are fetched then"
                 turn.tell(events.Warning(code="storage_full", message=text))
             self._full_until = turn.now.mono + FULL_SECONDS
-        self._fill(turn)
+        self.fill(turn)
 
     def ready(self, turn: Turn, ident: bytes) -> None:
         """Say that one is here."""
@@ -458,7 +462,7 @@ class Attachments:
             if coming.asked and not coming.finishing and now >= coming.moved + coming.patience:
                 self._stalled(turn, ident, coming)
         self.fetched.due(turn)
-        self._fill(turn)
+        self.fill(turn)
 
     def _read_next(self, turn: Turn) -> None:
         self._post_at = None
@@ -472,9 +476,8 @@ class Attachments:
 
     def _stalled(self, turn: Turn, ident: bytes, coming: _Incoming) -> None:
         """Let another one have its turn; or look again, and ask the mesh."""
-        patience = min(STALLED_MOST, 2 * coming.patience)
         self._stop(turn, ident)
-        self._patience[ident] = patience
+        self._patience[ident] = min(STALLED_MOST, 2 * coming.patience)
         self._waiting.append(ident)
         if turn.now.mono >= self._ask_after:
             self._ask_after = turn.now.mono + SYNC_SECONDS

@@ -78,6 +78,10 @@ class Channels:
         """Return the posting keys of a watched channel, by (kind, owner, part)."""
         return tuple(key for _, key in self._keys.get(name, ()))
 
+    def dated(self, name: tuple[int, bytes, bytes]) -> tuple[tuple[int, bytes], ...]:
+        """Return the (day, posting key)s of a watched channel."""
+        return tuple(self._keys.get(name, ()))
+
     def remove(self, kind: int, owner: bytes, part: bytes = b"") -> None:
         """Stop to watch a channel."""
         name = (kind, owner, part)

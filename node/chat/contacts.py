@@ -54,12 +54,13 @@ class LinkToken:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request of ours that has no answer yet, posted again weekly."""
+    """A request of ours that has no answer yet, posted again weekly; `addresses` are those of the link."""
 
     account: bytes
     intro_pub: bytes
     token: bytes | None = field(repr=False)
     posted_ms: int
+    addresses: tuple[str, ...] = ()
 
 
 class Contacts:
@@ -147,8 +148,12 @@ class Contacts:
         person = self.people.save(turn, replace(person, state=ASKED, intro_pub=link.intro_pub, parted=False))
         for address in link.addresses:
             turn.addresses.append((address, "contact", None))
-        self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0))
+        self._ask(turn, Asked(link.account, link.intro_pub, link.token, 0, link.addresses))
         return person
+
+    def addresses(self) -> list[str]:
+        """Return what to dial after a start for those who have not answered yet."""
+        return [address for asked in self.asked.values() for address in asked.addresses]
 
     def reach(self, turn: Turn, person: Person, room16: bytes | None) -> None:
         """Ask a contact or co-member for a session, naming the shared room, unless that was done."""

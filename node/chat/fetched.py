@@ -24,7 +24,7 @@ from node.chat.filing import (
     WriteBlock,
 )
 from node.chat.turn import Turn
-from node.clock import HORIZON_DAYS, earliest
+from node.clock import DAY_MS, HORIZON_DAYS, earliest
 from node.crypto.attachment import bids, object_of
 from node.wire.manifest import Manifest
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 AUTOMATIC = 16 * 1024 * 1024
 """Bytes of content up to which an attachment comes by itself: anybody in a room can name one."""
+A_DAY = 1024 * 1024 * 1024
+"""Bytes that come by themselves in a day: what never opens is erased each time, so it fills no room."""
 MAX_FETCHED = 4
 """Fetched at a time: each is looked for at eight addresses, and has up to 64 names of blocks in memory."""
 TELL_SECONDS = 1.0
@@ -74,8 +76,17 @@ class Fetched:
         self._told: set[bytes] = set()
         """Those of which it was said that nobody has them, since something of them came."""
         self._book = book
+        self._by_itself: dict[bytes, int] = {}
+        self._day_ends = float("-inf")
 
     # -- beginning and ending ---------------------------------------------------------------------
+
+    def starting(self) -> None:
+        """Begin with what was asked for, then with the newest, as it was before the stop."""
+        records = self._book.records
+        self.waiting = deque(
+            sorted(self.waiting, key=lambda one: (not records[one].asked, -records[one].since_ms))
+        )
 
     def fill(self, turn: Turn) -> None:
         """Fetch more, where there is a place."""
@@ -89,21 +100,46 @@ class Fetched:
             manifest = record.parsed
             if turn.mesh_ms - record.since_ms > HORIZON_DAYS * 86_400_000:
                 self._book.fail(turn, ident, "nobody has it any more")
-            elif manifest.size <= self.automatic or record.asked:
+            elif record.asked or self._by_itself_now(turn, ident, manifest.size):
                 self.active[ident] = _Coming(manifest, turn.now.mono)
                 turn.files.append(FindParts(record.name, manifest))
-            else:
+            elif manifest.size > self.automatic:
                 self._book.tell(turn, ident, "pending", 0, "it is large, and comes when it is asked for")
+            else:
+                why = "much has come today; it comes when it is asked for"
+                self._book.tell(turn, ident, "pending", 0, why)
+
+    def _by_itself_now(self, turn: Turn, ident: bytes, size: int) -> bool:
+        """Whether one comes by itself: it is not large, nor too much today; a day begins with its first."""
+        if size > self.automatic:
+            return False
+        if turn.now.mono >= self._day_ends:
+            self._day_ends = turn.now.mono + DAY_MS / 1000
+            self._by_itself.clear()
+        if ident not in self._by_itself and sum(self._by_itself.values()) + size > A_DAY:
+            return False
+        self._by_itself[ident] = size
+        return True
 
     def ask(self, turn: Turn, ident: bytes) -> None:
         """A frontend wants one that has not come, however large."""
         record = self._book.records[ident]
-        if record.asked or record.state != "pending" or record.parsed.gossiped:
+        if record.state != "pending" or record.parsed.gossiped:
             return
-        self._book.save(turn, ident, replace(record, asked=True))
-        if ident not in self.active and ident not in self.waiting:
-            self.waiting.appendleft(ident)
-        self.fill(turn)
+        if not record.asked:
+            self._book.save(turn, ident, replace(record, asked=True))
+        self.hurry(ident)
+        if ident in self.active or ident in list(self.waiting)[:MAX_FETCHED]:
+            return
+        if ident in self.waiting:
+            self.waiting.remove(ident)
+        self.waiting.appendleft(ident)
+        self._book.fill(turn)
+
+    def hurry(self, ident: bytes) -> None:
+        """Look anew who has one within half a minute: a frontend waits, or a message named it again."""
+        if ident in self.active:
+            self.active[ident].patience = STALLED_SECONDS
 
     def found(self, turn: Turn, ident: bytes, found: PartsFound) -> None:
         """The folder said what of one is here already."""
@@ -121,7 +157,7 @@ class Fetched:
         names = enumerate(coming.bids)
         wanted = {name: coming.manifest.span(index)[1] for index, name in names if index not in here}
         record = self._book.records[ident]
-        turn.of_peers.append(Seek(record.name, coming.manifest, tuple(wanted.items()), record.rooms))
+        turn.of_peers.append(Seek(record.name, record.parsed, tuple(wanted.items()), record.rooms))
 
     def forget(self, ident: bytes) -> None:
         """One is here, or is wanted no more."""

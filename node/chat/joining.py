@@ -6,7 +6,7 @@ newest epoch and its slots, so that the newcomer reads from that epoch on and no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from node import ids
@@ -188,6 +188,14 @@ class Joins:
         if newest != known:
             self.reach[room_id] = newest
             turn.put(Table.SETTINGS, b"reach" + room_id, newest)
+
+    def unlearn_addresses(self, turn: Turn, addresses: Container[str]) -> None:
+        """Forget where nobody of a room is any more."""
+        for room_id, known in list(self.reach.items()):
+            left = tuple(address for address in known if address not in addresses)
+            if left != known:
+                self.reach[room_id] = left
+                turn.put(Table.SETTINGS, b"reach" + room_id, left)
 
     def welcome_of(self, wish: Joining, inner: bytes) -> Welcome | None:
         """Return the opened welcome when `inner` is or completes one that may be to us.

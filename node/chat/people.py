@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from node import ids
 from node.chat import events, names, trust
 from node.chat.receipting import Receipting
+from node.chat.records import take_record
 from node.chat.trust import UNVERIFIED, WARN, Standing, Trust, TrustPolicy
 from node.chat.turn import Turn
 from node.clock import day_of
@@ -113,8 +114,13 @@ class People:
         self.hid = self.hid or person.blocked_ms > 0
 
     def save(self, turn: Turn, person: Person) -> Person:
-        """Index and store a person."""
+        """Index and store a person; where they were is forgotten if they moved or are close no more."""
+        before = self.by_account.get(person.account)
         self._index(person)
+        if before is not None and before.node_record is not None and _moved_away(before, person):
+            turn.outdated.append(before.node_record)
+        if before is not None and before.blocked and not person.blocked and person.node_record is not None:
+            take_record(turn, person.node_record, "contact" if person.state == CONTACT else "room")
         turn.put(Table.PEOPLE, person.account, person)
         return person
 
@@ -346,3 +352,8 @@ def check_wanted(person: Person, field: str) -> None:
 def check_agreeable(public: bytes) -> None:
     """Raise CryptoFault for a key with which nothing can be agreed, before anything depends on it."""
     ops.check_leaf(ops.Leaf(0, public))
+
+
+def _moved_away(before: Person, after: Person) -> bool:
+    parted = before.state == CONTACT and after.state != CONTACT
+    return before.node_record != after.node_record or parted or (not before.blocked and bool(after.blocked))

@@ -98,7 +98,8 @@ class Turn:
     `changed` are changes of messages that came, by whom (room, account, payload); `reads` messages (room,
     mids) to be brought for them, `rewrites` what became of such (room, mid, body).
 
-    `addresses` are to be dialled: on whose word, and of which node if that is known.
+    `addresses` are to be dialled: on whose word, and of which node if that is known. `outdated` are node
+    records that do not count any more: there is a newer one, or nothing to do with the person.
     `again`: the envelopes are read from the store, and may have been opened before. `posted_ms`: when the one
     that is being opened was posted. `carried`: what texts of ours went out in, by message id: the
     room, or for whom, and the envelope's id; `freed`: those that had waited for a session. `owed`: (room,
@@ -115,6 +116,7 @@ class Turn:
     watch: list[tuple[Route, int]] = field(default_factory=list)
     unwatch: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     addresses: list[tuple[str, Literal["contact", "room"], bytes | None]] = field(default_factory=list)
+    outdated: list[bytes] = field(default_factory=list)
     lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     fetches: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
     changed: list[tuple[bytes, bytes, Payload]] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from node.chat.attachments import READY, Record
+from node.chat.attachments import READY
 from node.chat.filing import (
     BlockHeld,
     BlockResult,
@@ -33,6 +33,7 @@ from node.crypto.attachment import bids, object_of
 from node.engine.state import State
 from node.errors import PeerFault
 from node.mesh.depot import QUOTA, Depot, Held
+from node.mesh.limits import is_spelled
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     BlockCame,
@@ -59,6 +60,8 @@ MAX_ADDRESSES = 8
 """Where one attachment is looked for."""
 MAX_SHARED = 32
 """Attachments offered to a relay that has just been linked, the newest of the last day."""
+MAX_PLACES = 131_072
+"""Blocks of our own whose places are known: 2 GiB have fewer, and finding them anew takes up to a second."""
 MAX_HOLDERS = 256
 """Node keys of members that may have one."""
 _LINK_BYTES = 8
@@ -87,8 +90,7 @@ class Blocks:
         """Have what is held compared with what should be."""
         for name in [] if self.depot.quota else list(self.depot.held):  # a relay once
             self._drop(turn, name)
-        if self.depot.quota:
-            turn.files.append(SweepBlocks(frozenset(self.depot.held)))
+        turn.files.append(SweepBlocks(frozenset(self.depot.held)))
 
     # -- what the domain wants --------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Blocks:
             case Settled(block):
                 self.orders.append(BlockTaken(block))
             case Share(manifest):
-                self._places = None
+                self._located(manifest)
                 self.orders.append(OfferBlocks(_offer(manifest)))
             case _:
                 assert_never(order)
@@ -122,14 +124,16 @@ class Blocks:
                 keys.add(record.node_key)
                 addresses.update(dict.fromkeys(record.addresses))
         ours = set(noderec.parse_record(self._own_record(), turn.now).addresses)
-        known = [a for a in (*manifest.relays, *addresses) if a not in ours]
+        known = [a for a in (*manifest.relays, *addresses) if a not in ours and is_spelled(a)]
         return frozenset(keys), tuple(dict.fromkeys(known))[:MAX_ADDRESSES]
 
     def _records_of_members(self, rooms: tuple[bytes, ...]) -> list[bytes]:
         state = self._state
         found = []
         for person in state.people.by_account.values():
-            if person.node_record is not None and any(self._is_in(person.account, room) for room in rooms):
+            if person.node_record is None or state.people.hides(person.account):
+                continue  # who is blocked is not to learn where we are
+            if any(self._is_in(person.account, room) for room in rooms):
                 found.append(person.node_record)
         return found
 
@@ -172,13 +176,20 @@ class Blocks:
         span = min(size, whole - start)
         turn.files.append(ReadSlice(asked.ticket, name, offset + start, span, held=held is not None))
 
+    def _located(self, manifest: Manifest) -> None:
+        """Note where one more lies; those that were erased go when there are too many."""
+        if self._places is not None and len(self._places) < MAX_PLACES:
+            self._places.update(_places(manifest))
+        else:
+            self._places = None
+
     def _place(self, block: bytes) -> tuple[bytes, int, int]:
         """Return (file, offset, bytes) of a block of an attachment that is here; nothing if there is none."""
         if self._places is None:
             self._places = {}
             for record in self._state.attachments.records.values():
                 if record.state == READY:
-                    self._places.update(_places(record))
+                    self._places.update(_places(record.parsed))
         return self._places.get(block, (b"", 0, 0))
 
     # -- what a relay holds for others ------------------------------------------------------------
@@ -254,9 +265,8 @@ def _offer(manifest: Manifest) -> tuple[tuple[bytes, int], ...]:
     return tuple((name, manifest.span(index)[1]) for index, name in enumerate(bids(manifest)))
 
 
-def _places(record: Record) -> dict[bytes, tuple[bytes, int, int]]:
+def _places(manifest: Manifest) -> dict[bytes, tuple[bytes, int, int]]:
     """Return where each block of an attachment lies: (file, offset, bytes)."""
-    manifest = record.parsed
     if manifest.gossiped:
         return {}
     name = object_of(manifest)

@@ -38,6 +38,10 @@ class Chores:
             self._soon, self._known = self._least(), True
         return self._soon
 
+    def is_due(self, now: float) -> bool:
+        """Whether one of them wanted to be looked at by now."""
+        return _is_due(self.deadline, now)
+
     def _least(self) -> float | None:
         state, inbox = self.desk.state, self.desk.inbox
         return earliest(

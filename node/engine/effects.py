@@ -9,7 +9,7 @@ from node.bridge.ports import BridgeEffect, BridgeInput, CommandReceived
 from node.chat.behind import Key
 from node.chat.filing import BlockResult, FileOrder, FileResult
 from node.mesh.ports import CloseLink, Dial, MeshInput, PauseReading, ReadHeld, SendBytes
-from node.store.records import ForgetGone, LetGo, PutEnvelope, Write
+from node.store.records import Claim, ForgetGone, LetGo, PutEnvelope, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep somebody else's envelope, or make room for it; within a second will do, a sync repairs a loss."""
+    """Keep somebody else's envelope, make room for it, or claim it; within a second will do."""
 
-    write: PutEnvelope | LetGo | ForgetGone
+    write: PutEnvelope | LetGo | ForgetGone | Claim
 
 
 @dataclass(frozen=True, slots=True)

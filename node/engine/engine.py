@@ -212,7 +212,7 @@ class Engine:
         sessions.kept(self.desk, turn)
         self.desk.inbox.upkeep.sharing.starting(turn)
         self.state.changing.starting(turn)
-        effects += self.replay.starting(now)
+        effects += self.meshing.claiming(self.replay.starting(now))
         lookups = hidden.also(self.state.people, self.state.lookups)
         effects += [FindMessages(room, mids) for room, mids in lookups]
         effects += [FetchMessages(room, mids) for room, mids in self.state.mending.unsent()]
@@ -224,6 +224,8 @@ class Engine:
         mesh_out = [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self._setup.peers]
         mesh_out += [self.mesh.handle(AddAddress(a, "configured"), now=now) for a in self.state.peers]
         mesh_out += [self.mesh.handle(known, now=now) for known in self.whereabouts.known(now)]
+        for address in self.state.contacts.addresses():
+            mesh_out.append(self.mesh.handle(AddAddress(address, "contact"), now=now))
         for address in self.state.joins.addresses():
             mesh_out.append(self.mesh.handle(AddAddress(address, "room"), now=now))
         return self._release(turn, [e for out in mesh_out for e in out]) + effects
@@ -234,7 +236,7 @@ class Engine:
         if self.state.read_only:
             return outage.handle(self.desk, turn, event)
         mesh_effects: list[MeshEffect] = []
-        if not isinstance(event, MeshInput):
+        if not isinstance(event, MeshInput | Woke) or self._chores_woke(event, now):
             self.chores.touched(None)
         match event:
             case CommandReceived():
@@ -278,6 +280,10 @@ class Engine:
                     return []
         return self._release(turn, mesh_effects)
 
+    def _chores_woke(self, event: MeshInput | Woke, now: Instant) -> bool:
+        """Whether it is a chore's time; what the mesh is woken for no conversation hears of."""
+        return isinstance(event, Woke) and self.chores.is_due(now.mono)
+
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
         if isinstance(event, Stopping):
             self.desk.inbox.beats.stop(turn)
@@ -286,6 +292,10 @@ class Engine:
         self.addresses = event.addresses
         self.whereabouts.look(turn)
         return self.mesh.handle(event, now=turn.now)
+
+    def expires_at(self, now: Instant) -> int:
+        """Return by what time envelopes have expired: ours or the mesh's, so that neither loses any alone."""
+        return min(now.wall_ms, self.mesh.mesh_time_ms(now))
 
     def let_go(self, gone: Gone) -> list[Effect]:
         """Take note of what the store took away; what was forgotten may come again."""
@@ -381,12 +391,13 @@ class Engine:
         return self.addresses
 
     def _record(self) -> bytes:
+        now = Instant(self._clock.mono, self.mesh.mesh_time_ms(self._clock))  # whoever reads it goes by that
         return noderec.make_record(
             self._setup.identity.node_seed,
             addresses=self._found_at(),
             roles=self._setup.roles,
-            seq=self._clock.wall_ms // 1000,
-            now=self._clock,
+            seq=now.wall_ms // 1000,
+            now=now,
         )
 
     def _found_at(self) -> tuple[str, ...]:
@@ -407,6 +418,8 @@ class Engine:
         for order in self.desk.mesh_orders:
             after += self._down(turn, order)
         self.desk.mesh_orders.clear()
+        for outdated in self.whereabouts.outdated(turn):
+            after += self._down(turn, outdated)
         for address, source, key in turn.addresses:
             after += self._down(turn, AddAddress(address, source, key))
         if self.state.me.replaced:
@@ -422,7 +435,7 @@ class Engine:
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
         watched = {eid for _, eid in turn.carried.values()}
-        after += self.replay.watch(turn)
+        after += self.meshing.claiming(self.replay.watch(turn))
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))

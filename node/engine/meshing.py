@@ -5,7 +5,7 @@ What the mesh orders of the shell passes through unchanged (docs/architecture.md
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from node.chat import events
@@ -14,7 +14,7 @@ from node.crypto.channel import ChannelKind
 from node.engine import sessions
 from node.engine.chores import Chores
 from node.engine.desk import Desk
-from node.engine.effects import Effect, Hold
+from node.engine.effects import Effect, Hold, ReadChannel
 from node.engine.replay import Replay
 from node.mesh.ports import (
     Arrived,
@@ -52,6 +52,16 @@ class Meshing:
         self._replay = replay
         self._open = open_sealed
         self._told_connectivity: str | None = None
+
+    def claiming(self, readings: Iterable[ReadChannel]) -> list[Effect]:
+        """Return readings of channels that have become ours, after what makes ours what was held of them."""
+        effects: list[Effect] = []
+        for reading in readings:
+            if reading.channel[0] not in COMMON:
+                dated = self._desk.state.channels.dated(reading.channel)
+                effects.append(Hold(self._desk.shelving.claim(reading.channel, dated)))
+            effects.append(reading)
+        return effects
 
     def take(self, turn: Turn, effect: MeshEffect, writes: list[Write], after: list[Effect]) -> None:
         """Put what an effect of the mesh causes into the turn, into `writes`, or `after` them."""

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from node.chat.behind import Key
 from node.clock import day_of
-from node.store.records import ForgetGone, Gone, LetGo, Portion, PutEnvelope, Shelf
+from node.store.records import Claim, ForgetGone, Gone, LetGo, Portion, PutEnvelope, Shelf
 from node.wire.envelope import Envelope
 
 QUOTA: Final = 512 << 20
@@ -23,7 +23,10 @@ QUOTA: Final = 512 << 20
 DAILY_PARTS: Final = 8
 """One node fills at most this part of the quota a day: a flood takes a week, and eight nodes, to matter."""
 MAX_OWN: Final = 256 << 20
-"""Bytes held of one channel of ours: some 300,000 messages of 35 days; histories are kept elsewhere."""
+"""Bytes held of one room, or with one contact: some 300,000 messages of 35 days.
+
+Histories are kept elsewhere. Whatever it has of channels: a member who makes epochs, or a contact who begins
+sessions anew, has no more."""
 MAX_GONE: Final = 1 << 19
 """Ids kept of envelopes whose bodies are gone: about 100 MB on disk and 130 MB in memory when full."""
 SLICE: Final = 64 << 10
@@ -39,7 +42,9 @@ MAX_SOURCES: Final = 4096
 REST: Final = 0
 """The number of that portion."""
 
-Order: TypeAlias = PutEnvelope | LetGo | ForgetGone
+Order: TypeAlias = PutEnvelope | LetGo | ForgetGone | Claim
+Whose: TypeAlias = tuple[int, bytes]
+"""Kind and owner of channels: a room with all its epochs, a contact with all its sessions."""
 
 
 @dataclass(slots=True)
@@ -59,7 +64,7 @@ class _Portion:
 
 @dataclass(slots=True)
 class _Channel:
-    """A channel of ours: the days that its portions are of, by their source."""
+    """Channels of ours with one owner: the days that their portions are of, by their source."""
 
     staying: int = 0
     days: dict[int, int] = field(default_factory=dict)
@@ -81,8 +86,8 @@ class Shelving:
         self._bytes = dict.fromkeys(self._shelves, 0)
         self._going = dict.fromkeys(self._shelves, 0)
         self._forgetting = 0
-        self._channels: dict[Key | int, _Channel] = {}
-        self._channel_of: dict[int, Key | int] = {}
+        self._channels: dict[Whose | int, _Channel] = {}
+        self._channel_of: dict[int, Whose | int] = {}
         self._purged = dict.fromkeys(self._shelves, -1)
         for shelf, source, count, nbytes in portions:
             if shelf == Shelf.GONE:
@@ -118,12 +123,17 @@ class Shelving:
 
     def assign(self, channels: Iterable[tuple[Key, Iterable[tuple[int, bytes]]]]) -> None:
         """Say after a start which channels the portions are of, by their (day, posting key)."""
-        for channel, posting_keys in channels:
+        for (kind, owner, _), posting_keys in channels:
             for day, key in posting_keys:
                 source = self._source_of(key)
                 portion = self._shelves[Shelf.OWN].get(source)
                 if portion is not None and source not in self._channel_of:
-                    self._place(source, channel, day).staying += portion.staying
+                    self._place(source, (kind, owner), day).staying += portion.staying
+
+    def claim(self, channel: Key, posting_keys: Iterable[tuple[int, bytes]]) -> Claim:
+        """Order that what is held for others of a channel, by its (day, posting key), is ours from now on."""
+        keys = tuple((day, key, self._source_of(key)) for day, key in posting_keys)
+        return Claim(channel[0], channel[1], keys)
 
     # -- what comes -------------------------------------------------------------------------------
 
@@ -132,7 +142,7 @@ class Shelving:
         source, size = self.number(sealed.rk), len(sealed.raw)
         name = self._channel_of.get(source)
         place = (
-            self._place(source, channel or source, day_of(sealed.ts_ms))
+            self._place(source, channel[:2] if channel else source, day_of(sealed.ts_ms))
             if name is None
             else self._channels[name]
         )
@@ -173,6 +183,7 @@ class Shelving:
                 self._forgetting -= order.count
             else:
                 self._went(order.shelf, order.source, -order.nbytes)
+        grown = [self._claimed(*claimed) for claimed in gone.claimed]  # some of which may have gone at once
         for shelf, source, count, nbytes in gone.portions:
             if shelf == Shelf.GONE:
                 self.ids -= count
@@ -181,8 +192,17 @@ class Shelving:
             self._channel_shrinks(shelf, source, nbytes)
             if shelf == Shelf.OWN:
                 self._leave(source)
+        too_much = [order for channel in grown for order in self._shorten(channel)]
         self.ids += gone.kept
-        return self._forget()
+        return [*too_much, *gone.unfinished, *self._forget()]
+
+    def _claimed(self, claim: Claim, day: int, source: int, count: int, nbytes: int) -> _Channel:
+        """Count what came to our own shelf."""
+        self._add(Shelf.OWN, source, count, nbytes)
+        name = self._channel_of.get(source)
+        place = self._place(source, (claim.kind, claim.owner), day) if name is None else self._channels[name]
+        place.staying += nbytes
+        return place
 
     def _add(self, shelf: int, source: int, count: int, nbytes: int) -> None:
         portion = self._shelves[shelf].setdefault(source, _Portion())
@@ -216,8 +236,8 @@ class Shelving:
             left -= nbytes
         return orders
 
-    def _shorten(self, channel: _Channel) -> list[Order]:
-        orders: list[Order] = []
+    def _shorten(self, channel: _Channel) -> list[LetGo]:
+        orders: list[LetGo] = []
         portions = self._shelves[Shelf.OWN]
         while channel.staying > MAX_OWN:
             source = min((s for s in channel.days if portions[s].staying > 0), key=channel.days.__getitem__)
@@ -239,7 +259,7 @@ class Shelving:
 
     # -- whose it is ------------------------------------------------------------------------------
 
-    def _place(self, source: int, channel: Key | int, day: int) -> _Channel:
+    def _place(self, source: int, channel: Whose | int, day: int) -> _Channel:
         self._channel_of[source] = channel
         place = self._channels.setdefault(channel, _Channel())
         place.days[source] = day

@@ -16,11 +16,11 @@ from node.chat.room import SMALL, Room
 from node.chat.turn import Turn, pack_row, unpack_row
 from node.clock import DAY_MS, Instant
 from node.crypto import noderec
-from node.crypto.noderec import NodeRecord
 from node.engine.state import State
 from node.errors import PeerFault
+from node.mesh.limits import TokenBucket
 from node.mesh.mesh import Mesh
-from node.mesh.ports import AddAddress, Source
+from node.mesh.ports import AddAddress, Outdated, Source
 from node.store.records import Loaded
 from node.tables import Table
 from node.wire.payload import Payload, Type
@@ -31,6 +31,8 @@ SETTLE = 300.0
 """Seconds after a start in which nothing is told: who was away may not know yet who has left a room."""
 AHEAD_S = 2 * 86_400
 """Seconds by which a member's record may be numbered ahead of our clock: none would ever replace it."""
+TAKE_RATE, TAKE_BURST = 1 / 600, 4
+"""Records a second that one member may replace its last by, and at once: it has one to tell a day."""
 KEEP_VIEW = 600.0
 """Seconds between two times that the passive view is written, at least, but for a stop."""
 FIRST_VIEW = 60.0
@@ -59,6 +61,7 @@ class Whereabouts:
             for key, data in rows.items()
             if key.startswith(_TOLD)
         }
+        self._allowances: dict[bytes, TokenBucket] = {}
         self._view = rows.get(VIEW_ROW)
         self._view_at = now + FIRST_VIEW
         self.deadline: float | None = now + SETTLE
@@ -95,7 +98,9 @@ class Whereabouts:
         return people.blocked.isdisjoint(members) and not people.kept_from(members)
 
     def _forget(self, turn: Turn) -> None:
-        for room_id in [room_id for room_id in self._told if room_id not in self.state.rooms.inboxes]:
+        inboxes = self.state.rooms.inboxes
+        stays = {room_id for room_id in self._told if room_id in inboxes and inboxes[room_id].room.open}
+        for room_id in self._told.keys() - stays:
             del self._told[room_id]
             turn.delete(Table.SETTINGS, _TOLD + room_id)
 
@@ -111,7 +116,11 @@ class Whereabouts:
         except PeerFault:
             return
         newest = turn.mesh_ms // 1000 + AHEAD_S
+        now = turn.now.mono
+        allowance = self._allowances.setdefault(account, TokenBucket(TAKE_RATE, now=now, burst=TAKE_BURST))
         if theirs.seq > newest or theirs.seq <= _seq_of(person.node_record):
+            return
+        if not allowance.take(1, now=now):
             return
         self.state.people.save(turn, replace(person, node_record=payload.body))
         if not turn.again:
@@ -123,15 +132,30 @@ class Whereabouts:
         found: list[AddAddress] = []
         for person in self.state.people.by_account.values():
             close = person.state == CONTACT
-            if person.node_record is None or not (close or self.state.rooms.shared(person.account)):
+            if person.node_record is None or person.blocked:
                 continue
-            try:
-                record: NodeRecord = noderec.parse_record(person.node_record, now)
-            except PeerFault:
+            if not (close or self.state.rooms.shared(person.account)):
+                continue
+            record = noderec.read_record(person.node_record)  # it was checked when it came
+            if not noderec.in_time(record, now):
                 continue
             source: Source = "contact" if close else "room"
             found += [AddAddress(address, source, record.node_key) for address in record.addresses]
         return found
+
+    def outdated(self, turn: Turn) -> list[Outdated]:
+        """Return what of the records that count no more nobody else says of their node."""
+        old = [noderec.read_record(raw) for raw in turn.outdated]
+        turn.outdated.clear()
+        if not old:
+            return []
+        known = self.known(Instant(turn.now.mono, turn.mesh_ms))
+        said = {one.address for one in known} | set(self.state.contacts.addresses())
+        keys = {one.node_key for one in known}
+        addresses = dict.fromkeys(a for record in old for a in record.addresses if a not in said)
+        gone = dict.fromkeys(record.node_key for record in old if record.node_key not in keys)
+        self.state.joins.unlearn_addresses(turn, addresses)
+        return [Outdated(tuple(addresses), tuple(gone))]
 
     # -- strangers' -------------------------------------------------------------------------------
 

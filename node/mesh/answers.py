@@ -31,14 +31,14 @@ MAX_WANTS = 8
 """WANTs of one peer waiting: it may have two under way, and give up some."""
 BATCH_BYTES = 16_384
 """Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
-READ_IDS = 64
-"""Envelopes read by id at once: 2 MiB if all are of the largest size."""
+READ_IDS = 32
+"""Envelopes read by id at once: 1 MiB if all are of the largest size, for each of three lanes."""
 WANT_SESSION = 0
 
 
 @dataclass(slots=True)
 class _Stream:
-    """A TAIL that fits: what a day holds from `start_ms` on."""
+    """A TAIL that fits: what a day holds from `start_ms` on, which is a time of that day or its end."""
 
     day: int
     start_ms: int
@@ -51,11 +51,12 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Fetch:
-    """Envelopes by id: ids not read yet, ids being read, envelopes read and not sent."""
+    """Envelopes by id: ids not read yet, being read, and not there; envelopes read and not sent yet."""
 
     ids: deque[bytes]
     reading: tuple[bytes, ...] = ()
     ready: deque[bytes] = field(default_factory=deque, repr=False)
+    gone: list[bytes] = field(default_factory=list)
 
 
 _Job: TypeAlias = Tail | _Stream | Opened | _Fetch
@@ -120,7 +121,8 @@ class Answers:
         lane = self._lanes[WANT_SESSION]
         if len(lane.jobs) >= MAX_WANTS:
             return False
-        lane.jobs.append(_Fetch(deque(ids)))
+        held = deque(prefix for prefix in ids if prefix in self._index)
+        lane.jobs.append(_Fetch(held, gone=[prefix for prefix in ids if prefix not in self._index]))
         self.pump()
         return True
 
@@ -181,7 +183,8 @@ class Answers:
                     stream.after = _place(envelopes[-1])
             case _Fetch() as fetch:
                 fetch.ready.extend(envelopes)
-                self._send_gone(fetch, envelopes)
+                found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES] for raw in envelopes}
+                fetch.gone += [prefix for prefix in fetch.reading if prefix not in found]
             case Tail() | Opened():
                 return  # these read nothing
             case job:
@@ -213,7 +216,10 @@ class Answers:
                 return self._read(lane, ByIds(job.reading))
             case _Fetch():
                 page = _page(job.ready, self._batch_bytes)
-                self._send_batch(lane, page, more=bool(job.ready or job.ids))
+                more = bool(job.ready or job.ids)
+                if not more and job.gone and lane.session == WANT_SESSION:  # others were not named
+                    self._link.send_bulk(encode(Gone(tuple(job.gone))))
+                self._send_batch(lane, page, more=more)
                 return True
             case _:
                 assert_never(job)
@@ -226,7 +232,7 @@ class Answers:
         """
         start = max(tail.day * DAY_MS, self._floor_ms)
         if self._index.summary(tail.day, start, tail.t0_ms)[1] == tail.fingerprint:
-            lane.jobs[0] = _Stream(tail.day, max(tail.t0_ms, start))
+            lane.jobs[0] = _Stream(tail.day, min(max(tail.t0_ms, start), (tail.day + 1) * DAY_MS))
         elif self._asking(lane.session, tail.day):
             return False
         elif tail.day in lane.compared:
@@ -253,12 +259,6 @@ class Answers:
         if not more:
             self._link.send_bulk(encode(Batch(lane.session, page, more=False)))
             lane.jobs.popleft()
-
-    def _send_gone(self, fetch: _Fetch, envelopes: tuple[bytes, ...]) -> None:
-        found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES] for raw in envelopes}
-        missing = tuple(prefix for prefix in fetch.reading if prefix not in found)
-        if missing:
-            self._link.send_bulk(encode(Gone(missing)))
 
 
 def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:

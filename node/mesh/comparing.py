@@ -60,6 +60,7 @@ class Opened:
         self.found.need |= found.need
         self._spent += len(message)
         enough = self._messages >= MAX_MESSAGES or self._spent + 2 * MAX_NEG_BYTES > MAX_SPENT
+        enough = enough or len(self.found.have) >= ranges.MAX_HAVE
         return None if said is None or enough else self._count(said)
 
     def _count(self, message: bytes) -> bytes:

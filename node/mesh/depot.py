@@ -57,20 +57,23 @@ class Depot:
         return tuple(chosen)
 
     def keep(self, name: bytes, held: Held) -> list[bytes] | None:
-        """Hold a block; returns those that go for it, None if it is not held itself."""
+        """Hold a block; returns those that go for it, None if it is not held itself and nothing goes."""
         mine = self._used.get(held.giver, 0) + held.charge
         if name in self.held or mine > self.quota // SHARE:
             return None
-        going: list[bytes] = []
-        while self.used + held.charge > self.quota:
-            most = max(self._used, key=lambda key: self._used[key])
-            if self._used[most] <= mine:
-                return going or None
-            oldest = next(n for n, one in self.held.items() if one.giver == most)
-            self.drop(oldest)
-            going.append(oldest)
+        used, left, going = dict(self._used), self.quota - self.used, dict[bytes, None]()
+        while left < held.charge:
+            most = max(used, key=lambda key: used[key])
+            if used[most] <= mine:
+                return None
+            oldest = next(n for n, one in self.held.items() if one.giver == most and n not in going)
+            used[most] -= self.held[oldest].charge
+            left += self.held[oldest].charge
+            going[oldest] = None
+        for old in going:
+            self.drop(old)
         self.restore(name, held)
-        return going
+        return [*going]
 
     def restore(self, name: bytes, held: Held) -> None:
         """Take back what is held."""

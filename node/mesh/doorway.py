@@ -1,16 +1,19 @@
 """The shell's own limits on strangers at the door, before there is a link (docs/protocol.md section 3).
 
-A connection that has not finished its websocket handshake is known to nobody but this module. So many may be
-under way, so many from one network, and then the oldest goes for a new one; the same with those that are
-being closed and take their time.
+A connection that has not finished its handshakes, TLS and websocket, is known to nobody but this module. So
+many may be under way, so many from one network, and then the oldest goes for a new one; the same with those
+that are being closed and take their time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import socket
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.asyncio.server import ServerConnection
 
@@ -23,16 +26,41 @@ from node.mesh.limits import (
     subnet_of,
 )
 
+T = TypeVar("T")
+
 MAX_OPENING = MAX_HALF_OPEN
 """Websocket handshakes under way, as many as links without a proven key."""
+MAX_LOOKUPS = 8
+"""Names of strangers being looked up at once: as many as dials."""
+LOOKUP_SECONDS = 10.0
 MAX_CLOSING = 64
 """Connections that we close and whose end takes its time; each gets 5 s."""
+
+
+class Listener(socket.socket):
+    """A listening socket that shows the doorway whom it lets in, before a byte of TLS."""
+
+    doorway: Doorway | None = None
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection."""
+        accepted, address = super().accept()
+        if self.doorway is not None:
+            self.doorway.knocked(accepted, spelled(address))
+        return accepted, address
+
+
+def spelled(address: tuple[Any, ...]) -> str:
+    """Return `host:port` of what a socket calls an address."""
+    host, port = (str(part) for part in address[:2])
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Doorway:
     """Counts who stands in the door, and turns the oldest away when it is full."""
 
     def __init__(self) -> None:
+        self._knocking: dict[str, socket.socket] = {}
         self._opening: dict[ServerConnection, str] = {}
         self._closing: dict[int, Callable[[], None]] = {}
 
@@ -40,17 +68,24 @@ class Doorway:
         """Return a connection that is counted until its handshake is done: what `serve` makes its own of."""
         return _Guest(self, *args, **kwargs)
 
+    def knocked(self, accepted: socket.socket, remote: str) -> None:
+        """Somebody has connected; where TLS comes first, asyncio alone knows of them until it is agreed."""
+        for other in [other for other, sock in self._knocking.items() if sock.fileno() < 0]:
+            del self._knocking[other]
+        self._knocking[remote] = accepted
+        going = crowded_out(list(self._knocking.items()), remote)
+        if going is not None:
+            del self._knocking[next(other for other, sock in self._knocking.items() if sock is going)]
+            with contextlib.suppress(OSError):
+                going.shutdown(socket.SHUT_RDWR)
+
     def came(self, connection: ServerConnection, remote: str) -> None:
-        """Somebody has connected and said nothing yet."""
+        """The websocket handshake begins."""
+        self._knocking.pop(remote, None)
         self._opening[connection] = remote
-        crowd = list(self._opening)
-        if not is_near(remote):
-            there = [one for one, other in self._opening.items() if subnet_of(other) == subnet_of(remote)]
-            if len(there) > MAX_HALF_OPEN_SUBNET:
-                self._turn_away(there[0])
-                return
-        if len(crowd) > MAX_OPENING:
-            self._turn_away(crowd[0])
+        going = crowded_out([(other, one) for one, other in self._opening.items()], remote)
+        if going is not None:
+            self._turn_away(going)
 
     def _turn_away(self, connection: ServerConnection) -> None:
         self.entered(connection)
@@ -63,7 +98,7 @@ class Doorway:
     @property
     def opening(self) -> int:
         """How many handshakes are under way."""
-        return len(self._opening)
+        return len(self._opening) + sum(sock.fileno() >= 0 for sock in self._knocking.values())
 
     def leaves(self, number: int, abort: Callable[[], None]) -> None:
         """A connection is being closed; with too many of them the oldest is cut off by its `abort`."""
@@ -87,8 +122,7 @@ class _Guest(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake, unless the door is full of others that are newer."""
         super().connection_made(transport)
-        host, port = (transport.get_extra_info("peername") or ("", 0))[:2]
-        self._doorway.came(self, f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
+        self._doorway.came(self, spelled(transport.get_extra_info("peername") or ("", 0)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection no longer."""
@@ -96,15 +130,74 @@ class _Guest(ServerConnection):
         super().connection_lost(exc)
 
 
-async def public_host(address: str) -> str:
+def crowded_out(crowd: list[tuple[str, T]], new: str) -> T | None:
+    """Return who has to go for the `new` one: the oldest of its network, or of all."""
+    if not is_near(new):
+        subnet = subnet_of(new)
+        there = [one for remote, one in crowd if subnet_of(remote) == subnet]
+        if len(there) > MAX_HALF_OPEN_SUBNET:
+            return there[0]
+    return crowd[0][1] if len(crowd) > MAX_OPENING else None
+
+
+class Lookups:
+    """Asks the system for the addresses of names, each in a thread of its own that nobody waits for.
+
+    A stranger's name may lie under a name server of theirs that never answers: the threads that asyncio keeps
+    for all such work are few, and a node that stops waits for them.
+    """
+
+    def __init__(self, ask: Callable[[str, int], list[Any]] | None = None) -> None:
+        self._ask = ask or _ask
+        self._under_way = 0
+
+    async def find(self, host: str, port: int) -> list[str]:
+        """Return the IP addresses of a host; raises OSError if there are none, or too much is asked."""
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            pass
+        if self._under_way >= MAX_LOOKUPS:
+            raise OSError("too many names are being looked up")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+
+        def done(found: list[Any] | None, fault: Exception | None) -> None:
+            self._under_way -= 1
+            if answer.done():
+                return
+            if fault is None:
+                answer.set_result(found or [])
+            else:
+                answer.set_exception(fault)
+
+        def work() -> None:
+            found, fault = None, None
+            try:
+                found = self._ask(host, port)
+            except (OSError, ValueError, OverflowError) as exc:
+                fault = exc
+            with contextlib.suppress(RuntimeError):  # the node has stopped meanwhile
+                loop.call_soon_threadsafe(done, found, fault)
+
+        self._under_way += 1
+        threading.Thread(target=work, name="name lookup", daemon=True).start()
+        found = await asyncio.wait_for(answer, LOOKUP_SECONDS)
+        return [str(where[0]) for *_, where in found]
+
+
+def _ask(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+async def public_host(address: str, lookups: Lookups) -> str:
     """Return the public IP address that a name stands for; raises OSError if there is none.
 
     Strangers named it: whatever the name says, no dial of theirs reaches this machine or its network.
     """
     host, _, port = authority_of(address).rpartition(":")
-    found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    for *_, where in found:
-        at = host_of(f"[{where[0]}]:0" if ":" in str(where[0]) else f"{where[0]}:0")
+    for where in await lookups.find(host.strip("[]"), int(port)):
+        at = host_of(f"[{where}]:0" if ":" in where else f"{where}:0")
         if at is not None and at.is_global and not at.is_multicast:
-            return str(where[0])
+            return where
     raise OSError("the name stands for a private address")

@@ -21,13 +21,19 @@ MAX_DRY = 3
 """Blocks in a row that a peer has not got before it rests: a relay may have some of an attachment."""
 
 
+TAKE_OVER = 30.0
+"""Seconds that a link has for a block before one that has nothing else to bring is asked for it; doubles."""
+
+
 @dataclass(slots=True)
 class Block:
-    """One block: its parts so far, and which links have said that they have not got it."""
+    """One block: its parts so far, `since` when it is asked of whom, and which links have not got it."""
 
     name: bytes
     size: int
     asked: int = 0
+    since: float = 0.0
+    patience: float = TAKE_OVER
     parts: dict[int, bytes] = field(default_factory=dict, repr=False)
     without: set[int] = field(default_factory=set)
 

@@ -115,6 +115,7 @@ class Exchange:
             case Want():
                 _demand(sync.answers.on_want(frame.ids), "too many WANTs")
             case Days():
+                self.ask_on(now)  # before it is asked itself: a turn that is over now is another's
                 self._index.expire(self._clock.mesh_ms(now))
                 until_ms = self._clock.mesh_ms(now) - SETTLE_MS if sync.finished_once else EVERYTHING
                 _demand(sync.on_days(frame, until_ms=until_ms, now=now.mono), "DAYS out of turn")
@@ -172,14 +173,18 @@ class Exchange:
             if not frame.session and not frame.more:
                 self._ask({number} | self.wants.answered(number), now)
             if frame.session and not frame.more:
-                self._ask_on(now)
+                self.ask_on(now)
 
-    def _ask_on(self, now: Instant) -> None:
-        """A peer has given all it has of a day: ask it for the next, and others for what is still missing."""
-        for near in self._near.values():
-            if near.sync is not None and near.sync.put_off:
-                near.sync.ask_later(now=now.mono)
-                self.finish(near, now)
+    def ask_on(self, now: Instant) -> None:
+        """A day can be asked for: of whoever waits longest since it was asked for one."""
+        waiting = [
+            (self._turns.asked_at(number), number, near.sync)
+            for number, near in self._near.items()
+            if near.sync is not None and near.sync.put_off
+        ]
+        for _, number, sync in sorted(waiting, key=lambda one: one[:2]):
+            sync.ask_later(now=now.mono)
+            self.finish(self._near[number], now)
 
     def _on_held_envelope(self, near: Neighbour, env: Envelope, now: Instant) -> None:
         """Take an envelope that a peer held for us: checked like any other, then announced."""
@@ -197,7 +202,7 @@ class Exchange:
         self._turns.closed(number)
         self.spreading.closed(number, now)
         self._ask(self.wants.closed(number), now)
-        self._ask_on(now)
+        self.ask_on(now)
 
     def on_deadline(self, now: Instant) -> Overdue:
         """Pass on the WANTs of links that do not answer, and let gossip do what is due."""
@@ -211,6 +216,12 @@ class Exchange:
         found = self.spreading.on_deadline(now)
         self._ask(touched | found.ask, now)
         return found
+
+    def end_rounds(self, now: Instant) -> None:
+        """Give up the rounds of sync that do not move, and ask for the days that are free by now."""
+        for near in self._near.values():
+            self.finish(near, now)
+        self.ask_on(now)
 
     def finish(self, near: Neighbour, now: Instant) -> None:
         """Report the rounds of sync over a link that have ended."""

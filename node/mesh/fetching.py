@@ -31,8 +31,12 @@ ANSWER_WITHIN = 20.0
 """Seconds without a part before a link's blocks are given to others."""
 LOOK_AFTER = 0.005
 """Seconds after a change until all links are looked at: one frame never brings about frames on many."""
-MAX_ERRANDS = 128
-"""Of our own at most as many as there are attachments fetched at a time, and one a link that offers."""
+MAX_ERRANDS = 16
+"""Of our own: more than are fetched at a time. Beside them there is one for each link that offers."""
+MAX_OFFERED = 64
+"""Blocks that are brought for others at a time, 64 MiB in memory: a relay has up to 256 links."""
+OFFERED_WITHIN = 300.0
+"""Seconds for a block that is brought for others: who sends it more slowly keeps others' from coming."""
 
 
 @dataclass(slots=True)
@@ -43,9 +47,13 @@ class _Line:
     key: bytes
     relay: bool
     address: str
+    dull: bool = False
+    """It offered what it does not bring: nothing that it offers is asked for any more."""
     window: int = FIRST_WINDOW
     moved_at: float = 0.0
     owed: set[tuple[bytes, int]] = field(default_factory=set)
+    errand: bytes = b""
+    """What it offers a relay."""
     bringing: dict[bytes, tuple[Errand, Block]] = field(default_factory=dict)
 
 
@@ -75,15 +83,28 @@ class Fetching:
         """Begin an errand, or learn of one under way who else may have it."""
         self._soon(now + LOOK_AFTER)
         known = self._errands.get(errand.name)
+        if errand.only is not None and not self._offers(errand.only):
+            return
         if known is None:
-            if len(self._errands) >= MAX_ERRANDS:
+            if errand.only is None and len(self._own) >= MAX_ERRANDS:
                 return
             self._errands[errand.name] = errand
+            if errand.only is not None:
+                self._lines[errand.only].errand = errand.name
         else:
             known.holders |= errand.holders
             known.add([block for block in errand.blocks.values() if block.name not in self._untaken])
         if errand.only is None:
             self.visits.want(errand.name, errand.addresses, now=now)
+
+    def _offers(self, number: int) -> bool:
+        """Whether what a link offered may be asked of it: it may be gone by now."""
+        line = self._lines.get(number)
+        return line is not None and not line.dull
+
+    @property
+    def _own(self) -> list[Errand]:
+        return [errand for errand in self._errands.values() if errand.only is None]
 
     def drop(self, name: bytes, *, now: float) -> None:
         """Give up an errand."""
@@ -167,6 +188,8 @@ class Fetching:
             if other is errand:
                 del line.bringing[name]
                 errand.give_back(held)
+        if errand.only is not None:
+            del self._errands[errand.name]
         return CryptoFault("a block that is not what its name says")
 
     def _lacking(self, line: _Line, errand: Errand, block: Block, now: float) -> None:
@@ -214,20 +237,52 @@ class Fetching:
                 block.asked += 1  # asked before it was given up: that answer will do
         if len(line.bringing) >= MAX_BLOCKS_OF_LINK or len(self._untaken) >= MAX_UNTAKEN:
             return None
-        for errand in self._errands.values():
-            chosen = errand.choose(line.number) if self._may(line, errand, now) else None
+        for errand in self._for(line):
+            chosen = self._choose(line, errand, now)
             if chosen is not None:
+                chosen.since = now
                 line.bringing[chosen.name] = (errand, chosen)
                 return chosen if (chosen.name, 0) not in line.owed else self._next(line, now)
-            if errand.only is None and self._may(line, errand, now):  # it lacks all that is left
-                errand.rest(line.number, now=now)
-                self._soon(errand.next_try(now=now))
+        return None
+
+    def _for(self, line: _Line) -> Iterator[Errand]:
+        """Yield the errands that a link can be sent on."""
+        yield from self._own
+        offered = self._errands.get(line.errand)
+        if offered is not None and self._brought_for_others < MAX_OFFERED:
+            yield offered
+
+    @property
+    def _brought_for_others(self) -> int:
+        return sum(e.only is not None for line in self._lines.values() for e, _ in line.bringing.values())
+
+    def _choose(self, line: _Line, errand: Errand, now: float) -> Block | None:
+        if not self._may(line, errand, now):
+            return None
+        if not errand.free:
+            return None if line.bringing else self._take_over(line, errand, now)
+        chosen = errand.choose(line.number)
+        if chosen is None and errand.only is None:  # it lacks all that is left
+            errand.rest(line.number, now=now)
+            self._soon(errand.next_try(now=now))
+        return chosen
+
+    def _take_over(self, line: _Line, errand: Errand, now: float) -> Block | None:
+        """Have the last blocks brought by who has nothing to do, where another takes long for them."""
+        for other in self._lines.values():
+            for mine, block in other.bringing.values() if other is not line else ():
+                late = mine is errand and now >= block.since + block.patience
+                if late and line.number not in block.without:
+                    del other.bringing[block.name]
+                    block.patience *= 2
+                    errand.give_back(block)
+                    return errand.choose(line.number)
         return None
 
     def _may(self, line: _Line, errand: Errand, now: float) -> bool:
         """Whether a link is to be asked: others than holders and relays only where none of these is left."""
         rank = errand.rank(line.number, line.key, relay=line.relay)
-        if rank is None or not errand.free or errand.rests(line.number, now=now):
+        if rank is None or errand.rests(line.number, now=now):
             return False
         return rank < 2 or not self._has_better(errand, now)
 
@@ -257,12 +312,24 @@ class Fetching:
             if line.bringing and now >= line.moved_at + ANSWER_WITHIN:
                 for name in self._release(line):
                     self._rest(self._errands[name], line, now)
+            elif self._too_slow(line, now):
+                line.dull = True
+                self._release(line)
+                del self._errands[line.errand]
         stranded, linked = self._stranded(now), frozenset(line.key for line in self._lines.values())
         dials = self.visits.due(stranded, linked, now=now)
         late = [line.moved_at + ANSWER_WITHIN for line in self._lines.values() if line.bringing]
         again = [errand.next_try(now=now) for errand in self._errands.values()]
-        self.deadline = earliest(self.visits.next_try(stranded, linked), self.visits.deadline, *late, *again)
+        slow = [at for line in self._lines.values() for at in _patience_ends(line) if at > now]
+        self.deadline = earliest(
+            self.visits.next_try(stranded, linked), self.visits.deadline, *late, *again, *slow
+        )
         return dials
+
+    @staticmethod
+    def _too_slow(line: _Line, now: float) -> bool:
+        """Whether a link takes too long for what it offered."""
+        return any(e.only is not None and now >= b.since + OFFERED_WITHIN for e, b in line.bringing.values())
 
     def _rest(self, errand: Errand, line: _Line, now: float) -> None:
         if errand.only is None:
@@ -274,6 +341,11 @@ class Fetching:
     def numbers(self) -> list[int]:
         """The links, while there is something to fetch."""
         return list(self._lines) if self._errands else []
+
+
+def _patience_ends(line: _Line) -> Iterator[float]:
+    for errand, block in line.bringing.values():
+        yield block.since + (block.patience if errand.only is None else OFFERED_WITHIN)
 
 
 def errand_for(

@@ -8,6 +8,7 @@ grows (docs/protocol.md section 6).
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -18,6 +19,8 @@ from node.wire.negentropy import varint
 ID_BYTES = 16
 SPARE = 4096
 """Expiries of ids that were taken out early which are not looked for: 400 KB."""
+GRACE_MS = 2 * DAY_MS
+"""For so long it is known what expired: a clock that goes a day ahead and back lets nothing in twice."""
 _MODULUS_BYTES = 32
 _MASK = (1 << 8 * _MODULUS_BYTES) - 1
 
@@ -29,12 +32,13 @@ def fingerprint(total: int, count: int) -> bytes:
 
 
 class Index:
-    """Accepted ids; grows with what the horizon holds, about 250 bytes an envelope."""
+    """Accepted ids; grows with what the horizon holds, about 350 bytes an envelope, its id included."""
 
     def __init__(self, known: Iterable[tuple[bytes, int, int]]) -> None:
         self._by_prefix: dict[bytes, tuple[int, bytes]] = {}
         self._days: dict[int, Day] = {}
         self._expiry: list[tuple[int, bytes]] = []
+        self._over: deque[tuple[int, int, bytes]] = deque()
         for eid, ts_ms, expires_ms in known:
             self.add(eid, ts_ms, expires_ms)
 
@@ -68,9 +72,18 @@ class Index:
             del self._days[number]
 
     def expire(self, now_ms: int) -> None:
-        """Take out everything that expires by `now_ms`."""
+        """Take out what expires by `now_ms`; and put in again what does not, if the clock went back."""
+        while self._over and self._over[-1][0] > now_ms:
+            expires_ms, ts_ms, eid = self._over.pop()
+            self.add(eid, ts_ms, expires_ms)
         while self._expiry and self._expiry[0][0] <= now_ms:
-            self.discard(heapq.heappop(self._expiry)[1])
+            expires_ms, prefix = heapq.heappop(self._expiry)
+            if prefix in self._by_prefix:
+                ts_ms, eid = self._by_prefix[prefix]
+                self._over.append((expires_ms, ts_ms, eid))
+                self.discard(eid)
+        while self._over and self._over[0][0] <= now_ms - GRACE_MS:
+            self._over.popleft()
 
     def forget(self, eids: Iterable[bytes]) -> None:
         """Take ids out; and the expiries of those that are out, once they are more than what is in."""

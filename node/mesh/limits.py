@@ -158,8 +158,22 @@ def subnet_of(remote: str) -> str:
     return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
 
 
-_SPELLING = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[!-~]*)?")
+_SPELLING = re.compile(r"wss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[!$-;=@-~]*)?")
 _HERE = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+
+
+def may_be_named(address: str) -> bool:
+    """Whether to dial an address that others name, friends included: what we send there is a GET of its path.
+
+    It holds no control characters and no query. What is in a private network is asked for nothing but `/`:
+    whoever names it may mean somebody else's device there.
+    """
+    if _SPELLING.fullmatch(address) is None:
+        return False
+    authority = authority_of(address)
+    if not 0 < int(authority.rpartition(":")[2]) < 65_536:
+        return False
+    return address.partition("://")[2].partition("/")[2] == "" or not is_near(authority)
 
 
 def is_public(address: str) -> bool:
@@ -168,16 +182,24 @@ def is_public(address: str) -> bool:
     A name without a dot is one of the own network. What a name stands for is looked at once more when it is
     dialled (`node.mesh.transport`).
     """
-    if _SPELLING.fullmatch(address) is None:
+    if not may_be_named(address):
         return False
     authority = authority_of(address)
     host = host_of(authority)
-    if not 0 < int(authority.rpartition(":")[2]) < 65_536:
-        return False
     if host is not None:
         return host.is_global and not host.is_multicast
     name = authority.rpartition(":")[0].lower().rstrip(".")
     return "." in name and not name.endswith(_HERE) and not name.replace(".", "").isdigit()
+
+
+def is_spelled(address: str) -> bool:
+    """Whether an address is one at all: `ws://host:port/path` or `wss://…`, without a user."""
+    return _SPELLING.fullmatch(address) is not None
+
+
+def asks_more(address: str) -> bool:
+    """Whether a dial asks for a page: what another names so may be no node, but a device in our network."""
+    return address.partition("://")[2].partition("/")[2] != ""
 
 
 def network_of(remote: str) -> str:

@@ -6,6 +6,7 @@ from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
 from node.mesh import greeting
 from node.mesh.clones import CLONED_RETRY_S, Clones
 from node.mesh.exchange import Exchange
+from node.mesh.greeting import MAX_TWINS
 from node.mesh.index import Index
 from node.mesh.limits import Scores
 from node.mesh.link import Link
@@ -32,6 +33,10 @@ from node.wire.frames import Goodbye, Hello, Leave, Ping
 
 _FULL_RETRY_S = 60
 REFUSED_RETRY_S = 3600
+FLOOR_SLACK_MS = 2 * DAY_MS
+"""The floor holds as long as the link, and a clock may be a day ahead when that comes up: expiry counts."""
+DOUBTED_RETRY_S = 5
+"""For a third start of one key, until it is known which of two it is."""
 
 
 class Linking:
@@ -157,7 +162,7 @@ class Linking:
             listen=self._own.listen,
             roles=self._own.roles,
             max_frame=frames.MAX_FRAME_BYTES,
-            floor_ms=max(0, self._clock.mesh_ms(now) - HORIZON_DAYS * DAY_MS),
+            floor_ms=max(0, self._clock.mesh_ms(now) - HORIZON_DAYS * DAY_MS - FLOOR_SLACK_MS),
             now_ms=now.wall_ms,
             budget=greeting.budget_for(link, source, relay="relay" in self._own.roles),
         )
@@ -168,6 +173,9 @@ class Linking:
         others = [other for other in self._links() if other.live and other.node_key == link.node_key]
         if not others and not self._has_room(near, now):
             self.leave(near, Leave.FULL, "too many links", now, retry_s=_FULL_RETRY_S)
+            return
+        if sum(self._clones.doubts(other.number) for other in others) >= MAX_TWINS:
+            self.leave(near, Leave.DUPLICATE, "one start too many", now, retry_s=DOUBTED_RETRY_S)
             return
         near.go_live(hello, self._index, now=now.mono)
         self._exchange.opened(near, now)
@@ -187,14 +195,19 @@ class Linking:
             near.sync.poll(now=now.mono)
 
     def _has_room(self, near: Neighbour, now: Instant) -> bool:
-        """Whether another node can be linked; a stranger makes way for a friend."""
+        """Whether another node can be linked; whom we have less reason to trust makes way for a friend.
+
+        Co-members make way for contacts: of a room that anybody may enter, anybody is one.
+        """
         live = [other for other in self._near.values() if other.link.live]
         if len(live) < most_links(relay="relay" in self._own.roles):
             return True
-        loose = [other.link.number for other in live if not self._overlay.is_friend(other)]
-        if not loose or not self._overlay.is_friend(near):
+        ours = self._overlay.rank(near)
+        ranks = {other.link.number: self._overlay.rank(other) for other in live}
+        least = max(ranks.values())
+        if not self._overlay.is_friend(near) or least <= ours:
             return False
-        self.trim(loose, now)
+        self.trim([number for number, rank in ranks.items() if rank == least], now)
         return True
 
     # one key, two boot nonces
@@ -232,7 +245,7 @@ class Linking:
         """Let go of the links whose process has ended, and of what is too much."""
         for number in self._clones.due(now=now.mono):
             self.leave(self._near[number], Leave.DUPLICATE, "another link to this node", now)
-        self.trim(self._overlay.on_deadline(now), now)
+        self.trim(self._overlay.on_deadline(self._clock.mesh_now(now)), now)
 
     @property
     def deadline(self) -> float | None:

@@ -18,7 +18,7 @@ from node.mesh.attention import Attention
 from node.mesh.exchange import SETTLE_MS, Exchange
 from node.mesh.gossip import EARLY_WINDOW_MS
 from node.mesh.index import Index
-from node.mesh.limits import Scores
+from node.mesh.limits import Scores, asks_more
 from node.mesh.link import MAX_MALFORMED
 from node.mesh.linking import REFUSED_RETRY_S, Linking
 from node.mesh.meshclock import MeshClock
@@ -44,6 +44,7 @@ from node.mesh.ports import (
     ListensAt,
     MeshEffect,
     MeshInput,
+    Outdated,
     PeerInfo,
     Publish,
     ReadHeld,
@@ -127,6 +128,7 @@ class Mesh:
         )
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
+        self._exchange.parts.is_friend = self._overlay.is_friend
         self._linking = self._make_linking()
 
     def _make_overlay(self, node_seed: bytes, remembered: Remembered, now: Instant) -> Overlay:
@@ -276,6 +278,9 @@ class Mesh:
                 self._dial(now)
             case RemoveAddress():
                 self._linking.on_removed(event, now)
+            case Outdated():
+                self._book.retire(event.addresses, event.node_keys)
+                self._overlay.settle()
             case ListensAt():
                 self._own.listen = event.addresses[: frames.MAX_ADDRESSES]
             case Resumed():
@@ -328,7 +333,7 @@ class Mesh:
                 case Hello():
                     raise DecodeError("a second HELLO")
                 case PeerExchange():
-                    self._overlay.on_px(near, frame, now)
+                    self._overlay.on_px(near, frame, self._clock.mesh_now(now))
                 case Unknown():
                     pass
                 case _:
@@ -415,6 +420,8 @@ class Mesh:
 
     def _on_deadline(self, now: Instant) -> None:
         self._near.touch_all()
+        self._index.expire(self.mesh_time_ms(now))
+        self._exchange.end_rounds(now)
         for near in list(self._near.values()):
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
@@ -437,9 +444,7 @@ class Mesh:
                 self._linking.ping(near, now)
             near.send_announcements(now=now.mono)
             if near.sync is not None:
-                self._index.expire(self.mesh_time_ms(now))
                 near.sync.poll(now=now.mono)
-                self._exchange.finish(near, now)
 
     def _ask_who_has(self, now: Instant) -> None:
         for number in self._exchange.holding.due(now=now.mono):
@@ -459,7 +464,9 @@ class Mesh:
 
     def _dial(self, now: Instant) -> None:
         for address in self._book.due(now=now.mono):
-            self._effects.append(Dial(address, self._book.source_of(address) == "px"))
+            source = self._book.source_of(address)
+            strange = source == "px" or (source in {"room", "contact"} and asks_more(address))
+            self._effects.append(Dial(address, strange))
 
     def _on_resumed(self, now: Instant) -> None:
         """This machine slept: ask every peer whether it is there, and dial what was put off."""

@@ -38,6 +38,10 @@ class MeshClock:
         """Return the mesh time in UNIX milliseconds."""
         return now.wall_ms + self.correction_ms
 
+    def mesh_now(self, now: Instant) -> Instant:
+        """Return the mesh time beside our monotonic clock."""
+        return Instant(now.mono, self.mesh_ms(now))
+
     def heard(self, link: int, *, theirs_ms: int, ours_ms: int, relay: bool) -> None:
         """Count what a peer's clock showed when ours showed `ours_ms`."""
         self._votes[link] = _Vote(theirs_ms - ours_ms, relay)

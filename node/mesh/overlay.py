@@ -16,7 +16,7 @@ from node.mesh.degree import Census, target_degree
 from node.mesh.limits import TokenBucket, is_near
 from node.mesh.neighbour import Neighbour
 from node.mesh.passive import Known, PassiveView
-from node.mesh.peers import FRIENDS, Book
+from node.mesh.peers import FRIENDS, Book, rank_of
 from node.mesh.spreading import Unasked
 from node.mesh.trimming import TRIM_EVERY, Standing, surplus
 from node.wire import frame_bytes
@@ -30,9 +30,14 @@ PX_FIRST = 1.0
 """A new peer is asked within so many seconds: it tells its own record, and learns ours when it asks."""
 PX_PAUSE = 12.0
 """Seconds between two questions to one peer, at least."""
+MAX_AWAITED = 3
+"""Answers that may still come from one peer: a slow link has one under way when the next question leaves."""
 PX_RATE = 0.1
 """Answers a second that one peer gets, PX_BURST at once: an answer is at most 25 KB, and mostly 5."""
 PX_BURST = 3
+SCOUT_EVERY = 600.0
+"""Seconds, give or take a fifth, between two dials beside what is lacking: each part of a mesh that fell
+apart has all the links it wants, and would never look for the others again."""
 RELAYS_KEPT = 2
 """Links to relays that are not let go of by a node that cannot be dialled."""
 Remembered: TypeAlias = Iterable[tuple[bytes, bytes, int, int]]
@@ -40,12 +45,12 @@ Remembered: TypeAlias = Iterable[tuple[bytes, bytes, int, int]]
 
 @dataclass(slots=True)
 class _Talk:
-    """PX on one link: when it was last asked, whether an answer is due, and what answers it may have."""
+    """PX on one link: when it was last asked, how many answers are due, and what answers it may have."""
 
     allowance: TokenBucket
     first_at: float | None
     asked_at: float = float("-inf")
-    awaited: bool = False
+    awaited: int = 0
 
 
 class Overlay:
@@ -76,6 +81,7 @@ class Overlay:
         self._talks: dict[int, _Talk] = {}
         self._px_at = now.mono + PX_EVERY * (0.8 + 0.4 * spread())
         self._trim_at = now.mono + TRIM_EVERY
+        self._scout_at = self._px_at + SCOUT_EVERY
         self.passive.restore(remembered, now)
         for known in self.passive:
             self._census.heard(known.node_key, now=now.mono)
@@ -134,6 +140,10 @@ class Overlay:
         """Whether a link leads to a node of the owner's, of a contact or of a co-member."""
         return self._book.trust(near.link.address, near.link.node_key) in FRIENDS
 
+    def rank(self, near: Neighbour) -> int:
+        """Return how little reason there is to trust a node: 0 for one that the owner named."""
+        return rank_of(self._book.trust(near.link.address, near.link.node_key))
+
     def _hurry(self, now: float) -> None:
         if self._book.lacking > 0:
             self._px_at = min(self._px_at, now + PX_HUNGRY * (0.8 + 0.4 * self._spread()))
@@ -157,7 +167,7 @@ class Overlay:
         if frame.records is not None:
             if not talk.awaited:
                 raise Unasked("node records that nobody asked for")
-            talk.awaited = False
+            talk.awaited -= 1
             self._learn(near, frame.records, now)
         elif talk.allowance.take(1, now=now.mono):
             own = self._own_record(now)
@@ -202,7 +212,7 @@ class Overlay:
         talk = self._talks[near.link.number]
         talk.first_at = None
         if now >= talk.asked_at + PX_PAUSE:
-            talk.asked_at, talk.awaited = now, True
+            talk.asked_at, talk.awaited = now, min(talk.awaited + 1, MAX_AWAITED)
             near.link.send_control(frame_bytes.encode(PeerExchange(None)))
 
     # timers
@@ -227,6 +237,9 @@ class Overlay:
         self.settle()
         numbers = list(self._talks)
         self._ask(self._near[numbers[int(self._spread() * len(numbers))]], now.mono)
+        if now.mono >= self._scout_at:
+            self._scout_at = now.mono + SCOUT_EVERY * (0.8 + 0.4 * self._spread())
+            self._book.scout(now=now.mono)
         every = PX_HUNGRY if self._book.lacking > 0 else PX_EVERY
         self._px_at = now.mono + every * (0.8 + 0.4 * self._spread())
 

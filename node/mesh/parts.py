@@ -6,11 +6,13 @@ when their hash holds, and parts that peers ask for are read by it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from node.clock import Instant, earliest
 from node.mesh.fetching import Fetching, errand_for
 from node.mesh.giving import Giving
+from node.mesh.limits import asks_more
 from node.mesh.neighbour import Neighbour
 from node.mesh.ports import (
     BlockCame,
@@ -43,6 +45,7 @@ class Parts:
         self._effects = effects
         self._fetching = Fetching()
         self._giving = Giving()
+        self.is_friend: Callable[[Neighbour], bool] = lambda _near: False
 
     @property
     def deadline(self) -> float | None:
@@ -53,10 +56,14 @@ class Parts:
         """Whether an address is dialled to fetch something."""
         return address in self._fetching.visits
 
+    def _in_use(self, near: Neighbour) -> bool:
+        """Whether a peer is a relay of our choice: anybody who dials us can say that it is one."""
+        return near.relays and (near.link.outbound or self.is_friend(near))
+
     def opened(self, near: Neighbour, now: Instant) -> None:
         """A link is live."""
-        link = near.link
-        self._fetching.opened(link.number, link.node_key, link.address, relay=near.relays, now=now.mono)
+        link, relay = near.link, self._in_use(near)
+        self._fetching.opened(link.number, link.node_key, link.address, relay=relay, now=now.mono)
         self._giving.opened(link.number, trusted=near.trusted)
 
     def closed(self, number: int, now: Instant) -> None:
@@ -84,7 +91,7 @@ class Parts:
                     near.link.touch()
             case OfferBlocks(blocks, key):
                 for near in self._near.values():
-                    if near.link.live and near.relays and key in {None, near.link.node_key}:
+                    if near.link.live and self._in_use(near) and key in {None, near.link.node_key}:
                         near.link.send_bulk(encode(Offer(blocks)))
             case _:
                 assert_never(order)
@@ -131,7 +138,7 @@ class Parts:
         if self._fetching.deadline is None or now.mono < self._fetching.deadline:
             return
         leaving = self._fetching.visits.to_leave(now=now.mono)
-        self._effects += [Dial(address) for address in self._fetching.due(now=now.mono)]
+        self._effects += [Dial(one, asks_more(one)) for one in self._fetching.due(now=now.mono)]
         for number in self._fetching.numbers:
             self._ask(self._near[number], now)
         self._effects += [CloseLink(number, "nothing more to fetch") for number in leaving]

@@ -6,13 +6,13 @@ that we chose ourselves. An address that turns out to be ourselves is never dial
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 
 from node.clock import earliest
 from node.mesh.degree import MOST_LINKS
-from node.mesh.limits import authority_of, is_loopback, is_near
+from node.mesh.limits import authority_of, is_loopback, is_near, may_be_named
 from node.mesh.ports import OTHER_NETWORK, AddressInfo, Source
 from node.mesh.troubles import OTHER_NETWORK_RETRY, Troubles
 
@@ -26,11 +26,15 @@ MAX_ADDRESSES = 512
 """Addresses kept, about 100 bytes each; those of the owner always fit."""
 MAX_ADDRESS_BYTES = 255
 MAX_FRIENDS = 1024
-"""Node keys of contacts and co-members that are remembered, the latest."""
+"""Node keys of contacts and co-members that are remembered, contacts' first, then the latest."""
 MAX_UNWANTED = 64
 """Addresses that the owner has removed, the latest."""
 FIRST_RETRY = 0.5
 """Seconds after a live link broke: a peer that restarts is back soon."""
+STEADY = 10.0
+"""Seconds that a link has to last to count as one."""
+MAX_SHORT = 3
+"""Links in a row that broke sooner and are dialled anew as if they had lasted; then the waiting doubles."""
 HASTE = 5.0
 """Seconds after a sleep in which a link that turns out to be dead is dialled anew at once."""
 RETRY = 1.0
@@ -56,11 +60,18 @@ FRIENDS: frozenset[Source] = frozenset({"configured", "contact", "room"})
 """Sources of addresses whose links are never let go of, and whose nodes may send at the full rate."""
 
 
+def rank_of(source: Source | None) -> int:
+    """Return how much less than the owner's own word a source counts."""
+    return _RANK["px" if source is None else source]
+
+
 @dataclass(slots=True)
 class _Entry:
     source: Source
     next_at: float
     failures: int = 0
+    short: int = 0
+    up: float = 0.0
     dialled_at: float | None = None
     linked: bool = False
     key: bytes | None = None
@@ -87,6 +98,7 @@ class Book:
         self._target = MOST_LINKS
         self._sought: frozenset[str] = frozenset()
         self._hasty_until = float("-inf")
+        self._scout = ""
         self._troubles = Troubles()
 
     def __len__(self) -> int:
@@ -170,18 +182,47 @@ class Book:
         if source in FRIENDS:
             self._unwanted.pop(address, None)
         strange = source == "px" and (address in self._unwanted or is_near(authority_of(address)))
-        full = len(self._entries) >= MAX_ADDRESSES and source != "configured"
-        if strange or full or len(address.encode()) > MAX_ADDRESS_BYTES:
+        if strange or len(address.encode()) > MAX_ADDRESS_BYTES:
+            return
+        if source != "configured" and not (may_be_named(address) and self._has_place(source)):
             return
         self._entries[address] = _Entry(
             source, now, key=key if source == "px" else None, first=now if first is None else first, seen=seen
         )
 
+    def _has_place(self, source: Source) -> bool:
+        """Whether there is a place for an address; of a full book one that counts less makes way, if any."""
+        if len(self._entries) < MAX_ADDRESSES:
+            return True
+        less = ((a, e) for a, e in self._entries.items() if _RANK[e.source] > _RANK[source])
+        idle = [(a, e) for a, e in less if not e.linked and e.dialled_at is None]
+        if idle:
+            going, _ = max(idle, key=lambda one: (_RANK[one[1].source], one[1].failures))
+            self._troubles.over(going)
+            del self._entries[going]
+        return bool(idle)
+
     def _befriend(self, key: bytes, source: Source) -> None:
         if source in FRIENDS and _RANK[source] < _RANK[self._friends.get(key, "px")]:
             self._friends[key] = source
             if len(self._friends) > MAX_FRIENDS:
-                del self._friends[next(iter(self._friends))]
+                least = max(_RANK[one] for one in self._friends.values())
+                del self._friends[next(k for k, one in self._friends.items() if _RANK[one] == least)]
+
+    def retire(self, addresses: Iterable[str], keys: Iterable[bytes]) -> None:
+        """Forget what contacts or co-members say no more: not dialled for their sake, no friends' keys.
+
+        A link that stands stays, as one to a stranger. What the owner named is not touched.
+        """
+        self._known = False
+        for address in addresses:
+            entry = self._entries.get(address)
+            if entry is not None and entry.source in {"contact", "room"}:
+                entry.source, entry.first = "px", float("inf")
+                self.forget_stranger(address)
+        for key in keys:
+            if self._friends.get(key, "configured") != "configured":
+                del self._friends[key]
 
     def remove(self, address: str) -> None:
         """Forget an address, and let no stranger name it again."""
@@ -204,6 +245,9 @@ class Book:
         """The network is another: what failed before may work now."""
         self._known = False
         self._hasty_until = now + HASTE
+        for entry in self._entries.values():
+            entry.short = 0
+            entry.ours = False  # in another network it may be somebody else's
         self._retry_all(now)
 
     def _retry_all(self, now: float) -> None:
@@ -227,6 +271,10 @@ class Book:
             return []
         self._known = False
         chosen: list[str] = []
+        scout, self._scout = self._entries.get(self._scout), ""
+        if scout is not None and self._free(scout):
+            scout.dialled_at = now
+            chosen += [address for address, entry in self._entries.items() if entry is scout]
         named = [(e.next_at, a) for a, e in self._entries.items() if self._named(e) and now >= e.next_at]
         for _, address in sorted(named)[: max(0, MAX_DIALS - self._dialling())]:
             self._entries[address].dialled_at = now
@@ -239,16 +287,27 @@ class Book:
             chosen.append(found)
         return chosen
 
+    def scout(self, *, now: float) -> None:
+        """Dial a node at random that is not linked, every other time a friend, with no link missing."""
+        if self.lacking > 0 or self._dialling() >= MAX_DIALS:
+            return
+        ready = [(a, e) for a, e in self._candidates() if now >= e.next_at]
+        friends = [(a, e) for a, e in ready if e.source in FRIENDS]
+        pool = friends if friends and self._spread() < 0.5 else ready
+        if pool:
+            self._known = False
+            self._scout = pool[int(self._spread() * len(pool))][0]
+
     def _choose(self, now: float) -> str | None:
-        """Return a friend's address, or a stranger's: a relay if we need one, an elder, or by last seen."""
+        """Return a friend's address, or a stranger's: an elder, one near by, a relay if needed, or any."""
         ready = [(a, e) for a, e in self._candidates() if now >= e.next_at]
         pool = [(a, e) for a, e in ready if e.source in FRIENDS]
-        pool = pool or [(a, e) for a, e in ready if e.source == "lan"]
         if not pool:
-            pool = [(a, e) for a, e in ready if a in self.sought] or ready
             eldest = self._eldest({a for a, _ in ready})
             if eldest is not None and not self.sought:
                 return eldest
+            pool = [(a, e) for a, e in ready if e.source == "lan"]
+            pool = pool or [(a, e) for a, e in ready if a in self.sought] or ready
         if not pool:
             return None
         ages = [NEVER_SEEN if e.seen is None else max(0.0, now - e.seen) for _, e in pool]
@@ -271,8 +330,14 @@ class Book:
         return [key for key in dict.fromkeys(keys) if key is not None and key in self._outbound][:ELDER_LINKS]
 
     def _oldest(self) -> list[tuple[float, str]]:
-        strangers = ((e.first, a) for a, e in self._entries.items() if e.source == "px")
-        return nsmallest(ELDERS, strangers)
+        """Return the addresses of the oldest nodes: one that names four is still one."""
+        first: dict[bytes, float] = {}
+        strangers = [(a, e) for a, e in self._entries.items() if e.source == "px" and e.key is not None]
+        for _, entry in strangers:
+            assert entry.key is not None
+            first[entry.key] = min(entry.first, first.get(entry.key, entry.first))
+        eldest = {key: at for at, key in nsmallest(ELDERS, ((at, key) for key, at in first.items()))}
+        return sorted((eldest[e.key], a) for a, e in strangers if e.key is not None and e.key in eldest)
 
     def _candidates(self) -> list[tuple[str, _Entry]]:
         """Return what may be dialled beside what the owner named: one address of a node at a time."""
@@ -328,10 +393,7 @@ class Book:
         if entry is None:
             return
         entry.dialled_at, entry.linked = None, False
-        most = MAX_RETRY_STRANGER if entry.source == "px" else MAX_RETRY
-        if is_loopback(authority_of(address)):
-            most = MAX_RETRY_LOOPBACK
-        wait = min(most, RETRY * 2.0 ** min(entry.failures, 10))
+        wait = min(_most(address, entry), RETRY * 2.0 ** min(entry.failures, 10))
         entry.failures += 1
         if why == OTHER_NETWORK:
             wait = OTHER_NETWORK_RETRY
@@ -367,6 +429,7 @@ class Book:
         for entry in self._entries.values():
             if entry.key == key:
                 entry.failures, entry.next_at, entry.seen = 0, now, now
+                entry.up = now if self._live[key] == 1 else entry.up
 
     def link_down(self, address: str, key: bytes, *, now: float, why: str = "") -> None:
         """A live link to `key` is gone."""
@@ -377,11 +440,19 @@ class Book:
         if address in self._entries:
             self._entries[address].linked = False
             self._troubles.note(address, f"the link ended: {why}")
-        for entry in self._entries.values():
+        for known, entry in self._entries.items():
             if entry.key == key:
                 entry.seen = now
-                wait = 0.0 if now < self._hasty_until else FIRST_RETRY * (0.5 + self._spread())
-                entry.next_at = max(entry.next_at, now + wait)
+                if key not in self._live:
+                    entry.short = 0 if now >= entry.up + STEADY else entry.short + 1
+                entry.next_at = max(entry.next_at, now + self._pause(known, entry, now))
+
+    def _pause(self, address: str, entry: _Entry, now: float) -> float:
+        """Return the seconds until a node is dialled again whose link broke."""
+        if entry.short > MAX_SHORT:
+            wait = RETRY * 2.0 ** min(entry.short - MAX_SHORT, 10)
+            return min(_most(address, entry), wait) * (0.8 + 0.4 * self._spread())
+        return 0.0 if now < self._hasty_until else FIRST_RETRY * (0.5 + self._spread())
 
     def give_up_stuck(self, *, now: float) -> None:
         """Count dials that were never answered as failed."""
@@ -400,6 +471,8 @@ class Book:
 
     def _least(self) -> float | None:
         entries = self._entries.values()
+        if self._scout:
+            return float("-inf")
         soon = earliest(*(e.dialled_at + DIAL_TIMEOUT for e in entries if e.dialled_at is not None))
         if self._dialling() < MAX_DIALS:
             soon = earliest(soon, *(e.next_at for e in entries if self._named(e)))
@@ -408,6 +481,13 @@ class Book:
             first = earliest(*(e.next_at for _, e in self._candidates()))
             soon = earliest(soon, None if first is None else max(first, slot))
         return soon
+
+
+def _most(address: str, entry: _Entry) -> float:
+    """Return the longest wait between two dials of an address."""
+    if is_loopback(authority_of(address)):
+        return MAX_RETRY_LOOPBACK
+    return MAX_RETRY_STRANGER if entry.source == "px" else MAX_RETRY
 
 
 def _take_one(counts: dict[bytes, int], key: bytes) -> None:

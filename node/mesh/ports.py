@@ -97,6 +97,14 @@ class RemoveAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """No contact or co-member is said to be at these addresses, or to have these node keys, any more."""
+
+    addresses: tuple[str, ...]
+    node_keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ListensAt:
     """Where peers can reach us from now on; what they were told before may be wrong."""
 
@@ -187,6 +195,7 @@ MeshInput: TypeAlias = (
     | RemoveAddress
     | BlockInput
     | ListensAt
+    | Outdated
     | Resumed
     | AddressGone
     | DeadlineReached

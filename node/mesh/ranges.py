@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from node.mesh.days import Entry
 from node.mesh.index import Items
-from node.wire.negentropy import END, ID_BYTES, Bound, Range, Writer, read
+from node.wire.negentropy import END, ID_BYTES, Bound, Range, Writer, count_ranges, read
 
 BUCKETS = 16
 """Ranges that a large one is cut into."""
@@ -27,6 +27,8 @@ after them below MAX_MESSAGE: with 16 ranges each time the ids would take half a
 """
 MAX_MESSAGE = 60_000
 """Bytes of a message that we make: with the fields of its frame it stays under 60 KiB."""
+MAX_HAVE = 1 << 15
+"""Entries that one comparison shows the peer to lack, 3 MiB; a few bytes can say that it lacks all."""
 _ROOM = 128
 """Of these, kept for the range that says that the rest comes later: two bounds, two modes, a fingerprint."""
 _MOST_PER_RANGE = 61
@@ -71,8 +73,8 @@ def go_on(items: Items, message: bytes, found: Found, *, limit: int = MAX_MESSAG
 
 
 def work_of(message: bytes) -> int:
-    """Return about how much work a message is: at most its ranges, of which each takes some 16 bytes."""
-    return 1 + len(message) // 16
+    """Return about how much work a message is: its ranges, and the ids in them."""
+    return max(1 + len(message) // 16, count_ranges(message))
 
 
 def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> bytes:
@@ -85,7 +87,8 @@ def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> byt
         if said.fingerprint is not None and said.fingerprint != items.fingerprint(low, high):
             speaker.cut(low, high, said.bound, end)
         elif said.ids is not None and found is not None:
-            _compare(items.entries(low, high), said.ids, found)
+            room = max(0, MAX_HAVE - len(found.have)) + len(said.ids)
+            _compare(items.entries(low, min(high, low + room)), said.ids, found)
             speaker.skip(said.bound)
         elif said.ids is not None:
             speaker.tell(low, high, said.bound, end)

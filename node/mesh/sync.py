@@ -12,20 +12,35 @@ from dataclasses import dataclass, field
 
 from node.clock import DAY_MS, earliest
 from node.errors import DecodeError
+from node.mesh import ranges
 from node.mesh.answers import CREDIT, WANT_SESSION, Answers
 from node.mesh.comparing import Answering
 from node.mesh.index import Index, fingerprint
 from node.mesh.link import Link
-from node.mesh.ranges import work_of
 from node.mesh.tried import Tried
 from node.mesh.turns import Turns
 from node.wire.frame_bytes import encode
-from node.wire.frames import MAX_DAYS, Batch, Credit, Days, Frame, NegEnd, NegMsg, NegOpen, Tail
+from node.wire.frames import (
+    MAX_BATCH_BYTES,
+    MAX_DAYS,
+    Batch,
+    Credit,
+    Days,
+    Frame,
+    NegEnd,
+    NegMsg,
+    NegOpen,
+    Tail,
+)
 
 EVERYTHING = 1 << 62
 """As the end of a round's range: no limit."""
 REGRANT = CREDIT // 4
 """Bytes taken in before the sender is granted as much again."""
+LATE = CREDIT + 2 * MAX_BATCH_BYTES
+"""Bytes of BATCH that may come for a round that was given up: all its credit; a disk can hang, a line too."""
+LEAST_COST = 1_024
+"""Of these, taken by a BATCH at least."""
 STALLED_AFTER = 20.0
 """Seconds without an answer before a round is given up."""
 BETWEEN = 2.0
@@ -41,7 +56,8 @@ EMPTY = fingerprint(0, 0)
 class _Round:
     """One round as we ask: `days` still unanswered, in order; None until the peer has said what it has.
 
-    `later` are the days that are still to be asked for, as the peer has them.
+    `later` are the days that are still to be asked for, as the peer has them; `taken` are envelopes of the
+    day that is being answered.
     """
 
     session: int
@@ -49,6 +65,7 @@ class _Round:
     days: deque[int] | None = None
     later: list[tuple[int, int, bytes]] = field(default_factory=list)
     answering: Answering | None = None
+    taken: int = 0
 
 
 class Sync:
@@ -71,6 +88,7 @@ class Sync:
         self._moved_at = 0.0
         self._wished_ms: int | None = None
         self._begun_at = float("-inf")
+        self._late = 0
 
     @property
     def running(self) -> bool:
@@ -161,7 +179,7 @@ class Sync:
             elif not self._has_all(found, day, count, theirs) and self._tried.ask(
                 day, self._state(found, day)[1] + theirs, now=now
             ):
-                self.turns.claim(day, asker, now=now)
+                self.turns.claim(day, asker, begun=not found.days, now=now)
                 found.days.append(day)
                 self._moved_at = now
                 self._send(self._tail(found, day))
@@ -182,21 +200,36 @@ class Sync:
         """
         if frame.session != WANT_SESSION:
             found, asker = self._rounds.get(frame.session), (self._link.number, frame.session)
-            if found is None or not found.days or (frame.more and not frame.envelopes):
+            if found is None:
+                return self._is_late(frame)
+            if not found.days or (frame.more and not frame.envelopes):
                 return False
+            found.taken += len(frame.envelopes)
             if frame.envelopes:
                 self.turns.reached(int.from_bytes(frame.envelopes[-1][2:10], "big"))
             if not frame.more:
                 day = found.days.popleft()
+                if found.taken >= ranges.MAX_HAVE:
+                    self.wish(until_ms=found.until_ms)  # there may be more than one comparison shows
+                found.taken = 0
                 self._tried.answered(day, now=now)
                 self.turns.done(day, asker)
-                if found.days and self.turns.is_free(found.days[0], asker, now=now):
-                    self.turns.claim(found.days[0], asker, now=now)  # its time begins now
+                if found.days:
+                    self.turns.begin(found.days[0], asker, now=now)
                 self.answers.pump()  # what the peer asked of that day can be answered now
         elif not expected:
             return False
         self._moved_at = now
         self._take_in(frame.session, sum(map(len, frame.envelopes)))
+        return True
+
+    def _is_late(self, frame: Batch) -> bool:
+        """Whether a BATCH can be an answer in a round that was given up: what it brings is used."""
+        cost = max(LEAST_COST, sum(map(len, frame.envelopes)))
+        known = self._next_session if self._is_ours(frame.session) else self._last_theirs + 1
+        if frame.session >= known or cost > self._late:
+            return False
+        self._late -= cost
         return True
 
     def on_comparison(self, frame: NegOpen | NegMsg | NegEnd, *, now: float) -> bool:
@@ -230,7 +263,7 @@ class Sync:
         compared = found.answering
         if compared is None or compared.waiting is None or not self._link.bulk_room:
             return
-        if not self.answers.work.take(work_of(compared.waiting), now=now):
+        if not self.answers.work.take(ranges.work_of(compared.waiting), now=now):
             found.answering = None
             self._link.send_bulk(encode(NegEnd(found.session, compared.day, b"")))
             return
@@ -272,6 +305,7 @@ class Sync:
             self.turns.finished(now=now)
         else:
             self._tried.failed()
+            self._late = LATE
 
     def brought(self, frame: Batch, *, now: float) -> None:
         """Something in a BATCH was new to us."""
@@ -295,7 +329,7 @@ class Sync:
     def _open(self, session: int, until_ms: int, now: float) -> _Round:
         for other in [n for n in self._rounds if n % 2 == session % 2]:
             del self._rounds[other], self._owed[other]
-            self.turns.over((self._link.number, other))
+            self.turns.replaced((self._link.number, other))
         found = self._rounds[session] = _Round(session, until_ms)
         self._owed[session] = 0
         self._moved_at = now

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from node.mesh.doorway import Doorway, public_host
+from node.mesh.doorway import Doorway, Listener, Lookups, public_host, spelled
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
     CloseLink,
@@ -113,6 +113,7 @@ class Transport:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
         self._doorway = Doorway()
+        self._lookups = Lookups()
         self._stopped = False
 
     async def start(self) -> tuple[str, int] | None:
@@ -120,10 +121,13 @@ class Transport:
         if self._listen is None:
             return None
         sock = _bind_first(*self._listen, self._tries)
+        sock.doorway = self._doorway
+        under_tls: dict[str, Any] = {} if self._ssl is None else {"ssl_handshake_timeout": OPEN_TIMEOUT}
         self._server = await serve(
             self._accept,
             sock=sock,
             ssl=self._ssl,
+            **under_tls,
             origins=[None],  # browsers say where they come from, nodes do not: no page talks to the mesh
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
@@ -190,7 +194,7 @@ class Transport:
 
     async def _dial(self, address: str, *, public_only: bool) -> None:
         try:
-            named: dict[str, Any] = {"host": await public_host(address)} if public_only else {}
+            named: dict[str, Any] = {"host": await public_host(address, self._lookups)} if public_only else {}
             connection = await _Connect(
                 address,
                 ssl=(self._trust or True) if address.startswith("wss:") else None,
@@ -216,7 +220,7 @@ class Transport:
     async def _serve_link(self, connection: Connection, address: str) -> None:
         line = _Line(next(self._numbers), connection)
         self._lines[line.number] = line
-        remote = _text(connection.remote_address)
+        remote = spelled(connection.remote_address)
         self._submit(LinkOpened(line.number, bool(address), address, remote))
         writer = asyncio.ensure_future(self._write(line))
         self._tasks.add(writer)
@@ -266,7 +270,7 @@ class Transport:
         line.connection.transport.abort()
 
 
-def _bind_first(host: str, port: int, tries: int) -> socket.socket:
+def _bind_first(host: str, port: int, tries: int) -> Listener:
     for candidate in range(port, port + tries):
         try:
             return _bind(host, candidate)
@@ -276,13 +280,13 @@ def _bind_first(host: str, port: int, tries: int) -> socket.socket:
     raise AssertionError("at least one try")
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> Listener:
     """Return a listening socket whose connections send at once.
 
     Those that it accepts inherit that. The event loop sets it only where a socket names TCP as its protocol,
     which these do not; without it a small frame may wait 40 ms for the other side's delayed acknowledgement.
     """
-    listener = _listener(host, port)
+    listener = Listener(fileno=_listener(host, port).detach())
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -299,8 +303,3 @@ def _listener(host: str, port: int) -> socket.socket:
         host = "0.0.0.0"  # noqa: S104 - a node is there to be reached; the handshake keeps strangers out
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return socket.create_server(found[0][4][:2], family=found[0][0])
-
-
-def _text(address: tuple[object, ...]) -> str:
-    host, port = (str(part) for part in address[:2])
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

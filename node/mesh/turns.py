@@ -22,15 +22,20 @@ HELD_FOR = 30.0
 """Seconds before that anyway: a peer that gives one now and then does not keep a day from us."""
 MAX_PEERS = 128
 """Peers of whom it is remembered what they were asked: all that are linked, and as many that were."""
+REPLACED = -1
+"""Stands for a session that its beginner has given up for another: what it was asked for stays asked."""
 MAX_CLAIMS = 256
 """Days that are asked for, of all links: peers can name days that nobody else has."""
 
 
 @dataclass(slots=True)
 class _Claim:
+    """`begun` says whether the peer was free to answer: two days may be asked for, one after the other."""
+
     asker: Asker
     since: float
     moved: float
+    begun: bool
 
     @property
     def until(self) -> float:
@@ -45,6 +50,8 @@ class Turns:
         """The newest time up to which nothing is known to be missing; None when a sync has finished since."""
         self._claims: dict[int, _Claim] = {}
         self._tried: OrderedDict[bytes, Tried] = OrderedDict()
+        self._asked_at: dict[int, float] = {}
+        self._finished_at: float | None = None
 
     def tried(self, node_key: bytes) -> Tried:
         """Return what was asked of a node, over this link or those before it."""
@@ -65,26 +72,47 @@ class Turns:
             self.before_ms = max(self.before_ms, ts_ms)
 
     def finished(self, *, now: float) -> None:
-        """A round was answered; if none is under way with another, nothing is known to be missing."""
-        if not any(now < claim.until for claim in self._claims.values()):
-            self.before_ms = None
+        """A round was answered; if none is under way with another, nothing is known to be missing.
+
+        Nor is it some time later, whatever others are still asked for: they may make that up.
+        """
+        if self._finished_at is None:
+            self._finished_at = now
+        late = now >= self._finished_at + HELD_FOR
+        if late or not any(now < claim.until for claim in self._claims.values()):
+            self.before_ms = self._finished_at = None
 
     def is_free(self, day: int, asker: Asker, *, now: float) -> bool:
         """Whether `asker` may ask for a day: nobody else is being asked for it, or in vain."""
         claim = self._claims.get(day)
-        return claim is None or claim.asker == asker or now >= claim.until
+        return claim is None or claim.asker in (asker, (asker[0], REPLACED)) or now >= claim.until
 
     def free_at(self, day: int) -> float:
         """Return when a day can be asked for by another."""
         claim = self._claims.get(day)
         return claim.until if claim is not None else float("-inf")
 
-    def claim(self, day: int, asker: Asker, *, now: float) -> None:
-        """`asker` asks for a day."""
+    def claim(self, day: int, asker: Asker, *, begun: bool, now: float) -> None:
+        """`asker` asks for a day; over a link that was asked for it before, on the time that it had."""
+        known = self._claims.get(day)
+        if known is not None and known.asker[0] == asker[0]:
+            known.asker = asker
+            return
+        self._asked_at[asker[0]] = now
         if len(self._claims) >= MAX_CLAIMS:
             self._claims = {day: claim for day, claim in self._claims.items() if now < claim.until}
         if len(self._claims) < MAX_CLAIMS:
-            self._claims[day] = _Claim(asker, now, now)
+            self._claims[day] = _Claim(asker, now, now, begun)
+
+    def begin(self, day: int, asker: Asker, *, now: float) -> None:
+        """A peer has answered what it was asked before this day: the time for it begins, once."""
+        claim = self._claims.get(day)
+        if claim is not None and claim.asker == asker and not claim.begun:
+            claim.since, claim.moved, claim.begun = now, now, True
+
+    def asked_at(self, link: int) -> float:
+        """Return when a link last got a turn: who waits for one longest gets the next."""
+        return self._asked_at.get(link, float("-inf"))
 
     def moved(self, day: int, asker: Asker, *, now: float) -> None:
         """A peer has sent something of a day that was not here."""
@@ -98,10 +126,17 @@ class Turns:
         if claim is not None and claim.asker == asker:
             del self._claims[day]
 
+    def replaced(self, asker: Asker) -> None:
+        """Another round has taken the place of one: days that were asked for stay so for no longer."""
+        for claim in self._claims.values():
+            if claim.asker == asker:
+                claim.asker = (asker[0], REPLACED)
+
     def over(self, asker: Asker) -> None:
-        """A round has ended, or another has taken its place."""
+        """A round has ended."""
         self._claims = {day: claim for day, claim in self._claims.items() if claim.asker != asker}
 
     def closed(self, link: int) -> None:
         """A link is gone."""
+        self._asked_at.pop(link, None)
         self._claims = {day: claim for day, claim in self._claims.items() if claim.asker[0] != link}

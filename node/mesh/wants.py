@@ -25,10 +25,11 @@ ANSWER_WITHIN = 20.0
 
 @dataclass(slots=True)
 class _Line:
-    """What one link is to be asked for, and what it was."""
+    """What one link is to be asked for, and what it was; `given_up` WANTs are to be answered before these."""
 
     waiting: deque[bytes] = field(default_factory=deque)
     flights: deque[tuple[bytes, ...]] = field(default_factory=deque)
+    given_up: int = 0
     moved_at: float = 0.0
 
 
@@ -88,7 +89,7 @@ class Wants:
     def expects(self, link: int) -> bool:
         """Whether a link owes us an answer to a WANT."""
         line = self._lines.get(link)
-        return line is not None and bool(line.flights)
+        return line is not None and bool(line.flights or line.given_up)
 
     def idle(self, link: int) -> bool:
         """Whether nothing is asked or to be asked of a link."""
@@ -104,6 +105,9 @@ class Wants:
     def answered(self, link: int) -> set[int]:
         """The oldest WANT of a link has its last answer; return the links that take over the rest."""
         line = self._lines.get(link)
+        if line is not None and line.given_up:
+            line.given_up -= 1  # the last answer to one that others were asked for since
+            return set()
         return self._pass_on(link, line.flights.popleft()) if line is not None and line.flights else set()
 
     def gone(self, link: int, prefixes: tuple[bytes, ...]) -> set[int]:
@@ -117,6 +121,7 @@ class Wants:
         for link in late:
             line = self._lines[link]
             unanswered = sum(line.flights, ())
+            line.given_up += len(line.flights)
             line.flights.clear()
             touched |= {link} | self._pass_on(link, unanswered)
         return touched

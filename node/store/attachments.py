@@ -54,6 +54,8 @@ from node.wire.manifest import Manifest
 
 QUOTA = 2 * 1024 * 1024 * 1024
 """Bytes of all attachments; beyond it nothing more is taken in."""
+OURS = 4
+"""A quarter of it is for what the owner stores: whoever is in a room with us can fill the rest."""
 PART, NEW = ".part", ".new"
 
 
@@ -149,8 +151,9 @@ class AttachmentFiles:
         """Write at a place; raises StoreFull where the quota or the disk is."""
         self._stay_open()
         grown = max(0, offset + len(data) - self._sizes.get(name, 0))
+        room = self.quota - (self.quota // OURS if name.endswith(PART) else 0)
         with self._lock:
-            if grown and self._used + grown > self.quota:
+            if grown and self._used + grown > room:
                 raise StoreFull("the attachments take all the room that they may")
             self._sizes[name] = self._sizes.get(name, 0) + grown
             self._used += grown

@@ -137,6 +137,12 @@ def copy_aside(conn: sqlite3.Connection, target: Path) -> None:
     files.sync_folder(target.parent)
 
 
+def drop_copies(path: Path) -> None:
+    """Remove what was copied aside: after a shred round no key opens it all, and it has what was deleted."""
+    for aside in path.parent.glob(f"{path.name}.v[0-9]*"):
+        aside.unlink(missing_ok=True)
+
+
 def unlock(conn: sqlite3.Connection, *, keys: StoreKeys, entropy: Entropy) -> Cells:
     """Return the cells of this database, with the one of the shred keys that fits.
 

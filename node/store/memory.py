@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import islice
 from typing import assert_never
@@ -22,6 +22,8 @@ from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
     AppendEvent,
+    Claim,
+    Claimed,
     Delete,
     DropEnvelopes,
     DropMessage,
@@ -115,10 +117,27 @@ class MemoryStore:
         """
         if self.full:
             raise StoreFull("this store was told to be full")
+        there: list[PutEnvelope] = []
         for write in writes:
+            if isinstance(write, PutEnvelope) and write.eid[:16] in self._state.held:
+                there.append(write)
             self._apply(write)
         orders = [write for write in writes if isinstance(write, LetGo | ForgetGone)]
-        return self._clear(orders) if orders else Gone()
+        claims = [write for write in writes if isinstance(write, Claim)]
+        moved = [one for claim in claims for one in self._claim(claim)]
+        went = _portions([*there, *(envelope for envelope, _ in moved)])
+        gone = self._clear(orders) if orders else Gone()
+        claimed = tuple(came for _, came in moved)
+        return replace(gone, portions=(*gone.portions, *went), claimed=claimed) if went else gone
+
+    def _claim(self, claim: Claim) -> Iterator[tuple[PutEnvelope, Claimed]]:
+        for day, key, source in claim.keys:
+            for _, eid in self._state.held_by_rk.get(key, []):
+                envelope = self._state.held[eid[:16]]
+                if envelope.shelf in {Shelf.KNOWN, Shelf.OTHER}:
+                    ours = structs.replace(envelope, shelf=Shelf.OWN, source=source)
+                    self._state.held[eid[:16]] = ours
+                    yield envelope, (claim, day, source, 1, len(envelope.raw))
 
     def _apply(self, write: Write) -> None:
         match write:
@@ -131,7 +150,7 @@ class MemoryStore:
             case DropEnvelopes(eids):
                 for eid in eids:
                     self._drop(eid)
-            case LetGo() | ForgetGone():
+            case LetGo() | ForgetGone() | Claim():
                 pass  # when all else is written
             case AppendEvent():
                 assert write.seq > self._state.last_seq, "the log only grows"

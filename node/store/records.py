@@ -20,6 +20,7 @@ from node.values import Value
 __all__ = [
     "SHREDDED",
     "AppendEvent",
+    "Claim",
     "Delete",
     "DropEnvelopes",
     "DropMessage",
@@ -103,6 +104,18 @@ class LetGo(Value, frozen=True):
     nbytes: int
 
 
+class Claim(Value, frozen=True):
+    """Put what is held for others with these (day, posting key, source) on our own shelf, to these sources.
+
+    A channel has become ours, of that kind and owner. A slice of it is done at once; from `since_ms` on.
+    """
+
+    kind: int
+    owner: bytes
+    keys: tuple[tuple[int, bytes, int], ...]
+    since_ms: int = 0
+
+
 class ForgetGone(Value, frozen=True):
     """Forget the ids of so many envelopes whose bodies are gone, the oldest first."""
 
@@ -159,6 +172,7 @@ Write: TypeAlias = (
     | DropEnvelopes
     | LetGo
     | ForgetGone
+    | Claim
     | AppendEvent
     | PutMessage
     | DropMessage
@@ -199,20 +213,28 @@ Portion: TypeAlias = tuple[int, int, int, int]
 """What a part of a shelf comes to: (shelf, source, envelopes, bytes)."""
 
 
+Claimed: TypeAlias = tuple[Claim, int, int, int, int]
+"""What a claim brought to our own shelf: (claim, day, source, envelopes, bytes)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gone:
     """What a commit, or an expiry, took away: how much of which portions, `kept` ids without their bodies.
 
-    `orders` are those that it carried out; `forgotten` are ids of which nothing is left.
+    What a commit was to hold and the store had already counts as taken away: it was counted twice. `orders`
+    are those that it carried out; `forgotten` are ids of which nothing is left. `claimed` is what came to our
+    own shelf, and is among what went from others; `unfinished` is what is left to do.
     """
 
     orders: tuple[LetGo | ForgetGone, ...] = ()
     portions: tuple[Portion, ...] = ()
     kept: int = 0
     forgotten: tuple[bytes, ...] = field(default=(), repr=False)
+    claimed: tuple[Claimed, ...] = ()
+    unfinished: tuple[Claim, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.orders or self.portions)
+        return bool(self.orders or self.portions or self.unfinished)
 
 
 def portions(sizes: Iterable[tuple[int, int, int]]) -> tuple[Portion, ...]:

@@ -14,6 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,10 +26,10 @@ from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
 from node.errors import StoreFull
 from node.store import reader, searching, writer
-from node.store.creation import check, create, unlock, upgrade
+from node.store.creation import check, create, drop_copies, unlock, upgrade
 from node.store.migrations import STEPS, Step
 from node.store.pace import Pace
-from node.store.records import ForgetGone, Gone, LetGo, Loaded, Write
+from node.store.records import Claim, ForgetGone, Gone, LetGo, Loaded, Write
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -132,6 +133,13 @@ def _transaction(work: Work[T], conn: sqlite3.Connection) -> T:
     return result
 
 
+def _clean(conn: sqlite3.Connection, now_ms: int) -> tuple[Gone, bool, int]:
+    """Drop what has expired and is old, all or nothing: who counts is told of all that went."""
+    gone = writer.expire_envelopes(conn, now_ms)
+    more = writer.compact_events(conn, now_ms)
+    return gone, more, reader.log_ends(conn)[0]
+
+
 def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step]) -> None:
     try:
         create(path, keys, entropy=entropy, steps=steps)
@@ -230,7 +238,7 @@ class SqliteStore:
             return Gone()
         work = partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
         since, done = time.perf_counter(), None
-        light = not any(isinstance(write, LetGo | ForgetGone) for write in writes)
+        light = not any(isinstance(write, LetGo | ForgetGone | Claim) for write in writes)
         if light and self._write.idle and self._pace.at_once(len(writes)):
             done = self._write.run_at_once(work)
         if done is None:
@@ -328,12 +336,9 @@ class SqliteStore:
 
         `expiring` says whether there may be more.
         """
-        gone = await self._write.run(
-            partial(_transaction, lambda conn: writer.expire_envelopes(conn, now_ms))
-        )
-        more = await self._write.run(partial(_transaction, lambda conn: writer.compact_events(conn, now_ms)))
+        gone, more, first_seq = await self._write.run(partial(_transaction, partial(_clean, now_ms=now_ms)))
         self.expiring = more or len(gone.forgotten) == writer.EXPIRE_BATCH
-        self.first_seq, _ = await self._write.run(reader.log_ends)
+        self.first_seq = first_seq
         return gone
 
     async def stats(self) -> dict[str, int | None]:
@@ -362,4 +367,6 @@ class SqliteStore:
         _transaction(lambda inner: writer.reseal(inner, self._cells, fresh), conn)
         self._cells = fresh
         (busy, _, _) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with suppress(OSError):  # the next round will
+            drop_copies(self.path)
         return not busy

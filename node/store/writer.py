@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from node.crypto.vault import Cells
+from node.store import claims
 from node.store.records import (
     KEEP_EVENTS,
     KEEP_EVENTS_MS,
     AppendEvent,
+    Claim,
     Delete,
     DropEnvelopes,
     DropMessage,
@@ -78,9 +80,11 @@ class _Batch:
     rewritten: list[RewriteMessage] = field(default_factory=list)
     gone: list[DropMessage] = field(default_factory=list)
     envelopes: dict[bytes, PutEnvelope] = field(default_factory=dict)
+    twice: list[PutEnvelope] = field(default_factory=list)
     dropped: dict[bytes, None] = field(default_factory=dict)
     going: list[LetGo] = field(default_factory=list)
     forgetting: list[ForgetGone] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     def add(self, write: Write) -> None:
         match write:
@@ -89,7 +93,10 @@ class _Batch:
             case Delete(table, key):
                 self.rows[(table, key)] = None
             case PutEnvelope():
-                self.envelopes.setdefault(write.eid, write)
+                if write.eid in self.envelopes:
+                    self.twice.append(write)
+                else:
+                    self.envelopes[write.eid] = write
             case DropEnvelopes(eids):
                 for eid in eids:
                     self.envelopes.pop(eid, None)
@@ -98,6 +105,8 @@ class _Batch:
                 self.going.append(write)
             case ForgetGone():
                 self.forgetting.append(write)
+            case Claim():
+                self.claims.append(write)
             case AppendEvent():
                 self.events.append(write)
             case PutMessage():
@@ -154,20 +163,28 @@ def apply(conn: sqlite3.Connection, cells: Cells, writes: Iterable[Write]) -> tu
         conn.executemany(_APPEND_EVENT, [_event(cells, event) for event in batch.events])
     if batch.dropped:
         conn.executemany("DELETE FROM envelopes WHERE eid = ?", [(eid,) for eid in batch.dropped])
-    if batch.envelopes:
-        conn.executemany(_PUT_ENVELOPE, [_envelope(held) for held in batch.envelopes.values()])
-    return max((event.seq for event in batch.events), default=0), _clear(conn, batch)
+    there = [one for one in batch.envelopes.values() if not _hold(conn, one)]
+    return max((event.seq for event in batch.events), default=0), _clear(conn, batch, [*there, *batch.twice])
 
 
-def _clear(conn: sqlite3.Connection, batch: _Batch) -> Gone:
-    if not (batch.going or batch.forgetting):
+def _hold(conn: sqlite3.Connection, held: PutEnvelope) -> bool:
+    """Write an envelope; False if one of its id is there already, which stays as it is."""
+    return conn.execute(_PUT_ENVELOPE, _envelope(held)).rowcount > 0
+
+
+def _clear(conn: sqlite3.Connection, batch: _Batch, there: Sequence[PutEnvelope]) -> Gone:
+    if not (batch.going or batch.forgetting or batch.claims or there):
         return Gone()
+    moved, claimed, unfinished = claims.carry_out(conn, batch.claims)
     freed = [_let_go(conn, order) for order in batch.going]
     kept = sum(count for _, _, count, _ in freed)
+    freed += moved
+    freed += portions((one.shelf, one.source, len(one.raw)) for one in there)
     forgotten = tuple(eid for order in batch.forgetting for eid in _forget(conn, order.count))
     if forgotten:
         freed.append((Shelf.GONE, 0, len(forgotten), 0))
-    return Gone((*batch.going, *batch.forgetting), tuple(freed), kept, forgotten)
+    orders: tuple[LetGo | ForgetGone, ...] = (*batch.going, *batch.forgetting)
+    return Gone(orders, tuple(freed), kept, forgotten, tuple(claimed), tuple(unfinished))
 
 
 def _let_go(conn: sqlite3.Connection, order: LetGo) -> Portion:

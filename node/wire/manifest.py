@@ -27,8 +27,9 @@ MAX_SIZE = 64 * 1024 * 1024
 """Bytes of content."""
 MAX_BLOCKS = 64
 """Names of blocks that a manifest has: 2 KiB."""
-MAX_SEALED = MAX_SIZE + 64 * 1024
-"""The sealed stream: 21 bytes a chunk more, and its head and end."""
+MAX_MORE = 64 * 1024
+"""What the sealed stream has more than the content: 21 bytes a chunk, and its head and end."""
+MAX_SEALED = MAX_SIZE + MAX_MORE
 MAX_GOSSIPED = 1024 * 1024
 """Content that travels by gossip; its blocks are single parts."""
 MAX_FILE_NAME_BYTES = 255
@@ -96,6 +97,15 @@ class Manifest:
             told = replace(told, **shorter)
         return told
 
+    def named_again(self, newer: Manifest) -> Manifest:
+        """Return it with who has it by another message as well, of the same attachment.
+
+        What was said first may be out of date; and nobody who names it once more can have it forgotten.
+        """
+        holders = dict.fromkeys((*self.holders[:1], *newer.holders, *self.holders[1:]))
+        relays = dict.fromkeys((*self.relays[:2], *newer.relays, *self.relays[2:]))
+        return self.held_by(tuple(holders), tuple(relays))
+
     @property
     def block(self) -> int:
         """Bytes of each block but the last."""
@@ -146,7 +156,7 @@ def parse(raw: bytes) -> Manifest:
     )
     if more and (found.gossiped or not (holders or relays)):
         raise DecodeError("an attachment of the second form that needs none")
-    fits = size <= MAX_SIZE and size < sealed <= MAX_SEALED and chunks == -(-size // CHUNK_BYTES)
+    fits = size <= MAX_SIZE and size < sealed <= size + MAX_MORE and chunks == -(-size // CHUNK_BYTES)
     if not fits or block != found.block or len(blocks) != -(-sealed // block):
         raise DecodeError("an attachment whose numbers contradict each other")
     return found

@@ -33,7 +33,7 @@ ONE = "c1c1c1c1-0000-8000-8000-000000000003"
 IDS = frozenset({"room", "user_id", "invite", "id", "placeholder", "log_epoch", "attachment"})
 LINK = encode_contact(ContactLink(bytes(32), bytes(32), bytes(16), 20_000, ("ws://192.168.1.4:7118",)))
 NOT_HERE = ("run", "demo", "service", "erase", "backup restore", "backup verify", "completion", "version",
-            "config", "schema", "stop", "network", "passphrase", "unlock", "chat", "doctor",
+            "config", "schema", "sim", "stop", "network", "passphrase", "unlock", "chat", "doctor",
             "contact link")  # fmt: skip
 """They print no answer of a node's, or ask at a terminal, or (`chat`, `tail`) have a test of their own."""
 MORE = {

@@ -31,9 +31,9 @@ from node.crypto.epoch import REASON_ROSTER
 from node.crypto.joining import invite_keypair, link_invite_id
 from node.crypto.links import RoomLink
 from node.crypto.primitives import box_open, dh
-from node.engine import writes
+from node.engine import shelving
 from node.errors import CryptoFault
-from node.mesh import exchange
+from node.mesh import exchange, spreading
 from node.sim import SimNode, Simulation
 from node.wire import codec, envelope
 from tests.engine.hostile import engine_of, release, room_of, turn_of
@@ -84,8 +84,7 @@ def sharing() -> Iterator[None]:
     card = _once(lambda raw: ops.card_of(ops.parse_op(raw)))
     parse_envelope, parse_op = _once(envelope.parse), _once(ops.parse_op)
     rows: dict[bytes, bytes] = {}
-    pack, hold = turns.pack_row, writes.held
-    held = _once(lambda sealed, own: hold(sealed, own=own))
+    pack = turns.pack_row
     gc.collect()
     usual = gc.get_threshold()
     gc.set_threshold(100_000, 50, 1_000)  # millions of objects that stay are not looked at again and again
@@ -97,11 +96,12 @@ def sharing() -> Iterator[None]:
         patch.setattr(membership, "card_of", lambda op: card(op.raw))
         patch.setattr(envelope, "parse", parse_envelope)
         patch.setattr(exchange, "parse", parse_envelope)
+        patch.setattr(spreading, "parse", parse_envelope)
         patch.setattr(ops, "parse_op", parse_op)
         patch.setattr(membership, "resolve", _resolved(membership.resolve))
         patch.setattr(ops, "check_leaf", _once(ops.check_leaf))
         patch.setattr(turns, "pack_row", lambda value: rows.setdefault(data := pack(value), data))
-        patch.setattr(writes, "held", lambda sealed, *, own: held(sealed, own))
+        patch.setattr(shelving, "_put", _once(shelving._put))
         yield
     gc.set_threshold(*usual)
 

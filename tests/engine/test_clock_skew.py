@@ -19,7 +19,7 @@ def apart(seed: str, skew: float) -> tuple[Simulation, SimNode, SimNode]:
     bob = world.add("bob")
     bob.crash()
     bob.skew_s = skew
-    bob.setup = world._setup("bob", bob.setup.entropy, ["ann"])
+    bob.setup = world.setup("bob", bob.setup.entropy, ["ann"])
     bob.store = type(bob.store)()
     bob.start()
     world.run(5)
@@ -145,3 +145,17 @@ def test_a_clock_that_is_set_right_loses_nothing_of_what_is_said_after(skew: flo
         assert [text for text in shown if "direct" not in text] == said
         assert [text for text in shown if "direct" in text] == [text + " direct" for text in said]
         assert not any(event.gap for event in session.of(events.UserMessage))
+
+
+@pytest.mark.mesh_attack("N15")
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+def test_a_clock_that_is_a_day_off_makes_no_envelope_expire_that_the_others_still_have(skew: float) -> None:
+    """M10; and no peer makes any expire by what it says of the time."""
+    world, ann, bob = apart(f"expires {skew}", skew)
+    world.run(60)
+    true_ms = EPOCH_MS + round(world.time * 1000)
+    for node in (ann, bob):
+        assert node.engine is not None
+        expires_at, own = node.engine.expires_at(node.now()), node.now().wall_ms
+        assert expires_at <= min(own, node.engine.mesh.mesh_time_ms(node.now()))
+        assert expires_at - true_ms <= DAY * 1000 / 2 + 1_000, "between two the mesh is half way"

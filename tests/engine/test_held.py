@@ -201,7 +201,7 @@ def test_asking_who_holds_costs_a_ping_a_second_whatever_is_said() -> None:
 def test_a_peer_that_keeps_nothing_for_others_holds_nothing() -> None:
     world = Simulation("keeps nothing")
     ann = world.add("ann")
-    entry = world._setup
+    entry = world.setup
 
     def bare(name: str, *rest: object, **more: object) -> object:
         from dataclasses import replace
@@ -209,7 +209,7 @@ def test_a_peer_that_keeps_nothing_for_others_holds_nothing() -> None:
         setup = entry(name, *rest, **more)  # type: ignore[arg-type]
         return replace(setup, roles=frozenset()) if name == "bob" else setup
 
-    world._setup = bare  # type: ignore[method-assign, assignment]
+    world.setup = bare  # type: ignore[method-assign, assignment]
     bob = world.add("bob", peers=["ann"])
     world.run(2)
     befriend(world, ann, bob)

@@ -10,13 +10,17 @@ from dataclasses import replace
 import pytest
 
 from node.chat import commands as c
+from node.chat.channels import Route
+from node.clock import day_of
 from node.crypto.channel import Channel, ChannelKind
 from node.engine import shelving
+from node.engine.effects import Hold, Persist, ReadChannel
+from node.engine.engine import Engine
 from node.errors import PeerFault
 from node.sim import SimNode, Simulation
-from node.store.records import Shelf
+from node.store.records import Claim, Shelf
 from node.wire.envelope import Envelope, parse
-from tests.engine.hostile import engine_of, give, post, room_of
+from tests.engine.hostile import engine_of, give, post, release, room_of, turn_of
 from tests.engine.worlds import befriend, invite
 
 QUOTA, SIZE = 200_000, 659
@@ -147,6 +151,7 @@ def rooms(seed: str) -> tuple[Simulation, SimNode, SimNode, str]:
     return world, ann, eve, room
 
 
+@pytest.mark.mesh_attack("N08")
 def test_a_member_who_floods_a_room_fills_that_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     world, ann, eve, _ = rooms("a bad member")
     monkeypatch.setattr(shelving, "MAX_OWN", 30_000)
@@ -182,6 +187,59 @@ def test_who_is_no_member_cannot_post_under_a_rooms_key() -> None:
     assert not held(eve, [parse(bytes(forged))])
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_came_of_a_channel_before_it_was_ours_is_ours_once_it_is(crash: bool) -> None:
+    world = Simulation("claimed")
+    ann = victim(world)
+    eve = world.add("eve", peers=["ann"])
+    world.run(2)
+    channel = Channel(ChannelKind.ROOM, b"soon".ljust(32, b"."))
+    early = junk(eve, 20, channel)
+    world.run(5)
+    assert engine_of(ann).shelving.count(Shelf.OTHER) >= 20
+    own = engine_of(ann).shelving.count(Shelf.OWN)
+    turn = turn_of(ann)
+    turn.watch.append((Route(channel, b"r" * 16, b"e" * 16), day_of(turn.mesh_ms)))
+    release(ann, turn)
+    assert engine_of(ann).shelving.count(Shelf.OWN) >= own + 20
+    check(ann)
+    for n in range(9):
+        junk(world.add(f"eve{n}", peers=["ann"]), 60)
+        world.run(10)
+    assert held(ann, early) == 20
+    if crash:
+        ann.crash()
+        ann.start()
+    check(ann)
+
+
+def test_a_crash_between_a_channel_and_what_it_claims_claims_it_at_the_start() -> None:
+    world = Simulation("claimed late")
+    ann = victim(world)
+    eve = world.add("eve", peers=["ann"])
+    world.run(2)
+    channel = Channel(ChannelKind.ROOM, b"soon".ljust(32, b"."))
+    junk(eve, 20, channel)
+    world.run(5)
+    engine, turn = engine_of(ann), turn_of(ann)
+    turn.watch.append((Route(channel, b"r" * 16, b"e" * 16), day_of(turn.mesh_ms)))
+    (first, *_) = engine._release(turn, [])
+    assert isinstance(first, Persist)
+    before = ann.store.load().portions
+    ann.store.commit(first.writes)
+    ann.crash()
+    assert ann.store.load().portions == before
+    started = Engine(ann.setup, ann.store.load(), ann.now())
+    started.state.channels.add(
+        Route(channel, b"r" * 16, b"e" * 16), day_of(turn.mesh_ms), day_of(turn.mesh_ms)
+    )
+    effects = started.start(ann.now())
+    claims = [one.write for one in effects if isinstance(one, Hold) and isinstance(one.write, Claim)]
+    assert ann.store.commit(claims).claimed
+    readings = [n for n, one in enumerate(effects) if isinstance(one, ReadChannel)]
+    assert effects.index(Hold(claims[0])) < readings[0], "what is read is claimed before"
+
+
 def test_a_crash_at_any_point_leaves_numbers_that_are_those_of_the_store() -> None:
     world = Simulation("crash")
     ann = victim(world)
@@ -201,3 +259,24 @@ def test_a_crash_at_any_point_leaves_numbers_that_are_those_of_the_store() -> No
     ann.start()
     check(ann)
     assert engine_of(ann).shelving.ids == sum(p[2] for p in ann.store.load().portions if p[0] == Shelf.GONE)
+
+
+@pytest.mark.mesh_attack("N17")
+def test_a_disk_that_is_full_in_the_middle_of_a_flood_loses_nothing_and_counts_right_after() -> None:
+    """M5: what could not be written is not taken for accepted, and a sync brings it when there is room."""
+    world = Simulation("full flood")
+    ann = victim(world)
+    bob, eve = (world.add(name, peers=["ann"]) for name in ("bob", "eve"))
+    world.run(2)
+    bobs, eves = junk(bob, 10), junk(eve, 30)
+    world.run(1)
+    ann.store.full = True
+    bobs += junk(bob, 10)
+    eves += junk(eve, 60)
+    world.run(20)
+    assert ann.up and known(ann, bobs) == 10
+    ann.make_room()
+    world.run(60)
+    assert held(ann, bobs) == 20
+    assert known(ann, eves) == 90
+    check(ann)

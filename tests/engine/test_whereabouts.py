@@ -9,6 +9,7 @@ import pytest
 from node.chat import commands as c, events
 from node.chat.turn import unpack_row
 from node.crypto import noderec
+from node.crypto.primitives import ed25519_keypair
 from node.engine import whereabouts
 from node.engine.effects import Woke
 from node.engine.whereabouts import VIEW_ROW, ViewRow
@@ -172,3 +173,143 @@ def test_who_cannot_be_dialled_names_the_relays_it_uses() -> None:
     assert hidden.engine is not None
     record = noderec.read_record(hidden.engine._record())
     assert record.addresses == ("ws://relay:1",)
+
+
+def test_who_was_asked_by_a_link_is_dialled_after_a_restart_too() -> None:
+    world = Simulation("asked and away")
+    ann, bob = world.add("ann"), world.add("bob")
+    link = bob.call(c.ContactLinkCreate())["link"]
+    bob.crash()
+    ann.call(c.ContactAdd(link=link))
+    world.run(10)
+    ann.crash()
+    ann.start()
+    bob.start()
+    world.run(30)
+    assert [one["username"] for one in bob.call(c.ContactList())["contacts"]] == ["ann"]
+
+
+def moved(node: SimNode, number: int, seq: int) -> None:
+    """Tell the rooms of a node that it is elsewhere, with another key and four new addresses."""
+    engine = node.engine
+    assert engine is not None
+    raw = noderec.make_record(
+        bytes([number]) * 32,
+        addresses=tuple(f"ws://n{number}-{spot}.example:7" for spot in range(4)),
+        roles=frozenset(),
+        seq=seq,
+        now=node.now(),
+    )
+    engine.whereabouts._record = lambda: raw
+    engine.whereabouts._told.clear()
+    keep_house(node)
+
+
+def test_a_member_that_tells_of_a_new_place_each_day_has_one_place_and_one_key() -> None:
+    """N13: else a member fills the book of addresses and takes every friend's place with keys of its own."""
+    world, _, bob, dan = club("one place")
+    assert dan.engine is not None
+    book = dan.engine.mesh._book
+    start = dan.now().wall_ms // 1000
+    for number in range(1, 9):
+        moved(bob, number, start + number * 100)
+        world.run(700)
+    told_now = [a for a in book._entries if "example" in a]
+    assert sorted(told_now) == [f"ws://n8-{spot}.example:7" for spot in range(4)]
+    keys = [ed25519_keypair(bytes([number]) * 32)[0] for number in range(1, 9)]
+    assert [key in book._friends for key in keys] == [False] * 7 + [True]
+
+
+def seq_told(node: SimNode, other: SimNode) -> int:
+    assert node.engine is not None and other.engine is not None
+    person = node.engine.state.people.by_account[other.engine.state.me.account]
+    return 0 if person.node_record is None else noderec.read_record(person.node_record).seq
+
+
+def test_what_has_not_changed_is_told_again_before_it_has_run_out_and_no_sooner(
+    short_days: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whereabouts, "TELL_AGAIN_MS", 5 * 120_000)
+    world, _, bob, dan = club("told again")
+    keep_house(bob, dan)
+    first = seq_told(dan, bob)
+    world.run(2 * short_days)
+    keep_house(bob)
+    assert seq_told(dan, bob) == first
+    world.run(4 * short_days)
+    keep_house(bob)
+    assert seq_told(dan, bob) > first
+
+
+def test_neither_a_large_room_is_told_nor_one_with_somebody_who_gets_nothing_from_us(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whereabouts, "SMALL", 2)
+    _, _, bob, dan = club("a large room")
+    bob.feed(ListensAt(("ws://elsewhere.example:7",)))
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+    monkeypatch.setattr(whereabouts, "SMALL", 3)
+    assert bob.engine is not None
+    monkeypatch.setattr(bob.engine.state.people, "kept_from", lambda _members: dan)
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" not in told(dan, bob)
+    monkeypatch.undo()
+    monkeypatch.setattr(whereabouts, "SETTLE", 0.0)
+    keep_house(bob)
+    assert "ws://elsewhere.example:7" in told(dan, bob)
+
+
+def test_who_has_left_a_room_is_not_remembered_as_told() -> None:
+    _, _, bob, dan = club("left")
+    keep_house(bob, dan)
+    assert bob.engine is not None and len(bob.engine.whereabouts._told) == 1
+    (room,) = bob.call(c.RoomList())["rooms"]
+    bob.call(c.UserLeave(room=room["room"]))
+    bob.world.run(5)
+    keep_house(bob)
+    assert bob.engine.whereabouts._told == {}
+
+
+def test_an_older_record_and_one_numbered_far_ahead_change_nothing() -> None:
+    world, _, bob, dan = club("older and ahead")
+    start = dan.now().wall_ms // 1000
+    moved(bob, 1, start + 10)
+    first = told(dan, bob)
+    assert first[0].startswith("ws://n1-")
+    moved(bob, 2, start + 9)
+    moved(bob, 3, start + 3 * 86_400)
+    assert told(dan, bob) == first
+    moved(bob, 4, start + 86_400)
+    assert told(dan, bob)[0].startswith("ws://n4-")
+
+
+def test_a_member_that_tells_without_end_is_heard_a_few_times_an_hour() -> None:
+    world, _, bob, dan = club("without end")
+    start = dan.now().wall_ms // 1000
+    for number in range(1, 12):
+        moved(bob, number, start + number)
+    assert told(dan, bob) == tuple(f"ws://n4-{spot}.example:7" for spot in range(4))
+
+
+def test_the_blocked_are_not_dialled_for_their_sake_neither_now_nor_after_a_crash() -> None:
+    world, _, bob, dan = club("blocked are not dialled")
+    keep_house(bob, dan)
+    assert bob.engine is not None and dan.engine is not None
+    assert "ws://dan:1" in bob.engine.mesh.addresses()
+    bob.call(c.ContactBlock(username="dan"))
+    world.run(1)
+    key = dan.engine.mesh.node_key
+    assert key not in bob.engine.mesh._book._friends
+    assert bob.engine.mesh._book.source_of("ws://dan:1") in {None, "px"}
+    before = told(bob, dan)
+    moved(dan, 9, dan.now().wall_ms // 1000 + 9)
+    assert told(bob, dan) == before
+    bob.crash()
+    bob.start()
+    world.run(1)
+    assert bob.engine is not None
+    assert bob.engine.mesh._book.source_of("ws://dan:1") is None
+    bob.call(c.ContactUnblock(username="dan"))
+    world.run(1)
+    assert bob.engine.mesh._book.source_of("ws://dan:1") == "room"

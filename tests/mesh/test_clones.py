@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.mesh.ports import Cloned, Dial
-from tests.mesh.meshnet import Net, Node, chain
+from tests.mesh.meshnet import Net, Node, chain, envelope
 
 
 def linked(a: Node, b: Node) -> bool:
@@ -46,6 +46,7 @@ def test_two_clones_do_not_fight_for_the_link() -> None:
     assert sum(isinstance(e, Cloned) for e in clone.effects) == 1
 
 
+@pytest.mark.mesh_attack("N16")
 def test_a_restart_is_no_clone() -> None:
     net = Net()
     a, b = chain(net, "a", "b")
@@ -57,6 +58,7 @@ def test_a_restart_is_no_clone() -> None:
     assert len(a.mesh.peers(a.now)) == 1 and linked(a, b) and linked(b, a)
 
 
+@pytest.mark.mesh_attack("N16")
 def test_clones_that_are_dialled_are_told_as_well() -> None:
     net = Net()
     a, b = chain(net, "a", "b")
@@ -65,3 +67,41 @@ def test_clones_that_are_dialled_are_told_as_well() -> None:
     net.run(6)
     assert any(isinstance(e, Cloned) for e in clone.effects)
     assert linked(a, b) and len(a.mesh.peers(a.now)) == 1
+
+
+@pytest.mark.mesh_attack("N16")
+def test_one_key_does_not_hold_many_links_by_starting_anew_on_each() -> None:
+    """M4: a link whose HELLO names another start is doubted, and few of them at once."""
+    net = Net()
+    a = net.node("a")
+    many = [net.node(f"m{number}") for number in range(30)]
+    for number, node in enumerate(many):
+        node.seed, node.boots = 77, 100 + number
+        node.start()
+        node.add(a.address)
+    most = 0
+    for _ in range(80):
+        net.run(0.1)
+        most = max(most, len(a.mesh.peers(a.now)))
+    assert most <= 3
+    assert len(a.mesh.peers(a.now)) == 1
+
+
+@pytest.mark.mesh_attack("N16")
+def test_clones_that_dial_each_other_leave_it_and_keep_their_other_links() -> None:
+    net = Net()
+    a, b = chain(net, "a", "b")
+    clone = twin(net, b, "copy")
+    c = net.node("c")
+    clone.add(c.address)
+    clone.add(b.address)
+    b.add(clone.address)
+    net.run(60)
+    assert linked(b, a) and linked(clone, c)
+    assert sum(isinstance(e, Dial) and e.address == clone.address for e in b.effects) == 1
+    env = envelope(net.rng, net.wall_ms)
+    a.add(c.address)
+    net.run(2)
+    a.publish(env)
+    net.run(2)
+    assert all(env.eid in node.store for node in (b, c, clone))

@@ -171,6 +171,7 @@ def test_a_thousand_half_open_links_leave_room_for_an_honest_one(node: Node) -> 
     assert [near.link.number for near in node.mesh._near.values()] == [77]
 
 
+@pytest.mark.mesh_attack("N09")
 def test_one_network_holds_eight_half_open_links(node: Node) -> None:
     for number in range(50):
         node.put(LinkOpened(1_000 + number, False, "", f"9.9.9.{number}:7"))
@@ -211,9 +212,11 @@ def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
 
 @pytest.mark.mesh_attack("N01")
 def test_wants_and_tails_beyond_the_limits_are_held_against_a_peer(node: Node) -> None:
+    env = envelope(node.net.rng, node.net.wall_ms)
+    node.publish(env)
     peer = Hostile(node)
     for _ in range(40):
-        peer.say(Want((b"x" * 16,) * 256))
+        peer.say(Want((env.eid[:16],) * 256))
     assert peer.closed == "too many WANTs"
     assert len(node.reads or ()) == 1
     other = Hostile(node, 98, link=78)

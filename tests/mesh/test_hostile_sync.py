@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from node.clock import DAY_MS
-from node.mesh import answers
+from node.mesh import answers, ranges
 from node.mesh.answers import CREDIT
-from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT
-from node.mesh.ports import SyncFinished
+from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT, WORK_BURST
+from node.mesh.ports import ByTime, SyncFinished
+from node.mesh.ranges import work_of
 from node.mesh.sync import EMPTY
+from node.mesh.turns import HELD_FOR, QUIET_FOR
 from node.mesh.wants import MAX_FLIGHTS, MAX_WANTED_OF_LINK
 from node.wire.frames import Batch, Credit, Days, NegEnd, NegMsg, NegOpen, Ping, Tail, Want
-from node.wire.negentropy import END, Range, write
+from node.wire.negentropy import END, Bound, Range, Writer, read, write
 from tests.mesh.meshnet import START, Net, Node, envelope
 from tests.mesh.test_hostile import Hostile
 
@@ -34,9 +37,9 @@ def node() -> Iterator[Node]:
     yield made
 
 
-def asked(node: Node, *, days: int = 1) -> Hostile:
+def asked(node: Node, *, days: int = 1, number: int = 77) -> Hostile:
     """A peer that says it has something else of a day, and was asked for it."""
-    peer = Hostile(node)
+    peer = Hostile(node, 22 + number, link=number)
     peer.say(Days(1, tuple((DAY - days + 1 + at, 500, b"f" * 16) for at in range(days))))
     assert [tail.day for tail in peer.of(Tail)] == list(range(DAY - days + 1, DAY + 1))[:2]
     return peer
@@ -75,6 +78,7 @@ def test_a_comparison_of_ours_ends_within_64_messages_whatever_the_fingerprints_
     assert len(node.mesh._index) == before and not peer.closed
 
 
+@pytest.mark.mesh_attack("N14")
 def test_bytes_without_end_end_it_too(node: Node) -> None:
     peer = opened(node)
     rng = random.Random(1)
@@ -93,6 +97,7 @@ def test_bytes_without_end_end_it_too(node: Node) -> None:
     assert spent < MAX_SPENT and len(peer.of(NegMsg)) <= MAX_MESSAGES
 
 
+@pytest.mark.mesh_attack("N14")
 def test_ids_that_nobody_has_fill_no_more_than_a_links_share(node: Node) -> None:
     peer = opened(node)
     rng = random.Random(2)
@@ -108,6 +113,7 @@ def test_ids_that_nobody_has_fill_no_more_than_a_links_share(node: Node) -> None
     assert len(wants) == 0
 
 
+@pytest.mark.mesh_attack("N14")
 def test_who_claims_to_lack_everything_is_sent_no_more_than_its_credit(node: Node) -> None:
     for at in range(700):
         node.publish(envelope(node.net.rng, START.wall_ms - at * 1_000 - 1))
@@ -178,6 +184,7 @@ def test_a_malformed_message_ends_the_comparison_and_changes_nothing(node: Node,
     assert one.closed == "malformed frames"
 
 
+@pytest.mark.mesh_attack("N14")
 def test_bounds_beyond_the_day_show_nothing_of_other_days(node: Node) -> None:
     other_day = envelope(node.net.rng, START.wall_ms - DAY_MS)
     node.publish(other_day)
@@ -188,6 +195,7 @@ def test_bounds_beyond_the_day_show_nothing_of_other_days(node: Node) -> None:
     assert sum(env.eid in said.message for env in node.store.values()) == 300
 
 
+@pytest.mark.mesh_attack("N14")
 def test_who_never_answers_a_comparison_costs_a_round_and_blocks_nobody(node: Node) -> None:
     peer = opened(node)
     env = envelope(node.net.rng, START.wall_ms - 7_000)
@@ -265,6 +273,7 @@ def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
     assert not peer.closed
 
 
+@pytest.mark.mesh_attack("N14")
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
@@ -321,3 +330,118 @@ def test_no_order_of_frames_breaks_a_node_or_keeps_a_round_open(
         assert not node.mesh._near[77].sync.running  # type: ignore[union-attr] # live since its HELLO
         begun = [e for e in node.effects if isinstance(e, SyncFinished)]
         assert len(begun) <= len(frames)
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("day", [DAY - 3, DAY, (1 << 32) - 1])
+def test_a_tail_from_beyond_its_day_never_reads_beyond_what_a_store_can_be_asked(
+    node: Node, day: int
+) -> None:
+    peer = Hostile(node)
+    peer.say(Days(1, ()))
+    held = node.mesh._index.summary(day, 0, 1 << 63)[1]
+    peer.say(Tail(1, day, (1 << 64) - 1, held))
+    assert node.reads is not None
+    for order in node.reads:
+        assert isinstance(order.spec, ByTime)
+        assert 0 <= order.spec.t0_ms <= order.spec.t1_ms < 1 << 63, "SQLite knows no larger numbers"
+    peer.answer_reads()
+    assert [batch.envelopes for batch in peer.of(Batch)] == [()] and not peer.closed
+
+
+def kept_from(liars: int, *, junk: bool = False, answering: bool = False, seconds: float = 130.0) -> float:
+    """Return how long it takes to get two days of an honest peer, beside liars that were linked before it.
+
+    They begin a round whenever they may, say that they have more of these days, and give nothing of it; or
+    empty answers at the last moment; or now and then an envelope of their own making.
+    """
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, START.wall_ms - 60_000 - at % 2 * DAY_MS - at) for at in range(100)]
+    honest, node = net.node("b"), net.node("a")
+    honest.store |= {env.eid: env for env in every}
+    honest.start()
+    peers = [Hostile(node, 90 + at, link=77_000 + at) for at in range(liars)]
+    net.later(0.01, lambda: node.add(honest.address))
+    began, round_of = net.time, 1
+
+    def lie(peer: Hostile, session: int) -> None:
+        if answering:
+            for _ in range(2):
+                peer.say(Batch(session - 2, (), False))
+        said = session.to_bytes(16, "big")
+        peer.say(Days(session, ((DAY - 1, 5_000, said), (DAY, 5_000, said))))
+        if junk and any(tail.session == session for tail in peer.of(Tail)):
+            mine = envelope(net.rng, START.wall_ms - 30_000)
+            peer.say(Batch(session, (mine.raw,), True))
+        peer.say(Ping(0))
+
+    while net.time < began + seconds:
+        for peer in peers:
+            lie(peer, round_of)
+        round_of += 2
+        net.run(0.7)
+        if len(node.store.keys() & {env.eid for env in every}) == 100:
+            return net.time - began
+    return float("inf")
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("liars", [1, 3])
+@pytest.mark.parametrize("junk", [False, True])
+@pytest.mark.parametrize("answering", [False, True])
+def test_who_begins_round_after_round_and_gives_nothing_keeps_a_day_from_us_once(
+    liars: int, junk: bool, answering: bool
+) -> None:
+    assert kept_from(liars, junk=junk, answering=answering) < 5 + liars * (HELD_FOR if junk else QUIET_FOR)
+
+
+@pytest.mark.mesh_attack("N14")
+@pytest.mark.parametrize("said", [Range, partial(Range, ids=())])
+def test_a_message_of_thousands_of_empty_ranges_is_counted_as_the_work_it_makes(
+    node: Node, said: Callable[[Bound], Range]
+) -> None:
+    writer, at = Writer(), DAY * DAY_MS
+    while len(writer) < 59_990:
+        at += 1
+        writer.add(said((at, b"")))
+    message = writer.message()
+    assert work_of(message) >= len(read(message)) > 14_000
+    peer = opened(node)
+    for _ in range(MAX_MESSAGES):
+        if peer.of(NegEnd):
+            break
+        peer.say(NegMsg(1, DAY, message))
+    peer = asked(node, number=78)
+    for _ in range(MAX_MESSAGES):
+        peer.say(NegOpen(1, DAY, message))
+        peer.say(NegMsg(1, DAY, message))
+    assert len(peer.of(NegMsg)) <= WORK_BURST // 14_000 + 1
+
+
+@pytest.mark.mesh_attack("N14")
+def test_who_says_that_it_lacks_a_huge_day_makes_us_keep_a_part_of_its_ids_only(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "MAX_HAVE", 100)
+    peer = opened(node)
+    peer.say(NegMsg(1, DAY, NOTHING))
+    assert peer.of(NegEnd)
+    peer.answer_reads()
+    assert sum(len(batch.envelopes) for batch in peer.of(Batch)) == 100
+    assert ranges.MAX_HAVE * 100 < 6 << 20, "what an id costs here"
+
+
+def test_who_lacks_more_of_a_day_than_one_comparison_shows_asks_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranges, "MAX_HAVE", 100)
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, START.wall_ms - 60_000 - at * 1_000) for at in range(1_000)]
+    one, two = net.node("a"), net.node("b")
+    one.store |= {env.eid: env for env in every}
+    two.store |= {env.eid: env for env in every[::2]}
+    for made in (one, two):
+        made.start()
+    two.add(one.address)
+    net.run(20)
+    assert net.agree()

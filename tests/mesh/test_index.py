@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from hashlib import sha256
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from node.clock import DAY_MS
@@ -95,3 +96,23 @@ def test_expired_ids_leave_and_an_empty_day_is_no_day() -> None:
     assert index.numbers() == [] and len(index) == 0
     assert index.add(b"c" * 32, START, FOREVER)
     assert index.add(b"c" * 32, START, FOREVER) is False
+
+
+@pytest.mark.mesh_attack("N15")
+def test_a_clock_that_goes_ahead_and_back_changes_nothing_and_what_is_over_is_forgotten() -> None:
+    rng = random.Random(3)
+    rows = [(rng.randbytes(32), at * 1_000, at * 1_000 + DAY_MS) for at in range(100)]
+    index = Index(rows)
+    before = index.summary(0, 0, DAY_MS)
+    index.expire(DAY_MS + 50_000)
+    assert len(index) == 49
+    index.expire(2 * DAY_MS)
+    assert not len(index)
+    index.expire(DAY_MS - 1)
+    assert index.summary(0, 0, DAY_MS) == before
+    index.expire(DAY_MS + 50_000)
+    assert len(index) == 49
+    index.expire(5 * DAY_MS)
+    assert not index._over
+    index.expire(0)
+    assert not len(index)

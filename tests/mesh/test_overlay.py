@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from node.crypto import noderec
 from node.mesh.degree import target_degree
 from node.mesh.limits import MAX_LINKS, is_public
-from node.mesh.ports import CloseLink, Dial, MeshEffect, PeerDown, Resumed, SendBytes
+from node.mesh.ports import AddAddress, CloseLink, Dial, MeshEffect, PeerDown, Resumed, SendBytes
+from node.mesh.spreading import Unasked
 from node.wire import frame_bytes
 from node.wire.frames import PeerExchange
 from tests.mesh.meshnet import Net, Node, chain
@@ -101,6 +102,23 @@ def test_a_star_becomes_a_mesh_that_outlives_its_middle() -> None:
     assert all(3 <= degree(node) <= 16 for node in nodes[1:])
 
 
+@pytest.mark.mesh_attack("N12")
+def test_halves_that_are_content_find_together_again_when_they_can() -> None:
+    """M3: no half lacks a link, nor has named nodes of the other: one more is dialled now and then."""
+    net = Net(3)
+    nodes = crowd(net, 20)
+    for number, node in enumerate(nodes[1:], 1):
+        node.add(nodes[net.rng.randrange(number)].address, "px")
+    net.run(150)
+    net.cut |= {frozenset((a.name, b.name)) for a in nodes[:10] for b in nodes[10:]}
+    net.run(400)
+    assert [len(part) for part in islands(net)] == [10, 10]
+    net.cut.clear()
+    net.run(700)
+    assert len(islands(net)) == 1
+    assert all(degree(node) <= target_degree(20) + 6 for node in nodes)
+
+
 def test_only_what_strangers_named_is_dialled_as_such() -> None:
     net = Net()
     nodes = crowd(net, 6)
@@ -149,7 +167,7 @@ def test_surplus_links_go_gently_and_never_those_to_friends() -> None:
     nodes = crowd(net, 16)
     hub = nodes[0]
     for node in nodes[1:]:
-        hub.add(node.address, "contact" if node is nodes[1] else "px")
+        hub.add(node.address, "contact" if node in nodes[1:7] else "px")
         hub.mesh._book.target = 15  # dialled when more were wanted
         hub.mesh._overlay.settle = lambda: None  # type: ignore[method-assign] # of a test
     net.run(5)
@@ -163,7 +181,29 @@ def test_surplus_links_go_gently_and_never_those_to_friends() -> None:
     assert sum(isinstance(e, CloseLink) for e in hub.effects) - before in {1, 2}, "one after the other"
     net.run(200)
     assert degree(hub) <= target_degree(16) + 4
-    assert nodes[1].key.hex() in {peer.peer for peer in hub.mesh.peers(hub.now)}
+    linked = {peer.peer for peer in hub.mesh.peers(hub.now)}
+    assert all(friend.key.hex() in linked for friend in nodes[1:7])
+
+
+def test_a_node_that_nobody_can_dial_keeps_the_two_relays_it_dialled() -> None:
+    net = Net()
+    hub = net.node("hub")
+    nodes = [
+        net.node(f"n{n}.x{n}", roles=frozenset({"relay"} if n in {4, 9} else {"hold"})) for n in range(16)
+    ]
+    hub.mesh._book.target = 16  # dialled when more were wanted
+    hub.mesh._overlay.settle = lambda: None  # type: ignore[method-assign] # of a test
+    for node in nodes:
+        hub.add(node.address, "px")
+    net.run(5)
+    del hub.mesh._overlay.settle
+    hub.mesh._overlay.settle()
+    assert degree(hub) == 16 and not hub.mesh._overlay.reached
+    net.run(250)
+    linked = {peer.peer for peer in hub.mesh.peers(hub.now)}
+    assert degree(hub) <= target_degree(17) + 2
+    assert {nodes[4].key.hex(), nodes[9].key.hex()} <= linked
+    assert set(hub.mesh.relays()) == {nodes[4].address, nodes[9].address}
 
 
 # peer exchange
@@ -208,6 +248,7 @@ def test_an_answer_does_not_depend_on_who_is_linked() -> None:
     assert views[0].sample(16, leave_out=b"") == views[1].sample(16, leave_out=b"")
 
 
+@pytest.mark.mesh_attack("N21")
 def test_nobody_is_told_of_who_has_not_told_of_itself() -> None:
     """Contacts' and configured nodes, and who has no public address, are in no answer."""
     net = Net()
@@ -262,6 +303,7 @@ def test_questions_beyond_the_rate_are_not_answered_and_end_in_refusal() -> None
     assert link not in a.mesh._near
 
 
+@pytest.mark.mesh_attack("N21")
 def test_records_that_nobody_asked_for_are_held_against_a_peer() -> None:
     net = Net()
     a, _ = chain(net, "a", "b")
@@ -272,6 +314,7 @@ def test_records_that_nobody_asked_for_are_held_against_a_peer() -> None:
     assert a.mesh._near == {}
 
 
+@pytest.mark.mesh_attack("N21")
 def test_a_forged_record_is_a_fault_and_changes_nothing() -> None:
     net = Net()
     a, b = net.node("a.net"), net.node("b.org")
@@ -313,6 +356,7 @@ def test_sybils_that_know_only_each_other_do_not_get_all_links() -> None:
     assert len(known) <= 2, "one domain has two places in the view"
 
 
+@pytest.mark.mesh_attack("N13")
 def test_a_friend_is_let_in_when_strangers_hold_every_place() -> None:
     net = Net()
     a = net.node("a")
@@ -329,6 +373,27 @@ def test_a_friend_is_let_in_when_strangers_hold_every_place() -> None:
     friend.add(a.address)
     net.run(3)
     assert friend_key.hex() in {peer.peer for peer in a.mesh.peers(a.now)}
+    assert degree(a) <= MAX_LINKS
+
+
+@pytest.mark.mesh_attack("N13")
+def test_a_contact_is_let_in_when_co_members_hold_every_place() -> None:
+    """Anybody may enter an open room, with as many accounts as they like: none shuts a contact out."""
+    net = Net()
+    a, contact = net.node("a"), net.node("contact")
+    a.add(contact.address, "contact")
+    net.run(2)
+    contact.stop()
+    for number in range(MAX_LINKS):
+        sybil = net.node(f"s{number}")
+        a.put(AddAddress(f"ws://gone{number}.example:1", "room", sybil.key))
+        sybil.add(a.address)
+    net.run(20)
+    assert degree(a) == MAX_LINKS
+    contact.start()
+    contact.add(a.address)
+    net.run(3)
+    assert contact.key.hex() in {peer.peer for peer in a.mesh.peers(a.now)}
     assert degree(a) <= MAX_LINKS
 
 
@@ -369,6 +434,39 @@ def test_a_clock_that_is_set_costs_a_ping_and_no_link() -> None:
     b.skew_ms = 0
     net.run(20)
     assert degree(b) == 1 and not any(isinstance(e, PeerDown) for e in b.effects)
+
+
+@pytest.mark.mesh_attack("N15")
+def test_a_node_whose_clock_is_a_day_and_more_off_is_told_of_and_learns() -> None:
+    """Records are dated by mesh time: for a clock 30 hours off they would be out of their time."""
+    for skew_h in (30, -30):
+        net = Net()
+        net.wall_ms += 10 * 3_600_000  # 30 hours later it is the day after tomorrow
+        nodes = crowd(net, 8)
+        odd = nodes[3]
+        odd.skew_ms = skew_h * 3_600_000
+        for node in nodes[1:]:
+            node.add(nodes[0].address)
+        net.run(SETTLED)
+        assert odd.key in {known.node_key for known in nodes[6].mesh._overlay.passive}
+        assert len(odd.mesh._overlay.passive) >= 6
+        assert len(islands(net)) == 1
+
+
+def test_two_answers_that_come_late_and_together_are_no_violation() -> None:
+    net = Net(latency=0.001)
+    a, b = net.node("a.net"), net.node("b.org")
+    b.add(a.address)
+    net.run(3)
+    (near,) = a.mesh._near.values()
+    a.mesh._overlay._talks[near.link.number].asked_at = float("-inf")
+    a.mesh._overlay._ask(near, a.now.mono)
+    a.mesh._overlay._talks[near.link.number].asked_at = float("-inf")
+    a.mesh._overlay._ask(near, a.now.mono)
+    for _ in range(2):
+        a.mesh._overlay.on_px(near, PeerExchange(()), a.now)
+    with pytest.raises(Unasked):
+        a.mesh._overlay.on_px(near, PeerExchange(()), a.now)
 
 
 @pytest.mark.parametrize(("nodes", "wanted"), [(1, 3), (2, 3), (5, 4), (6, 5), (7, 4), (30, 6), (1_000, 8)])

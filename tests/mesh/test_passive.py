@@ -43,6 +43,7 @@ def test_the_newest_record_of_a_node_counts() -> None:
     assert [k.record.addresses for k in known] == [("ws://c.c:1",)]
 
 
+@pytest.mark.mesh_attack("N21")
 def test_forged_and_cut_records_are_faults_and_old_ones_are_nothing() -> None:
     known, raw = view(), signed(1)
     for bad in (raw[:-1] + bytes([raw[-1] ^ 1]), raw[:80], b"", b"x" * 2_000):
@@ -79,6 +80,7 @@ def test_one_peer_fills_four_places_and_takes_nobody_elses() -> None:
     assert sum(k.told_by == b"liar" for k in known) == MAX_A_TELLER and len(known) == 14
 
 
+@pytest.mark.mesh_attack("N21")
 def test_who_fills_the_view_takes_no_place_of_a_node_that_was_linked() -> None:
     known = view()
     for number in range(MAX_KNOWN):

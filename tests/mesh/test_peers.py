@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from node.mesh.peers import Book
+import pytest
+
+from node.mesh.peers import MAX_ADDRESSES, MAX_FRIENDS, Book
+from node.mesh.ports import Source
 
 KEY = b"k" * 32
+SOURCES: tuple[Source, Source] = ("px", "room")
 
 
 def book() -> Book:
@@ -111,3 +115,125 @@ def test_a_goodbye_puts_a_peer_off_for_five_minutes_at_most() -> None:
     known.add("ws://host:1", "configured", now=0.0)
     known.put_off("ws://host:1", 1e9, now=0.0)
     assert known.due(now=299.0) == [] and known.due(now=300.0) == ["ws://host:1"]
+
+
+def live(known: Book, address: str, key: bytes, now: float) -> None:
+    known.opened(address)
+    known.link_up(address, key, now=now)
+
+
+def test_a_node_that_names_four_addresses_is_one_of_the_eldest_and_not_four() -> None:
+    """N13: the 8 known longest are nodes: two with many addresses do not push the others out."""
+    known = book()
+    known.target = 8
+    for number in range(9):
+        for spot in range(4):
+            known.add(
+                f"ws://a{number}.b{spot}:1", "px", now=100.0, key=bytes([number]) * 32, first=float(number)
+            )
+    assert {int(address[6]) for _, address in known._oldest()} == set(range(8))
+    live(known, "ws://a7.b0:1", bytes([7]) * 32, 100.0)
+    live(known, "ws://a8.b0:1", bytes([8]) * 32, 100.0)
+    assert known.elders() == [bytes([7]) * 32]
+
+
+def test_the_eldest_are_dialled_first_until_two_are_linked() -> None:
+    known = book()
+    known.target = 6
+    for number in range(20):
+        known.add(f"ws://a{number}.x:1", "px", now=9.0, key=bytes([number]) * 32, first=float(number))
+    assert known.due(now=9.0)[:2] == ["ws://a0.x:1", "ws://a1.x:1"]
+    for number in range(2):
+        live(known, f"ws://a{number}.x:1", bytes([number]) * 32, 9.0)
+    later = known.due(now=20.0)
+    assert later and not {"ws://a2.x:1", "ws://a3.x:1"} & set(later), "the others at random"
+
+
+@pytest.mark.mesh_attack("N13")
+def test_whoever_announces_on_the_local_network_leaves_two_links_to_the_eldest() -> None:
+    known = book()
+    known.target = 8
+    for number in range(10):
+        known.add(f"ws://a{number}.x:1", "px", now=9.0, key=bytes([number]) * 32, first=float(number))
+    for number in range(1, 200):
+        known.add(f"ws://192.168.1.{number}:1", "lan", now=9.0)
+    assert {"ws://a0.x:1", "ws://a1.x:1"} <= set(known.due(now=9.0))
+
+
+@pytest.mark.mesh_attack("N21")
+@pytest.mark.parametrize("source", ["contact", "room", "lan", "px"])
+@pytest.mark.parametrize(
+    "address",
+    ["ws://a.b:1/\x1b[2J", "ws://a.b:1\r\nX: y", "ws://bücher.example:1", "ws://u:p@a.b:1", "ws://a.b:99999",
+     "ws://a.b:0", "http://a.b", "file:///etc/passwd", "ws://192.168.1.1/reboot", "ws://127.0.0.1:80/?go",
+     "ws://a.b:1/vote?for=me", "ws://", "", "ws://" + "a" * 255],
+)  # fmt: skip
+def test_what_others_name_is_an_address_and_no_more(source: Source, address: str) -> None:
+    known = book()
+    known.add(address, source, now=0.0)
+    assert len(known) == 0
+
+
+def test_of_a_full_book_strangers_make_way_for_friends_and_nobody_for_strangers() -> None:
+    known = book()
+    for number in range(MAX_ADDRESSES):
+        known.add(
+            f"ws://a{number}.x:1", "room" if number % 2 else "px", now=0.0, key=number.to_bytes(32, "big")
+        )
+    known.add("ws://new.x:1", "px", now=0.0, key=KEY)
+    assert known.source_of("ws://new.x:1") is None
+    known.add("ws://10.0.0.9:1", "contact", now=0.0)
+    assert len(known) == MAX_ADDRESSES and known.source_of("ws://10.0.0.9:1") == "contact"
+    assert (
+        sum(known.source_of(f"ws://a{n}.x:1") == "px" for n in range(MAX_ADDRESSES)) == MAX_ADDRESSES / 2 - 1
+    )
+
+
+def test_what_friends_say_no_more_is_forgotten_and_a_link_that_stands_is_a_strangers() -> None:
+    known = book()
+    known.add("ws://old.x:1", "contact", now=0.0, key=KEY)
+    known.add("ws://linked.x:1", "room", now=0.0, key=KEY)
+    known.add("ws://mine.x:1", "configured", now=0.0)
+    live(known, "ws://linked.x:1", KEY, 1.0)
+    assert known.trust("", KEY) == "contact"
+    known.retire(["ws://old.x:1", "ws://linked.x:1", "ws://mine.x:1"], [KEY])
+    assert [known.source_of(f"ws://{a}.x:1") for a in ("old", "linked", "mine")] == [None, "px", "configured"]
+    assert known.trust("ws://linked.x:1", KEY) == "px" and known.trust("", KEY) is None
+
+
+def test_links_that_break_at_once_are_dialled_anew_ever_later() -> None:
+    known = book()
+    known.add("ws://host:1", "configured", now=0.0)
+    now, dials = 0.0, 0
+    while now < 600.0:
+        assert known.due(now=now) == ["ws://host:1"]
+        dials += 1
+        live(known, "ws://host:1", KEY, now + 0.1)
+        known.link_down("ws://host:1", KEY, now=now + 0.3)
+        at = known.deadline
+        assert at is not None
+        now = at
+    assert dials <= 50, "600 seconds at one each 15"
+    live(known, "ws://host:1", KEY, now)
+    known.link_down("ws://host:1", KEY, now=now + 60)
+    assert known.deadline is not None and known.deadline <= now + 61, "a link that lasted is back soon"
+
+
+def test_what_was_ourselves_may_be_another_in_another_network() -> None:
+    known = book()
+    known.add("ws://192.168.1.5:1", "contact", now=0.0)
+    known.due(now=0.0)
+    known.opened("ws://192.168.1.5:1")
+    known.is_ourselves("ws://192.168.1.5:1")
+    known.failed("ws://192.168.1.5:1", now=0.0)
+    assert known.due(now=100.0) == []
+    known.afresh(now=100.0)
+    assert known.due(now=100.0) == ["ws://192.168.1.5:1"]
+
+
+def test_co_members_without_end_push_out_no_contact() -> None:
+    known = book()
+    known.add("ws://contact.x:1", "contact", now=0.0, key=KEY)
+    for number in range(MAX_FRIENDS + 50):
+        known.add(f"ws://a{number}.x:1", "room", now=0.0, key=number.to_bytes(32, "big"))
+    assert known.trust("", KEY) == "contact" and len(known._friends) == MAX_FRIENDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -11,7 +12,7 @@ from node.errors import DecodeError
 from node.mesh.days import Entry
 from node.mesh.index import Index, Items
 from node.mesh.ranges import MAX_MESSAGE, Found, answer, begin, go_on
-from node.wire.negentropy import END, Range, read, write
+from node.wire.negentropy import END, Range, count_ranges, read, write
 from tests.independent.reconciling import Side
 
 DAY = 20_000
@@ -157,3 +158,32 @@ def test_what_is_not_a_message_changes_nothing(junk: bytes) -> None:
         with pytest.raises(DecodeError):
             answer(items([]), junk)
         assert found == Found({b"n": None}, {(1, b"h"): None})
+
+
+RANGE = st.one_of(
+    st.builds(Range, st.tuples(st.integers(0, 1 << 50), st.binary(max_size=32))),
+    st.builds(Range, st.tuples(st.integers(0, 1 << 50), st.binary()), st.binary(min_size=16, max_size=16)),
+    st.builds(
+        lambda bound, ids: Range(bound, ids=tuple(ids)),
+        st.tuples(st.integers(0, 1 << 50), st.binary(max_size=32)),
+        st.lists(st.binary(min_size=32, max_size=32), max_size=200),
+    ),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(RANGE, max_size=12), st.binary(max_size=3))
+def test_ranges_are_counted_without_reading_them(said: list[Range], junk: bytes) -> None:
+    said = [one for one in said if len(one.bound[1]) <= 32]
+    message = write(sorted(said, key=lambda one: one.bound))
+    assert count_ranges(message) == len(read(message)) == len(said)
+    assert count_ranges(message + junk) >= len(said)
+    for cut in range(0, len(message), 7):
+        count_ranges(message[:cut])
+
+
+def test_a_count_without_end_is_counted_in_no_time() -> None:
+    message = b"\x61\x05\x00\x02" + b"\xff" * 61_000
+    began = time.process_time()
+    assert count_ranges(message) <= 1
+    assert time.process_time() - began < 0.1

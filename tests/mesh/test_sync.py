@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given as hypothesis_given, settings, strateg
 
 from node.clock import DAY_MS
 from node.mesh import mesh as mesh_module
-from node.mesh.ports import InStep, SyncFinished
+from node.mesh.ports import HeldRead, InStep, LinkDrained, SyncFinished
 from node.mesh.tried import AGAIN_AFTER
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
@@ -349,3 +349,168 @@ def test_after_quiet_all_have_accepted_what_their_peers_can_give(seed: int, shap
     for node in net.nodes.values():
         shown = Counter(env.eid for env in node.arrived())
         assert not shown or max(shown.values()) == 1
+
+
+def answer_late(node: Node) -> None:
+    """The store of a node has answered nothing for a while, and now does."""
+    orders, node.reads = node.reads or [], None
+    for order in orders:
+        node.put(HeldRead(order.ticket, *node.read(order.spec)))
+
+
+@pytest.mark.mesh_attack("N19")
+@pytest.mark.parametrize("named", [False, True])
+def test_who_answers_too_late_is_not_blamed_and_what_it_sends_counts(named: bool) -> None:
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, net.wall_ms - 600_000 + at, size=900) for at in range(1_500)]
+    a, z = two(net, every, [])
+    a.reads = []
+    z.add(a.address)
+    net.run(0.5)
+    if named:
+        for env in every[:600]:
+            z.mesh._exchange.wants.announced(next(iter(z.wires)), env.eid[:16])
+    (link,) = z.wires
+    for stall in range(4):
+        net.run(21)
+        before = len(z.store)
+        answer_late(a)
+        net.run(0.9)
+        assert len(z.store) > before, stall
+        a.reads = []
+        z.mesh.request_sync(z.now)
+        net.run(3)
+    assert z.mesh.peers(z.now) and link in z.wires and z.wires[link].open
+    score = z.mesh._scores._scores.get(a.key)
+    assert score is None or score.violation <= 8
+    answer_late(a)
+    z.mesh.request_sync(z.now)
+    net.run(30)
+    assert net.agree()
+
+
+@pytest.mark.mesh_attack("N14")
+def test_a_peer_that_is_owed_nothing_more_is_blamed_for_what_it_sends() -> None:
+    net = Net(latency=0.02)
+    a, z = two(net, [], [])
+    z.add(a.address)
+    net.run(1)
+    ((number, near),) = a.mesh._near.items()
+    for at in range(25):
+        envs = tuple(envelope(net.rng, net.wall_ms - at).raw for _ in range(8))
+        near.link.send_bulk(frame_bytes.encode(Batch(at % 2, envs, True)))
+    a.put(LinkDrained(number, 0))
+    net.run(1)
+    assert not z.mesh.peers(z.now) and not z.store
+
+
+@pytest.mark.mesh_attack("N15")
+@pytest.mark.parametrize("hours", [-26, 26])
+def test_a_day_off_at_the_edge_of_the_horizon_shows_nothing_twice_and_loses_nothing(hours: int) -> None:
+    """M1 and M10: one of three has a wrong clock for an hour, and its links break meanwhile."""
+    net = Net(latency=0.02)
+    edge = net.wall_ms - 34 * DAY_MS - 12 * 3_600_000
+    rng = random.Random(1)
+    every = [envelope(rng, edge + at * 1_000) for at in range(60)]
+    every += [envelope(rng, net.wall_ms - at * 1_000) for at in range(60)]
+    a, b = two(net, every, every[::2])
+    c = net.node("c")
+    for node in (b, c):
+        node.add(a.address)
+    c.add(b.address)
+    net.run(10)
+    assert net.agree()
+    a.skew_ms = hours * 3_600_000
+    for step in range(6):
+        net.run(300)
+        for wire in list(a.wires.values()):
+            net.close(wire, "broken")
+        for node in (a, b, c):
+            node.publish(envelope(net.rng, node.mesh.mesh_time_ms(node.now)))
+        if step == 3:
+            a.skew_ms = 0
+    net.run(700)
+    for node in (a, b, c):
+        node.mesh.request_sync(node.now)
+    net.run(30)
+    assert net.agree() and len(a.store) == 120 + 18
+    for node in (a, b, c):
+        shown = Counter(env.eid for env in node.arrived())
+        assert not shown or max(shown.values()) == 1
+
+
+@pytest.mark.mesh_attack("N18")
+@pytest.mark.parametrize("before", [0.03, 0.07, 0.11, 0.5])
+def test_a_round_that_begins_on_one_day_and_ends_on_the_next_gives_all_of_both(before: float) -> None:
+    """Missing at both ends of midnight, on both sides, live envelopes beside."""
+    net = Net(latency=0.02)
+    net.wall_ms += DAY_MS // 2 - 1_000  # START is at noon
+    rng = random.Random(2)
+    every = [envelope(rng, net.wall_ms + 900 - at * 20) for at in range(1, 600)]
+    a, b = two(net, every[::2], every[::3])
+    net.run(1 - before - 0.02)
+    b.add(a.address)
+    for _ in range(30):
+        net.run(0.02)
+        for node in (a, b):
+            node.publish(envelope(net.rng, node.now.wall_ms))
+    net.run(20)
+    assert net.agree() and len(a.mesh._index.numbers()) == 2
+    for node in (a, b):
+        assert max(Counter(env.eid for env in node.arrived()).values()) == 1
+
+
+@pytest.mark.mesh_attack("N18")
+@pytest.mark.parametrize("ahead", [0.0, 2.0, 90.0])
+def test_at_midnight_a_peer_whose_clock_is_in_the_next_day_already_agrees(ahead: float) -> None:
+    net = Net(latency=0.02)
+    net.wall_ms += DAY_MS // 2 - 30_000
+    a, b = net.node("a"), net.node("b")
+    b.skew_ms = round(ahead * 1_000)
+    b.add(a.address)
+    for _ in range(60):
+        net.run(1)
+        for node in (a, b):
+            node.publish(envelope(net.rng, node.mesh.mesh_time_ms(node.now)))
+        if net.rng.random() < 0.1:
+            for wire in list(b.wires.values()):
+                net.close(wire, "broken")
+    net.run(120)
+    a.mesh.compare(a.now)
+    net.run(10)
+    assert net.agree() and len(a.store) == 120
+    assert any(isinstance(effect, InStep) for effect in a.effects)
+
+
+def test_rows_that_vanish_while_a_day_is_streamed_end_it_all_the_same() -> None:
+    """Evicted and expired between two pages: the last page is empty, and the round is answered."""
+    net = Net(latency=0.02)
+    every = sorted(spread(net, 900, DAY_MS // 3), key=lambda env: env.ts_ms)
+    a, z = two(net, every, [])
+    z.add(a.address)
+    while len(z.store) < 100:
+        net.run(0.005)
+    for env in every[400:]:
+        a.store.pop(env.eid, None)
+    a.mesh.forget(env.eid for env in every[600:])
+    net.run(10)
+    assert a.store.keys() <= z.store.keys()
+    assert next(e.missing_answered for e in z.effects if isinstance(e, SyncFinished))
+
+
+@pytest.mark.mesh_attack("N15")
+def test_a_link_that_came_up_with_the_clock_a_day_ahead_still_gives_the_oldest_day() -> None:
+    """M10: the floor of a link is as wrong as the clock was, for as long as the link is up."""
+    net = Net(latency=0.02)
+    a, z = net.node("a"), net.node("z")
+    edge = net.wall_ms - 34 * DAY_MS - 12 * 3_600_000
+    for at in range(20):
+        a.publish(envelope(net.rng, edge + at * 1_000))
+    z.skew_ms = 26 * 3_600_000
+    z.add(a.address)
+    net.run(2)
+    z.skew_ms = 0
+    net.run(700)
+    z.mesh.request_sync(z.now)
+    net.run(10)
+    assert net.agree() and len(z.store) == 20

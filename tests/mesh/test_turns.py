@@ -11,7 +11,7 @@ ONE, OTHER = (1, 1), (2, 1)
 def test_a_day_is_asked_of_another_when_the_first_is_done_quiet_or_too_long() -> None:
     turns = Turns()
     assert turns.is_free(5, ONE, now=0.0)
-    turns.claim(5, ONE, now=0.0)
+    turns.claim(5, ONE, begun=True, now=0.0)
     assert turns.is_free(5, ONE, now=0.0) and not turns.is_free(5, OTHER, now=0.0)
     assert turns.is_free(6, OTHER, now=0.0), "another day"
     assert turns.free_at(5) == QUIET_FOR and turns.is_free(5, OTHER, now=QUIET_FOR)
@@ -26,8 +26,8 @@ def test_a_day_is_asked_of_another_when_the_first_is_done_quiet_or_too_long() ->
 
 def test_what_a_link_or_a_round_was_asked_for_is_free_when_it_is_over() -> None:
     turns = Turns()
-    turns.claim(5, (1, 1), now=0.0)
-    turns.claim(6, (1, 2), now=0.0)
+    turns.claim(5, (1, 1), begun=True, now=0.0)
+    turns.claim(6, (1, 2), begun=True, now=0.0)
     turns.over((1, 1))
     assert turns.is_free(5, OTHER, now=0.0) and not turns.is_free(6, OTHER, now=0.0)
     turns.closed(1)
@@ -37,9 +37,9 @@ def test_what_a_link_or_a_round_was_asked_for_is_free_when_it_is_over() -> None:
 def test_days_that_nobody_else_has_do_not_fill_the_memory() -> None:
     turns = Turns()
     for day in range(10 * MAX_CLAIMS):
-        turns.claim(day, ONE, now=0.0)
+        turns.claim(day, ONE, begun=True, now=0.0)
     assert len(turns._claims) == MAX_CLAIMS
-    turns.claim(1 << 31, OTHER, now=HELD_FOR)
+    turns.claim(1 << 31, OTHER, begun=True, now=HELD_FOR)
     assert not turns.is_free(1 << 31, ONE, now=HELD_FOR)
     for number in range(1_000):
         turns.tried(number.to_bytes(32, "big"))
@@ -56,7 +56,7 @@ def test_where_the_gap_begins_moves_with_what_comes_until_a_round_is_finished() 
     turns.reached(300)
     turns.reached(200)
     assert turns.before_ms == 300
-    turns.claim(5, ONE, now=0.0)
+    turns.claim(5, ONE, begun=True, now=0.0)
     turns.finished(now=1.0)
     assert turns.before_ms == 300, "another peer is still answering"
     turns.done(5, ONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -9,11 +10,12 @@ import pytest
 from msgspec import structs
 
 from node.chat import finding
-from node.errors import Refused
-from node.store import memory, records, sqlite, writer
+from node.errors import Refused, StoreFull
+from node.store import claims, memory, records, sqlite, writer
 from node.store.records import (
     KEEP_EVENTS_MS,
     AppendEvent,
+    Claim,
     Delete,
     DropEnvelopes,
     DropMessage,
@@ -188,6 +190,42 @@ async def test_an_envelope_already_held_stays_as_it_is(store: Any) -> None:
     assert await store.envelopes_by_id([first.eid[:16]]) == [first.raw]
 
 
+async def test_who_counts_is_told_of_what_was_to_be_held_and_is_there_already(store: Any) -> None:
+    one, two = held(b"one"), held(b"two")
+    await store.commit([one])
+    again = structs.replace(one, shelf=Shelf.OWN, source=9)
+    gone = await store.commit([again, two, two])
+    assert sorted(gone.portions) == [(Shelf.OTHER, 0, 1, 100), (Shelf.OWN, 9, 1, 100)]
+    assert (gone.orders, gone.kept, gone.forgotten) == ((), 0, ())
+    assert {tuple(portion) for portion in (await store.load()).portions} == {(Shelf.OTHER, 0, 2, 200)}
+
+
+async def test_what_was_held_for_others_of_a_channel_that_became_ours_lies_on_our_shelf(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "CLAIMED_AT_ONCE", 4)
+    keys = [bytes([n]) * 32 for n in range(3)]
+    mine = [held(b"%d" % n, ts_ms=1_000 + n // 3, rk=keys[n % 2]) for n in range(12)]
+    mine = [structs.replace(one, shelf=(Shelf.KNOWN, Shelf.OTHER)[n % 3 > 0]) for n, one in enumerate(mine)]
+    foreign = [held(b"foreign %d" % n, rk=b"f" * 32) for n in range(2)]
+    await store.commit([*mine, *foreign])
+    left = (Claim(1, ROOM, tuple((day, key, 70 + day) for day, key in enumerate(keys))),)
+    came = went = steps = 0
+    while left:
+        gone = await store.commit(left)
+        came += sum(one[3] for one in gone.claimed)
+        went += sum(portion[2] for portion in gone.portions)
+        assert {(one[1], one[2]) for one in gone.claimed} <= {(0, 70), (1, 71)}
+        left, steps = gone.unfinished, steps + 1
+    assert (came, went) == (12, 12) and steps <= 5
+    assert {tuple(portion) for portion in (await store.load()).portions} == {
+        (Shelf.OWN, 70, 6, 600),
+        (Shelf.OWN, 71, 6, 600),
+        (Shelf.OTHER, 0, 2, 200),
+    }
+    assert not await store.commit([Claim(1, ROOM, ((0, keys[0], 70),))])
+
+
 async def test_dropped_envelopes_are_gone_and_may_come_again(store: Any) -> None:
     one, two = held(b"one"), held(b"two")
     await store.commit([one, two, DropEnvelopes((one.eid, b"?" * 32))])
@@ -350,3 +388,20 @@ async def test_a_page_of_what_is_found_has_a_size_and_says_that_there_is_more(
     for module in (finding, sqlite):
         monkeypatch.setattr(module, "PAGE_BYTES", 1)
     assert await store.search("tea", None, None, 9) == ([long], True)
+
+
+async def test_an_expiry_that_finds_no_room_for_its_second_half_has_taken_nothing(
+    disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> bool:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    old = held(b"old", expires_ms=100)
+    await disk.commit([old])
+    with monkeypatch.context() as patched, pytest.raises(StoreFull):
+        patched.setattr(writer, "compact_events", full)
+        await disk.expire(150)
+    assert (await disk.load()).portions == ((Shelf.OTHER, 0, 1, 100),)
+    assert (await disk.expire(150)).forgotten == (old.eid,)

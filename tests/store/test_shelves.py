@@ -6,8 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from node.errors import StoreFull
 from node.store.migrations import STEPS
-from node.store.records import LetGo, PutEnvelope, Shelf
+from node.store.records import Claim, ForgetGone, LetGo, PutEnvelope, Shelf
 from node.store.sqlite import SqliteStore
 from tests.store.samples import KEYS, held
 
@@ -33,6 +36,43 @@ async def test_envelopes_of_before_there_were_shelves_keep_their_bodies_and_can_
         assert gone.portions == ((Shelf.OTHER, 0, 1, 100),)
         found = await store.envelopes_by_id([e.eid[:16] for e in (ours, *theirs)])
         assert found == [ours.raw, theirs[1].raw, theirs[2].raw]
+    finally:
+        await store.close()
+
+
+@pytest.mark.mesh_attack("N17")
+async def test_a_disk_that_takes_nothing_leaves_shelves_as_they_were_and_all_can_be_done_again(
+    tmp_path: Path,
+) -> None:
+    """What is put, claimed, let go and forgotten in one commit is done whole or not at all."""
+    store = await SqliteStore.open(tmp_path / "gossamer.db", KEYS)
+    try:
+        await store.commit([held(b"%d" % n, ts_ms=1_000 + n) for n in range(300)])
+        await store.commit([LetGo(Shelf.OTHER, 0, 20_000)])
+        before = (await store.load()).portions
+        key = held(b"").rk
+        work = [
+            *(held(b"more %d" % n, rk=b"r" * 32) for n in range(2_000)),
+            LetGo(Shelf.OTHER, 0, 3_000),
+            Claim(1, b"room", ((0, key, 7),)),
+            ForgetGone(10),
+        ]
+        full = await store._write.run(lambda conn: conn.execute("PRAGMA page_count").fetchone()[0])
+        await store._write.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {full}").fetchone())
+        with pytest.raises(StoreFull):
+            await store.commit(work)
+        assert (await store.load()).portions == before
+        await store._write.run(lambda conn: conn.execute("PRAGMA max_page_count = 1000000").fetchone())
+        gone = await store.commit(work)
+        assert len(gone.forgotten) == 10 and gone.claimed[0][3] == 100
+        counted: dict[tuple[int, int], int] = {(p[0], p[1]): p[2] for p in before}
+        counted[Shelf.OTHER, 0] += 2_000
+        for shelf, source, count, _ in gone.portions:
+            counted[shelf, source] -= count
+        counted[Shelf.GONE, 0] += gone.kept
+        for _, _, source, count, _ in gone.claimed:
+            counted[Shelf.OWN, source] = count
+        assert {(p[0], p[1]): p[2] for p in (await store.load()).portions} == counted
     finally:
         await store.close()
 

@@ -10,6 +10,7 @@ import pytest
 from node.crypto.vault import StoreKeys
 from node.errors import StoreFull
 from node.store import files
+from node.store.migrations import STEPS
 from node.store.records import Delete, Put, Table
 from node.store.shredding import ShredFile, shred_round
 from node.store.sqlite import SqliteStore
@@ -136,4 +137,23 @@ async def test_a_key_staged_for_a_round_that_failed_is_used_by_the_next(tmp_path
     assert ShredFile(tmp_path).keys() == (old, staged)
     await shred_round(store, file, ENTROPY)
     assert store.shred_key == staged
+    await store.close()
+
+
+async def test_the_copy_of_before_a_migration_goes_with_the_round_after_which_no_key_opens_it(
+    tmp_path: Path,
+) -> None:
+    path, file = tmp_path / "gossamer.db", ShredFile(tmp_path)
+    keys = StoreKeys(MASTER, file.keys(ENTROPY))
+    store = await SqliteStore.open(path, keys, steps=STEPS[:-1])
+    await store.commit([*SECRET_ROWS, Put(Table.ROOMS, b"room", b"deleted soon")])
+    old = await boxes(store)
+    await store.close()
+    store = await SqliteStore.open(path, keys)
+    beside = tmp_path / "gossamer.db.vault"
+    beside.write_bytes(b"the owner's own")
+    assert (tmp_path / f"gossamer.db.v{len(STEPS) - 1}").exists()
+    await shred_round(store, file, ENTROPY)
+    assert not list(tmp_path.glob("gossamer.db.v[0-9]*")) and beside.exists()
+    assert not [box for box in old if box in all_bytes(tmp_path)]
     await store.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,8 +49,8 @@ class Network:
         """Let the weather reach every link."""
         real = Link.send_live
 
-        def send_live(link: Link, frame: bytes, *, ephemeral: bool, now: float) -> bool:
-            return self._send(real, link, frame, ephemeral, now)
+        def send_live(link: Link, frame: bytes, *, ephemeral: bool, now: float, origin: bytes = b"") -> bool:
+            return self._send(partial(real, origin=origin), link, frame, ephemeral, now)
 
         self._patch.setattr(Link, "send_live", send_live)
 
