@@ -104,7 +104,7 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
         page = await node.call("login_link_create") if settings.open else None
         name = node.username
     mesh = read_runtime(app.home_dir).get("mesh")
-    more = opened(mesh, settings.quota) if first else []
+    more = opened(app.program, mesh, settings.quota) if first else []
     for line in [*greeting(app.program, name, app.home_dir, link), *more]:
         app.say(line)
     if page is not None and not webbrowser.open(str(page["url"])):
@@ -131,7 +131,7 @@ def greeting(program: str, name: str, home: Path, link: str) -> list[str]:
     ]
 
 
-def opened(mesh: dict[str, Any] | None, quota: int) -> list[str]:
+def opened(program: str, mesh: dict[str, Any] | None, quota: int) -> list[str]:
     """Return what the first run says once: what is open to others, what is kept, how to change it."""
     port = (
         "nothing"
@@ -142,6 +142,6 @@ def opened(mesh: dict[str, Any] | None, quota: int) -> list[str]:
         "",
         f"Open to the network: {port}.",
         f"Kept for others: sealed messages, unreadable here, {HORIZON_DAYS} days and {quota >> 20} MiB"
-        " at most (gossamer config set hold_mib N); a private network (--network-secret FILE) keeps only its"
-        " own.",
+        f" at most (`{program} config set hold_mib N`); a private network (--network-secret FILE) keeps only"
+        " its own.",
     ]

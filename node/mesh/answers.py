@@ -20,7 +20,7 @@ from node.mesh.index import ID_BYTES, Index, Items
 from node.mesh.limits import TokenBucket
 from node.mesh.link import Link
 from node.mesh.ports import ByIds, ByTime
-from node.mesh.ranges import work_of
+from node.mesh.ranges import MAX_MESSAGE, work_of
 from node.wire.frame_bytes import encode
 from node.wire.frames import MAX_CREDIT, MAX_DAYS, Batch, Gone, NegEnd, NegMsg, NegOpen, Tail
 from node.wire.negentropy import END
@@ -96,6 +96,7 @@ class Answers:
         self._index = index
         self._floor_ms = floor_ms
         self._batch_bytes = batch_bytes
+        self.neg_bytes = min(MAX_MESSAGE, batch_bytes)
         self._asking = asking
         self._vain = 0
         self._lanes = {WANT_SESSION: _Lane(WANT_SESSION)}
@@ -251,7 +252,8 @@ class Answers:
             lane.jobs[0] = _Fetch(deque())
         else:
             end_ms = lane.until_ms
-            lane.jobs[0] = Opened(tail.day, END if end_ms >= (tail.day + 1) * DAY_MS else (end_ms, b""))
+            end = END if end_ms >= (tail.day + 1) * DAY_MS else (end_ms, b"")
+            lane.jobs[0] = Opened(tail.day, end, limit=self.neg_bytes)
         return True
 
     def _read(self, lane: _Lane, spec: ByIds | ByTime) -> bool:

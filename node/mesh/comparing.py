@@ -36,14 +36,15 @@ class Opened:
     end: Bound = END
     found: Found = field(default_factory=Found)
     begun: bool = False
+    limit: int = MAX_MESSAGE
+    """Bytes of a message of ours; a peer may take less than we would say."""
     _messages: int = 0
     _spent: int = 0
-    _limit: int = MAX_MESSAGE
 
     def begin(self, items: Items) -> bytes:
         """Return the first message."""
         self.begun = True
-        return self._count(ranges.begin(items, self.end))
+        return self._count(ranges.begin(items, self.end, limit=self.limit))
 
     def go_on(self, items: Items, message: bytes) -> bytes | None:
         """Take an answer; return the next message, None if all is known or it is enough.
@@ -53,8 +54,8 @@ class Opened:
         """
         found = Found()
         if len(message) > CROWDED:
-            self._limit = max(LEAST_MESSAGE, self._limit // 2)  # finer cuts than can be answered are in vain
-        said = ranges.go_on(items, message, found, limit=self._limit)
+            self.limit = max(LEAST_MESSAGE, self.limit // 2)  # finer cuts than can be answered are in vain
+        said = ranges.go_on(items, message, found, limit=self.limit)
         self.found.have |= found.have
         self.found.need |= found.need
         self._spent += len(message)
@@ -75,6 +76,7 @@ class Answering:
     day: int
     waiting: bytes | None = field(default=None, repr=False)
     """A message that has no answer yet; the peer has to wait for it before it says more."""
+    limit: int = MAX_MESSAGE
     _messages: int = 0
     _spent: int = 0
 
@@ -95,6 +97,6 @@ class Answering:
         """
         message, self.waiting = self.waiting, None
         assert message is not None
-        said = ranges.answer(items, message)
+        said = ranges.answer(items, message, limit=self.limit)
         self._spent += len(said)
         return said

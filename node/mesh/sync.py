@@ -243,7 +243,7 @@ class Sync:
             free = found is not None and found.answering is None and found.days and found.days[0] == frame.day
             if found is None or not free:
                 return False
-            found.answering = Answering(frame.day)
+            found.answering = Answering(frame.day, limit=self.answers.neg_bytes)
         elif found is None or found.answering is None or found.answering.day != frame.day:
             taken = self.answers.on_answer(frame, now=now)
             self._moved_at = now if taken else self._moved_at

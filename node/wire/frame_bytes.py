@@ -20,6 +20,7 @@ from node.wire.frames import (
     MAX_ADDRESSES,
     MAX_BACKOFF_S,
     MAX_BATCH,
+    MAX_BATCH_BYTES,
     MAX_BLOCK_BYTES,
     MAX_BLOCK_PARTS,
     MAX_CREDIT,
@@ -248,6 +249,8 @@ def _read(fields: list[Any], size: int) -> Frame:
         case [Number.NEG_END, session, day, message]:
             return NegEnd(session, day, message)
         case [Number.BATCH, session, [*envelopes], more]:
+            if sum(map(len, envelopes)) > MAX_BATCH_BYTES:
+                raise DecodeError("a BATCH of too many bytes")
             return Batch(session, tuple(envelopes), bool(more))
         case [Number.CREDIT, session, nbytes]:
             return Credit(session, nbytes)

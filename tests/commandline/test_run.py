@@ -32,11 +32,11 @@ def test_the_greeting_gives_the_link_who_can_use_it_and_commands_that_exist() ->
 
 
 def test_the_first_run_says_in_two_lines_what_is_open_and_kept() -> None:
-    lines = [line for line in opened({"host": "::", "port": 7118}, 512 << 20) if line]
+    lines = [line for line in opened("gossamer --home H", {"host": "::", "port": 7118}, 512 << 20) if line]
     assert len(lines) == 2
     assert "7118 on ::" in lines[0]
-    assert "512 MiB at most (gossamer config set hold_mib N)" in lines[1]
-    assert "nothing" in opened(None, 1 << 20)[1]
+    assert "512 MiB at most (`gossamer --home H config set hold_mib N`)" in lines[1]
+    assert "nothing" in opened("gossamer", None, 1 << 20)[1]
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:

@@ -69,6 +69,7 @@ def spellings(raw: bytes) -> list[bytes]:
 
 
 async def test_a_carrier_holds_and_sees_no_plaintext_no_room_and_no_account(tmp_path: Path) -> None:
+    """M8."""
     relay = NodeProcess(tmp_path / "cat", "cat", "--relay", "--log-level", "debug")
     async with running(relay):
         tap = Tap(relay.mesh_port)

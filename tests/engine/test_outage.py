@@ -46,6 +46,7 @@ def test_a_command_that_finds_no_room_is_refused_and_was_not_done() -> None:
     assert texts(there) == texts(here) == ["before"]
 
 
+@pytest.mark.mesh_attack("N17")
 def test_a_node_that_ran_out_of_room_goes_on_without_a_restart_once_there_is_some() -> None:
     world, ann, bob, _, room = trio("room again")
     here, there = ann.attach(plain=False), bob.attach()
@@ -64,6 +65,7 @@ def test_a_node_that_ran_out_of_room_goes_on_without_a_restart_once_there_is_som
     assert seqs == sorted(set(seqs))
 
 
+@pytest.mark.mesh_attack("N17")
 def test_what_peers_send_meanwhile_is_not_taken_and_fetched_when_there_is_room() -> None:
     world, ann, bob, _, room = trio("fetched")
     here = ann.attach(plain=False)

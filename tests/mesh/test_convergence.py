@@ -63,6 +63,7 @@ def apply(net: Net, what: str, who: str | frozenset[str], number: int) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1_000), st.lists(STEP, min_size=5, max_size=25))
 def test_after_quiet_all_nodes_agree(seed: int, steps: list[tuple[str, str | frozenset[str], int]]) -> None:
+    """M5."""
     net = Net(seed, latency=0.02)
     for name in NAMES:
         net.node(name)

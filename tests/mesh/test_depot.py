@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 
 from node.mesh.depot import HELD_MS, SHARE, Depot, Held
@@ -48,6 +49,7 @@ def test_a_day_later_it_is_gone_and_small_ones_count_as_a_part() -> None:
     assert depot.used == 0 and depot.held == {}
 
 
+@pytest.mark.mesh_attack("N20")
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5 * PART), st.integers(0, 5)), max_size=80))
 def test_no_order_of_offers_exceeds_the_quota_or_a_share(offers: list[tuple[int, int, int]]) -> None:
     depot = Depot(24 * PART)

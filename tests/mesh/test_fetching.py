@@ -227,6 +227,7 @@ def test_a_peer_that_goes_is_replaced_at_once() -> None:
     assert world.came == NAMES
 
 
+@pytest.mark.mesh_attack("N20")
 def test_false_bytes_are_blamed_on_their_sender_who_is_not_asked_again() -> None:
     world = World()
     liar = Peer(world, 1, HOLDER, set(NAMES))

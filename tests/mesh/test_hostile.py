@@ -210,6 +210,7 @@ def test_who_reads_nothing_is_sent_no_more_than_its_credit(node: Node) -> None:
     assert 0 < more - sent <= 100_000 + 2 * 61_440
 
 
+@pytest.mark.mesh_attack("N01")
 def test_wants_and_tails_beyond_the_limits_are_held_against_a_peer(node: Node) -> None:
     env = envelope(node.net.rng, node.net.wall_ms)
     node.publish(env)
@@ -234,6 +235,7 @@ def test_what_is_gone_is_said_to_be_gone(node: Node) -> None:
     assert [b.envelopes for b in peer.of(Batch)] == [(env.raw,)]
 
 
+@pytest.mark.mesh_attack("N03")
 def test_announcements_of_nothing_cost_bounded_memory_and_do_not_crowd_out_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -252,6 +254,7 @@ def test_announcements_of_nothing_cost_bounded_memory_and_do_not_crowd_out_other
     assert len(a.mesh._exchange.wants) <= 1_000
 
 
+@pytest.mark.mesh_attack("N03")
 def test_a_promise_that_is_broken_is_kept_by_another(node: Node) -> None:
     net = node.net
     env = envelope(net.rng, net.wall_ms - 100_000)
@@ -321,6 +324,7 @@ def test_ephemerals_in_a_batch_are_not_taken(node: Node) -> None:
     assert node.arrived() == []
 
 
+@pytest.mark.mesh_attack("N05")
 def test_ten_thousand_damaged_frames_raise_nothing_and_forge_nothing() -> None:
     net = Net()
     node = net.node("a")
@@ -379,6 +383,7 @@ def test_any_damage_on_the_wire_ends_the_link_not_the_node() -> None:
 
 
 def test_a_capture_holds_no_plaintext_and_no_header() -> None:
+    """M8."""
     net = Net()
     seen = bytearray()
 

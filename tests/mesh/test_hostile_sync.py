@@ -251,6 +251,7 @@ def test_looking_up_ranges_is_rationed(node: Node, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
+    """M6."""
     peer = Hostile(node)
     envs = [envelope(node.net.rng, START.wall_ms - 400_000 - at) for at in range(80)]
     script = [
@@ -309,6 +310,7 @@ def test_no_frame_of_a_round_makes_us_send_more_than_three(node: Node) -> None:
 def test_no_order_of_frames_breaks_a_node_or_keeps_a_round_open(
     frames: list[NegOpen | NegMsg | NegEnd | Days | Tail | Batch | Ping],
 ) -> None:
+    """M7."""
     net = Net()
     node = net.node("a")
     for at in range(40):

@@ -56,6 +56,7 @@ def connected(names: set[str], pairs: set[frozenset[str]]) -> bool:
 def test_the_eager_links_connect_the_living_and_nothing_is_shown_twice(
     seed: int, size: int, degree: int, latency: float
 ) -> None:
+    """M1 and M3."""
     net, nodes = mesh(seed, size, degree, latency)
     sent = []
     for _ in range(30):
@@ -75,6 +76,7 @@ def test_the_eager_links_connect_the_living_and_nothing_is_shown_twice(
 def test_whatever_is_killed_or_parted_the_living_get_the_next_envelopes(
     seed: int, size: int, latency: float, silent: bool
 ) -> None:
+    """M3."""
     net, nodes = mesh(seed, size, 3, latency)
     for _ in range(8):
         net.rng.choice(nodes).publish(envelope(net.rng, net.wall_ms))
@@ -156,6 +158,7 @@ def frame_of(step: tuple[Any, ...], raws: list[bytes], ids: list[bytes]) -> Fram
 def test_no_frame_makes_us_send_more_than_three_and_nothing_unproven_goes_on(
     seed: int, steps: list[tuple[int, tuple[Any, ...]]]
 ) -> None:
+    """M2 and M6."""
     net = Net(seed)
     node = net.node("a")
     node.reads = []
@@ -182,6 +185,8 @@ def test_no_frame_makes_us_send_more_than_three_and_nothing_unproven_goes_on(
 
 
 def test_the_same_seed_gives_the_same_run_of_a_mesh_that_is_damaged() -> None:
+    """M9."""
+
     def trace() -> list[str]:
         net, nodes = mesh(7, 8, 3, 0.02)
         for _ in range(10):

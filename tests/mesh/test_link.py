@@ -176,6 +176,7 @@ def test_no_bytes_of_our_own_come_back_to_us() -> None:
 
 
 def test_the_bounds_fit_what_a_peer_may_cost() -> None:
+    """M4."""
     live, window = link_module.MAX_LIVE_BYTES, link_module.WINDOW
     control = link_module.MAX_CONTROL * 5_000
     store_page = 64 * 33_000

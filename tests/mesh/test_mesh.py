@@ -248,6 +248,7 @@ def test_what_a_sync_brought_reaches_the_third_node() -> None:
     assert net.agree() and len(c.store) == 400
 
 
+@pytest.mark.mesh_attack("N06")
 def test_an_old_envelope_by_push_is_asked_for_by_id() -> None:
     net = Net()
     a, b = chain(net, "a", "b")
@@ -297,7 +298,9 @@ def test_ephemerals_are_gossiped_once_and_never_synced() -> None:
     assert d.arrived() == []
 
 
+@pytest.mark.mesh_attack("N07")
 def test_a_forged_envelope_goes_nowhere_and_costs_one_check() -> None:
+    """M2."""
     net = Net()
     a, b, c = chain(net, "a", "b", "c")
     env = envelope(net.rng, net.wall_ms)
@@ -309,6 +312,7 @@ def test_a_forged_envelope_goes_nowhere_and_costs_one_check() -> None:
     assert len(b.mesh.peers(b.now)) == 2
 
 
+@pytest.mark.mesh_attack("N07")
 def test_five_forgeries_get_a_peer_refused() -> None:
     net = Net()
     a, b, _ = chain(net, "a", "b", "c")
@@ -401,7 +405,9 @@ def test_a_link_over_its_budget_still_gets_everything() -> None:
     assert net.agree() and len(b.store) == 1_000
 
 
+@pytest.mark.mesh_attack("N10")
 def test_a_stuck_reader_costs_bounded_memory_and_is_left() -> None:
+    """M4."""
     net = Net()
     a, b = chain(net, "a", "b")
     net.cut.add(frozenset("ab"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from node.crypto.attachment import bid
 from node.mesh.giving import MAX_ASKED
 from node.mesh.limits import INVALID_LIMIT, VIOLATION_LIMIT
@@ -140,6 +142,7 @@ def test_a_fetch_of_what_is_not_here_brings_one_empty_part_each() -> None:
     assert peer.of(Part) == [Part(b"x" * 32, index, b"") for index in range(3)]
 
 
+@pytest.mark.mesh_attack("N20")
 def test_a_flood_of_fetches_reads_one_run_at_a_time_and_ends_the_link() -> None:
     node = Net().node("a")
     shelf = Shelf(node, NAMES)
@@ -169,6 +172,7 @@ def test_a_peer_that_asks_and_reads_nothing_costs_no_more_than_a_few_runs() -> N
     assert total <= 20 and sum(len(part.data) for part in line.ready) < 1 << 20
 
 
+@pytest.mark.mesh_attack("N20")
 def test_parts_that_nobody_asked_for_end_the_link() -> None:
     node = Net().node("a")
     shelf = Shelf(node, {})
@@ -179,6 +183,7 @@ def test_parts_that_nobody_asked_for_end_the_link() -> None:
     assert peer.closed and shelf.came == {}
 
 
+@pytest.mark.mesh_attack("N20")
 def test_a_holder_that_sends_false_bytes_is_refused_in_the_end() -> None:
     node = Net().node("a")
     shelf = Shelf(node, {})
@@ -193,6 +198,7 @@ def test_a_holder_that_sends_false_bytes_is_refused_in_the_end() -> None:
     assert peer.closed and shelf.came == {}
 
 
+@pytest.mark.mesh_attack("N20")
 def test_an_offer_to_a_node_that_is_no_relay_brings_nothing_about() -> None:
     node = Net().node("a")
     peer = Hostile(node)

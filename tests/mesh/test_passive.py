@@ -148,6 +148,7 @@ def test_whatever_comes_the_limits_hold(told: list[tuple[int, int, int, int]], s
         assert len(known) <= MAX_KNOWN
 
 
+@pytest.mark.mesh_attack("N21")
 @pytest.mark.parametrize(
     "address",
     [

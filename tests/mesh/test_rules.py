@@ -112,6 +112,7 @@ def test_addresses_are_told_apart() -> None:
     assert authority_of("ws://[::1]") == "[::1]:80"
 
 
+@pytest.mark.mesh_attack("N06")
 def test_seen_ids_are_forgotten_after_five_to_ten_minutes_and_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

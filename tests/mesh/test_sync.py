@@ -13,13 +13,15 @@ from node.clock import DAY_MS
 from node.mesh import mesh as mesh_module
 from node.mesh.ports import HeldRead, InStep, LinkDrained, SyncFinished
 from node.mesh.tried import AGAIN_AFTER
-from node.wire import frame_bytes
+from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import Batch, Days, Frame, Gone, IHave, NegEnd, NegMsg, NegOpen, Tail, Want
 from tests.mesh.meshnet import Net, Node, chain, envelope
 
 SPOKEN = (Days, Tail, NegOpen, NegMsg, NegEnd, Want, Gone, IHave)
 COMPARED = (NegOpen, NegMsg, NegEnd)
+LEAST_MAX_FRAME = 33_427
+"""Of a HELLO: the largest envelope, and what is around it."""
 
 
 class Heard:
@@ -99,6 +101,18 @@ def test_scattered_differences_cost_four_round_trips_whoever_begins(
     took = heard.first(Batch) - heard.first(Days)
     assert took == pytest.approx(0.35, abs=0.01)  # four round trips, from arrival
     assert bool(heard.of(Want)) is (begins == "a") and not heard.of(IHave)
+
+
+def test_no_frame_is_larger_than_the_other_side_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(latency=0.02)
+    every = spread(net, 4_000, DAY_MS // 3)
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", LEAST_MAX_FRAME)  # what a HELLO says
+    _, b = two(net, every[1_000:], every[:-1_000])
+    heard = Heard(net, monkeypatch)
+    b.add("ws://a:1")
+    net.run(20)
+    assert net.agree() and len(heard.of(NegMsg)) > 2 and len(heard.of(Batch)) > 10
+    assert max(size for _, _, size in heard.all) <= LEAST_MAX_FRAME
 
 
 def test_both_sides_lack_something_and_one_comparison_shows_it_to_both(
@@ -273,6 +287,7 @@ def test_at_the_edge_of_the_horizon_both_leave_out_the_same() -> None:
 @pytest.mark.mesh_attack("N15")
 @pytest.mark.parametrize("hours", [-26, 26])
 def test_a_clock_that_is_stepped_by_a_day_loses_nothing(hours: int) -> None:
+    """M10."""
     net = Net(latency=0.02)
     a, b = chain(net, "a", "b")
     for step in (0, hours, 0):
@@ -301,6 +316,7 @@ def reached(net: Net, pairs: list[tuple[str, str]], held: set[str], gone: set[st
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @hypothesis_given(st.integers(0, 1 << 30), st.sampled_from(["ab bc", "ab bc ca", "ab ac ad", "ab bc cd da"]))
 def test_after_quiet_all_have_accepted_what_their_peers_can_give(seed: int, shape: str) -> None:
+    """M5."""
     net, rng = Net(seed, latency=0.02), random.Random(seed)
     every = spread(net, 200, rng.choice([DAY_MS // 3, 3 * DAY_MS, 10 * DAY_MS]), seed=seed)
     names = sorted(set(shape) - {" "})

@@ -74,6 +74,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_gives_others() -> None
 
 @pytest.mark.slow
 def test_another_process_gives_the_same_figures_however_it_hashes() -> None:
+    """M9."""
     asked: dict[str, Any] = {"nodes": 30, "messages": 10, "kill": 0.2, "churn": 0.1, "away": 2.0}
     rows = []
     for hashing in ("1", "2"):
@@ -91,6 +92,7 @@ def test_real_cryptography_gives_the_figures_of_what_is_declared() -> None:
     assert played(replace(asked, real=True)) == played(asked)
 
 
+@pytest.mark.mesh_attack("N11")
 def test_a_fifth_killed_at_once_costs_the_others_nothing() -> None:
     seen = played(replace(SMALL, kill=0.2))
     assert (seen.live, seen.delivered) == (32, 1.0)
@@ -103,12 +105,14 @@ def test_a_fifth_that_falls_silent_costs_the_others_nothing_but_time() -> None:
     assert (seen.live, seen.delivered) == (32, 1.0)
 
 
+@pytest.mark.mesh_attack("N11")
 def test_nodes_that_come_and_go_get_what_they_missed() -> None:
     seen = played(replace(SMALL, messages=40, churn=0.1, away=2.0))
     assert seen.left >= 15
     assert (seen.live, seen.delivered) == (40, 1.0)
 
 
+@pytest.mark.mesh_attack("N12")
 @pytest.mark.parametrize("seconds", [3.0, 40.0])
 def test_halves_that_were_parted_have_the_same_in_the_end(seconds: float) -> None:
     seen = played(replace(SMALL, partition=seconds))
@@ -118,6 +122,7 @@ def test_halves_that_were_parted_have_the_same_in_the_end(seconds: float) -> Non
     assert seen.recovered_ms < 30_000
 
 
+@pytest.mark.mesh_attack("N13")
 def test_sybils_among_the_nodes_keep_nothing_from_the_honest() -> None:
     seen = played(replace(SMALL, sybils=10))
     assert (seen.live, seen.delivered) == (30, 1.0)

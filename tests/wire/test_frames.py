@@ -167,11 +167,20 @@ def test_a_frame_with_a_second_spelling_is_refused() -> None:
             frame_bytes.decode(spelling)
 
 
+def test_a_batch_has_no_more_bytes_of_envelopes_than_the_page_says() -> None:
+    full = Batch(1, (bytes(32_915), bytes(28_525)), more=False)
+    assert frame_bytes.decode(frame_bytes.encode(full)) == full
+    with pytest.raises(DecodeError):
+        frame_bytes.decode(frame_bytes.encode(Batch(1, (bytes(32_915), bytes(28_526)), more=False)))
+
+
+@pytest.mark.mesh_attack("N05")
 def test_an_oversized_frame_is_refused_before_it_is_read() -> None:
     with pytest.raises(DecodeError):
         frame_bytes.decode(codec.pack([99, bytes(frames.MAX_FRAME_BYTES)]))
 
 
+@pytest.mark.mesh_attack("N05")
 def test_ten_thousand_mutations_decode_or_fail_in_one_way() -> None:
     rng = random.Random(20)
     raws = [frame_bytes.encode(frame) for frame in CORPUS]
