@@ -242,7 +242,7 @@ def test_who_is_in_no_room_with_us_any_more_is_offline_whatever_they_send(who: s
     room = host.call(c.RoomCreate(name="tea"))["room"]
     at_bob, at_ann = bob.attach(), ann.attach()
     guest.call(c.RoomLinkUse(link=host.call(c.RoomLinkCreate(room=room))["link"]))
-    world.run(BEAT_EVERY)
+    world.run(BEAT_EVERY + 5)
     assert ann.call(c.ProfileGet(username="bob"))["presence"] == "online"
     if who == "they are removed":
         ann.call(c.MemberRemove(room=room, username="bob"))

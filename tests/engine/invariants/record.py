@@ -245,8 +245,9 @@ class Recorder:
                 acting.effects = real(engine, *args, **kwargs)
             finally:
                 self.acting = None
-            if acting.effects and isinstance(acting.effects[0], Persist):
-                self._waiting[id(acting.effects[0].writes)] = acting
+            for effect in acting.effects:
+                if isinstance(effect, Persist):
+                    self._waiting[id(effect.writes)] = acting
             for check in self.after:
                 check(acting)
             return acting.effects

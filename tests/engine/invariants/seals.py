@@ -20,7 +20,7 @@ from node.crypto.epoch import EpochAnnounce, NewEpoch, parse_announce
 from node.crypto.roommsg import Kind, RoomInner
 from node.engine.effects import Persist
 from node.errors import PeerFault
-from node.mesh.ports import LinkBytes
+from node.mesh.ports import LinkBytes, SendBytes
 from node.sim import SimNode, Simulation
 from node.store.records import Put, PutEnvelope
 from node.tables import Table
@@ -96,7 +96,9 @@ class Seals:
 
     def _persist_first(self, acting: Acting) -> None:
         places = [at for at, effect in enumerate(acting.effects) if isinstance(effect, Persist)]
-        assert places in ([], [0]), "I3: something goes before it is stored"
+        first = acting.effects[: places[0]] if places else []
+        passed_on = all(isinstance(effect, SendBytes) and effect.pushes for effect in first)
+        assert len(places) <= 1 and passed_on, "I3: something goes before it is stored"
         kept = {env.eid for env in acting.published if env.kind == KEPT}
         assert kept <= {write.eid for write in _writes(acting) if isinstance(write, PutEnvelope)}, (
             "I3: an envelope leaves that is not stored"
@@ -240,8 +242,7 @@ class Seals:
 
 
 def _writes(acting: Acting) -> tuple[Any, ...]:
-    first = acting.effects[0] if acting.effects else None
-    return first.writes if isinstance(first, Persist) else ()
+    return next((effect.writes for effect in acting.effects if isinstance(effect, Persist)), ())
 
 
 def _is_chain(write: Any) -> bool:
