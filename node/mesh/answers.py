@@ -127,7 +127,7 @@ class Answers:
         if len(lane.jobs) >= MAX_WANTS:
             return False
         here = {prefix for prefix in ids if prefix in self._index or self.at_hand(prefix) is not None}
-        if here:
+        if here or not ids:  # of one that asked for ephemerals alone nothing is left: they were pushed
             self._vain = max(0, self._vain - 1)
         elif self._vain >= MAX_VAIN:
             return False

@@ -118,3 +118,14 @@ def test_what_is_wanted_comes_whatever_is_gone_and_from_whoever_is_left() -> Non
             z.mesh._exchange.on_gossip(near, IHave(((env.eid[:16], 1),)), z.now)
     net.run(60)
     assert z.store.keys() == b.store.keys()
+
+
+def test_who_wants_ephemerals_alone_wants_nothing_in_vain(node: Node) -> None:
+    node.store.clear()
+    peer = Hostile(node)
+    for _ in range(2 * MAX_VAIN):
+        env = envelope(node.net.rng, node.net.wall_ms, ephemeral=True)
+        node.publish(env)
+        peer.say(Want((env.eid[:16],)))
+    peer.say(Want((bytes(16),)))
+    assert not peer.closed and not node.mesh._scores._scores
