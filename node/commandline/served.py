@@ -64,7 +64,7 @@ async def _serve(app: App, home: Path, wanted: Wanted) -> int:
 
 
 def _greet(app: App, home: Path, host: str, port: int) -> None:
-    url = f"ws://{bracketed(host)}:{port}/api/v1/ws"
+    url = f"ws://{bracketed(host)}:{port}/"
     token = str(home / "token")
     if app.json:
         print(json.dumps({"url": url, "token_file": token, "home": str(home)}), flush=True)

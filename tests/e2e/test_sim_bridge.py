@@ -92,6 +92,11 @@ async def test_an_origin_that_is_none_is_refused(tmp_path: Path) -> None:
             bridge.allow("not an origin")
 
 
+async def attach(url: str, token: str) -> str:
+    async with Client.connect(url=url, token=token) as client:
+        return str(client.hello["username"])
+
+
 def test_the_command_serves_until_it_is_told_to_stop_and_leaves_nothing() -> None:
     words = [sys.executable, "-m", "cli", "--json", "sim", "--bridge", "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -100,7 +105,9 @@ def test_the_command_serves_until_it_is_told_to_stop_and_leaves_nothing() -> Non
             line = process.stdout.readline()
             assert line, process.stderr.read()
             told = json.loads(line)
-            assert Path(told["token_file"]).stat().st_mode & 0o777 == 0o600
+            token = Path(told["token_file"])
+            assert token.stat().st_mode & 0o777 == 0o600
+            assert asyncio.run(attach(told["url"], token.read_text())) == "you"
             shown = subprocess.run(
                 [sys.executable, "-m", "cli", "--home", told["home"], "--json", "room", "list"],
                 capture_output=True, text=True, timeout=60, check=True,
