@@ -92,6 +92,7 @@ async def test_64_mib_through_a_relay_when_the_author_has_gone_by_the_command_li
             async with asyncio.timeout(120):
                 while len([f for f in (relay.home / "parts").iterdir() if len(f.name) == 64]) < 64:
                     await asyncio.sleep(0.2)
+            await asyncio.sleep(2)  # a relay writes what it holds within a second
             await ann.kill()
             await relay.kill()
             await relay.start()
