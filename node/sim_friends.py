@@ -41,6 +41,41 @@ LINES = (
 )
 
 
+def befriend(world: Simulation, one: SimNode, other: SimNode) -> None:
+    """Make two nodes contacts by a contact link; raises RuntimeError if they do not answer each other."""
+    one.call(c.ContactAdd(link=other.call(c.ContactLinkCreate())["link"]))
+
+    def done() -> bool:
+        pairs = ((one, other), (other, one))
+        return all((peer.name, "contact") in _states(node) for node, peer in pairs)
+
+    _until(world, done, f"{one.name} and {other.name} are no contacts")
+
+
+def _states(node: SimNode) -> set[tuple[str, str]]:
+    return {(row["username"], row["state"]) for row in node.call(c.ContactList())["contacts"]}
+
+
+def invite(world: Simulation, host: SimNode, guest: SimNode, room: str) -> SimSession:
+    """Invite a contact, accept at a frontend of theirs, which is returned, and wait until they are in."""
+    session = guest.attach()
+    host.call(c.UserInvite(target=guest.name, room=room))
+    _until(world, lambda: bool(session.of(events.UserInvite)), f"{guest.name} has no invite")
+    guest.call(c.UserInviteResponse(response="accept"), session)
+    _until(world, lambda: joined(session, room, guest.name), f"{guest.name} is not in")
+    return session
+
+
+def joined(session: SimSession, room: str, name: str) -> bool:
+    """Say whether a session was shown that somebody joined."""
+    return any(e.username == name and e.room == room for e in session.of(events.UserJoin))
+
+
+def _until(world: Simulation, done: Callable[[], bool], otherwise: str) -> None:
+    if not world.run_until(done, PATIENCE):
+        raise RuntimeError(otherwise)
+
+
 class Friend:
     """One scripted person: a node, a frontend on it, and how far its news were read."""
 
@@ -113,10 +148,10 @@ class Play:
         ann, bob, cleo = self.ann, self.bob, self.cleo
         self.world.run(2.0)
         for one, other in ((ann, self.you), (bob, self.you), (ann, bob), (ann, cleo), (bob, cleo)):
-            self._befriend(one.node, other if isinstance(other, SimNode) else other.node)
+            befriend(self.world, one.node, other if isinstance(other, SimNode) else other.node)
         self.room = str(ann.node.call(c.RoomCreate(name=ROOM, history="all"))["room"])
         for guest in (self.you, bob.node, cleo.node):
-            self._bring(ann.node, guest, self.room)
+            guest.detach(invite(self.world, ann.node, guest, self.room))
         self.club = str(bob.node.call(c.RoomCreate(name=CLUB))["room"])
         for number, text in enumerate(("hello all", "the first message is never a good one", "agreed")):
             (ann, bob, cleo)[number].say(self.room, text)
@@ -132,31 +167,6 @@ class Play:
         self.bob.after(INVITE_AFTER, self.invite)
         self.cleo.after(REQUEST_AFTER, self.request)
         self.world.at(self.world.time + CHAT_EVERY, self._chat)
-
-    def _befriend(self, one: SimNode, other: SimNode) -> None:
-        one.call(c.ContactAdd(link=other.call(c.ContactLinkCreate())["link"]))
-
-        def done() -> bool:
-            return all(
-                any(row["username"] == peer.name and row["state"] == "contact" for row in rows)
-                for peer, rows in ((two, node.call(c.ContactList())["contacts"]) for node, two in pairs)
-            )
-
-        pairs = ((one, other), (other, one))
-        self._until(done, f"{one.name} and {other.name} are no contacts")
-
-    def _bring(self, host: SimNode, guest: SimNode, room: str) -> None:
-        """Invite somebody into a room and accept for them."""
-        session = guest.attach()
-        host.call(c.UserInvite(target=guest.name, room=room))
-        self._until(lambda: bool(session.of(events.UserInvite)), f"{guest.name} has no invite")
-        guest.call(c.UserInviteResponse(response="accept", invite=session.of(events.UserInvite)[-1].invite))
-        self._until(lambda: _joined(session, room, guest.name), f"{guest.name} is not in")
-        guest.detach(session)
-
-    def _until(self, done: Callable[[], bool], otherwise: str) -> None:
-        if not self.world.run_until(done, PATIENCE):
-            raise RuntimeError(otherwise)
 
     # -- what they do by themselves -----------------------------------------------------------------
 
@@ -259,7 +269,3 @@ class Play:
         """Let cleo leave the room and be asked in again."""
         self.cleo.call(c.UserLeave(room=self.room))
         self.ann.later(10.0, c.UserInvite(target=self.cleo.name, room=self.room))
-
-
-def _joined(session: SimSession, room: str, name: str) -> bool:
-    return any(e.username == name and e.room == room for e in session.of(events.UserJoin))

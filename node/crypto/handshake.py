@@ -31,8 +31,6 @@ from node.errors import CryptoFault, DecodeError
 
 PROLOGUE = b"gossamer/1"
 TAG_BYTES = 16
-MAX_PLAIN_BYTES = 65_535 - TAG_BYTES
-"""The most one Noise message carries (Noise section 3)."""
 REKEY_AFTER = 1 << 16
 """Messages in one direction under one key: a stolen key then opens little; no clock is needed."""
 PROOF_BYTES = KEY_BYTES + SIG_BYTES

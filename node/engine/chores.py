@@ -18,9 +18,8 @@ HOUSEKEEPING = 3600.0
 class Chores:
     """Does what is due; `deadline` says when there is next something."""
 
-    def __init__(self, desk: Desk, replay: Replay, now: float) -> None:
-        self.desk, self.replay = desk, replay
-        self.whereabouts: Whereabouts | None = None
+    def __init__(self, desk: Desk, replay: Replay, whereabouts: Whereabouts, now: float) -> None:
+        self.desk, self.replay, self.whereabouts = desk, replay, whereabouts
         self._housekeeping = now
         self._conversing = Deadlines(desk.state)
         self._soon: float | None = None
@@ -61,7 +60,7 @@ class Chores:
             state.returning.deadline,
             state.attachments.deadline,
             self.desk.shelving.deadline,
-            None if self.whereabouts is None else self.whereabouts.deadline,
+            self.whereabouts.deadline,
             self._housekeeping,
             self._conversing.deadline,
             *state.introductions.values(),
@@ -90,7 +89,7 @@ class Chores:
         if inbox.receipts.compare_due(now):
             self.desk.mesh.compare(turn.now)
         comebacks.due(self.desk, turn)
-        if self.whereabouts is not None and _is_due(self.whereabouts.deadline, now):
+        if _is_due(self.whereabouts.deadline, now):
             self.whereabouts.look(turn)
         inbox.beats.due(turn)
         self._conversations(turn)
@@ -119,9 +118,8 @@ class Chores:
         state.contacts.ask_again(turn)
         state.joins.ask_again(turn)
         inbox.renew_presence(turn)
-        if self.whereabouts is not None:
-            self.whereabouts.look(turn)
-            self.whereabouts.keep_view(turn)
+        self.whereabouts.look(turn)
+        self.whereabouts.keep_view(turn)
         state.me.expire_prekeys(turn)
         state.me.expire_leaves(turn)
         state.contacts.expire(turn)

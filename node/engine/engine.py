@@ -148,10 +148,9 @@ class Engine:
         self.replay = Replay(self.state)
         inviting = Inviting(self.state)
         listings = Listings(self.state, setup.network_id, now.mono)
-        inbox = Inbox(self.state, inviting, listings)
+        inbox = Inbox(self.state, inviting, listings, self.whereabouts)
         self.desk = self._make_desk(inbox, inviting, loaded, now)
-        self.chores = Chores(self.desk, self.replay, now.mono)
-        self.chores.whereabouts = inbox.whereabouts = self.whereabouts
+        self.chores = Chores(self.desk, self.replay, self.whereabouts, now.mono)
         self.meshing = Meshing(self.desk, self.chores, self.replay, self._open)
         self.state.changing.gone.append(attaching.erased(self.state.attachments))
         self.desk.inbox.receipts.linked = lambda: self.mesh.connectivity in {"meshed", "synced"}
@@ -386,9 +385,6 @@ class Engine:
             rooms.inboxes[room_id].learn(turn, found.mids)
 
     # -- addresses --------------------------------------------------------------------------------
-
-    def _listens(self) -> tuple[str, ...]:
-        return self.addresses
 
     def _record(self) -> bytes:
         now = Instant(self._clock.mono, self.mesh.mesh_time_ms(self._clock))  # whoever reads it goes by that

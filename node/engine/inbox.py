@@ -57,9 +57,12 @@ what is said after that counts more, though it has the earlier time, and a made-
 class Inbox:
     """Routes opened envelopes to rooms, sessions, joins and presence."""
 
-    def __init__(self, state: State, inviting: Inviting, listings: Listings) -> None:
+    def __init__(
+        self, state: State, inviting: Inviting, listings: Listings, whereabouts: Whereabouts
+    ) -> None:
         self.state = state
         self.inviting = inviting
+        self.whereabouts = whereabouts
         self.announcing = Announcing(state)
         self.noticing = Noticing(state)
         self.greeting = Greeting(state)
@@ -73,7 +76,6 @@ class Inbox:
         self.listings, self.profiles = listings, listings.profiles
         self.greeting.changed = listings.look_at
         state.contacts.requests.parted = lambda turn, account: parting.part(self, turn, account)
-        self.whereabouts: Whereabouts | None = None
         self._until: dict[bytes, float] = {}
 
     def take(self, turn: Turn, route: Route, envelope: Envelope) -> bytes | None:
@@ -121,7 +123,7 @@ class Inbox:
         for account, payload in inbox.take_profiles():
             if payload.type is Type.ANNOUNCEMENT:
                 self.announcing.in_room(turn, inbox.room, account, payload)
-            if payload.type is Type.NODE_RECORD and self.whereabouts is not None:
+            if payload.type is Type.NODE_RECORD:
                 self.whereabouts.take(turn, inbox.room, account, payload)
             self.on_profile(turn, account, payload)
         comebacks.look(self.state, turn, inbox.room)

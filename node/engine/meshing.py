@@ -127,8 +127,7 @@ class Meshing:
         self._chores.touched(None)
         for room in self._timelines():
             room.link_up(turn.now.mono)
-        if desk.inbox.whereabouts is not None:
-            desk.inbox.whereabouts.keep_view(turn)
+        desk.inbox.whereabouts.keep_view(turn)
         if len(desk.mesh.peers(turn.now)) == 1:
             desk.inbox.beats.soon(turn)
         desk.inbox.receipts.link_up(turn.now.mono)

@@ -299,10 +299,6 @@ class Fetching:
         """The errands that no holder or relay is linked for."""
         return [e.name for e in self._errands.values() if e.free and not self._has_better(e, now)]
 
-    @property
-    def _linked(self) -> frozenset[bytes]:
-        return frozenset(line.key for line in self._lines.values())
-
     def due(self, *, now: float) -> list[str]:
         """Take their blocks from links that stopped answering; return the addresses to dial.
 

@@ -4,37 +4,9 @@ from __future__ import annotations
 
 from node.chat import commands as c, events
 from node.sim import SimNode, SimSession, Simulation
+from node.sim_friends import befriend, invite, joined
 
-
-def befriend(world: Simulation, one: SimNode, other: SimNode) -> None:
-    """Make two nodes contacts by a contact link, over the simulated mesh."""
-    link = other.call(c.ContactLinkCreate())["link"]
-    one.call(c.ContactAdd(link=link))
-
-    def done() -> bool:
-        pairs = ((one, other), (other, one))
-        return all((peer.name, "contact") in _states(node) for node, peer in pairs)
-
-    assert world.run_until(done, 10), "contacts did not answer"
-
-
-def _states(node: SimNode) -> set[tuple[str, str]]:
-    return {(row["username"], row["state"]) for row in node.call(c.ContactList())["contacts"]}
-
-
-def invite(world: Simulation, host: SimNode, guest: SimNode, room: str) -> SimSession:
-    """Invite a contact, accept at its frontend, and wait until it is in."""
-    session = guest.attach()
-    host.call(c.UserInvite(target=guest.name, room=room))
-    assert world.run_until(lambda: bool(session.of(events.UserInvite)), 10), "no invite came"
-    guest.call(c.UserInviteResponse(response="accept"), session)
-    assert world.run_until(lambda: joined(session, room, guest.name), 10), "no join came"
-    return session
-
-
-def joined(session: SimSession, room: str, name: str) -> bool:
-    """Say whether a session was shown that somebody joined."""
-    return any(e.username == name and e.room == room for e in session.of(events.UserJoin))
+__all__ = ["befriend", "invite", "joined", "texts", "trio"]
 
 
 def texts(session: SimSession) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,15 +25,9 @@ from node.mesh.ports import (
 )
 from node.mesh.transport import Transport
 from tests.certificates import Authority
+from tests.mesh.test_transport import until
 
 pytestmark = pytest.mark.slow
-
-
-async def until(condition: Callable[[], object], within: float = 5.0) -> None:
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end, "did not come about"
-        await asyncio.sleep(0.002)
 
 
 def of(facts: list[MeshInput], kind: type) -> list:  # type: ignore[type-arg] # of any input
