@@ -87,10 +87,13 @@ from node.mesh.ports import (
     Arrived,
     BlockInput,
     DeadlineReached,
+    LinkBytes,
+    LinkDrained,
     ListensAt,
     MeshEffect,
     MeshInput,
     Publish,
+    SendBytes,
 )
 from node.store.records import (
     Gone,
@@ -231,11 +234,13 @@ class Engine:
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the node by one input; the only method that changes it."""
+        if isinstance(event, LinkBytes | LinkDrained) and not self.state.read_only:
+            return self._carried(event, now)
         turn = self._turn(now)
         if self.state.read_only:
             return outage.handle(self.desk, turn, event)
         mesh_effects: list[MeshEffect] = []
-        if not isinstance(event, MeshInput | Woke) or self._chores_woke(event, now):
+        if not isinstance(event, MeshInput | Woke):
             self.chores.touched(None)
         match event:
             case CommandReceived():
@@ -269,19 +274,33 @@ class Engine:
             case TokenKept():
                 self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
-                mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
-                self.chores.due(turn)
+                mesh_effects = self._woke(turn)
             case Stopping() | ListensAt():
                 mesh_effects = self._moved(turn, event)
             case _:
-                mesh_effects = self._mesh_input(event, now)
+                mesh_effects = self.mesh.handle(event, now=now)
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
 
-    def _chores_woke(self, event: MeshInput | Woke, now: Instant) -> bool:
-        """Whether it is a chore's time; what the mesh is woken for no conversation hears of."""
-        return isinstance(event, Woke) and self.chores.is_due(now.mono)
+    def _carried(self, event: LinkBytes | LinkDrained, now: Instant) -> list[Effect]:
+        """Let the mesh have what passes on a link; most of it concerns nobody but that link."""
+        self._clock = now
+        self._roll(now)
+        mesh_effects = self.mesh.handle(event, now=now)
+        frames = [effect for effect in mesh_effects if isinstance(effect, SendBytes)]
+        if len(frames) == len(mesh_effects):
+            return [*frames]
+        return self._release(self._turn(now), mesh_effects)
+
+    def _woke(self, turn: Turn) -> list[MeshEffect]:
+        """Do what is due: what the mesh is woken for, many times a second, no conversation hears of."""
+        chores = self.chores.is_due(turn.now.mono)
+        mesh_effects = self.mesh.handle(DeadlineReached(), now=turn.now)
+        if chores:
+            self.chores.touched(None)
+            self.chores.due(turn)
+        return mesh_effects
 
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
         if isinstance(event, Stopping):
@@ -325,12 +344,13 @@ class Engine:
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now
+        return Turn(now, self._roll(now), self._entropy, self.state.seq)
+
+    def _roll(self, now: Instant) -> int:
+        """Return the mesh time, in whose day channels are watched from here on."""
         mesh_ms = self.mesh.mesh_time_ms(now)
         self.state.channels.roll(day_of(mesh_ms))
-        return Turn(now, mesh_ms, self._entropy, self.state.seq)
-
-    def _mesh_input(self, event: MeshInput, now: Instant) -> list[MeshEffect]:
-        return self.mesh.handle(event, now=now)
+        return mesh_ms
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
         if not received.along:

@@ -98,8 +98,10 @@ class Meshing:
             case SyncFinished():
                 self._sync_finished(turn, effect)
             case Taken() | InStep():
+                self._chores.touched(b"")
                 desk.inbox.receipts.peer_has(turn, effect)
             case ReadParts() | BlockCame() | Offered():
+                self._chores.touched(b"")
                 desk.blocks.take(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))
