@@ -133,10 +133,9 @@ class EngineLoop:
         self.rebuild: Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
-        self._finishing = False
         self._frontends: deque[Input] = deque()
         self._others: deque[Input] = deque()
-        self._alarm, self._told = Alarm(), False
+        self._alarm, self._told, self._finishing = Alarm(), False, False
         self._held: list[Write] = []
         self._held_since: float | None = None
         self._holding = asyncio.Lock()
@@ -317,8 +316,8 @@ class EngineLoop:
         deadlines = [due, self._next_expiry, self._next_shred, self._probe_at]
         if self._held_since is not None:
             deadlines.append(self._held_since + HOLD_SECONDS)
-        soonest = min(d for d in deadlines if d is not None) - self._clock().mono
-        await self._alarm.sleep(min(max(0.0, soonest), MAX_SLEEP))
+        soon = min(d for d in deadlines if d is not None) - self._clock().mono
+        await self._alarm.sleep(min(max(0.0, soon), MAX_SLEEP))
         return due
 
     def _drain(self) -> list[Input]:

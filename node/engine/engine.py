@@ -93,7 +93,6 @@ from node.mesh.ports import (
     MeshEffect,
     MeshInput,
     Publish,
-    SendBytes,
 )
 from node.store.records import (
     Gone,
@@ -199,7 +198,8 @@ class Engine:
     @property
     def deadline(self) -> float | None:
         """When the engine wants to be woken: the least of its parts' deadlines."""
-        return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline)
+        aside = self.meshing.aside.deadline
+        return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline, aside)
 
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
@@ -234,11 +234,17 @@ class Engine:
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the node by one input; the only method that changes it."""
-        if isinstance(event, LinkBytes | LinkDrained) and not self.state.read_only:
-            return self._carried(event, now)
-        turn = self._turn(now)
         if self.state.read_only:
-            return outage.handle(self.desk, turn, event)
+            return outage.handle(self.desk, self._turn(now), event)
+        if isinstance(event, LinkBytes | LinkDrained):
+            frames, rest = self.meshing.carried(event, now)
+            return self._release(self._turn(now), rest) if rest else frames
+        aside = self.meshing.aside.empty()
+        before = self._release(self._turn(now), aside) if aside else []
+        return before + self._handled(event, now)
+
+    def _handled(self, event: Input, now: Instant) -> list[Effect]:
+        turn = self._turn(now)
         mesh_effects: list[MeshEffect] = []
         if not isinstance(event, MeshInput | Woke):
             self.chores.touched(None)
@@ -282,16 +288,6 @@ class Engine:
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
-
-    def _carried(self, event: LinkBytes | LinkDrained, now: Instant) -> list[Effect]:
-        """Let the mesh have what passes on a link; most of it concerns nobody but that link."""
-        self._clock = now
-        self._roll(now)
-        mesh_effects = self.mesh.handle(event, now=now)
-        frames = [effect for effect in mesh_effects if isinstance(effect, SendBytes)]
-        if len(frames) == len(mesh_effects):
-            return [*frames]
-        return self._release(self._turn(now), mesh_effects)
 
     def _woke(self, turn: Turn) -> list[MeshEffect]:
         """Do what is due: what the mesh is woken for, many times a second, no conversation hears of."""
@@ -344,13 +340,9 @@ class Engine:
 
     def _turn(self, now: Instant) -> Turn:
         self._clock = now
-        return Turn(now, self._roll(now), self._entropy, self.state.seq)
-
-    def _roll(self, now: Instant) -> int:
-        """Return the mesh time, in whose day channels are watched from here on."""
         mesh_ms = self.mesh.mesh_time_ms(now)
         self.state.channels.roll(day_of(mesh_ms))
-        return mesh_ms
+        return Turn(now, mesh_ms, self._entropy, self.state.seq)
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
         if not received.along:
