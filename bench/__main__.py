@@ -46,9 +46,9 @@ def main() -> None:
         "--only",
         choices=(
             "bridge", "behind", "files", "idle", "cryptography", "rooms", "many", "search", "dialects",
-            "shelves", "mesh", "sim", "sync",
+            "shelves", "mesh", "w1", "w2", "members", "sim", "sync",
         ),
-        help="this section alone; mesh, sim and sync are never part of the whole",
+        help="this section alone; mesh (of which w1, w2 and members are parts), sim and sync never with all",
     )  # fmt: skip
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = words.parse_args()
@@ -92,10 +92,10 @@ def main() -> None:
         found += section("live envelopes meanwhile, on a virtual clock:", sync.beside())
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
             found += asyncio.run(_one_by_one(sync.taking_in(Path(name))))
-    if asked.only == "mesh":
+    if asked.only in ("mesh", "w1", "w2", "members"):
         print("the mesh of real nodes, beside bare websocket processes:")
         with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
-            found += asyncio.run(_mesh(Path(name), asked.seconds))
+            found += asyncio.run(_mesh(Path(name), asked.seconds, asked.only))
     if asked.only == "sim":
         found += section("meshes of a thousand nodes on a virtual clock:", sim.measure())
     if asked.json:
@@ -137,13 +137,15 @@ async def _one_by_one(measured: AsyncIterator[Figures]) -> list[Figures]:
     return found
 
 
-async def _mesh(folder: Path, seconds: int) -> list[mesh.Whole | Figures]:
+async def _mesh(folder: Path, seconds: int, part: str) -> list[mesh.Whole | Figures]:
     found: list[mesh.Whole | Figures] = []
     for name, nodes in (("W2", 10), ("W1", 30)):
-        found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
+        if part in ("mesh", name.lower()):
+            found.append(await mesh.measure(folder / name, seconds, nodes=nodes, name=name))
+            print(f"  {found[-1].line()}", flush=True)
+    if part in ("mesh", "members"):
+        found.append(await mesh.people(folder / "room", seconds, nodes=10))
         print(f"  {found[-1].line()}", flush=True)
-    found.append(await mesh.people(folder / "room", seconds, nodes=10))
-    print(f"  {found[-1].line()}", flush=True)
     return found
 
 
