@@ -14,6 +14,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection
+from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -76,12 +77,18 @@ class Line:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self) -> None:
-        """Write what waits, as long as the socket takes it; the rest is the writing task's."""
+        """Write what waits, as long as the socket takes it; the rest is the writing task's.
+
+        What goes wrong with one socket ends its link, and nothing else: the reading task tells of it.
+        """
         connection = self.connection
-        while self.waiting and not connection.paused and connection.protocol.state is OPEN:
-            data = self.take()
-            connection.protocol.send_binary(data)
-            connection.send_data()
-            self.unreported += len(data)
+        try:
+            while self.waiting and not connection.paused and connection.protocol.state is OPEN:
+                data = self.take()
+                connection.protocol.send_binary(data)
+                connection.send_data()
+                self.unreported += len(data)
+        except (OSError, RuntimeError, WebSocketException):
+            connection.transport.abort()
         if self.waiting:
             self.wake.set()

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.messages import Assembler
 
 from node.mesh.line import REPORT_BYTES
-from node.mesh.ports import LinkBytes, LinkDrained, MeshInput, PauseReading, SendBytes
+from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, MeshInput, PauseReading, SendBytes
 from node.mesh.transport import MAX_BACKLOG, STRAIGHT_BACKLOG, Transport
 from tests.mesh.test_transport import Recorder, pair, until
 
@@ -102,6 +102,18 @@ async def test_what_a_full_socket_does_not_take_is_written_later_and_in_order() 
         line.connection.resume_writing()
         await until(lambda: b"".join(fact.data for fact in one.of(LinkBytes)) == b"12")
         await until(lambda: sum(fact.nbytes for fact in two.of(LinkDrained)) == 2)
+
+
+async def test_a_socket_that_fails_ends_its_link_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pair() as (one, two, _, link2):
+
+        def fail() -> None:
+            raise RuntimeError("closed")
+
+        monkeypatch.setattr(two.transport._lines[link2].connection, "send_data", fail)
+        two.transport.perform(SendBytes(link2, b"lost"))
+        two.transport.write()
+        await until(lambda: two.of(LinkClosed) and one.of(LinkClosed))
 
 
 def test_a_recorder_without_a_port_has_nothing_to_write() -> None:
