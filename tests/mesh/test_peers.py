@@ -259,6 +259,17 @@ def test_it_is_told_when_an_address_is_dialled_again_who_was_there_and_why_not()
     assert [a.retry_s is None for a in known.dialled(now=100.0)] == [False, False]
 
 
+def test_who_wants_more_links_dials_at_once() -> None:
+    known = book()
+    known.target = 0
+    known.add("ws://host:1", "room", now=0.0)
+    assert known.deadline is None
+    known.target = 2
+    assert known.deadline == 0.0
+    known.target = 0
+    assert known.deadline is None
+
+
 def test_who_needs_a_relay_looks_for_one_more_link_at_once() -> None:
     known = book()
     known.target = 0
