@@ -1,0 +1,92 @@
+"""Somebody else's envelopes on their way to the disk: gathered for a second, written beside the loop's work.
+
+What comes at a low rate shares one commit a second. What a catch-up brings is written in slices, while the
+next envelopes are checked, and soon after the last has come: a slice is so small that what the loop commits,
+which waits behind it on the writing thread, does not wait long. A loss before it is written is repaired by
+sync (docs/architecture.md, "One shape everywhere").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from node.clock import earliest
+from node.store.records import Gone, Write
+from node.store.sqlite import SqliteStore
+
+HOLD_SECONDS = 1.0
+"""An envelope is on disk within this time, and what else one commit takes."""
+SLICE = 500
+"""Envelopes that are written without waiting for more: 5 to 10 ms of the thread that writes."""
+MAX_WAITING = 2_000
+"""Envelopes that may wait while others are written, 1.3 MB of the smallest; with more the loop waits too."""
+BURST = 64
+"""Envelopes in a second that nobody types: then the rest is written as soon as no more come."""
+QUIET_SECONDS = 0.05
+"""For so long none has come when a burst is taken to be over."""
+
+
+class Gathering:
+    """What waits; `told` hears what a commit took away, `ended` of each write that was begun beside."""
+
+    def __init__(
+        self, store: SqliteStore, told: Callable[[Gone], None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> None:
+        self._store, self._told, self._ended = store, told, ended
+        self._waiting: list[Write] = []
+        self._since = self._last = 0.0
+        self._burst_until = float("-inf")
+        self._generation = 0
+        self._one_by_one = asyncio.Lock()
+        self._beside: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, write: Write, *, now: float) -> None:
+        """Have this written soon."""
+        if not self._waiting:
+            self._since = now
+        self._waiting.append(write)
+        self._last = now
+
+    def drop(self) -> None:
+        """Forget what waits, and who was to be told: the engine is made anew of what is stored."""
+        self._waiting = []
+        self._generation += 1
+
+    @property
+    def deadline(self) -> float | None:
+        """When to write next; none while that is being done, which wakes the loop when it ends."""
+        if not self._waiting or self._beside is not None:
+            return None
+        if len(self._waiting) >= SLICE:
+            return self._since
+        bursting = len(self._waiting) >= BURST or self._last < self._burst_until
+        return earliest(self._since + HOLD_SECONDS, self._last + QUIET_SECONDS if bursting else None)
+
+    async def due(self, *, now: float) -> None:
+        """Begin to write if it is time; where the disk does not keep up, wait for it."""
+        soon = self.deadline
+        if soon is not None and now >= soon:
+            if len(self._waiting) >= BURST:
+                self._burst_until = now + HOLD_SECONDS
+            self._beside = asyncio.create_task(self.write(), name="gathering")
+            self._beside.add_done_callback(self._over)
+        elif len(self._waiting) >= MAX_WAITING:
+            await self.write()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._beside = None
+        self._ended(task)
+
+    async def write(self) -> None:
+        """Write all that waits; who reads the store after this finds it, whoever writes it just now."""
+        async with self._one_by_one:
+            written, self._waiting = self._waiting, []
+            generation = self._generation
+            if written:
+                gone = await self._store.commit(written)
+                if generation == self._generation:  # else the engine was made of what is stored by now
+                    self._told(gone)
