@@ -296,7 +296,18 @@ class EngineLoop:
         self._generation += 1
         self._held.drop()
         self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
-        self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
+        self._engine = self.rebuild(await self._loaded(), sessions, read_only=read_only)
+
+    async def _loaded(self) -> Loaded:
+        """Read the store; a disk that does not give it now is asked again until the node is to stop."""
+        while True:
+            try:
+                return await self.store.load()
+            except StoreFull as full:
+                if self._finishing or self.stopping.is_set():
+                    raise
+                log.error("the store cannot be read, and will be tried again: %s", full)
+            await asyncio.sleep(PROBE_SECONDS)
 
     async def _sleep(self) -> float | None:
         """Wait for an input or for what is due next; return the engine's deadline."""

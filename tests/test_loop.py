@@ -267,6 +267,31 @@ async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> 
     assert (bridge.told, store.kept) == ([], [])
 
 
+async def test_a_store_that_cannot_even_be_read_is_read_again_and_the_node_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("node.loop.PROBE_SECONDS", 0.01)
+    loop, bridge, store = looped([Persist((Put(Table.SELF, b"k", b"v"),))])
+    tries: list[int] = []
+
+    async def load() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreFull("the database could not be written: disk I/O error")
+        return "loaded"
+
+    monkeypatch.setattr(store, "load", load)
+    async with running(loop):
+        loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=5)))
+        await until(lambda: bridge.told)
+        assert [getattr(told, "code", told) for _, told in bridge.told] == ["storage_full"]
+    assert "cannot be read" in caplog.text
+    tries.clear()
+    loop.stopping.set()
+    with pytest.raises(StoreFull):
+        await loop._run_out(FULL, [])
+
+
 def blank(kind: type[Any]) -> Any:
     """An effect of which only the kind matters."""
     made = object.__new__(kind)
