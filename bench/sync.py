@@ -60,6 +60,8 @@ RATE = 1_000_000
 SIZE = 659
 """Of the smallest envelope, as these are."""
 RUNS = 3
+BESIDE = 2_500
+"""Envelopes of a catch-up that takes longer than the second in which live ones are timed."""
 AT_ONCE, PEERS = 2_000, 10
 """Envelopes a commit while a home is filled, and peers that brought them."""
 CHANNEL = Channel(ChannelKind.ROOM, b"s" * 32)
@@ -85,16 +87,18 @@ class Found:
         return {"what": self.what, "bytes": self.spent, "round_trips": self.trips, "goal": self.goal}
 
 
-def reconciliation() -> Iterator[Found]:
-    """Two nodes, HELD ids; one lacks the newest, or some here and there."""
+def reconciliation(held: int = HELD) -> Iterator[Found]:
+    """Two nodes, so many ids; one lacks the newest, or some here and there."""
     rng = random.Random(11)
     for span, name in ((DAY_MS // 3, "of one day"), (34 * DAY_MS, "of 34 days")):
-        ids = sorted((NOON - 10_000 - rng.randrange(span), rng.randbytes(32)) for _ in range(HELD))
+        ids = sorted((NOON - 10_000 - rng.randrange(span), rng.randbytes(32)) for _ in range(held))
         for missing, others in ((10, "1,650"), (1_000, "33,742"), (10_000, "322,151")):
+            if missing >= held:
+                continue
             both = _Both(ids[:-missing], ids[-missing:])
             what = f"the newest {missing:,} {name} missing"
             yield both.measured(what, "1 KiB, 2", f"negentropy JS {others} B, 3")
-        some = set(rng.sample(range(HELD), 100))
+        some = set(rng.sample(range(held), 100))
         both = _Both([e for n, e in enumerate(ids) if n not in some], [ids[n] for n in some])
         yield both.measured(f"any 100 {name} missing", "112 kB, 4", "floor 1,600 B of ids")
 
@@ -206,11 +210,11 @@ class _Slow(_Both):
                 super()._do(who, effect)
 
 
-def beside() -> Iterator[Figures]:
+def beside(missing: int = BESIDE) -> Iterator[Figures]:
     """Live envelopes at 100/s for a second, with and without a catch-up that takes longer than that."""
     rng = random.Random(13)
-    for what, missing in (("live alone, 8 Mbit/s", 0), ("live beside a catch-up, 8 Mbit/s", 2_500)):
-        both = _Slow([_sealed(rng, NOON - 7_200_000 + at) for at in range(missing)])
+    for what, lacking in (("live alone, 8 Mbit/s", 0), ("live beside a catch-up, 8 Mbit/s", missing)):
+        both = _Slow([_sealed(rng, NOON - 7_200_000 + at) for at in range(lacking)])
         both.link()
         for tick in range(100):
             both.run(1 + tick / 100)
