@@ -12,15 +12,19 @@ import asyncio
 from collections.abc import Callable
 
 from node.clock import earliest
-from node.store.records import Gone, Write
+from node.store.records import Gone, PutEnvelope, Write
 from node.store.sqlite import SqliteStore
 
 HOLD_SECONDS = 1.0
 """An envelope is on disk within this time, and what else one commit takes."""
 SLICE = 500
 """Envelopes that are written without waiting for more: 5 to 10 ms of the thread that writes."""
+SLICE_BYTES = 1 << 19
+"""Or so many bytes of them: 16 of the largest."""
 MAX_WAITING = 2_000
-"""Envelopes that may wait while others are written, 1.3 MB of the smallest; with more the loop waits too."""
+"""Envelopes that wait or are being written; with more the loop waits for the disk too."""
+MAX_BYTES = 1 << 20
+"""Their bytes, for the same: what peers bring is bounded, however slow the disk is."""
 BURST = 64
 """Envelopes in a second that nobody types: then the rest is written as soon as no more come."""
 QUIET_SECONDS = 0.05
@@ -35,6 +39,7 @@ class Gathering:
     ) -> None:
         self._store, self._told, self._ended = store, told, ended
         self._waiting: list[Write] = []
+        self._bytes = self._writing = self._writing_bytes = 0
         self._since = self._last = 0.0
         self._burst_until = float("-inf")
         self._generation = 0
@@ -49,11 +54,12 @@ class Gathering:
         if not self._waiting:
             self._since = now
         self._waiting.append(write)
+        self._bytes += len(write.raw) if isinstance(write, PutEnvelope) else 0
         self._last = now
 
     def drop(self) -> None:
         """Forget what waits, and who was to be told: the engine is made anew of what is stored."""
-        self._waiting = []
+        self._waiting, self._bytes = [], 0
         self._generation += 1
 
     @property
@@ -61,7 +67,7 @@ class Gathering:
         """When to write next; none while that is being done, which wakes the loop when it ends."""
         if not self._waiting or self._beside is not None:
             return None
-        if len(self._waiting) >= SLICE:
+        if len(self._waiting) >= SLICE or self._bytes >= SLICE_BYTES:
             return self._since
         bursting = len(self._waiting) >= BURST or self._last < self._burst_until
         return earliest(self._since + HOLD_SECONDS, self._last + QUIET_SECONDS if bursting else None)
@@ -74,8 +80,14 @@ class Gathering:
                 self._burst_until = now + HOLD_SECONDS
             self._beside = asyncio.create_task(self.write(), name="gathering")
             self._beside.add_done_callback(self._over)
-        elif len(self._waiting) >= MAX_WAITING:
+        if self._is_full:
             await self.write()
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether as much waits or is being written as may."""
+        count, nbytes = len(self._waiting) + self._writing, self._bytes + self._writing_bytes
+        return bool(self._waiting) and (count >= MAX_WAITING or nbytes >= MAX_BYTES)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._beside = None
@@ -87,6 +99,10 @@ class Gathering:
             written, self._waiting = self._waiting, []
             generation = self._generation
             if written:
-                gone = await self._store.commit(written)
+                self._writing, self._writing_bytes, self._bytes = len(written), self._bytes, 0
+                try:
+                    gone = await self._store.commit(written)
+                finally:
+                    self._writing = self._writing_bytes = 0
                 if generation == self._generation:  # else the engine was made of what is stored by now
                     self._told(gone)

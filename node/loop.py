@@ -61,6 +61,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.gathering import Gathering
+from node.lanes import Lanes
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
 from node.store.records import Gone, Loaded
@@ -128,7 +129,7 @@ class EngineLoop:
         self.stopping = stopping or asyncio.Event()
         self._finishing = False
         self._frontends: deque[Input] = deque()
-        self._others: deque[Input] = deque()
+        self._others = Lanes()
         self._wake = asyncio.Event()
         self._held = Gathering(store, self._gone, self._read_done)
         self._reads: set[asyncio.Task[None]] = set()
@@ -295,7 +296,7 @@ class EngineLoop:
             self.mesh.close_all("no room")
         self._generation += 1
         self._held.drop()
-        self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
+        self._others.keep(outage.AGAIN)
         self._engine = self.rebuild(await self._loaded(), sessions, read_only=read_only)
 
     async def _loaded(self) -> Loaded:

@@ -36,6 +36,7 @@ FLOORS = {
     "node.client": 8,
     "node.web": 8,
     "node.gathering": 7,
+    "node.lanes": 7,
     "node.loop": 8,
     "node.addresses": 8,
     "node.places": 8,

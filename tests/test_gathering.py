@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from node.errors import StoreFull
-from node.gathering import BURST, HOLD_SECONDS, MAX_WAITING, QUIET_SECONDS, SLICE, Gathering
+from node.gathering import (
+    BURST,
+    HOLD_SECONDS,
+    MAX_BYTES,
+    MAX_WAITING,
+    QUIET_SECONDS,
+    SLICE,
+    SLICE_BYTES,
+    Gathering,
+)
 from node.store.records import Gone, PutEnvelope, Write
 
 SEALED = PutEnvelope(bytes(32), bytes(32), 0, 1, shelf=0, raw=b"sealed")
@@ -109,6 +118,25 @@ async def test_who_brings_more_than_the_disk_takes_waits_for_it() -> None:
     disk.free.set()
     await waiting
     assert (disk.written, len(held)) == ([SLICE, MAX_WAITING], 0)
+
+
+async def test_bytes_count_as_envelopes_do_also_those_that_are_being_written() -> None:
+    held, disk, _ = gathering()
+    large = PutEnvelope(bytes(32), bytes(32), 0, 1, shelf=0, raw=bytes(SLICE_BYTES))
+    held.add(large, now=5.0)
+    assert held.deadline == 5.0
+    await held.due(now=5.0)
+    await settled()
+    held.add(SEALED, now=5.1)
+    await asyncio.wait_for(held.due(now=5.1), 1)
+    held.add(large, now=5.1)
+    waiting = asyncio.create_task(held.due(now=5.1))
+    await settled()
+    assert MAX_BYTES == 2 * SLICE_BYTES
+    assert not waiting.done()
+    disk.free.set()
+    await waiting
+    assert disk.written == [1, 2]
 
 
 async def test_who_reads_waits_for_what_is_being_written_and_for_what_waits() -> None:
