@@ -11,8 +11,9 @@ import asyncio
 import json
 import platform
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -66,7 +67,7 @@ def main() -> None:
     words.add_argument(
         "--only",
         choices=tuple(SECTIONS),
-        help="this section alone; mesh, sim and sync are never part of the whole",
+        help="this section alone; mesh (of which w1, w2 and members are parts), sim and sync never with all",
     )
     words.add_argument("--tiny", action="store_true", help="as little as shows that everything runs")
     words.add_argument("--json", action="store_true", help="print one JSON object at the end")
@@ -158,17 +159,21 @@ def _sync(folder: Path, asked: Asked) -> list[Measured]:
     return found + asyncio.run(_one_by_one(taking))
 
 
-def _mesh(folder: Path, asked: Asked) -> list[Measured]:
+def _mesh(folder: Path, asked: Asked, parts: Sequence[str] = ("w2", "w1", "members")) -> list[Measured]:
     print("the mesh of real nodes, beside bare websocket processes:")
-    return asyncio.run(_one_by_one(_meshes(folder, asked)))
+    return asyncio.run(_one_by_one(_meshes(folder, asked, parts)))
 
 
-async def _meshes(folder: Path, asked: Asked) -> AsyncIterator[Measured]:
+async def _meshes(folder: Path, asked: Asked, parts: Sequence[str]) -> AsyncIterator[Measured]:
     effort = _SMALL_EFFORT if asked.tiny else mesh.Effort()
-    for name, nodes in (("W2", 10), ("W1", 30)):
-        several = 2 if asked.tiny else nodes
-        yield await mesh.measure(folder / name, asked.seconds, nodes=several, name=name, effort=effort)
-    yield await mesh.people(folder / "room", asked.seconds, nodes=2 if asked.tiny else 10, effort=effort)
+    sizes = {"w1": 30, "w2": 10, "members": 10}
+    for part in parts:
+        home, nodes = folder / part, 2 if asked.tiny else sizes[part]
+        if part == "members":
+            yield await mesh.people(home, asked.seconds, nodes=nodes, effort=effort)
+        else:
+            name = part.upper()
+            yield await mesh.measure(home, asked.seconds, nodes=nodes, name=name, effort=effort)
 
 
 def _sim(_folder: Path, asked: Asked) -> list[Measured]:
@@ -188,10 +193,13 @@ SECTIONS: dict[str, Callable[[Path, Asked], list[Measured]]] = {
     "dialects": _dialects,
     "shelves": _shelves,
     "mesh": _mesh,
+    "w1": partial(_mesh, parts=("w1",)),
+    "w2": partial(_mesh, parts=("w2",)),
+    "members": partial(_mesh, parts=("members",)),
     "sim": _sim,
     "sync": _sync,
 }
-BY_NAME_ALONE = frozenset({"mesh", "sim", "sync"})
+BY_NAME_ALONE = frozenset({"mesh", "w1", "w2", "members", "sim", "sync"})
 """Sections that take minutes, or all of the machine."""
 
 
