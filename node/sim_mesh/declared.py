@@ -192,7 +192,7 @@ def emptied(frame: bytes) -> bytes:
     It neither pushes nor announces, and says in a sync that it has nothing, so that nobody waits for it.
     """
     number = frame[1]
-    if number in (Number.PUSH, Number.IHAVE):
+    if number in (Number.PUSH, Number.IHAVE, Number.BEACON):
         return _IGNORED
     if number == Number.DAYS:
         days = decode(frame)
