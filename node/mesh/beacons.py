@@ -17,8 +17,8 @@ from node.wire.frames import BEACON_BYTES, MAX_RANK, Beacon
 EVERY = 60.0
 """Seconds from one round to the next where nothing happens: links grow slow and others fast."""
 SOON = 5.0
-"""Seconds to the next round at least, where the tree was damaged. Twice as many after each that came early, at
-most `EVERY`: where nodes come and go all the time the mesh would do nothing else."""
+"""Seconds to the next round at least, where the tree is damaged. Twice as many after each that came early, at
+most than `EVERY`: where nodes come and go all the time the mesh would do nothing else."""
 MEND_AFTER = 0.2
 """Seconds from a link of the tree that broke to a beacon: others that broke with it are reported by then."""
 HASTE = 20
@@ -70,7 +70,7 @@ class Beacons:
     """The rounds of one node; its `secret` makes its beacons like no others'."""
 
     __slots__ = (
-        "_begun", "_broken", "_look_at", "_made", "_pause",
+        "_begun", "_look_at", "_made", "_mend_at", "_pause",
         "_reigns", "_root", "_secret", "_since", "_spoken", "_taken",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Beacons:
         self._secret = secret
         self._since: float | None = None
         self._begun = float("-inf")
-        self._broken: float | None = None
+        self._mend_at: float | None = None
         self._pause = SOON
         self._look_at: float | None = None
         self._root: Root | None = None
@@ -93,17 +93,14 @@ class Beacons:
 
     def damaged(self, *, now: float) -> None:
         """A link of the tree is gone: let it grow anew soon; not while the first links come up."""
-        if self._broken is None and self._since is not None and now >= self._since + FIRST:
-            self._broken = now
-            self._look_at = self._due(0)
+        if self._mend_at is None and self._since is not None and now >= self._since + FIRST:
+            self._look_at = self._mend_at = max(now + MEND_AFTER, self._begun + self._pause)
 
     def _due(self, own_rank: int) -> float:
         """When one of our rank is to speak, if nobody else has."""
         assert self._since is not None
         due = max(self._since + FIRST, self._begun + EVERY) + wait(own_rank)
-        if self._broken is None:
-            return due
-        return min(due, max(self._broken + MEND_AFTER, self._begun + self._pause) + wait(own_rank) / HASTE)
+        return due if self._mend_at is None else min(due, self._mend_at + wait(own_rank) / HASTE)
 
     @property
     def deadline(self) -> float | None:
@@ -159,7 +156,7 @@ class Beacons:
     def _begin(self, now: float) -> None:
         early = now < self._begun + EVERY
         self._pause = min(EVERY, 2 * self._pause) if early else SOON
-        self._begun, self._look_at, self._broken = now, now + EVERY, None
+        self._begun, self._look_at, self._mend_at = now, now + EVERY, None
         self._root, self._spoken, self._taken = None, False, 0
 
     def _betters(self, beacon: Beacon, now: float) -> bool:
