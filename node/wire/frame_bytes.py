@@ -114,11 +114,12 @@ _SHAPES: dict[int, Shape] = {
     Number.PONG: array(literal(Number.PONG), _U64),
     Number.GOODBYE: array(literal(Number.GOODBYE), uint(8), _U32),
 }
-_COMPARING: dict[type[Frame], Number] = {
+_COMPARING: dict[type[NegOpen | NegMsg | NegEnd], Number] = {
     NegOpen: Number.NEG_OPEN,
     NegMsg: Number.NEG_MSG,
     NegEnd: Number.NEG_END,
 }
+_COMPARED = {int(number): kind for kind, number in _COMPARING.items()}
 _LEAVES = frozenset(int(code) for code in Leave)
 _PUSH_HEAD = bytes([0x93, Number.PUSH])
 _BIN16 = 0xC5
@@ -247,12 +248,8 @@ def _read(fields: list[Any], size: int) -> Frame:
             return _read_days(session, [(day, count, fp) for day, count, fp in days])
         case [Number.TAIL, session, day, t0_ms, fingerprint]:
             return Tail(session, day, t0_ms, fingerprint)
-        case [Number.NEG_OPEN, session, day, message]:
-            return NegOpen(session, day, message)
-        case [Number.NEG_MSG, session, day, message]:
-            return NegMsg(session, day, message)
-        case [Number.NEG_END, session, day, message]:
-            return NegEnd(session, day, message)
+        case [Number.NEG_OPEN | Number.NEG_MSG | Number.NEG_END as number, session, day, message]:
+            return _COMPARED[number](session, day, message)
         case [Number.BATCH, session, [*envelopes], more]:
             if sum(map(len, envelopes)) > MAX_BATCH_BYTES:
                 raise DecodeError("a BATCH of too many bytes")

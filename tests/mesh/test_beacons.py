@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from itertools import count, pairwise
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from node.mesh.beacons import (
@@ -152,6 +153,7 @@ def test_of_a_damage_that_others_have_seen_first_nothing_is_said_again() -> None
     assert beacons.decided(now=31.0) is not None and beacons.deadline == 30.1 + EVERY
 
 
+@pytest.mark.mesh_attack("N22")
 def test_where_nodes_come_and_go_all_the_time_rounds_are_seldom() -> None:
     """Whoever speaks, too: nobody can make us take part in more."""
     beacons, begun = made(), []

@@ -12,6 +12,7 @@ from node.errors import DecodeError
 from node.wire import codec, frame_bytes, frames, manifest
 from node.wire.frames import (
     Batch,
+    Beacon,
     Credit,
     Days,
     Fetch,
@@ -70,6 +71,8 @@ CORPUS: list[Frame] = [
     Part(b"o" * 32, 0, b""),
     Offer(((b"o" * 32, 1), (b"p" * 32, 1_056_768))),
     Offer(((b"o" * 32, 24_576),) * 64),
+    Beacon(0, b"b" * 8),
+    Beacon(65_535, b"c" * 8),
 ]
 
 
