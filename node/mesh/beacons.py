@@ -15,10 +15,10 @@ from hashlib import blake2b
 from node.wire.frames import BEACON_BYTES, MAX_RANK, Beacon
 
 EVERY = 60.0
-"""Seconds from one round to the next where nothing happens: links grow slow and others fast."""
+"""Seconds from one growth to the next where nothing happens: links grow slow and others fast."""
 SOON = 5.0
-"""Seconds to the next round at least, where the tree is damaged. Twice as many after each that came early, at
-most than `EVERY`: where nodes come and go all the time the mesh would do nothing else."""
+"""Seconds to the next growth at least, where the tree is damaged. Twice as many after each early one, at most
+`EVERY`: where nodes come and go all the time the mesh would do nothing else."""
 MEND_AFTER = 0.2
 """Seconds from a link of the tree that broke to a beacon: others that broke with it are reported by then."""
 HASTE = 20
@@ -35,18 +35,18 @@ FAR_MS = 1000.0
 TENTHS = 10
 """Of a ms in a rank are counted: in a LAN all links take less than one."""
 REIGNS = 0.75
-"""What the root of the last round multiplies its rank by: round trips vary, and another tree costs copies."""
+"""What the last root multiplies its rank by: round trips vary, and another tree costs copies."""
 OPEN_FOR = 0.6
-"""Seconds from its first beacon that a round is open to better ones: twice through the mesh."""
+"""Seconds from its first beacon that a growth is open to better ones: twice through the mesh."""
 SETTLE = 0.6
 """Seconds from the best beacon to the decision: longer than it takes through the mesh, over all links."""
 MAX_TAKEN = 16
-"""Beacons taken in a round: of 1,000 in a random order some 7 are better than all before them."""
+"""Beacons taken in a growth: of 1,000 in a random order some 7 are better than all before them."""
 
 
 @dataclass(slots=True)
 class Root:
-    """The best beacon of a round: the `link` that brought it first, None if it is ours, and those `again`."""
+    """The best beacon of a growth: the `link` that brought it first, None if it is ours; those `again`."""
 
     beacon: Beacon
     link: int | None
@@ -67,7 +67,7 @@ def wait(of: int) -> float:
 
 
 class Beacons:
-    """The rounds of one node; its `secret` makes its beacons like no others'."""
+    """The growths of one node; its `secret` makes its beacons like no others'."""
 
     __slots__ = (
         "_begun", "_look_at", "_made", "_mend_at", "_pause",
@@ -91,6 +91,10 @@ class Beacons:
             self._since = now
             self._look_at = now + FIRST
 
+    def alone(self) -> None:
+        """The last link is gone: there is nothing to wake for."""
+        self._since = self._look_at = self._mend_at = self._root = None
+
     def damaged(self, *, now: float) -> None:
         """A link of the tree is gone: let it grow anew soon; not while the first links come up."""
         if self._mend_at is None and self._since is not None and now >= self._since + FIRST:
@@ -104,17 +108,17 @@ class Beacons:
 
     @property
     def deadline(self) -> float | None:
-        """When a round is to be decided, or may have to be begun."""
+        """When a growth is to be decided, or may have to be begun."""
         return self._look_at if self._root is None else self._root.at + SETTLE
 
     def came(self, beacon: Beacon, link: int, *, now: float) -> bool:
-        """Take a beacon; True if it is the best of its round and is to be passed on."""
+        """Take a beacon; True if it is the best of its growth and is to be passed on."""
         root = self._root
         if root is not None and root.beacon == beacon:
             if link != root.link:
                 root.again.add(link)
             return False
-        if now >= self._begun + self._pause - OPEN_FOR:  # the others' last round began a little earlier
+        if now >= self._begun + self._pause - OPEN_FOR:  # the others' last growth began a little earlier
             self._begin(now)
         elif not self._betters(beacon, now):
             return False
@@ -122,7 +126,7 @@ class Beacons:
         return True
 
     def may_speak(self, *, now: float) -> bool:
-        """Whether `ours` is worth asking: others are to be bettered, or it is time for a round."""
+        """Whether `ours` is worth asking: others are to be bettered, or it is time for a growth."""
         if self._root is not None:
             return not self._spoken
         return self._look_at is not None and now >= self._look_at
@@ -146,7 +150,7 @@ class Beacons:
         return beacon
 
     def decided(self, *, now: float) -> Root | None:
-        """Return the root of a round that is over, once."""
+        """Return the root of a growth that is over, once."""
         root = self._root
         if root is None or now < root.at + SETTLE:
             return None

@@ -84,6 +84,11 @@ class Plumtree:
         return way is not None and way.eager
 
     @property
+    def bare(self) -> bool:
+        """Whether there are no links."""
+        return not self._ways
+
+    @property
     def eager(self) -> list[int]:
         """The eager links."""
         return [link for link, way in self._ways.items() if way.eager]

@@ -90,7 +90,10 @@ class Spreading:
 
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone."""
-        if self.tree.closed(number, now=now.mono):
+        damaged = self.tree.closed(number, now=now.mono)
+        if self.tree.bare:
+            self._beacons.alone()
+        elif damaged:
             self._beacons.damaged(now=now.mono)
         self._missing.closed(number)
         self._send_orders()
@@ -228,7 +231,7 @@ class Spreading:
             raise Unasked("too many GRAFTs")
 
     def on_beacon(self, near: Neighbour, frame: Beacon, now: Instant) -> None:
-        """Take a beacon: pass on the best of its round, or our own if that is better."""
+        """Take a beacon: pass on the best of a growth, or our own if that is better."""
         number = near.link.number
         if self._beacons.came(frame, number, now=now.mono) and not self._speak(now):
             self.tree.sprout(number, now=now.mono)

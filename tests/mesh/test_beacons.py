@@ -60,7 +60,20 @@ def test_a_node_without_links_says_nothing() -> None:
     assert beacons.deadline is None and not beacons.may_speak(now=1e6)
 
 
-def test_two_nodes_and_two_rounds_have_beacons_of_their_own() -> None:
+def test_who_lost_its_last_link_is_not_woken_and_begins_anew_with_the_next() -> None:
+    beacons = made()
+    beacons.came(GOOD, 1, now=5.0)
+    beacons.alone()
+    assert beacons.deadline is None and beacons.decided(now=9.0) is None
+    beacons.damaged(now=9.0)
+    assert beacons.deadline is None and not beacons.may_speak(now=1e6)
+    beacons.opened(now=20.0)
+    assert beacons.deadline == 20.0 + FIRST
+    assert beacons.ours(200, now=20.0 + FIRST) is None
+    assert beacons.deadline == 5.0 + EVERY + wait(200), "others may have gone on"
+
+
+def test_two_nodes_and_two_growths_have_beacons_of_their_own() -> None:
     spoken = []
     for beacons in (made(b"a"), made(b"b")):
         for now in (10.0, 10.0 + EVERY + wait(200)):
@@ -69,7 +82,7 @@ def test_two_nodes_and_two_rounds_have_beacons_of_their_own() -> None:
     assert None not in spoken and len({one.id for one in spoken if one}) == 4
 
 
-def test_the_best_of_a_round_goes_on_and_wins() -> None:
+def test_the_best_of_a_growth_goes_on_and_wins() -> None:
     beacons = made()
     assert beacons.came(FAIR, 1, now=5.0)
     assert not beacons.came(POOR, 2, now=5.1)
@@ -94,7 +107,7 @@ def test_whoever_is_better_than_what_it_hears_answers_once() -> None:
     assert not beacons.may_speak(now=5.1)
 
 
-def test_the_root_of_the_last_round_stays_unless_another_is_much_nearer() -> None:
+def test_the_root_of_the_last_growth_stays_unless_another_is_much_nearer() -> None:
     for rank_of_other, comes in ((160, False), (140, True)):
         beacons = made()
         assert beacons.ours(200, now=10.0) is not None
@@ -107,7 +120,7 @@ def test_the_root_of_the_last_round_stays_unless_another_is_much_nearer() -> Non
     assert other is not None and other.rank == 200, "it was root no more"
 
 
-def test_a_round_is_open_to_better_ones_for_a_moment_and_to_few() -> None:
+def test_a_growth_is_open_to_better_ones_for_a_moment_and_to_few() -> None:
     beacons = made()
     beacons.came(FAIR, 1, now=5.0)
     assert not beacons.came(GOOD, 1, now=5.0 + OPEN_FOR)
@@ -116,7 +129,7 @@ def test_a_round_is_open_to_better_ones_for_a_moment_and_to_few() -> None:
     assert sum(taken) == MAX_TAKEN
 
 
-def test_a_minute_lies_between_two_rounds_where_nothing_happens() -> None:
+def test_a_minute_lies_between_two_growths_where_nothing_happens() -> None:
     beacons = made()
     beacons.came(FAIR, 1, now=5.0)
     assert beacons.decided(now=5.0 + SETTLE) is not None
@@ -126,7 +139,7 @@ def test_a_minute_lies_between_two_rounds_where_nothing_happens() -> None:
     assert beacons.ours(200, now=5.0 + EVERY + wait(200)) is not None
 
 
-def test_where_the_tree_is_damaged_a_round_begins_at_once() -> None:
+def test_where_the_tree_is_damaged_a_growth_begins_at_once() -> None:
     beacons = made()
     beacons.came(FAIR, 1, now=5.0)
     assert beacons.decided(now=5.0 + SETTLE) is not None
@@ -154,7 +167,7 @@ def test_of_a_damage_that_others_have_seen_first_nothing_is_said_again() -> None
 
 
 @pytest.mark.mesh_attack("N22")
-def test_where_nodes_come_and_go_all_the_time_rounds_are_seldom() -> None:
+def test_where_nodes_come_and_go_all_the_time_growths_are_seldom() -> None:
     """Whoever speaks, too: nobody can make us take part in more."""
     beacons, begun = made(), []
     for step in range(3_000):
