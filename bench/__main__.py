@@ -113,6 +113,8 @@ async def measure(folder: Path, messages: int, seconds: int, *, profiled: bool) 
     keep(await floors.echo(messages))
     keep(floors.commits(folder, 1000))
     keep(floors.commits(folder, 200, rows=64))
+    for rows in (0, floors.ROWS):
+        keep(await floors.chain(folder, 100 * seconds, 100.0, rows=rows))
     (folder / "plain").mkdir()
     async with bridge.pair(folder / "plain") as pair:
         keep(await pair.latency(100 * seconds, 100.0))
