@@ -33,11 +33,17 @@ def of_persist(effects: list[Effect]) -> int:
     return next(at for at, effect in enumerate(effects) if isinstance(effect, Persist))
 
 
+def make_eager(node: SimNode) -> None:
+    """Let a node push over all of its links, whatever its tree has come to."""
+    mesh = engine_of(node).mesh
+    for near in mesh._near.values():
+        mesh._exchange.spreading.tree.on_graft(near.link.number)
+
+
 def test_a_member_passes_a_message_of_its_room_on_before_it_is_written(monkeypatch: Any) -> None:
     world, ann, bob, _, room = trio("passed on")
     seen, taken = bob.attach(), recorded(bob, monkeypatch)
-    for near in engine_of(bob).mesh._near.values():
-        engine_of(bob).mesh._exchange.spreading.tree.on_graft(near.link.number)  # so that nobody is lazy
+    make_eager(bob)
     ann.call(c.UserMessage(room=room, message="onward"))
     world.run(2)
     assert texts(seen) == ["onward"]
@@ -53,6 +59,7 @@ def test_a_member_passes_a_message_of_its_room_on_before_it_is_written(monkeypat
 def test_a_pong_waits_for_the_commit_of_what_came_before_its_ping(monkeypatch: Any) -> None:
     world, ann, bob, _, room = trio("vouched for")
     taken = recorded(bob, monkeypatch)
+    make_eager(ann)
     mesh = engine_of(ann).mesh
     near = next(near for near in mesh._near.values() if near.link.node_key == engine_of(bob).mesh.node_key)
     flush = near.link.flush
@@ -86,6 +93,7 @@ def test_a_pong_waits_for_the_commit_of_what_came_before_its_ping(monkeypatch: A
 
 def test_what_is_our_own_waits_for_its_commit() -> None:
     world, ann, bob, _, room = trio("our own")
+    make_eager(ann)
     from node.bridge.ports import CommandReceived
 
     effects = engine_of(ann).handle(CommandReceived(0, c.UserMessage(room=room, message="x")), now=ann.now())
