@@ -411,9 +411,9 @@ class EngineLoop:
 
     async def _read(self, effect: Read, asked: int) -> None:
         match effect:
-            case ReadHeld(ticket, ByIds(ids16)):
+            case ReadHeld(ticket, ByIds(ids16, most)):
                 await self._write_held()
-                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16))))
+                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16, most))))
             case ReadHeld(ticket, ByTime(t0, t1, after, most)):
                 await self._write_held()
                 found, more = await self.store.envelopes_by_time(t0, t1, after, most)
