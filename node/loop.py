@@ -60,9 +60,19 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine
 from node.errors import StoreFull
-from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
+from node.mesh.ports import (
+    ByIds,
+    ByTime,
+    CloseLink,
+    Dial,
+    HeldRead,
+    LinkBytes,
+    PauseReading,
+    ReadHeld,
+    SendBytes,
+)
 from node.store.attachments import AttachmentFiles
-from node.store.records import Gone, Loaded, Write
+from node.store.records import Gone, Loaded, PutEnvelope, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
 
@@ -75,6 +85,8 @@ HOLD_SECONDS = 1.0
 """Somebody else's envelope is on disk within this time; a loss before is repaired by sync."""
 MAX_HELD_BACK = 2_000
 """Envelopes that wait for that moment; more are written at once."""
+MAX_HELD_BYTES = 1 << 20
+"""Their bytes, for the same: 32 of the largest."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
@@ -102,6 +114,9 @@ class Links(Outlet, Protocol):
 
     def close_all(self, reason: str) -> None:
         """Close every link."""
+
+    def took(self, link: int, nbytes: int) -> None:
+        """So many bytes of a link are done with: as many may be read."""
 
 
 class Rebuild(Protocol):
@@ -135,6 +150,7 @@ class EngineLoop:
         self._wake = asyncio.Event()
         self._held: list[Write] = []
         self._held_since: float | None = None
+        self._held_bytes = 0
         self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
@@ -205,6 +221,7 @@ class EngineLoop:
                 if self._full is not None:
                     raise self._full
                 await self._carry_out(self._handled(batch, now, due, done))
+                self._read_on(batch)
                 batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
@@ -227,6 +244,12 @@ class EngineLoop:
         if due is not None and now.mono >= due:
             effects += self.engine.handle(Woke(), now=now)
         return effects
+
+    def _read_on(self, batch: list[Input]) -> None:
+        """Have links read on, now that nothing is kept of what they brought."""
+        for event in batch:
+            if isinstance(event, LinkBytes) and self.mesh is not None:
+                self.mesh.took(event.link, len(event.data))
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -299,7 +322,7 @@ class EngineLoop:
         if self.mesh is not None:
             self.mesh.close_all("no room")
         self._generation += 1
-        self._held, self._held_since = [], None
+        self._held, self._held_since, self._held_bytes = [], None, 0
         self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
         self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
 
@@ -370,6 +393,7 @@ class EngineLoop:
                 self.mesh.perform(effect)
             case Hold(write):
                 self._held.append(write)
+                self._held_bytes += len(write.raw) if isinstance(write, PutEnvelope) else 0
                 if self._held_since is None:
                     self._held_since = self._clock().mono
             case ShredSoon():
@@ -464,7 +488,7 @@ class EngineLoop:
     async def _write_held(self) -> None:
         """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
         async with self._holding:
-            held, self._held, self._held_since = self._held, [], None
+            held, self._held, self._held_since, self._held_bytes = self._held, [], None, 0
             generation = self._generation
             if held:
                 gone = await self.store.commit(held)
@@ -478,7 +502,9 @@ class EngineLoop:
 
     async def _keep_house(self, now: Instant) -> None:
         if self._held_since is not None and (
-            now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
+            now.mono >= self._held_since + HOLD_SECONDS
+            or len(self._held) >= MAX_HELD_BACK
+            or self._held_bytes >= MAX_HELD_BYTES
         ):
             await self._write_held()
         try:

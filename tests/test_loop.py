@@ -80,6 +80,9 @@ class Links:
     def close_all(self, reason: str) -> None:
         self.closed.append(reason)
 
+    def took(self, link: int, nbytes: int) -> None:
+        self.took_in = (link, nbytes)
+
 
 def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     """An engine that answers every input with these effects, with sessions 1 and 2 attached."""
@@ -320,6 +323,9 @@ async def test_links_have_written_before_frontends_are_told() -> None:
 
         def close_all(self, reason: str) -> None:
             raise AssertionError(reason)
+
+        def took(self, link: int, nbytes: int) -> None:
+            raise AssertionError((link, nbytes))
 
     loop.bridge = loop.mesh = Outlet()
     async with running(loop):

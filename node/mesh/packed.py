@@ -34,7 +34,7 @@ class Packed:
 
     def take(self, count: int) -> tuple[bytes, ...]:
         """Remove and return the first items, as many as there are up to `count`."""
-        taken = tuple(Packed(self._width, (self._data[: count * self._width],)))
+        taken = tuple(Packed(self._width, (bytes(self._data[: count * self._width]),)))
         del self._data[: count * self._width]
         return taken
 
