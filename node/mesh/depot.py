@@ -15,8 +15,8 @@ QUOTA = 1024 * 1024 * 1024
 SHARE = 8
 """One node has at most an eighth of it: 128 MiB, two of the largest attachments."""
 HELD_MS = DAY_MS
-LEAST = 65_536
-"""What a small block counts: one node has 2,048 at most, half a MiB of what is remembered of them."""
+LEAST = 131_072
+"""What a small block counts: one node has 1,024 at most, a quarter of a MiB of what is remembered of them."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ FIRST_WINDOW = 2
 AT_ONCE = 2
 """FETCHes that one frame of a peer can bring about."""
 MAX_BLOCKS_OF_LINK = 2
-"""Blocks of one link in memory: of the second no more than a window while the first comes or is written."""
+"""Blocks of one link in memory; the second is begun while the first ends."""
+MAX_BEGUN = 8
+"""Parts of the second, while the first still comes or is written: who keeps back a part has us hold no more."""
 MAX_UNTAKEN = 8
 """Blocks that came and are not on disk yet, 8 MiB: a slow disk slows the asking."""
 ANSWER_WITHIN = 20.0
@@ -240,7 +242,7 @@ class Fetching:
     def _next(self, line: _Line, now: float) -> Block | None:
         ahead = line.untaken
         for _, block in line.bringing.values():
-            while block.asked < (block.count if not ahead else min(block.count, WINDOW)):
+            while block.asked < (block.count if not ahead else min(block.count, MAX_BEGUN)):
                 if (block.name, block.asked) not in line.owed:
                     return block
                 block.asked += 1  # asked before it was given up: that answer will do

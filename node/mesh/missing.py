@@ -26,9 +26,9 @@ MIN_RETRY, MAX_RETRY = 0.06, 1.0
 MAX_GRAFTS = 3
 """GRAFTs for one id; then it is asked for by WANT."""
 MAX_MISSING = 1 << 14
-"""Ids waited for over all links, about 8 MiB; what does not fit is wanted at once."""
-MAX_MISSING_OF_LINK = 1 << 11
-"""Of these announced by one link, first or after others, about 1 MiB."""
+"""Ids waited for over all links, about 6 MiB; what does not fit is wanted at once."""
+MAX_MISSING_OF_LINK = 1 << 10
+"""Of these announced by one link, first or after others, about 400 KiB."""
 SPARE = 1 << 10
 """Moments kept of ids that have come meanwhile, beside as many as are waited for."""
 MAX_ANNOUNCERS = 64

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from node.wire.frames import MAX_IDS
 
 MAX_WANTED = 1 << 17
-"""Ids wanted at once, over all links, about 30 MiB; the next sync finds what did not fit."""
-MAX_WANTED_OF_LINK = 1 << 13
-"""Of these on one link, about 2 MiB: a peer that announces what nobody has crowds out no other."""
+"""Ids wanted at once, over all links, about 11 MiB; the next sync finds what did not fit."""
+MAX_WANTED_OF_LINK = 6_144
+"""Of these on one link, about 500 KiB: a peer that announces what nobody has crowds out no other."""
 MAX_FLIGHTS = 2
 """WANTs under way on one link: one being answered, one on its way there."""
 MAX_HOLDERS = 3

@@ -15,6 +15,7 @@ from node.mesh.fetching import (
     ANSWER_WITHIN,
     AT_ONCE,
     LOOK_AFTER,
+    MAX_BEGUN,
     MAX_BLOCKS_OF_LINK,
     MAX_UNTAKEN,
     WINDOW,
@@ -284,15 +285,17 @@ def test_a_slow_disk_slows_the_asking() -> None:
                 world.ask(peer)
     whole = [one for ones in came.values() for one in ones if one is not None]
     assert MAX_UNTAKEN <= len(whole) <= MAX_UNTAKEN + len(peers)
-    assert {len(ones) for ones in came.values()} <= {1, MAX_BLOCKS_OF_LINK}, "none of one link fills the memory"
+    assert {len(ones) for ones in came.values()} <= {1, MAX_BLOCKS_OF_LINK}, (
+        "none of one link fills the memory"
+    )
     for one in whole[: len(whole) - MAX_UNTAKEN + 1]:
         assert world.fetching.taken(one.name, now=world.now) in came
     world.run(1)
     assert any(peer.asked for peer in peers)
 
 
-def test_a_second_block_is_begun_with_a_window_while_one_part_of_the_first_is_kept_back() -> None:
-    """M4: who keeps back the last part of each block has us hold one block and a window of the next."""
+def test_little_of_a_second_block_is_asked_for_while_a_part_of_the_first_is_kept_back() -> None:
+    """M4: who keeps back the last part of each block has us hold one block and the beginning of the next."""
     world = World()
     wanted = tuple((bytes([n]) * 32, 40 * MAX_PART_BYTES) for n in range(3))
     peer = Peer(world, 1, HOLDER, set())
@@ -304,7 +307,7 @@ def test_a_second_block_is_begun_with_a_window_while_one_part_of_the_first_is_ke
             world.fetching.on_part(1, Part(*asked_of(asked), bytes(MAX_PART_BYTES)), now=world.now)
             world.ask(peer)
     blocks = [block for _, block in world.fetching._lines[1].bringing.values()]
-    assert [len(block.parts) for block in blocks] == [39, WINDOW]
+    assert [len(block.parts) for block in blocks] == [39, MAX_BEGUN]
 
 
 def asked_of(fetch: Fetch) -> tuple[bytes, int]:
