@@ -26,7 +26,7 @@ AT_ONCE = 2
 MAX_BLOCKS_OF_LINK = 2
 """Blocks of one link in memory; the second is begun while the first ends."""
 MAX_BEGUN = 8
-"""Parts of the second, while the first still comes or is written: who keeps back a part has us hold no more."""
+"""Parts of the second, while the first still comes or is written: who keeps one back has us hold no more."""
 MAX_UNTAKEN = 8
 """Blocks that came and are not on disk yet, 8 MiB: a slow disk slows the asking."""
 ANSWER_WITHIN = 20.0

@@ -98,9 +98,9 @@ class Transport:
     """Listens, dials, reads and writes; every fact goes to `submit`, which must not block.
 
     `listen` is (host, port), port 0 for any; the host `::` takes IPv4 as well. `backlog` says how many inputs
-    the engine has not handled yet; who gives it says by `took` which bytes are done with. `ssl` serves wss:// instead of ws://, `trust` judges the certificates of
-    those we dial by wss://, the system's authorities if there is none. Of `tries` ports from `port` on the
-    first free one is taken.
+    the engine has not handled yet; who gives it says by `took` what is done with. `ssl` serves wss:// instead
+    of ws://, `trust` judges the certificates of those we dial by wss://, the system's authorities if there is
+    none. Of `tries` ports from `port` on the first free one is taken.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class Transport:
                 pause = line.read_at - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                while self._backlog is not None and self._backlog() > MAX_BACKLOG:
+                while self._backlog is not None and self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number
                     await asyncio.sleep(BACKLOG_PAUSE)
                 line.ahead += len(data) + MESSAGE_COST
                 self._submit(LinkBytes(line.number, data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gc
 import hashlib
 import socket
@@ -171,10 +172,8 @@ async def test_what_was_kept_back_comes_whole_and_in_order_as_it_is_taken(crowd:
     data += frame(PING, b"there?")
     came, took = 0, 0
     while len(crowd.of(LinkBytes)) < len(sent):
-        try:
+        with contextlib.suppress(BlockingIOError):
             came += sock.send(memoryview(data)[came:]) if came < len(data) else 0
-        except BlockingIOError:
-            pass
         await asyncio.sleep(0.001)
         for fact in crowd.of(LinkBytes)[took : took + 3]:
             crowd.transport.took(fact.link, len(fact.data))

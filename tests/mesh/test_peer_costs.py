@@ -33,7 +33,7 @@ from node.wire.frames import (
     Want,
 )
 from node.wire.negentropy import END, Range, write
-from tests.mesh.meshnet import START, Net, Node, envelope
+from tests.mesh.meshnet import START, Net, envelope
 from tests.mesh.test_hostile import Hostile
 from tests.mesh.test_intake import READ, WRITTEN
 
@@ -69,7 +69,7 @@ class Target:
 
     @contextmanager
     def row(self, name: str, least: int) -> Iterator[None]:
-        """Count what Python holds more after something than before it; it has to fill what there is to fill."""
+        """Count what Python holds more after something than before it: what there is to fill is filled."""
         before = self.held()
         yield
         self.rows[name] = self.held() - before
