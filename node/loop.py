@@ -60,19 +60,9 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine
 from node.errors import StoreFull
-from node.mesh.ports import (
-    ByIds,
-    ByTime,
-    CloseLink,
-    Dial,
-    HeldRead,
-    LinkBytes,
-    PauseReading,
-    ReadHeld,
-    SendBytes,
-)
+from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
-from node.store.records import Gone, Loaded, PutEnvelope, Write
+from node.store.records import Gone, Write
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
 
@@ -85,8 +75,6 @@ HOLD_SECONDS = 1.0
 """Somebody else's envelope is on disk within this time; a loss before is repaired by sync."""
 MAX_HELD_BACK = 2_000
 """Envelopes that wait for that moment; more are written at once."""
-MAX_HELD_BYTES = 1 << 20
-"""Their bytes, for the same: 32 of the largest."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
@@ -115,15 +103,8 @@ class Links(Outlet, Protocol):
     def close_all(self, reason: str) -> None:
         """Close every link."""
 
-    def took(self, link: int, nbytes: int) -> None:
-        """So many bytes of a link are done with: as many may be read."""
-
-
-class Rebuild(Protocol):
-    """Makes an engine of what the store has, with these frontends attached."""
-
-    def __call__(self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> Engine:
-        """Make it; a `read_only` one changes nothing."""
+    def took(self, batch: Sequence[object]) -> None:
+        """Read links on whose inputs are done with."""
 
 
 Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
@@ -141,7 +122,7 @@ class EngineLoop:
         self._engine: Engine | None = None
         self.bridge: Outlet | None = None
         self.mesh: Links | None = None
-        self.rebuild: Rebuild | None = None
+        self.rebuild: outage.Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
         self._finishing = False
@@ -150,7 +131,6 @@ class EngineLoop:
         self._wake = asyncio.Event()
         self._held: list[Write] = []
         self._held_since: float | None = None
-        self._held_bytes = 0
         self._holding = asyncio.Lock()
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
@@ -221,7 +201,8 @@ class EngineLoop:
                 if self._full is not None:
                     raise self._full
                 await self._carry_out(self._handled(batch, now, due, done))
-                self._read_on(batch)
+                if self.mesh is not None:
+                    self.mesh.took(batch)
                 batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
@@ -244,12 +225,6 @@ class EngineLoop:
         if due is not None and now.mono >= due:
             effects += self.engine.handle(Woke(), now=now)
         return effects
-
-    def _read_on(self, batch: list[Input]) -> None:
-        """Have links read on, now that nothing is kept of what they brought."""
-        for event in batch:
-            if isinstance(event, LinkBytes) and self.mesh is not None:
-                self.mesh.took(event.link, len(event.data))
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -322,7 +297,7 @@ class EngineLoop:
         if self.mesh is not None:
             self.mesh.close_all("no room")
         self._generation += 1
-        self._held, self._held_since, self._held_bytes = [], None, 0
+        self._held, self._held_since = [], None
         self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
         self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
 
@@ -393,7 +368,6 @@ class EngineLoop:
                 self.mesh.perform(effect)
             case Hold(write):
                 self._held.append(write)
-                self._held_bytes += len(write.raw) if isinstance(write, PutEnvelope) else 0
                 if self._held_since is None:
                     self._held_since = self._clock().mono
             case ShredSoon():
@@ -488,7 +462,7 @@ class EngineLoop:
     async def _write_held(self) -> None:
         """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
         async with self._holding:
-            held, self._held, self._held_since, self._held_bytes = self._held, [], None, 0
+            held, self._held, self._held_since = self._held, [], None
             generation = self._generation
             if held:
                 gone = await self.store.commit(held)
@@ -502,9 +476,7 @@ class EngineLoop:
 
     async def _keep_house(self, now: Instant) -> None:
         if self._held_since is not None and (
-            now.mono >= self._held_since + HOLD_SECONDS
-            or len(self._held) >= MAX_HELD_BACK
-            or self._held_bytes >= MAX_HELD_BYTES
+            now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
         ):
             await self._write_held()
         try:

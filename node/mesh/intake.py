@@ -15,6 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection
 from websockets.frames import DATA_OPCODES, Frame
 
+from node.mesh.link import MAX_EARLY_BYTES
+
 READ_BYTES = 65_536
 """Bytes that one read of a socket brings, where the event loop can be told."""
 SLICE = 4_096
@@ -31,7 +33,13 @@ MAX_QUEUE = (1, 0)
 
 
 class Intake(Connection):
-    """A websocket that reads no further than is taken from it."""
+    """A websocket that reads no further than is taken from it.
+
+    The first messages, until the peer has proven its key, are short: two of who dials us, one of who is
+    dialled, because its HELLO may come with more behind it.
+    """
+
+    EARLY_MESSAGES = 2
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to read."""
@@ -40,6 +48,8 @@ class Intake(Connection):
         self._held = False
         self._fragments = self._pings = 0
         self._pings_since = self.loop.time()
+        self._early, self._most = self.EARLY_MESSAGES, self.protocol.max_message_size
+        self.protocol.max_message_size = MAX_EARLY_BYTES
         self.recv_messages.pause, self.recv_messages.resume = self._hold, self._go_on
         with contextlib.suppress(AttributeError):  # as uvloop's, and those of TLS
             transport.max_size = READ_BYTES  # type: ignore[attr-defined] # what asyncio gives to recv()
@@ -88,6 +98,9 @@ class Intake(Connection):
                 self._fragments += 1
             else:
                 self._fragments = 0
+                self._early -= 1
+                if self._early == 0:
+                    self.protocol.max_message_size = self._most
             if self._fragments >= MAX_FRAGMENTS:
                 self._cut_off()
         super().process_event(event)
@@ -108,3 +121,5 @@ class Intake(Connection):
 
 class Dialled(Intake, ClientConnection):
     """A connection that this node made."""
+
+    EARLY_MESSAGES = 1

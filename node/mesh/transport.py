@@ -12,7 +12,7 @@ import errno
 import socket
 import ssl as tls
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from typing import Any, TypeAlias, assert_never, cast
 
@@ -191,13 +191,14 @@ class Transport:
             case _:
                 assert_never(effect)
 
-    def took(self, link: int, nbytes: int) -> None:
-        """The engine is done with so many bytes of a link."""
-        line = self._lines.get(link)
-        if line is not None:
-            line.ahead -= nbytes + MESSAGE_COST
-            if line.ahead <= READ_AHEAD:
-                line.room.set()
+    def took(self, batch: Iterable[object]) -> None:
+        """The engine is done with these inputs: as much of their links may be read."""
+        for event in batch:
+            line = self._lines.get(event.link) if isinstance(event, LinkBytes) else None
+            if line is not None and isinstance(event, LinkBytes):
+                line.ahead -= len(event.data) + MESSAGE_COST
+                if line.ahead <= READ_AHEAD:
+                    line.room.set()
 
     def close_all(self, reason: str) -> None:
         """Close every link there is, also those that nobody ordered."""

@@ -145,7 +145,7 @@ def test_a_member_that_fills_the_room_for_files_leaves_some_for_the_owner() -> N
 
 
 def test_who_names_many_files_and_brings_a_block_of_each_keeps_none_from_coming() -> None:
-    """The end of a file counts as all of it: what nobody brings the rest of gives way, what was asked for not."""
+    """The end of a file counts as all of it: what nobody goes on with gives way, what was asked for not."""
     world, ann, bob, _, room = trio("sparse")
     session, data = bob.attach(), content(3 * MIB)
     base = manifest_of(ann, upload(ann, content(2 * MIB))["attachment"])

@@ -12,9 +12,10 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from websockets.protocol import State
 
 from node.mesh.intake import MAX_FRAGMENTS
-from node.mesh.link import WINDOW
+from node.mesh.link import MAX_EARLY_BYTES, WINDOW
 from node.mesh.ports import (
     CloseLink,
     Dial,
@@ -92,6 +93,15 @@ class Crowd:
         await until(lambda: self.of(LinkOpened))
         return sock
 
+    async def proven(self, sock: socket.socket, *, dialled: bool) -> None:
+        """Let the messages pass that may only be short, and the engine take them."""
+        for _ in range(1 if dialled else 2):
+            await asyncio.get_running_loop().sock_sendall(sock, frame(BINARY, b"hello", masked=not dialled))
+        await until(lambda: len(self.of(LinkBytes)) == (1 if dialled else 2))
+        self.transport.took(self.of(LinkBytes))
+        self.facts = self.of(LinkOpened)
+        self.transport._submit = self.facts.append
+
     async def flood(self, sock: socket.socket, data: bytes, most: int = 64 << 20) -> tuple[int, int]:
         """Send it again and again until nothing is taken for a while; return bytes held then, and at most."""
         piece, idle = memoryview(data), 0
@@ -149,6 +159,7 @@ async def test_what_comes_before_the_engine_takes_it_costs_little(
 ) -> None:
     """M4: as much as is read ahead, however it is cut; who sends nothing but scraps is cut off."""
     sock = await (crowd.is_dialled() if dialled else crowd.dials_us())
+    await crowd.proven(sock, dialled=dialled)
     held, most = await crowd.flood(sock, KINDS[kind](not dialled))
     assert held <= most < READ, (held, most)
     assert crowd.bytes < 32 << 20, "it is not read on and on"
@@ -159,9 +170,22 @@ async def test_what_comes_before_the_engine_takes_it_costs_little(
     sock.close()
 
 
+@pytest.mark.mesh_attack("N09")
+@pytest.mark.parametrize("dialled", [False, True])
+async def test_before_a_key_is_proven_no_long_message_is_begun(crowd: Crowd, dialled: bool) -> None:
+    """64 such links hold little: who sends the beginning of a long message is cut off by its length."""
+    sock = await (crowd.is_dialled() if dialled else crowd.dials_us())
+    held, _ = await crowd.flood(sock, frame(BINARY, bytes(MAX_EARLY_BYTES + 1), masked=not dialled)[:-1])
+    line = crowd.transport._lines.get(crowd.of(LinkOpened)[0].link)
+    assert line is None or line.connection.state is not State.OPEN
+    assert held < 32_768 and not crowd.of(LinkBytes)
+    sock.close()
+
+
 @pytest.mark.parametrize("cut", [1, MAX_FRAGMENTS - 1])
 async def test_what_was_kept_back_comes_whole_and_in_order_as_it_is_taken(crowd: Crowd, cut: int) -> None:
     sock = await crowd.dials_us()
+    await crowd.proven(sock, dialled=False)
     sent = [number.to_bytes(4, "big") * (1 + number * 7_919 % 32_000) for number in range(60)]
     data = bytearray()
     for message in sent:
@@ -175,9 +199,9 @@ async def test_what_was_kept_back_comes_whole_and_in_order_as_it_is_taken(crowd:
         with contextlib.suppress(BlockingIOError):
             came += sock.send(memoryview(data)[came:]) if came < len(data) else 0
         await asyncio.sleep(0.001)
-        for fact in crowd.of(LinkBytes)[took : took + 3]:
-            crowd.transport.took(fact.link, len(fact.data))
-            took += 1
+        done = crowd.of(LinkBytes)[took : took + 3]
+        crowd.transport.took(done)
+        took += len(done)
     assert [fact.data for fact in crowd.of(LinkBytes)] == sent
     assert (await asyncio.get_running_loop().sock_recv(sock, 100)).endswith(b"there?")
     assert crowd.of(LinkClosed) == []
@@ -186,6 +210,7 @@ async def test_what_was_kept_back_comes_whole_and_in_order_as_it_is_taken(crowd:
 
 async def test_a_link_whose_bytes_are_not_taken_can_be_closed(crowd: Crowd) -> None:
     sock = await crowd.dials_us()
+    await crowd.proven(sock, dialled=False)
     await crowd.flood(sock, frame(BINARY, bytes(131_072)))
     crowd.transport.perform(CloseLink(crowd.of(LinkOpened)[0].link, "enough"))
     sock.close()
