@@ -14,6 +14,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection
 from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import State
 
 from node.mesh.link import MAX_EARLY_BYTES
 
@@ -28,6 +29,9 @@ MAX_FRAGMENTS = 64
 MAX_PINGS = 64
 """Pings and pongs of the websocket in PING_SECONDS: nodes send none, others a few a minute."""
 PING_SECONDS = 10.0
+MAX_HEAD = 16_384
+"""Bytes of the websocket's own handshake: a node's are 200, a reverse proxy may add some; 1 MiB is allowed
+otherwise, of each of 64 that knock."""
 MAX_QUEUE = (1, 0)
 """Messages that wait to be taken when no more is parsed, and when that goes on."""
 
@@ -46,7 +50,7 @@ class Intake(Connection):
         super().connection_made(transport)
         self._raw = bytearray()
         self._held = False
-        self._fragments = self._pings = 0
+        self._head = self._fragments = self._pings = 0
         self._pings_since = self.loop.time()
         self._early, self._most = self.EARLY_MESSAGES, self.protocol.max_message_size
         self.protocol.max_message_size = MAX_EARLY_BYTES
@@ -56,6 +60,11 @@ class Intake(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, as far as what came before it is taken."""
+        if self.protocol.state is State.CONNECTING:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._cut_off()
+                return
         if not self._raw and not self._held and len(data) <= SLICE:
             self._parse(data)  # as most are
         else:

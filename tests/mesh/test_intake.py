@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.protocol import State
 
-from node.mesh.intake import MAX_FRAGMENTS
+from node.mesh.intake import MAX_FRAGMENTS, MAX_HEAD
 from node.mesh.link import MAX_EARLY_BYTES, WINDOW
 from node.mesh.ports import (
     CloseLink,
@@ -179,6 +179,18 @@ async def test_before_a_key_is_proven_no_long_message_is_begun(crowd: Crowd, dia
     line = crowd.transport._lines.get(crowd.of(LinkOpened)[0].link)
     assert line is None or line.connection.state is not State.OPEN
     assert held < 32_768 and not crowd.of(LinkBytes)
+    sock.close()
+
+
+@pytest.mark.mesh_attack("N09")
+async def test_who_knocks_with_many_headers_is_cut_off(crowd: Crowd) -> None:
+    bound = await crowd.transport.start()
+    assert bound is not None
+    loop, sock = asyncio.get_running_loop(), socket.socket()
+    sock.setblocking(False)
+    await loop.sock_connect(sock, bound)
+    held, _ = await crowd.flood(sock, b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 20_000, most=120_000)
+    assert held < 32_768 and crowd.bytes >= MAX_HEAD and crowd.transport._doorway.opening == 0
     sock.close()
 
 
