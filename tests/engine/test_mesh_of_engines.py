@@ -144,3 +144,20 @@ def test_somebody_silent_is_shown_as_gone_and_then_as_back() -> None:
     world.run(70)
     back = [e for e in seen.of(events.UserJoin) if e.username == "bob"]
     assert [(e.reason, e.room) for e in back] == [("reconnect", room)]
+
+
+def test_what_nodes_bring_that_the_owner_named_lies_apart_from_what_strangers_bring() -> None:
+    world = Simulation("shelves")
+    ann, bob = world.add("ann"), world.add("bob", peers=["ann"])
+    mid = world.add("mid", peers=["ann"])
+    world.run(2)
+    befriend(world, ann, bob)
+    held = mid.call(c.NodeStatus())["held"]
+    assert held["known"]["envelopes"] > 0 and held["other"]["envelopes"] == held["own"]["envelopes"] == 0
+    ann.crash()
+    bob.crash()
+    eve, fay = world.add("eve", peers=["mid"]), world.add("fay", peers=["eve"])
+    world.run(2)
+    befriend(world, eve, fay)
+    after = mid.call(c.NodeStatus())["held"]
+    assert after["other"]["envelopes"] > 0 and after["known"] == held["known"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from node.mesh.clones import DOUBT_FOR, MAX_DOUBTS, Clones
 from node.mesh.ports import Cloned, Dial
 from tests.mesh.meshnet import Net, Node, chain, envelope
 
@@ -105,3 +106,33 @@ def test_clones_that_dial_each_other_leave_it_and_keep_their_other_links() -> No
     a.publish(env)
     net.run(2)
     assert all(env.eid in node.store for node in (b, c, clone))
+
+
+def test_only_pings_that_left_after_the_newer_hello_prove_that_both_live() -> None:
+    clones = Clones()
+    assert clones.doubt(1, 2, pings=(1, 0), now=0.0)
+    assert clones.doubts(1) and clones.doubts(2) and not clones.doubts(3)
+    assert clones.answered(1, now=1.0) == ([1], []), "that one had left before"
+    assert clones.answered(1, now=1.0) == ([], []), "the other has not answered"
+    assert clones.answered(1, now=1.0) == ([], []), "nor is it waited for any more"
+    assert clones.answered(2, now=1.0) == ([], [2])
+    assert clones.deadline is None
+
+
+def test_who_answers_too_late_does_not_count_and_the_silent_one_is_left() -> None:
+    clones = Clones()
+    for older, newer, alive in ((1, 2, 2), (3, 4, 3)):
+        clones.doubt(older, newer, pings=(0, 0), now=0.0)
+        clones.answered(alive, now=1.0)
+    assert clones.due(now=DOUBT_FOR - 0.1) == [] and clones.deadline == DOUBT_FOR
+    assert clones.answered(1, now=DOUBT_FOR) == ([], [])
+    assert clones.due(now=DOUBT_FOR) == [1, 4] and clones.due(now=DOUBT_FOR) == []
+
+
+def test_no_more_pairs_are_looked_at_than_there_are_links() -> None:
+    clones = Clones()
+    assert all(clones.doubt(2 * n, 2 * n + 1, pings=(0, 0), now=0.0) for n in range(MAX_DOUBTS))
+    assert not clones.doubt(1_000, 1_001, pings=(0, 0), now=0.0)
+    assert not clones.doubts(1_000)
+    clones.closed(1)
+    assert clones.doubt(1_000, 1_001, pings=(0, 0), now=0.0)

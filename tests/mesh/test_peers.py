@@ -237,3 +237,43 @@ def test_co_members_without_end_push_out_no_contact() -> None:
     for number in range(MAX_FRIENDS + 50):
         known.add(f"ws://a{number}.x:1", "room", now=0.0, key=number.to_bytes(32, "big"))
     assert known.trust("", KEY) == "contact" and len(known._friends) == MAX_FRIENDS
+
+
+def test_it_is_told_when_an_address_is_dialled_again_who_was_there_and_why_not() -> None:
+    known = book()
+    known.add("ws://host:1", "configured", now=0.0)
+    known.add("ws://host:2", "contact", now=0.0)
+    assert known.due(now=0.0) == ["ws://host:1", "ws://host:2"]
+    known.opened("ws://host:2")
+    known.link_up("ws://host:2", KEY, now=0.0)
+    known.failed("ws://host:1", now=0.0, why="refused")
+    assert [(a.address, a.source, a.peer, a.retry_s) for a in known.dialled(now=0.25)] == [
+        ("ws://host:1", "configured", None, 0.75),
+        ("ws://host:2", "contact", KEY.hex(), None),
+    ]
+    assert [a.last_error for a in known.dialled(now=0.25)] == ["refused", None]
+    known.target = 0
+    known.link_down("ws://host:2", KEY, now=100.0)
+    assert [a.retry_s is None for a in known.dialled(now=100.0)] == [False, True], "no link is missing"
+    known.target = 2
+    assert [a.retry_s is None for a in known.dialled(now=100.0)] == [False, False]
+
+
+def test_who_wants_more_links_dials_at_once() -> None:
+    known = book()
+    known.target = 0
+    known.add("ws://host:1", "room", now=0.0)
+    assert known.deadline is None
+    known.target = 2
+    assert known.deadline == 0.0
+    known.target = 0
+    assert known.deadline is None
+
+
+def test_who_needs_a_relay_looks_for_one_more_link_at_once() -> None:
+    known = book()
+    known.target = 0
+    known.add("ws://relay.example:1", "room", now=0.0)
+    assert known.deadline is None and known.due(now=0.0) == []
+    known.sought = frozenset({"ws://relay.example:1"})
+    assert known.deadline == 0.0 and known.due(now=0.0) == ["ws://relay.example:1"]

@@ -8,7 +8,7 @@ import pytest
 
 from node.mesh import link as links, policing
 from node.mesh.limits import BUDGET_STRANGER, MAX_LINKS, TokenBucket
-from node.mesh.policing import BURST, LENIENCE, MAX_PAUSE, RESERVED, Meter, Shares
+from node.mesh.policing import BURST, FAIR_WITHIN, LENIENCE, MAX_PAUSE, RESERVED, Meter, Shares
 from node.mesh.ports import CloseLink, PauseReading
 from node.wire.frame_bytes import encode, encode_push
 from node.wire.frames import Batch, Ping
@@ -72,6 +72,25 @@ def test_a_flood_leaves_every_other_origin_its_part_of_a_budget(flooders: int) -
         if step % 50 == 0:
             assert send(b"quiet", now), "20 a second of 200 found no room"
     assert sum(sent.values()) >= 200 * (9 + RESERVED), "what one leaves, others have"
+
+
+def test_of_the_reserve_each_origin_has_an_equal_share_and_no_more() -> None:
+    shares = Shares(300, now=0.0)
+    for origin in (b"one", b"two"):
+        assert shares.may(origin, 0.0, left=300.0, now=0.0)
+    of_two, of_three = 150 * FAIR_WITHIN, 100 * FAIR_WITHIN
+    assert not shares.may(b"three", of_three + 1, left=0.0, now=0.0), "it would be one of three"
+    assert not shares.may(b"one", of_two + 1, left=0.0, now=0.0)
+    assert shares.may(b"one", of_two, left=0.0, now=0.0)
+    assert not shares.may(b"one", 1, left=0.0, now=0.0)
+    assert shares.may(b"one", 1, left=300.0, now=0.0), "while more than the reserve is left, anybody may"
+
+
+def test_origins_that_have_gone_are_forgotten() -> None:
+    shares = Shares(200, now=0.0)
+    for step in range(10_000):
+        shares.may(b"%d" % step, 1, left=200.0, now=step * FAIR_WITHIN / 10)
+    assert len(shares._had) <= 20
 
 
 def star(net: Net) -> tuple[Node, list[Node], Node]:

@@ -46,6 +46,26 @@ def test_days_that_nobody_else_has_do_not_fill_the_memory() -> None:
     assert len(turns._tried) == MAX_PEERS
 
 
+def test_of_two_days_asked_for_at_once_the_second_has_its_time_when_the_first_is_answered() -> None:
+    turns = Turns()
+    turns.claim(5, ONE, begun=False, now=0.0)
+    turns.begin(5, OTHER, now=1.0)
+    turns.begin(6, ONE, now=1.0)
+    assert turns.free_at(5) == QUIET_FOR and turns.free_at(6) == float("-inf")
+    turns.begin(5, ONE, now=2.0)
+    assert turns.free_at(5) == 2.0 + QUIET_FOR
+    turns.begin(5, ONE, now=4.0)
+    assert turns.free_at(5) == 2.0 + QUIET_FOR, "once"
+
+
+def test_the_peers_that_were_asked_last_are_remembered() -> None:
+    turns = Turns()
+    kept = turns.tried(b"kept")
+    for number in range(1_000):
+        turns.tried(number.to_bytes(32, "big"))
+        assert turns.tried(b"kept") is kept
+
+
 def test_where_the_gap_begins_moves_with_what_comes_until_a_round_is_finished() -> None:
     turns = Turns()
     turns.reached(50)

@@ -57,6 +57,21 @@ def test_bodies_that_are_gone_are_told_in_one_frame_a_want(node: Node) -> None:
     assert peer.of(Gone)[0].ids == ids
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_what_was_announced_is_given_for_a_minute_though_the_store_had_no_room(
+    node: Node, forgotten: bool
+) -> None:
+    """Or else who WANTs it would take the announcement for a broken promise."""
+    (eid, env), *_ = node.store.items()
+    node.store.clear()
+    if forgotten:
+        node.mesh.forget([eid])
+    peer = Hostile(node)
+    peer.say(Want((eid[:16],)))
+    peer.answer_reads()
+    assert [batch.envelopes for batch in peer.of(Batch)] == [(env.raw,)] and not peer.of(Gone)
+
+
 @pytest.mark.mesh_attack("N01")
 def test_a_flood_of_wants_waits_in_line_and_is_held_against_who_sends_it(node: Node) -> None:
     ids = tuple(eid[:16] for eid in list(node.store)[:MAX_IDS])
