@@ -162,7 +162,7 @@ async def test_what_comes_before_the_engine_takes_it_costs_little(
     sock = await (crowd.is_dialled() if dialled else crowd.dials_us())
     await crowd.proven(sock, dialled=dialled)
     held, most = await crowd.flood(sock, KINDS[kind](not dialled))
-    assert held <= most < READ, (held, most)
+    assert held < READ and most < 1 << 20, (held, most)
     assert crowd.bytes < 32 << 20, "it is not read on and on"
     assert sum(len(fact.data) for fact in crowd.of(LinkBytes)) <= READ_AHEAD + 131_072
     line = crowd.transport._lines.get(crowd.of(LinkOpened)[0].link)
