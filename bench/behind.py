@@ -17,19 +17,19 @@ from bench.figures import Figures
 EVENTS = 10_000
 
 
-async def measure(folder: Path) -> AsyncIterator[Figures]:
-    """Say EVENTS messages, then attach a frontend at the other node that has seen none of them."""
+async def measure(folder: Path, count: int = EVENTS) -> AsyncIterator[Figures]:
+    """Say so many messages, then attach a frontend at the other node that has seen none of them."""
     async with pair(folder) as both:
         at = both.receiver.hello
-        seen = asyncio.create_task(both._see(EVENTS))
-        await both.say(EVENTS)
+        seen = asyncio.create_task(both._see(count))
+        await both.say(count)
         await seen
-        frames = await _replayed(folder / "bob", {"epoch": at["log_epoch"], "seq": at["seq"]})
+        frames = await _replayed(folder / "bob", {"epoch": at["log_epoch"], "seq": at["seq"]}, count)
     yield frames
-    yield await _bare()
+    yield await _bare(count)
 
 
-async def _replayed(home: Path, resume: dict[str, object]) -> Figures:
+async def _replayed(home: Path, resume: dict[str, object], events: int) -> Figures:
     runtime = json.loads((home / "runtime.json").read_bytes())
     token = (home / "token").read_text().strip()
     url = f"ws://127.0.0.1:{runtime['bridge']['port']}/?token={token}&hello=1"
@@ -39,16 +39,16 @@ async def _replayed(home: Path, resume: dict[str, object]) -> Figures:
         count = 0
         async for frame in ws:
             count += b'"user_message"' in (frame if isinstance(frame, bytes) else frame.encode())
-            if count == EVENTS:
+            if count == events:
                 break
-        return Figures("a frontend 10,000 messages behind", EVENTS / (time.perf_counter() - started))
+        return Figures(f"a frontend {events:,} messages behind", events / (time.perf_counter() - started))
 
 
-async def _bare() -> Figures:
+async def _bare(count: int) -> Figures:
     body = json.dumps({"event": "user_message", "message": "." * BODY, "room": "r" * 36, "id": "i" * 36})
 
     async def send(ws: ServerConnection) -> None:
-        for _ in range(EVENTS):
+        for _ in range(count):
             await ws.send(body)
 
     async with (
@@ -56,6 +56,6 @@ async def _bare() -> Figures:
         connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", compression=None) as ws,
     ):
         started = time.perf_counter()
-        for _ in range(EVENTS):
+        for _ in range(count):
             await ws.recv()
-        return Figures("the same over a bare websocket", EVENTS / (time.perf_counter() - started))
+        return Figures("the same over a bare websocket", count / (time.perf_counter() - started))

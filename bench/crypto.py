@@ -35,6 +35,8 @@ LARGE = 1_000
 _HASHING = (primitives, chain, envelope)  # the modules that call hashlib themselves
 
 Call = Callable[[], object]
+Work = tuple[str, Call]
+"""A piece of work, and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,22 @@ class Beside:
         return {"what": self.what, "us": self.ours, "bare_us": bare, "bare_calls": self.calls}
 
 
-def measure() -> Iterator[Beside]:
-    """Measure everything in turn."""
-    for size in (2, LARGE):
+def measure(large: int = LARGE, rounds: int = ROUNDS) -> Iterator[Beside]:
+    """Measure everything in turn, rooms of two and `large`."""
+    for what, work in _work(large):
+        yield _beside(what, work, rounds)
+
+
+def _work(large: int) -> Iterator[Work]:
+    for size in (2, large):
         yield from _room(Room(size), size)
-    yield from _epochs(Room(LARGE))
+    yield from _epochs(Room(large), large)
     yield from _direct()
     yield from _first_contact()
     yield from _junk()
 
 
-def _room(room: Room, size: int) -> Iterator[Beside]:
+def _room(room: Room, size: int) -> Iterator[Work]:
     ch = Channel(ChannelKind.ROOM, room.new.epoch.channel_secret)
     author = room.members[0]
     key = room.new.epoch.chains[author.keys.device_id]
@@ -98,17 +105,17 @@ def _room(room: Room, size: int) -> Iterator[Beside]:
         return roommsg.open_message(RecvChain(key), msg, day=DAY)[1]
 
     assert receive() == text
-    yield _beside(f"room message of 1 KiB, {size:,} members: send", seal)
-    yield _beside(f"room message of 1 KiB, {size:,} members: receive", receive)
+    yield f"room message of 1 KiB, {size:,} members: send", seal
+    yield f"room message of 1 KiB, {size:,} members: receive", receive
     if size == 2:
-        yield _beside("relay: check an envelope of 1 KiB", lambda: _relay(raw))
+        yield "relay: check an envelope of 1 KiB", lambda: _relay(raw)
 
 
 def _relay(raw: bytes) -> None:
     channel.verify_envelope(envelope.parse(raw))
 
 
-def _epochs(room: Room) -> Iterator[Beside]:
+def _epochs(room: Room, large: int) -> Iterator[Work]:
     last = room.members[-1]
 
     def opened() -> epoch.EpochSecrets:
@@ -123,11 +130,11 @@ def _epochs(room: Room) -> Iterator[Beside]:
         )
 
     assert opened() == room.new.epoch
-    yield _beside(f"rekey of {LARGE:,}: make", room.rekey)
-    yield _beside(f"rekey of {LARGE:,}: take in", opened)
+    yield f"rekey of {large:,}: make", room.rekey
+    yield f"rekey of {large:,}: take in", opened
 
 
-def _direct() -> Iterator[Beside]:
+def _direct() -> Iterator[Work]:
     secret, transcript, text = os.urandom(32), os.urandom(64), _payload()
     ann = ratchet.start_initiator(bytes(32), transcript, primitives.x25519_public(secret), os.urandom)
     bob = ratchet.start_responder(bytes(32), transcript, secret)
@@ -152,19 +159,19 @@ def _direct() -> Iterator[Beside]:
         return ratchet.decrypt(bob, ch.open(env), day=DAY, entropy=os.urandom)[1]
 
     assert receive() == text
-    yield _beside("direct message of 1 KiB: send", seal)
-    yield _beside("direct message of 1 KiB: receive", receive)
+    yield "direct message of 1 KiB: send", seal
+    yield "direct message of 1 KiB: receive", receive
 
 
-def _first_contact() -> Iterator[Beside]:
+def _first_contact() -> Iterator[Work]:
     ann, bob = member(1), member(2)
     ask = partial(_ask, ann, bob)
     asked = ask()
     answer = partial(_answer, bob, asked)
     answered = answer()
-    yield _beside("first contact: ask", ask)
-    yield _beside("first contact: read the question and answer", answer)
-    yield _beside("first contact: read the answer", lambda: _read_answer(ann, answered))
+    yield "first contact: ask", ask
+    yield "first contact: read the question and answer", answer
+    yield "first contact: read the answer", lambda: _read_answer(ann, answered)
 
 
 def _ask(ann: Member, bob: Member) -> bytes:
@@ -212,7 +219,7 @@ def _read_answer(ann: Member, answered: bytes) -> bytes:
     return ratchet.decrypt(state, intro.first_message, day=DAY, entropy=os.urandom)[1]
 
 
-def _junk() -> Iterator[Beside]:
+def _junk() -> Iterator[Work]:
     ch = Channel(ChannelKind.ROOM, bytes(32))
     inner = bytes([0x91, roommsg.TYPE]) + bytes(BODY)
     raw = ch.seal(inner, ts_ms=NOW, ttl_days=35, entropy=os.urandom)
@@ -222,7 +229,7 @@ def _junk() -> Iterator[Beside]:
         ("a size that is none", raw + b"x"),
         ("an unknown version", b"\x02" + raw[1:]),
     ):
-        yield _beside(f"refuse {what}", partial(_refuse, junk))
+        yield f"refuse {what}", partial(_refuse, junk)
 
 
 def _refuse(raw: bytes) -> None:
@@ -235,13 +242,13 @@ def _payload() -> bytes:
     return Payload(bytes(16), NOW, 1, Type.TEXT, ["x" * BODY, "text", None]).encode()
 
 
-def _beside(what: str, work: Call) -> Beside:
+def _beside(what: str, work: Call, rounds: int) -> Beside:
     """Time `work` and the calls that it makes in turn."""
     calls = _recorded(work)
     replay = partial(_replay, calls)
     times = max(1, int(ROUND_S / min(_timed(work, 1) for _ in range(3))))
     ours, bare = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ours.append(_timed(work, times))
         bare.append(_timed(replay, times))
     return Beside(what, statistics.median(ours) * 1e6, statistics.median(bare) * 1e6, len(calls))

@@ -201,16 +201,16 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(at, {"room": room, "direct": direct})
 
 
-async def measure(folder: Path, count: int) -> list[Share]:
+async def measure(folder: Path, count: int, rounds: int = ROUNDS) -> list[Share]:
     """Return messages a second, said or shown by each dialect, beside the native one of the same run."""
     ways = [("native", "native"), *(("native", one) for one in SPOKEN if one != "native")]
     ways += [(one, "native") for one in ("001", "002", "004")]  # the events protocol allows 50 a second
     rates: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     async with stage(folder) as both:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for way in ways:
                 rates[way].append(await both.run(*way, count))
-    middle = {way: sorted(found)[ROUNDS // 2] for way, found in rates.items()}
+    middle = {way: sorted(found)[rounds // 2] for way, found in rates.items()}
     native = middle["native", "native"]
     return [Share(f"said in {says}, shown in {shows}", rate, rate / native)
             for (says, shows), rate in middle.items()]  # fmt: skip

@@ -23,15 +23,15 @@ SIZE = 64
 PIECE = 24_576
 
 
-async def measure(folder: Path) -> AsyncIterator[Figures]:
+async def measure(folder: Path, mib: int = SIZE) -> AsyncIterator[Figures]:
     """Store a file at one node, fetch it at the other; both sealed and on disk, every block verified."""
     async with pair(folder) as both:
-        data = os.urandom(SIZE * MIB)
+        data = os.urandom(mib * MIB)
         started = time.perf_counter()
         ident = await _stored(folder / "alice", data)
-        yield Figures("a file of 64 MiB stored by HTTP, MiB", SIZE / (time.perf_counter() - started))
+        yield Figures(f"a file of {mib} MiB stored by HTTP, MiB", mib / (time.perf_counter() - started))
         took = await asyncio.wait_for(_fetched(both, ident), PATIENCE)
-    yield Figures("the same fetched from a node, MiB", SIZE / took)
+    yield Figures("the same fetched from a node, MiB", mib / took)
     yield await _bare(data)
 
 
@@ -70,4 +70,4 @@ async def _bare(data: bytes) -> Figures:
         started, left = time.perf_counter(), len(data)
         while left:
             left -= len(await ws.recv())
-        return Figures("bare websocket copy, MiB", SIZE / (time.perf_counter() - started))
+        return Figures("bare websocket copy, MiB", len(data) / MIB / (time.perf_counter() - started))

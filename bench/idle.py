@@ -51,21 +51,21 @@ class Cost:
         return {"what": self.what, "ours": self.ours, "bare": self.bare, "unit": self.unit, "goal": self.goal}
 
 
-def measure(folder: Path) -> Iterator[Cost]:
+def measure(
+    folder: Path, starts: int = STARTS, settle: float = SETTLE_S, watched: float = WATCHED_S
+) -> Iterator[Cost]:
     """Start nodes one after another in one home, then watch the last one do nothing."""
     home = folder / "idle"
     with _node(home):  # makes the identity, and the bytecode of every module
         pass
-    starts = [_timed(lambda: _node(home)) for _ in range(STARTS)]
-    bares = [_timed(_bare) for _ in range(STARTS)]
-    yield Cost(
-        "start to a bridge that answers", statistics.median(starts), statistics.median(bares), "s", 0.7
-    )
+    times = [_timed(lambda: _node(home)) for _ in range(starts)]
+    bares = [_timed(_bare) for _ in range(starts)]
+    yield Cost("start to a bridge that answers", statistics.median(times), statistics.median(bares), "s", 0.7)
     with _node(home) as ours, _bare() as bare:
-        time.sleep(SETTLE_S)
+        time.sleep(settle)
         before = [_cpu_s(pid) for pid in (ours, bare)]
-        time.sleep(WATCHED_S)
-        busy = [(_cpu_s(pid) - was) / WATCHED_S * 100 for pid, was in zip((ours, bare), before, strict=True)]
+        time.sleep(watched)
+        busy = [(_cpu_s(pid) - was) / watched * 100 for pid, was in zip((ours, bare), before, strict=True)]
         yield Cost("memory of an idle node", _rss_mib(ours), _rss_mib(bare), "MiB", 80)
         yield Cost("processor's time of an idle node", *busy, "%", 0.5)
 

@@ -22,18 +22,18 @@ MESSAGES = 100
 IN_ROOM, PASSED_ON, DEADLINE = "message", "passed on", "deadline"
 
 
-def measure() -> Iterator[Beside]:
+def measure(rooms: int = ROOMS, contacts: int = CONTACTS, messages: int = MESSAGES) -> Iterator[Beside]:
     """Measure a busy node and one with a single room."""
-    busy, quiet = _times(ROOMS, CONTACTS), _times(1, 1)
+    busy, quiet = _times(rooms, contacts, messages), _times(1, 1, messages)
     for what, name in (
-        (IN_ROOM, f"take a message in, among {ROOMS} rooms"),
+        (IN_ROOM, f"take a message in, among {rooms} rooms"),
         (PASSED_ON, "pass a stranger's envelope on"),
         (DEADLINE, "look at every deadline"),
     ):
         yield Beside(name, busy[what], quiet[what], 1)
 
 
-def _times(rooms: int, contacts: int) -> dict[str, float]:
+def _times(rooms: int, contacts: int, messages: int) -> dict[str, float]:
     world = Simulation("many")
     ann = world.add("ann")
     bob, cat = world.add("bob", peers=["ann"]), world.add("cat", peers=["ann"])
@@ -46,8 +46,8 @@ def _times(rooms: int, contacts: int) -> dict[str, float]:
     others = _shared(world, cat, dan)
     world.run(10)
     return {
-        IN_ROOM: _spent(world, ann, bob, room),
-        PASSED_ON: _spent(world, ann, cat, others),
+        IN_ROOM: _spent(world, ann, bob, room, messages),
+        PASSED_ON: _spent(world, ann, cat, others, messages),
         DEADLINE: _deadline(ann),
     }
 
@@ -72,7 +72,7 @@ def _befriend(node: SimNode, count: int) -> None:
     node.perform(engine._release(turn, []))
 
 
-def _spent(world: Simulation, node: SimNode, author: SimNode, room: str) -> float:
+def _spent(world: Simulation, node: SimNode, author: SimNode, room: str, messages: int) -> float:
     """Return the median microseconds of the inputs that bring a message and of the deadlines after them."""
     engine, times = _engine(node), list[float]()
     handle = engine.handle
@@ -86,11 +86,11 @@ def _spent(world: Simulation, node: SimNode, author: SimNode, room: str) -> floa
         return effects
 
     engine.handle = timed  # type: ignore[method-assign]
-    for number in range(MESSAGES):
+    for number in range(messages):
         author.call(c.UserMessage(room=room, message=str(number)))
         world.run(0.2)
     engine.handle = handle  # type: ignore[method-assign]
-    assert len(times) >= MESSAGES
+    assert len(times) >= messages
     return 1e6 * median(times)
 
 

@@ -69,6 +69,16 @@ asyncio.run(main())
 """A bare process of the chain: what comes in goes on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a run takes beside what is measured: seconds of waiting, envelopes before, sends of a chain."""
+
+    settle: float = SETTLE_S
+    last: float = LAST_S
+    warm_up: int = WARM_UP
+    chain: int = CHAIN_SENDS
+
+
 @dataclass(slots=True)
 class Spread:
     """What became of the measured envelopes: one time for each and each node that it reached."""
@@ -173,25 +183,32 @@ class Mesh:
             await self.observers[entry].push(sealed)
 
 
-async def measure(folder: Path, seconds: int, *, nodes: int, name: str) -> Whole:
+async def measure(
+    folder: Path,
+    seconds: float,
+    *,
+    nodes: int,
+    name: str,
+    effort: Effort = Effort(),
+) -> Whole:
     """Measure one mesh of real nodes, handing in from outside."""
     rng = random.Random(nodes)
-    async with mesh(folder, nodes, rng) as running:
-        await running.feed(WARM_UP, rng, counted=False)
-        await asyncio.sleep(LAST_S)
-        idle = await _idle(running)
+    async with mesh(folder, nodes, rng, effort) as running:
+        await running.feed(effort.warm_up, rng, counted=False)
+        await asyncio.sleep(effort.last)
+        idle = await _idle(running, effort.settle)
         copies, cpu = await running.copies(), running.cpu_s()
         began, count = time.perf_counter(), int(seconds * RATE)
         await running.feed(count, rng, counted=True)
-        await asyncio.sleep(LAST_S)
+        await asyncio.sleep(effort.last)
         busy = running.cpu_s() - cpu - idle * (time.perf_counter() - began)
         copies = await running.copies() - copies
         spread, others = running.spread, count * (nodes - 1)
         near, far = _depths(await running.graph())
-        chain = await _chain(near)
-        far_chain = chain if far == near else await _chain(far)
-        busy_chain = await _beside(near, running, rng)
-        far_busy = busy_chain if far == near else await _beside(far, running, rng)
+        chain = await _chain(near, effort.chain)
+        far_chain = chain if far == near else await _chain(far, effort.chain)
+        busy_chain = await _beside(near, running, rng, effort.chain)
+        far_busy = busy_chain if far == near else await _beside(far, running, rng, effort.chain)
         missing = others - len(spread.times())
         what = f"{name}: {nodes} nodes, {BODY} B, {RATE:.0f}/s"
         print(f"  (paths of {near} nodes, the longest {far}; nodes idle take {idle * 100:.1f} % of a core)")
@@ -210,10 +227,16 @@ async def measure(folder: Path, seconds: int, *, nodes: int, name: str) -> Whole
         )
 
 
-async def people(folder: Path, seconds: int, *, nodes: int) -> Figures:
+async def people(
+    folder: Path,
+    seconds: float,
+    *,
+    nodes: int,
+    effort: Effort = Effort(),
+) -> Figures:
     """Measure what members of one room see of each other's texts, from a frontend to all others."""
     rng = random.Random(nodes)
-    async with mesh(folder, nodes, rng, observed=False) as running:
+    async with mesh(folder, nodes, rng, effort, observed=False) as running:
         began = time.perf_counter()
         room = await asyncio.wait_for(_room(running.clients), JOIN_S)
         print(f"  ({nodes} members after {time.perf_counter() - began:.1f} s)")
@@ -238,7 +261,9 @@ async def people(folder: Path, seconds: int, *, nodes: int) -> Figures:
 
 
 @asynccontextmanager
-async def mesh(folder: Path, count: int, rng: random.Random, *, observed: bool = True) -> AsyncIterator[Mesh]:
+async def mesh(
+    folder: Path, count: int, rng: random.Random, effort: Effort, *, observed: bool = True
+) -> AsyncIterator[Mesh]:
     """Start nodes of which each dials a few of those before it, and stop them by their own ids."""
     async with AsyncExitStack() as stack:
         running = Mesh([], [], [], [], Spread())
@@ -256,7 +281,7 @@ async def mesh(folder: Path, count: int, rng: random.Random, *, observed: bool =
                 await observer.open(running.addresses[number])
                 stack.push_async_callback(observer.close)
                 running.observers.append(observer)
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(effort.settle)
         yield running
 
 
@@ -286,10 +311,10 @@ async def _read(client: Client, times: list[float]) -> None:
             times.append(time.perf_counter() - float(event["message"].split()[0]))
 
 
-async def _idle(running: Mesh) -> float:
+async def _idle(running: Mesh, seconds: float) -> float:
     """Return the share of a core that the nodes take together while nothing is handed in."""
     before, began = running.cpu_s(), time.perf_counter()
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(seconds)
     return (running.cpu_s() - before) / (time.perf_counter() - began)
 
 
@@ -307,7 +332,7 @@ def _depths(graph: list[set[int]]) -> tuple[int, int]:
     return round(statistics.median(depths)), max(depths)
 
 
-async def _chain(length: int) -> list[float]:
+async def _chain(length: int, sends: int) -> list[float]:
     """Return the times of an envelope's bytes through `length` bare processes, at the same rate."""
     times: list[float] = []
     sent: deque[float] = deque()
@@ -327,7 +352,7 @@ async def _chain(length: int) -> list[float]:
                 port = await asyncio.to_thread(processes[-1].stdout.readline)  # type: ignore[union-attr]
                 onward = f"ws://127.0.0.1:{int(port)}"
             async with connect(onward, compression=None) as first:
-                await _send_along(first, sent)
+                await _send_along(first, sent, sends)
                 await asyncio.sleep(0.5)
         finally:
             for process in processes:
@@ -338,19 +363,19 @@ async def _chain(length: int) -> list[float]:
     return times
 
 
-async def _beside(length: int, running: Mesh, rng: random.Random) -> list[float]:
+async def _beside(length: int, running: Mesh, rng: random.Random, sends: int) -> list[float]:
     """Return the same while the mesh carries as many envelopes as when it was measured."""
-    feeding = asyncio.create_task(running.feed(CHAIN_SENDS * 100, rng, counted=False))
+    feeding = asyncio.create_task(running.feed(sends * 100, rng, counted=False))
     try:
-        return await _chain(length)
+        return await _chain(length, sends)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def _send_along(first: ClientConnection, sent: deque[float]) -> None:
+async def _send_along(first: ClientConnection, sent: deque[float], count: int) -> None:
     started = time.perf_counter()
-    for number in range(CHAIN_SENDS):
+    for number in range(count):
         await asyncio.sleep(max(0.0, started + number / RATE - time.perf_counter()))
         body = os.urandom(OVERHEAD + SMALLEST)
         sent.append(time.perf_counter())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from bench.crypto import Beside
@@ -129,16 +129,14 @@ class Crowd:
         return spent
 
 
-def measure() -> Iterator[Beside]:
+def measure(sizes: Sequence[int] = SIZES, adds: int = ADDS) -> Iterator[Beside]:
     """Measure rooms of each size, beside the bare verifications."""
     bare = checking()
-    for size in SIZES:
+    for size in sizes:
         crowd = Crowd(size)
-        adds = [crowd.add(number) for number in range(size, size + (ADDS if size < SIZES[-1] else 0))]
-        if size == SIZES[-1]:
-            smaller = Crowd(size - ADDS)
-            adds = [smaller.add(number) for number in range(size, size + ADDS)]
-        yield Beside(f"take in an add to a room of {size:,}", 1e6 * median(adds), PER_ADD * bare, PER_ADD)
+        adding = crowd if size < sizes[-1] else Crowd(size - adds)  # the largest has no place for more
+        took = [adding.add(number) for number in range(size, size + adds)]
+        yield Beside(f"take in an add to a room of {size:,}", 1e6 * median(took), PER_ADD * bare, PER_ADD)
         checks = PER_OP * size
         yield Beside(f"open the welcome to a room of {size:,}", 1e6 * crowd.opening_s, checks * bare, checks)
 

@@ -58,7 +58,7 @@ async def filled(path: Path, count: int) -> SqliteStore:
     return store
 
 
-async def measure(count: int = 100_000) -> list[Figures]:
+async def measure(count: int = 100_000, seconds: float = 4.0, live: int = LIVE) -> list[Figures]:
     """Search for a rare word, alone and with a loop that ticks and commits beside it."""
     found: list[Figures] = []
 
@@ -69,38 +69,38 @@ async def measure(count: int = 100_000) -> list[Figures]:
     with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as name:
         store = await filled(Path(name) / "search.db", count)
         try:
-            for part in parts():
+            for part in parts(count // 5):
                 keep(part)
             await store.search("samovar", None, None, 50)  # the pages of the file are in memory now
             times = [await _timed(store, count) for _ in range(5)]
             keep(Figures(f"a search over {count:,} messages", count / min(times), times))
-            keep(Figures("ticks of a loop at rest", None, await _lags(4.0, store)))
+            keep(Figures("ticks of a loop at rest", None, await _lags(seconds, store)))
             searching = asyncio.create_task(_for_ever(store))
-            keep(Figures("ticks and commits during searches", None, await _lags(4.0, store)))
+            keep(Figures("ticks and commits during searches", None, await _lags(seconds, store)))
             searching.cancel()
             await asyncio.gather(searching, return_exceptions=True)
         finally:
             await store.close()
         async with bridge.pair(Path(name)) as pair:
-            for part in await _live(pair):
+            for part in await _live(pair, live, round(125 * seconds)):
                 keep(part)
     return found
 
 
-async def _live(pair: bridge.Pair) -> list[Figures]:
+async def _live(pair: bridge.Pair, messages: int, sent: int) -> list[Figures]:
     """Measure two real nodes at 100 messages a second, alone and while a frontend searches the sender's."""
-    for _ in range(LIVE // MAX_BATCH):
+    for _ in range(messages // MAX_BATCH):
         some = [{"event": "user_message", "room": pair.room, "message": "x" * 200}] * MAX_BATCH
         await pair.sender.call("batch", commands=some)
     async with asyncio.timeout(60):
-        left = LIVE
+        left = messages // MAX_BATCH * MAX_BATCH
         async for event in pair.receiver.events():
             left -= event["event"] == "user_message"
             if not left:
                 break
-    alone = await pair.latency(500, 100.0)
+    alone = await pair.latency(sent, 100.0)
     searching = asyncio.create_task(_searches(pair))
-    beside = await pair.latency(500, 100.0)
+    beside = await pair.latency(sent, 100.0)
     searching.cancel()
     await asyncio.gather(searching, return_exceptions=True)
     return [
@@ -114,7 +114,7 @@ async def _searches(pair: bridge.Pair) -> None:
         assert not (await pair.sender.call("search", text="samovar"))["messages"]
 
 
-def parts(count: int = 20_000) -> Iterator[Figures]:
+def parts(count: int) -> Iterator[Figures]:
     """Measure what a message costs: its key, its opening, the look at it."""
     cells = Cells(os.urandom(32), os.urandom(32), os.urandom)
     body, needle = said(1)[2], Needle.of("samovar")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from node.commandline.sim import run
-from node.sim_mesh.scenario import PRESETS
+from node.sim_mesh.scenario import PRESETS, Scenario
 
-NAMES = ("w3", "w4")
+PRESETS_RUN = {name: PRESETS[name] for name in ("w3", "w4")}
 """Presets that are run; `w5` takes a quarter of an hour: `gossamer sim --preset w5`."""
 
 
@@ -44,7 +44,7 @@ class Mesh:
         return {"what": self.what, **self.figures}
 
 
-def measure() -> Iterator[Mesh]:
-    """Run the presets."""
-    for name in NAMES:
-        yield Mesh(name, run(PRESETS[name])[0])
+def measure(scenarios: Mapping[str, Scenario] = PRESETS_RUN) -> Iterator[Mesh]:
+    """Run the scenarios."""
+    for name, scenario in scenarios.items():
+        yield Mesh(name, run(scenario)[0])

@@ -10,13 +10,13 @@ import asyncio
 import heapq
 import json
 import random
-import sqlite3
 import statistics
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from node.client import Client
 from node.clock import DAY_MS, Instant
 from node.commandline.processes import NodeProcess, end, start
 from node.crypto.channel import Channel, ChannelKind, network_id, verify_envelope
+from node.engine.shelving import QUOTA, Shelving
 from node.mesh.mesh import Mesh
 from node.mesh.ports import (
     AddAddress,
@@ -42,8 +43,10 @@ from node.mesh.ports import (
     ReadHeld,
     SendBytes,
 )
+from node.store import files
+from node.vault import Vault
 from node.wire import frame_bytes
-from node.wire.envelope import Envelope, parse
+from node.wire.envelope import KEPT, Envelope, parse
 from node.wire.frames import Batch, Days, Gone, IHave, NegEnd, NegMsg, NegOpen, Tail, Want
 
 HELD = 100_000
@@ -57,6 +60,10 @@ RATE = 1_000_000
 SIZE = 659
 """Of the smallest envelope, as these are."""
 RUNS = 3
+BESIDE = 2_500
+"""Envelopes of a catch-up that takes longer than the second in which live ones are timed."""
+AT_ONCE, PEERS = 2_000, 10
+"""Envelopes a commit while a home is filled, and peers that brought them."""
 CHANNEL = Channel(ChannelKind.ROOM, b"s" * 32)
 
 
@@ -80,16 +87,18 @@ class Found:
         return {"what": self.what, "bytes": self.spent, "round_trips": self.trips, "goal": self.goal}
 
 
-def reconciliation() -> Iterator[Found]:
-    """Two nodes, HELD ids; one lacks the newest, or some here and there."""
+def reconciliation(held: int = HELD) -> Iterator[Found]:
+    """Two nodes, so many ids; one lacks the newest, or some here and there."""
     rng = random.Random(11)
     for span, name in ((DAY_MS // 3, "of one day"), (34 * DAY_MS, "of 34 days")):
-        ids = sorted((NOON - 10_000 - rng.randrange(span), rng.randbytes(32)) for _ in range(HELD))
+        ids = sorted((NOON - 10_000 - rng.randrange(span), rng.randbytes(32)) for _ in range(held))
         for missing, others in ((10, "1,650"), (1_000, "33,742"), (10_000, "322,151")):
+            if missing >= held:
+                continue
             both = _Both(ids[:-missing], ids[-missing:])
             what = f"the newest {missing:,} {name} missing"
             yield both.measured(what, "1 KiB, 2", f"negentropy JS {others} B, 3")
-        some = set(rng.sample(range(HELD), 100))
+        some = set(rng.sample(range(held), 100))
         both = _Both([e for n, e in enumerate(ids) if n not in some], [ids[n] for n in some])
         yield both.measured(f"any 100 {name} missing", "112 kB, 4", "floor 1,600 B of ids")
 
@@ -201,11 +210,11 @@ class _Slow(_Both):
                 super()._do(who, effect)
 
 
-def beside() -> Iterator[Figures]:
+def beside(missing: int = BESIDE) -> Iterator[Figures]:
     """Live envelopes at 100/s for a second, with and without a catch-up that takes longer than that."""
     rng = random.Random(13)
-    for what, missing in (("live alone, 8 Mbit/s", 0), ("live beside a catch-up, 8 Mbit/s", 2_500)):
-        both = _Slow([_sealed(rng, NOON - 7_200_000 + at) for at in range(missing)])
+    for what, lacking in (("live alone, 8 Mbit/s", 0), ("live beside a catch-up, 8 Mbit/s", missing)):
+        both = _Slow([_sealed(rng, NOON - 7_200_000 + at) for at in range(lacking)])
         both.link()
         for tick in range(100):
             both.run(1 + tick / 100)
@@ -215,20 +224,22 @@ def beside() -> Iterator[Figures]:
         yield Figures(what, None, both.times)
 
 
-async def taking_in(folder: Path) -> AsyncIterator[Figures]:
-    """Two node processes; one is MISSING envelopes of others behind HELD."""
+async def taking_in(
+    folder: Path, held: int = HELD, missing: int = MISSING, runs: int = RUNS
+) -> AsyncIterator[Figures]:
+    """Two node processes; one is `missing` envelopes of others behind `held`."""
     rng = random.Random(12)
     now_ms = time.time_ns() // 1_000_000
-    newest = [_sealed(rng, now_ms - 7_200_000 + at) for at in range(MISSING)]
+    newest = [_sealed(rng, now_ms - 7_200_000 + at) for at in range(missing)]
     yield _verifying(newest)
     yield floors.commits(folder, 20, rows=2_000)
-    shared = [_row(_sealed(rng, now_ms - 7_300_000))]  # a tail is sent from the newest on that both have
-    shared += [_junk(rng, now_ms - 7_300_000 - at * 20) for at in range(1, HELD - MISSING)]
+    shared = [_sealed(rng, now_ms - 7_300_000)]  # a tail is sent from the newest on that both have
+    shared += [_junk(rng, now_ms - 7_300_000 - at * 20) for at in range(1, held - missing)]
     rates = []
-    for run in range(RUNS):
-        rates.append(await _caught_up(folder / str(run), shared, [_row(env) for env in newest]))
+    for run in range(runs):
+        rates.append(await _caught_up(folder / str(run), shared, newest))
         yield Figures(f"  run {run + 1}", rates[-1])
-    yield Figures(f"taken in durably, {MISSING:,} of {HELD:,}", statistics.median(rates))
+    yield Figures(f"taken in durably, {missing:,} of {held:,}", statistics.median(rates))
 
 
 def _sealed(rng: random.Random, ts_ms: int) -> Envelope:
@@ -236,36 +247,29 @@ def _sealed(rng: random.Random, ts_ms: int) -> Envelope:
     return parse(CHANNEL.seal(inner, ts_ms=ts_ms, ttl_days=35, ephemeral=False, entropy=rng.randbytes))
 
 
-_Row = tuple[bytes, bytes, int, int, bool, bytes]
-
-
-def _row(env: Envelope) -> _Row:
-    return env.eid, env.rk, env.ts_ms, env.expires_ms, False, env.raw
-
-
-def _junk(rng: random.Random, ts_ms: int) -> _Row:
-    return rng.randbytes(32), rng.randbytes(32), ts_ms, ts_ms + 35 * DAY_MS, False, rng.randbytes(659)
+def _junk(rng: random.Random, ts_ms: int) -> Envelope:
+    """Return what is only held: nobody looks at its signature any more."""
+    raw = rng.randbytes(SIZE)
+    eid = blake2b(raw, digest_size=32).digest()
+    return Envelope(raw, KEPT, ts_ms, 35, rng.randbytes(32), bytes(64), b"", eid)
 
 
 def _verifying(envelopes: list[Envelope]) -> Figures:
+    some = envelopes[:2_000]
     started = time.perf_counter()
-    for env in envelopes[:2_000]:
+    for env in some:
         verify_envelope(env)
-    return Figures("bare verifications of signatures", 2_000 / (time.perf_counter() - started))
+    return Figures("bare verifications of signatures", len(some) / (time.perf_counter() - started))
 
 
-async def _caught_up(folder: Path, shared: list[_Row], newest: list[_Row]) -> float:
+async def _caught_up(folder: Path, shared: list[Envelope], newest: list[Envelope]) -> float:
     """Return how many envelopes a second were on disk, from the moment the link was asked for."""
     async with AsyncExitStack() as stack:
         nodes: list[NodeProcess] = []
         stack.callback(end, nodes)
-        for name, rows in (("holder", [*shared, *newest]), ("behind", shared)):
-            nodes.append(start(folder / name, name))
-            await nodes[-1].up()
-            end([nodes.pop()])
-            _fill(folder / name, rows)
         clients = []
-        for name in ("holder", "behind"):
+        for name, envelopes in (("holder", [*shared, *newest]), ("behind", shared)):
+            await _fill(folder / name, envelopes)
             nodes.append(start(folder / name, name))
             await nodes[-1].up()
             clients.append(await stack.enter_async_context(Client.connect(home=folder / name)))
@@ -280,12 +284,15 @@ async def _caught_up(folder: Path, shared: list[_Row], newest: list[_Row]) -> fl
         return len(newest) / (time.perf_counter() - started)
 
 
-def _fill(home: Path, rows: list[_Row]) -> None:
-    """Put envelopes of others into a home whose node is down, as if they had come by gossip."""
-    (path,) = home.glob("*.db")
-    db = sqlite3.connect(path)
-    with db:
-        db.executemany(
-            "INSERT INTO envelopes(eid, rk, ts_ms, expires_ms, own, raw) VALUES (?, ?, ?, ?, ?, ?)", rows
-        )
-    db.close()
+async def _fill(home: Path, envelopes: list[Envelope]) -> None:
+    """Make a home that holds envelopes of others, as the engine counts and the store writes them."""
+    files.prepare_home(home)
+    store = (await Vault(home).open(None, now_ms=time.time_ns() // 1_000_000)).store
+    try:
+        shelving = Shelving(QUOTA, (), (await store.load()).source_of, now=0.0)
+        for at in range(0, len(envelopes), AT_ONCE):
+            page = enumerate(envelopes[at : at + AT_ONCE])
+            came = [shelving.hold(env, b"%032d" % (n % PEERS), known=False, now=0.0) for n, env in page]
+            await store.commit([order for orders in came for order in orders])
+    finally:
+        await store.close()

@@ -9,21 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
-import json
 import logging
-import logging.handlers
 import os
-import re
-import secrets
 import signal
-import stat
 import sys
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias, assert_never
 
 from node import backups
@@ -46,19 +38,19 @@ from node.engine.effects import (
 from node.engine.locked import Locked
 from node.errors import Fatal, NodeError, Refused, StoreFull
 from node.gate import Gate
+from node.loop import PROBE_SECONDS
 from node.mesh import lan
 from node.mesh.certificates import Certificates
 from node.mesh.ports import AddAddress
+from node.places import RuntimeFile, admin_token, socket_path, start_log
 from node.running import TRIES, Running, clock, port_taken
 from node.store import files
 from node.store.lock import HomeLock
+from node.store.writer import PROBE_BYTES
 from node.vault import Vault, refusal
 
 log = logging.getLogger(__name__)
 
-MAX_SOCKET_PATH = 100
-"""Bytes; the kernel's own limit is 108 (Linux) or 104 (BSD)."""
-LOG_BYTES, LOG_FILES = 2 * 1024 * 1024, 4
 STOP_SECONDS = 4.5
 """For frontends and links to take what is queued; the store needs the rest of the five seconds."""
 COLLECT_AFTER = (10_000, 20, 20)
@@ -93,6 +85,7 @@ class Daemon:
         self.vault = Vault(settings.home)
         self._passphrase = passphrase
         self._certificates = Certificates()
+        self._runtime = RuntimeFile(settings.home)
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._gate = Gate(clock, self._stopping, self.perform)
@@ -120,7 +113,8 @@ class Daemon:
             if self.settings.lan:
                 lan.installed()
             self._certificates = await asyncio.to_thread(self.settings.certificates)
-            token = await asyncio.to_thread(admin_token, home)
+            with files.written(home):
+                token = await asyncio.to_thread(admin_token, home)
             self._gate.bridge = self._bridge = self._make_bridge(token)
             self._heed_signals()
             await self._start()
@@ -131,7 +125,7 @@ class Daemon:
         finally:
             if self._node is not None:
                 await self._node.store.close()
-            await asyncio.to_thread((home / "runtime.json").unlink, missing_ok=True)
+            await self._runtime.remove()
             lock.release()
 
     async def _take_home(self) -> HomeLock:
@@ -144,17 +138,27 @@ class Daemon:
 
     async def _start(self) -> None:
         """Open the vault and let the node begin; one that nobody can open now starts locked."""
-        await self.vault.settle()
+        made = await self.vault.settle()
         phrase, self._passphrase = self._passphrase or self.settings.passphrase(), None
         if phrase is None and await self.vault.sealed():
             await self._listen_bridge()
             self._gate.lock(await self._locked(()))
             say("the vault is locked; open it:  gossamer unlock")
-            await asyncio.to_thread(self._write_runtime)
+            await self._say_where()
             return
+        while self._node is None and not self._stopping.is_set():
+            try:
+                await self._open_now(phrase)
+            except StoreFull as full:
+                if not made:
+                    raise
+                await self._await_room(full)
+
+    async def _open_now(self, phrase: bytes | None) -> None:
+        """Open the vault and let the node begin; raises StoreFull if that needs room which there is not."""
         node = await self._opened(phrase)
         try:
-            self.bridge.perform(node.prepare(await node.listen()))
+            self.bridge.perform(node.prepare(await node.listen(), self._gate.kept))
             self._gate.open(node.loop, node.store)
             await self._listen_bridge()
             self._node = node
@@ -162,6 +166,20 @@ class Daemon:
             await node.discard()
             raise
         await self._begin(node)
+
+    async def _await_room(self, full: StoreFull) -> None:
+        """Let the bridge say that there is no room, until there is some or the node is to stop."""
+        log.error("the node cannot start for want of room, and will try again: %s", full)
+        if not self._bridge_at[1]:
+            say(f"there is no room; the node starts when there is some: {full}")
+            await self._listen_bridge()
+            self._gate.lock(await self._locked((), full=True))
+            await self._say_where()
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), PROBE_SECONDS)
+            if await asyncio.to_thread(files.has_room, self.settings.home, PROBE_BYTES):
+                return
 
     async def _opened(self, phrase: bytes | None) -> Running:
         opened = await self.vault.open(phrase, now_ms=clock().wall_ms)
@@ -173,7 +191,7 @@ class Daemon:
         self._say_mesh(node)
         if node.mesh_at is not None:
             self._mesh_port = node.mesh_at[1]
-        await asyncio.to_thread(self._write_runtime)
+        await self._say_where()
 
     def _make_bridge(self, token: str) -> BridgeServer:
         return BridgeServer(
@@ -198,6 +216,8 @@ class Daemon:
 
     async def _listen_bridge(self) -> None:
         wanted = self.settings.bridge
+        if self._bridge_at[1]:
+            return  # it does already, where there was no room to start
         try:
             self._bridge_at = await self.bridge.start(tries=1 if wanted.given else TRIES)
         except OSError as exc:
@@ -370,13 +390,13 @@ class Daemon:
         for received in waiting:
             self._gate.submit(received)  # to be told so
         gc.collect()  # what refers to itself, and so to keys, goes now
-        await asyncio.to_thread(self._write_runtime)
+        await self._say_where()
         log.info("the vault is locked")
 
-    async def _locked(self, sessions: tuple[SessionStarted, ...]) -> Locked:
+    async def _locked(self, sessions: tuple[SessionStarted, ...], *, full: bool = False) -> Locked:
         path = self.settings.home / "gossamer.db"
         size = await asyncio.to_thread(lambda: path.stat().st_size if path.exists() else 0)
-        return Locked(clock(), sessions=sessions, db_bytes=size)
+        return Locked(clock(), sessions=sessions, db_bytes=size, full=full)
 
     async def _unlock(self, phrase: str) -> None:
         try:
@@ -412,7 +432,7 @@ class Daemon:
         if listen is not None and at is not None and listen.host == "::" and at[0] == "0.0.0.0":  # noqa: S104
             say("no IPv6 here: the mesh listens on 0.0.0.0")
 
-    def _write_runtime(self) -> None:
+    async def _say_where(self) -> None:
         at, node = socket_path(self.settings.home), self._node
         mesh = None if node is None else node.mesh_at
         runtime = {
@@ -422,7 +442,7 @@ class Daemon:
             "socket": None if at is None else str(at),
             "log_epoch": "" if node is None else node.store.log_epoch,
         }
-        files.replace(self.settings.home / "runtime.json", json.dumps(runtime).encode())
+        await self._runtime.write(runtime)
 
 
 async def greeted(on_ready: Ready | None) -> None:
@@ -436,60 +456,6 @@ async def greeted(on_ready: Ready | None) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the owner something on standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def admin_token(home: Path) -> str:
-    """Return the admin token of a home, made on the first run: 256 bits in a 0600 file.
-
-    One that is none is replaced: what a crash left of one that was overwritten could be guessed.
-    """
-    path = home / "token"
-    data = files.read(path, _is_token)
-    if data is None or not _is_token(data):
-        data = secrets.token_urlsafe(32).encode()
-        files.replace(path, data)
-    return data.decode("ascii").strip()
-
-
-def _is_token(content: bytes) -> bool:
-    return re.fullmatch(rb"\s*[!-~]{43,}\s*", content) is not None
-
-
-def socket_path(home: Path) -> Path | None:
-    """Return where the unix socket goes: the runtime directory, else the home, else a private temp folder."""
-    if sys.platform == "win32":
-        return None
-    mark = hashlib.blake2b(os.fsencode(home), digest_size=4).hexdigest()
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK | os.X_OK):
-        at = Path(runtime) / f"gossamer-{mark}.sock"
-        if len(os.fsencode(at)) <= MAX_SOCKET_PATH:
-            return at
-    at = home / "gossamer.sock"
-    if len(os.fsencode(at)) <= MAX_SOCKET_PATH:
-        return at
-    folder = Path(tempfile.gettempdir()) / f"gossamer-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    held = folder.lstat()
-    if not stat.S_ISDIR(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
-        raise Fatal(f"{folder} is not private: remove it, or set XDG_RUNTIME_DIR", code="socket_unsafe")
-    return folder / f"{mark}.sock"
-
-
-def start_log(home: Path, level: str) -> None:
-    """Log to `gossamer.log` in the home, rotated; never to the terminal."""
-    path = home / "gossamer.log"
-    files.private_file(path)
-    handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    root = logging.getLogger("node")
-    for old in list(root.handlers):
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(handler)
-    root.setLevel(level.upper())
-    root.propagate = False
+    """Tell the owner something on standard error, which may be a file on a full disk."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

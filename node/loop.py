@@ -60,9 +60,11 @@ from node.engine.effects import (
 )
 from node.engine.engine import Engine
 from node.errors import StoreFull
+from node.gathering import Gathering
+from node.lanes import Lanes
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
-from node.store.records import Gone, Write
+from node.store.records import Gone, Loaded
 from node.store.sqlite import SqliteStore
 from node.wire import envelope
 
@@ -71,10 +73,6 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 256
 """Inputs handled before one commit."""
 MAX_BATCH_SECONDS = 0.005
-HOLD_SECONDS = 1.0
-"""Somebody else's envelope is on disk within this time; a loss before is repaired by sync."""
-MAX_HELD_BACK = 2_000
-"""Envelopes that wait for that moment; more are written at once."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
@@ -127,11 +125,9 @@ class EngineLoop:
         self.stopping = stopping or asyncio.Event()
         self._finishing = False
         self._frontends: deque[Input] = deque()
-        self._others: deque[Input] = deque()
+        self._others = Lanes()
         self._wake = asyncio.Event()
-        self._held: list[Write] = []
-        self._held_since: float | None = None
-        self._holding = asyncio.Lock()
+        self._held = Gathering(store, self._gone, self._read_done)
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_FIRST
@@ -238,7 +234,7 @@ class EngineLoop:
             if patience:
                 await self._await_answers(patience)
                 await self._empty()
-            await self._write_held()
+            await self._held.write()
         except StoreFull as full:
             log.warning("what came last was not stored, and nobody was told that it was: %s", full)
         if self._filing is not None:
@@ -297,9 +293,20 @@ class EngineLoop:
         if self.mesh is not None:
             self.mesh.close_all("no room")
         self._generation += 1
-        self._held, self._held_since = [], None
-        self._others = deque(event for event in self._others if isinstance(event, outage.AGAIN))
-        self._engine = self.rebuild(await self.store.load(), sessions, read_only=read_only)
+        self._held.drop()
+        self._others.keep(outage.AGAIN)
+        self._engine = self.rebuild(await self._loaded(), sessions, read_only=read_only)
+
+    async def _loaded(self) -> Loaded:
+        """Read the store; a disk that does not give it now is asked again until the node is to stop."""
+        while True:
+            try:
+                return await self.store.load()
+            except StoreFull as full:
+                if self._finishing or self.stopping.is_set():
+                    raise
+                log.error("the store cannot be read, and will be tried again: %s", full)
+            await asyncio.sleep(PROBE_SECONDS)
 
     async def _sleep(self) -> float | None:
         """Wait for an input or for what is due next; return the engine's deadline."""
@@ -308,9 +315,7 @@ class EngineLoop:
         if self._frontends or self._others:
             return due
         self._wake.clear()
-        deadlines = [due, self._next_expiry, self._next_shred, self._probe_at]
-        if self._held_since is not None:
-            deadlines.append(self._held_since + HOLD_SECONDS)
+        deadlines = [due, self._next_expiry, self._next_shred, self._probe_at, self._held.deadline]
         soonest = min(d for d in deadlines if d is not None)
         delay = min(max(0.0, soonest - self._clock().mono), MAX_SLEEP)
         alarm = asyncio.get_running_loop().call_later(delay, self._wake.set)
@@ -367,9 +372,7 @@ class EngineLoop:
                 assert self.mesh is not None
                 self.mesh.perform(effect)
             case Hold(write):
-                self._held.append(write)
-                if self._held_since is None:
-                    self._held_since = self._clock().mono
+                self._held.add(write, now=self._clock().mono)
             case ShredSoon():
                 self._next_shred = min(self._next_shred, self._clock().mono + SHRED_PAUSE)
             case StopNode():
@@ -410,14 +413,14 @@ class EngineLoop:
     async def _read(self, effect: Read, asked: int) -> None:
         match effect:
             case ReadHeld(ticket, ByIds(ids16, most)):
-                await self._write_held()
+                await self._held.write()
                 self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16, most))))
             case ReadHeld(ticket, ByTime(t0, t1, after, most)):
-                await self._write_held()
+                await self._held.write()
                 found, more = await self.store.envelopes_by_time(t0, t1, after, most)
                 self._bring(asked, HeldRead(ticket, tuple(found), more))
             case ReadChannel():
-                await self._write_held()
+                await self._held.write()
                 await self._read_channel(effect, asked)
             case FindMessages(room, mids):
                 known = [mid for mid in mids if await self.store.message(room, mid) is not None]
@@ -459,26 +462,13 @@ class EngineLoop:
             last = envelope.parse(found[-1])
             after = (last.ts_ms, last.eid)
 
-    async def _write_held(self) -> None:
-        """Write what was held back; who reads the store after this finds it, whoever writes it just now."""
-        async with self._holding:
-            held, self._held, self._held_since = self._held, [], None
-            generation = self._generation
-            if held:
-                gone = await self.store.commit(held)
-                if generation == self._generation:  # else the engine was made of what is stored by now
-                    self._gone(gone)
-
     def _gone(self, gone: Gone | None) -> None:
         """Tell the engine what a commit took away."""
         for effect in self.engine.let_go(gone) if gone else ():
             self._perform(effect)
 
     async def _keep_house(self, now: Instant) -> None:
-        if self._held_since is not None and (
-            now.mono >= self._held_since + HOLD_SECONDS or len(self._held) >= MAX_HELD_BACK
-        ):
-            await self._write_held()
+        await self._held.due(now=now.mono)
         try:
             await self._clean(now)
         except StoreFull as full:

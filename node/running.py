@@ -25,13 +25,14 @@ from node.crypto.channel import network_id
 from node.engine.effects import Stopping
 from node.engine.engine import Engine, Setup
 from node.engine.node_commands import credentials
-from node.errors import Fatal, StoreFull
+from node.errors import Fatal
 from node.loop import EngineLoop, Outlet
 from node.mesh.certificates import Certificates
 from node.mesh.lan import Lan
 from node.mesh.ports import ListensAt, Resumed
 from node.mesh.transport import Transport
 from node.store.attachments import AttachmentFiles
+from node.store.files import written
 from node.store.folders import DiskFolder
 from node.store.held_blocks import HeldBlocks
 from node.store.records import Loaded
@@ -90,15 +91,16 @@ class Running:
         return await self.store.load()
 
     def _open_folder(self) -> AttachmentFiles:
-        """Open the folder of attachments; raises Fatal if it cannot be one."""
+        """Open the folder of attachments; raises Fatal if it cannot be one, StoreFull without room."""
         files = AttachmentFiles(self.folder, os.urandom)
         try:
-            self.folder.prepare()
-            files.open()
-            if self.settings.relay or self.others.path.exists():  # a relay once: what it held is erased
-                self.others.prepare()
-                files.held = HeldBlocks(self.others)
-        except (OSError, StoreFull) as exc:
+            with written(self.folder.path):
+                self.folder.prepare()
+                files.open()
+                if self.settings.relay or self.others.path.exists():  # a relay once: what it held is erased
+                    self.others.prepare()
+                    files.held = HeldBlocks(self.others)
+        except OSError as exc:
             raise Fatal(f"{self.folder.path} cannot be used: {exc}", code="home_unusable") from exc
         return files
 

@@ -6,6 +6,7 @@ A guess at a passphrase costs Argon2id's 0.7 s and 256 MiB; they are spent in a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from node.clock import day_of
 from node.crypto.keys import Identity
 from node.crypto.vault import StoreKeys
 from node.errors import Fatal, Refused, StoreFull
-from node.store import identity
+from node.store import files, identity
 from node.store.shredding import ShredFile
 from node.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,14 @@ class Vault:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    async def settle(self) -> None:
-        """Finish a change of passphrase that a crash cut off."""
-        await asyncio.to_thread(identity.settle, self.home)
+    async def settle(self) -> bool:
+        """Finish a change of passphrase that a crash cut off, if there is room; say if there is a vault."""
+        try:
+            with files.written(self.home):
+                await asyncio.to_thread(identity.settle, self.home)
+        except StoreFull as full:
+            log.warning("what was left of a change of passphrase stays until the next start: %s", full)
+        return (self.home / identity.FILE_NAME).exists()
 
     async def sealed(self) -> bool:
         """Say whether opening needs a passphrase; a home without identity is not sealed."""
@@ -46,12 +54,18 @@ class Vault:
 
         Raises:
             Fatal: If the passphrase is wrong, or a file is damaged.
+            StoreFull: If the disk does not take what has to be written first.
         """
-        owner, master = await asyncio.to_thread(self._owner, passphrase, now_ms)
-        shred = ShredFile(self.home)
-        keys = StoreKeys(master, await asyncio.to_thread(shred.keys))
-        store = await SqliteStore.open(self.home / "gossamer.db", keys)
-        await asyncio.to_thread(shred.settle, store.shred_key)
+        with files.written(self.home):
+            owner, master = await asyncio.to_thread(self._owner, passphrase, now_ms)
+            shred = ShredFile(self.home)
+            keys = StoreKeys(master, await asyncio.to_thread(shred.keys))
+            store = await SqliteStore.open(self.home / "gossamer.db", keys)
+            try:
+                await asyncio.to_thread(shred.settle, store.shred_key)
+            except BaseException:
+                await store.close()
+                raise
         return Opened(owner, store)
 
     async def change(self, current: str | None, passphrase: str | None) -> bool:

@@ -175,12 +175,12 @@ async def test_what_the_store_brought_and_found_no_room_is_refused_to_who_had_wa
 async def test_a_sealed_envelope_that_finds_no_room_is_let_go_and_fetched_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.loop.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("node.gathering.HOLD_SECONDS", 0.0)
     loop, bridge, _ = looped([Hold(SEALED), Deliver(1, events.Ok(req=1))])
     async with running(loop):
         loop.submit(CommandReceived(1, commands.RoomList()))
         await until(lambda: only_reads(loop))
-        assert loop._held == []
+        assert not len(loop._held)
         assert bridge.told == [(1, events.Ok(req=1))], "what was answered is not asked again"
 
 
@@ -270,6 +270,31 @@ async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> 
     assert (bridge.told, store.kept) == ([], [])
 
 
+async def test_a_store_that_cannot_even_be_read_is_read_again_and_the_node_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("node.loop.PROBE_SECONDS", 0.01)
+    loop, bridge, store = looped([Persist((Put(Table.SELF, b"k", b"v"),))])
+    tries: list[int] = []
+
+    async def load() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreFull("the database could not be written: disk I/O error")
+        return "loaded"
+
+    monkeypatch.setattr(store, "load", load)
+    async with running(loop):
+        loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=5)))
+        await until(lambda: bridge.told)
+        assert [getattr(told, "code", told) for _, told in bridge.told] == ["storage_full"]
+    assert "cannot be read" in caplog.text
+    tries.clear()
+    loop.stopping.set()
+    with pytest.raises(StoreFull):
+        await loop._run_out(FULL, [])
+
+
 def blank(kind: type[Any]) -> Any:
     """An effect of which only the kind matters."""
     made = object.__new__(kind)
@@ -297,7 +322,7 @@ async def test_every_effect_is_carried_out_by_who_it_is_for(kind: type[Any]) -> 
     before = loop._next_shred
     loop._perform(blank(kind))
     await asyncio.sleep(0)
-    by_loop = [bool(loop._held), loop.stopping.is_set(), loop._next_shred < before]
+    by_loop = [bool(len(loop._held)), loop.stopping.is_set(), loop._next_shred < before]
     assert len(taken) + sum(by_loop) == (0 if kind is Persist else 1)
     whose = {"mesh": get_args(MeshEffect), "bridge": get_args(BridgeEffect), "folder": get_args(FileOrder)}
     assert kind in whose.get("".join(taken), [kind])

@@ -71,7 +71,7 @@ async def test_an_engine_that_took_the_place_of_another_is_not_told_what_that_le
     commit = store.commit
 
     async def replaced_meanwhile(writes: Any) -> Gone:
-        loop._generation += 1
+        loop._held.drop()
         return await commit(writes)
 
     store.commit = replaced_meanwhile  # type: ignore[method-assign]

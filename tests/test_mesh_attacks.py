@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SECTION = (ROOT / "docs" / "protocol.md").read_text("utf-8").split("\n## 11. Attacks")[1]
 ROWS = dict(re.findall(r"^\| ([NM]\d\d?) \| (.*) \|$", SECTION, re.MULTILINE))
-ATTACKS = [f"N{number:02}" for number in range(1, 22)]
+ATTACKS = [f"N{number:02}" for number in range(1, 23)]
 INVARIANTS = [f"M{number}" for number in range(1, 11)]
 LINK = re.compile(r"\]\(\.\./(tests/\S+?\.py)\)")
 NOT_ALWAYS = ("skip", "xfail", "gate", "hours")

@@ -1,7 +1,8 @@
 """What a node answers while its vault is locked: a machine in the engine's place, without a key or a row.
 
 Frontends stay attached. `hello`, `node_status`, `vault_unlock` and `node_stop` are answered, everything else
-is `error locked` (docs/bridge.md 2). Frontends that came meanwhile are started when the vault opens.
+is `error locked` (docs/bridge.md 2). Frontends that came meanwhile are started when the vault opens. A node
+that cannot start because its disk is `full` answers the same way, with `storage_full`.
 """
 
 from __future__ import annotations
@@ -26,18 +27,26 @@ from node.chat import commands, events
 from node.clock import Instant
 from node.engine.effects import OpenVault, StopNode
 from node.engine.sessions import FEATURES, PROTOCOL
-from node.errors import Refused
+from node.errors import Refused, StoreFull
 
 Effect: TypeAlias = Deliver | OpenVault | StopNode | UploadKept
 LOCKED = "locked"
 """The connectivity of a node whose vault is locked, and the code of what it cannot do."""
+NO_ROOM = "there is no room on the disk, and the node cannot start; it does when there is some"
 
 
 class Locked:
     """Feed what the bridge brings, carry the effects out; `kept` and `waiting` are for the next engine."""
 
-    def __init__(self, now: Instant, *, sessions: Iterable[SessionStarted] = (), db_bytes: int = 0) -> None:
-        self._since_ms, self._db_bytes = now.wall_ms, db_bytes
+    def __init__(
+        self,
+        now: Instant,
+        *,
+        sessions: Iterable[SessionStarted] = (),
+        db_bytes: int = 0,
+        full: bool = False,
+    ) -> None:
+        self._since_ms, self._db_bytes, self._full = now.wall_ms, db_bytes, full
         self._kept = {started.session: started for started in sessions}
         self._waiting: dict[int, SessionStarted] = {}
         self._written: list[EventsWritten] = []
@@ -51,6 +60,16 @@ class Locked:
     def waiting(self) -> tuple[BridgeInput, ...]:
         """What the next engine has to be told: sessions that came meanwhile, and what was written."""
         return (*self._written, *(replace(started, req=None) for started in self._waiting.values()))
+
+    @property
+    def _connectivity(self) -> str:
+        return "alone" if self._full else LOCKED
+
+    @property
+    def _refusal(self) -> Refused:
+        if self._full:
+            return Refused(StoreFull.code, NO_ROOM, retryable=True)
+        return Refused(LOCKED, "the vault is locked; open it:  gossamer unlock", retryable=True)
 
     def start(self) -> list[Effect]:
         """Tell the frontends that the vault is locked now."""
@@ -73,15 +92,18 @@ class Locked:
             case ReadAnswered(received):
                 return self._command(received.session, received.command, now)
             case FileUploaded(ticket):
-                return [UploadKept(ticket, fault=Refused(LOCKED, "the vault was locked", retryable=True))]
+                return [UploadKept(ticket, fault=self._refusal)]
             case _:
                 assert_never(event)
 
     def _started(self, started: SessionStarted) -> list[Effect]:
         self._kept.pop(started.session, None)
         self._waiting[started.session] = started
+        warned: list[Effect] = []
+        if self._full:
+            warned = [Deliver(started.session, events.Warning(code=StoreFull.code, message=NO_ROOM))]
         if started.plain:
-            return []
+            return warned
         hello = events.Hello(
             req=started.req,
             protocol=PROTOCOL,
@@ -92,9 +114,9 @@ class Locked:
             seq=0,
             features=FEATURES,
             deprecated=[],
-            connectivity=LOCKED,
+            connectivity=self._connectivity,
         )
-        return [Deliver(started.session, hello)]
+        return [Deliver(started.session, hello), *warned]
 
     def _command(self, session: int, command: commands.Command, now: Instant) -> list[Effect]:
         match command:
@@ -102,18 +124,17 @@ class Locked:
                 return [Deliver(session, events.Ok(req=command.req, fields=self._status(now)))]
             case commands.NodeStop():
                 return [Deliver(session, events.Ok(req=command.req)), StopNode()]
-            case commands.VaultUnlock():
+            case commands.VaultUnlock() if not self._full:
                 return [OpenVault(session, command.req, command.passphrase)]
             case _:
-                text = "the vault is locked; open it:  gossamer unlock"
-                return [Deliver(session, events.error_of(Refused(LOCKED, text, retryable=True), command.req))]
+                return [Deliver(session, events.error_of(self._refusal, command.req))]
 
     def _status(self, now: Instant) -> dict[str, Any]:
         """Return the keys of `node_status`; what only the open vault knows is empty, or 0."""
         return {
             "version": __version__,
             "uptime_s": (now.wall_ms - self._since_ms) // 1000,
-            "connectivity": LOCKED,
+            "connectivity": self._connectivity,
             "links": 0,
             "came_in": 0,
             "contacts": 0,

@@ -23,6 +23,7 @@ from node.wire import frame_bytes
 from node.wire.envelope import Envelope, parse
 from node.wire.frames import (
     Batch,
+    Beacon,
     Credit,
     Days,
     Fetch,
@@ -46,7 +47,7 @@ ASKS_AT_ONCE = 3
 """WANTs that one frame of a peer brings about; what it gives back to many others is asked for in a moment."""
 ASK_SOON = 0.005
 
-GossipFrame: TypeAlias = Push | IHave | Graft | Prune
+GossipFrame: TypeAlias = Push | IHave | Graft | Prune | Beacon
 CatchUp: TypeAlias = Want | Days | Tail | NegOpen | NegMsg | NegEnd | Batch | Credit | Gone | PartFrame
 
 
@@ -85,7 +86,7 @@ class Exchange:
         assert near.sync is not None
         self.parts.opened(near, now)
         self.wants.opened(near.link.number)
-        self.spreading.opened(near.link.number)
+        self.spreading.opened(near.link.number, now)
         near.sync.turns = self._turns
         near.sync.answers.at_hand = self.spreading.at_hand
         if sum(other.link.live for other in self._near.values()) == 1:
@@ -113,6 +114,8 @@ class Exchange:
                 self.spreading.on_graft(near, frame, now)
             case Prune():
                 self.spreading.on_prune(near, frame, now)
+            case Beacon():
+                self.spreading.on_beacon(near, frame, now)
             case _:
                 assert_never(frame)
 

@@ -20,10 +20,10 @@ STAYS = 4
 class Hops:
     """The choices of one process; nobody else knows its `secret`."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("secret",)
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self.secret = secret
 
     def first(self, env: Envelope) -> int:
         """Return how many hops we say of an envelope of our own."""
@@ -36,4 +36,4 @@ class Hops:
         return hop + 1
 
     def _draw(self, env: Envelope, of: bytes) -> int:
-        return blake2b(env.rk, key=self._secret, person=of, digest_size=1).digest()[0]
+        return blake2b(env.rk, key=self.secret, person=of, digest_size=1).digest()[0]

@@ -62,6 +62,7 @@ from node.mesh.waking import Waking
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope
 from node.wire.frames import (
+    Beacon,
     Goodbye,
     Graft,
     Hello,
@@ -330,7 +331,7 @@ class Mesh:
                     self._on_goodbye(near, frame, now)
                 case _ if not near.link.live:
                     self._linking.leave(near, Leave.PROTOCOL, "no HELLO", now)
-                case Push() | IHave() | Graft() | Prune():
+                case Push() | IHave() | Graft() | Prune() | Beacon():
                     self._exchange.on_gossip(near, frame, now)
                 case Ping():
                     near.link.send_control(frame_bytes.encode(Pong(now.wall_ms)))

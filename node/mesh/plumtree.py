@@ -4,8 +4,10 @@ Eager links make up one tree over the whole mesh. A payload that comes twice sho
 link is made lazy; an announcement that no payload follows shows a gap, and its announcer is made eager. Both
 ends of a link agree on what it is, by PRUNE and GRAFT.
 
-Any link of a cycle may go. So a lazy link whose announcements were, over some envelopes, ahead of the
-payloads of an eager one takes its place: the tree comes to suit those who write.
+Any link of a cycle may go, and those that go first leave the tree of the shortest ways from whoever wrote
+what was on its way then. So now and then a tree is grown from a better root (`node.mesh.beacons`). And a lazy
+link whose announcements were, over some envelopes, ahead of the payloads of an eager one takes its place: the
+tree comes to suit those who write, and a mended one has no long detours.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from node.clock import earliest
+from node.mesh.beacons import Root
 from node.mesh.election import Candidate, Election
 from node.mesh.missing import Awaited
 from node.mesh.recent import Copy
@@ -40,6 +43,9 @@ HOPS_AHEAD = 5
 """Hops by which a lazy link is nearer to the author, so that one envelope is proof enough of its lead."""
 BREAK_AFTER = 0.15
 """Seconds that the old link stays beside the new one: the GRAFT is there before the PRUNE is."""
+REST = 1.6
+"""Seconds from a beacon in which no duplicate prunes, for those of two trees cut both: until its tree stands
+alone, and one that came before that has been decided upon."""
 _NEVER = float("-inf")
 
 Order: TypeAlias = tuple[int, Graft | Prune]
@@ -65,6 +71,7 @@ class Plumtree:
         self._election = Election()
         self._ways: dict[int, Way] = {}
         self._breaking: tuple[float, int, int] | None = None  # when, the old link, the new one
+        self._rests_until = _NEVER
 
     @property
     def deadline(self) -> float | None:
@@ -77,6 +84,11 @@ class Plumtree:
         return way is not None and way.eager
 
     @property
+    def bare(self) -> bool:
+        """Whether there are no links."""
+        return not self._ways
+
+    @property
     def eager(self) -> list[int]:
         """The eager links."""
         return [link for link, way in self._ways.items() if way.eager]
@@ -85,13 +97,15 @@ class Plumtree:
         """A link is live; it is eager until a duplicate shows that it is not needed."""
         self._ways[link] = Way()
 
-    def closed(self, link: int, *, now: float) -> None:
-        """A link is gone; if the tree went over it, another takes its place."""
+    def closed(self, link: int, *, now: float) -> bool:
+        """A link is gone; if the tree went over it (True), another takes its place."""
         gone = self._ways.pop(link, None)
         for way in self._ways.values():
             way.leads.pop(link, None)
-        if gone is not None and gone.eager:
-            self._mend(now)
+        if gone is None or not gone.eager:
+            return False
+        self._mend(now)
+        return True
 
     # what comes over a link
 
@@ -154,6 +168,19 @@ class Plumtree:
         if self.is_eager(link) and len(self.eager) > 1:
             self._prune(link, SLOW_BACKOFF, now)
 
+    def sprout(self, link: int | None, *, now: float) -> None:
+        """A beacon came first over a link, or is ours: its tree is to grow beside the one that there is."""
+        self._rests_until = now + REST
+        self._breaking = None
+        if link is not None and self._usable(link, now):
+            self.graft(link, None)
+
+    def grow(self, root: Root, *, now: float) -> None:
+        """The tree of a beacon stands: let go of the links that it has no use for."""
+        if root.link is None or self.is_eager(root.link):
+            for link in sorted(filter(self.is_eager, root.again)):
+                self._prune(link, BACKOFF, now)
+
     def chosen(self, *, now: float) -> Candidate | None:
         """End what is overdue, and return the envelope whose tree is to be the tree, for `settle`."""
         if self._breaking is not None and now >= self._breaking[0]:
@@ -161,7 +188,8 @@ class Plumtree:
             self._breaking = None
             if self.is_eager(old) and self.is_eager(new):
                 self._prune(old, BACKOFF, now)
-        return self._election.decided(now=now)
+        chosen = self._election.decided(now=now)
+        return chosen if now >= self._rests_until else None
 
     def settle(self, candidate: Candidate, copy: Copy | None, *, now: float) -> None:
         """Let the tree of one envelope be ours: its own link eager, those of its duplicates lazy."""

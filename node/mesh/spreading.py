@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from node.clock import Instant, earliest
 from node.errors import PeerFault
+from node.mesh.beacons import Beacons, rank
 from node.mesh.gossip import Gossip, Verdict
 from node.mesh.holding import Holding
 from node.mesh.hops import Hops
@@ -24,7 +25,7 @@ from node.mesh.recent import Copy, Recent
 from node.mesh.wants import Wants
 from node.wire.envelope import EPHEMERAL, Envelope, parse
 from node.wire.frame_bytes import encode, encode_push
-from node.wire.frames import MAX_HOP, Graft, Prune, Push
+from node.wire.frames import MAX_HOP, Beacon, Graft, Prune, Push
 
 NOT_COMING = MAX_HOP
 """Hops in an announcement of what will not come by the tree: it is to be asked for by WANT, at once."""
@@ -64,6 +65,7 @@ class Spreading:
     ) -> None:
         self.tree = Plumtree()
         self._missing = Missing(salt)
+        self._beacons = Beacons(hops.secret)
         self._hops = hops
         self._recent = Recent()
         self._promises = Promises()
@@ -78,15 +80,21 @@ class Spreading:
     @property
     def deadline(self) -> float | None:
         """When something is overdue or to be decided."""
-        return earliest(self._missing.deadline, self.tree.deadline, self._promises.deadline)
+        shaping = self.tree.deadline, self._beacons.deadline
+        return earliest(self._missing.deadline, self._promises.deadline, *shaping)
 
-    def opened(self, number: int) -> None:
+    def opened(self, number: int, now: Instant) -> None:
         """A link is in use from now on."""
         self.tree.opened(number)
+        self._beacons.opened(now=now.mono)
 
     def closed(self, number: int, now: Instant) -> None:
         """A link is gone."""
-        self.tree.closed(number, now=now.mono)
+        damaged = self.tree.closed(number, now=now.mono)
+        if self.tree.bare:
+            self._beacons.alone()
+        elif damaged:
+            self._beacons.damaged(now=now.mono)
         self._missing.closed(number)
         self._recent.closed(number)
         self._send_orders()
@@ -223,6 +231,32 @@ class Spreading:
         if not near.sync.answers.on_want((named,)):
             raise Unasked("too many GRAFTs")
 
+    def on_beacon(self, near: Neighbour, frame: Beacon, now: Instant) -> None:
+        """Take a beacon: pass on the best of a growth, or our own if that is better."""
+        number = near.link.number
+        if self._beacons.came(frame, number, now=now.mono) and not self._speak(now):
+            self.tree.sprout(number, now=now.mono)
+            self._show(frame, near.link.node_key)
+            self._send_orders()
+
+    def _speak(self, now: Instant) -> bool:
+        """Send a beacon of our own, if there is reason to."""
+        if not self._beacons.may_speak(now=now.mono):
+            return False
+        trips = (near.link.rtt_ms for near in self._near.values() if near.link.live)
+        own = self._beacons.ours(rank(trips), now=now.mono)
+        if own is not None:
+            self.tree.sprout(None, now=now.mono)
+            self._show(own, b"")
+        return own is not None
+
+    def _show(self, beacon: Beacon, origin: bytes) -> None:
+        frame = encode(beacon)
+        for near in self._near.values():
+            link = near.link
+            if link.live and link.node_key != origin and link.control_room:
+                link.send_control(frame)
+
     def on_want(self, near: Neighbour, ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Push the ephemerals that a peer wants, which nobody holds; return the rest."""
         rest = []
@@ -258,6 +292,10 @@ class Spreading:
         candidate = self.tree.chosen(now=now.mono)
         if candidate is not None:
             self.tree.settle(candidate, self._recent.get(candidate.prefix), now=now.mono)
+        root = self._beacons.decided(now=now.mono)
+        if root is not None:
+            self.tree.grow(root, now=now.mono)
+        self._speak(now)
         found.broke = {number for number in self._promises.broken(now=now.mono) if number in self._near}
         self._send_orders()
         return found

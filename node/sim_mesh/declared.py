@@ -189,10 +189,11 @@ class _WatchedHandshake:
 def emptied(frame: bytes) -> bytes:
     """Return what a sybil that takes and never passes on sends in place of a frame.
 
-    It neither pushes nor announces, and says in a sync that it has nothing, so that nobody waits for it.
+    It neither pushes nor announces, passes no beacon on, and says in a sync that it has nothing, so that
+    nobody waits for it.
     """
     number = frame[1]
-    if number in (Number.PUSH, Number.IHAVE):
+    if number in (Number.PUSH, Number.IHAVE, Number.BEACON):
         return _IGNORED
     if number == Number.DAYS:
         days = decode(frame)

@@ -6,14 +6,44 @@ overwriting and the rename the new content is in `NAME.new`, where `read` finds 
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from node.errors import StoreFull
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 MAX_BYTES = 1024 * 1024
 """No key file is nearly as large; one that is was not made by us."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""What a disk says that takes nothing just now; what lies on it is as good as before."""
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Turn what a disk says that takes nothing into StoreFull."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in NO_ROOM:
+            raise StoreFull(f"{path} could not be written: {exc.strerror}") from exc
+        raise
+
+
+def has_room(folder: Path, nbytes: int) -> bool:
+    """Say whether the disk takes so many bytes: they are written, and taken back."""
+    path = folder / "room.probe"
+    try:
+        write_synced(path, bytes(nbytes))
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return True
 
 
 def prepare_home(home: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from node.errors import Fatal
@@ -42,14 +43,16 @@ class HomeLock:
                 code="home_locked",
                 exit_code=EXIT_CONFLICT,
             )
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # a full disk: the pid is for people, the lock holds without it
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         return cls(handle)
 
     def release(self) -> None:
         """Give the home back; the file stays, or two could lock two files of one name."""
         if self._handle is not None:
-            os.ftruncate(self._handle, 0)
+            with suppress(OSError):
+                os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None
 

@@ -15,6 +15,7 @@ from node.wire.codec import Shape, array, blob, blob_upto, literal, many, pack, 
 from node.wire.envelope import MAX_BYTES as MAX_ENVELOPE_BYTES, OVERHEAD
 from node.wire.frames import (
     BATCH_OVERHEAD,
+    BEACON_BYTES,
     ID_BYTES,
     MAX_ADDRESS_BYTES,
     MAX_ADDRESSES,
@@ -37,6 +38,7 @@ from node.wire.frames import (
     OBJECT_BYTES,
     PROTOCOL,
     Batch,
+    Beacon,
     Credit,
     Days,
     Fetch,
@@ -107,15 +109,17 @@ _SHAPES: dict[int, Shape] = {
     Number.FETCH: array(literal(Number.FETCH), blob(OBJECT_BYTES), _INDEX),
     Number.PART: array(literal(Number.PART), blob(OBJECT_BYTES), _INDEX, blob_upto(MAX_PART_BYTES)),
     Number.OFFER: array(literal(Number.OFFER), many(_BLOCK, MAX_OFFERED, least=1)),
+    Number.BEACON: array(literal(Number.BEACON), uint(16), blob(BEACON_BYTES)),
     Number.PING: array(literal(Number.PING), _U64),
     Number.PONG: array(literal(Number.PONG), _U64),
     Number.GOODBYE: array(literal(Number.GOODBYE), uint(8), _U32),
 }
-_COMPARING: dict[type[Frame], Number] = {
+_COMPARING: dict[type[NegOpen | NegMsg | NegEnd], Number] = {
     NegOpen: Number.NEG_OPEN,
     NegMsg: Number.NEG_MSG,
     NegEnd: Number.NEG_END,
 }
+_COMPARED = {int(number): kind for kind, number in _COMPARING.items()}
 _LEAVES = frozenset(int(code) for code in Leave)
 _PUSH_HEAD = bytes([0x93, Number.PUSH])
 _BIN16 = 0xC5
@@ -167,6 +171,8 @@ def encode(frame: Frame) -> bytes:
             return pack([Number.PART, frame.object, frame.index, frame.data])
         case Offer():
             return pack([Number.OFFER, frame.blocks])
+        case Beacon():
+            return pack([Number.BEACON, frame.rank, frame.id])
         case Ping():
             return pack([Number.PING, frame.t_ms])
         case Pong():
@@ -242,12 +248,8 @@ def _read(fields: list[Any], size: int) -> Frame:
             return _read_days(session, [(day, count, fp) for day, count, fp in days])
         case [Number.TAIL, session, day, t0_ms, fingerprint]:
             return Tail(session, day, t0_ms, fingerprint)
-        case [Number.NEG_OPEN, session, day, message]:
-            return NegOpen(session, day, message)
-        case [Number.NEG_MSG, session, day, message]:
-            return NegMsg(session, day, message)
-        case [Number.NEG_END, session, day, message]:
-            return NegEnd(session, day, message)
+        case [Number.NEG_OPEN | Number.NEG_MSG | Number.NEG_END as number, session, day, message]:
+            return _COMPARED[number](session, day, message)
         case [Number.BATCH, session, [*envelopes], more]:
             if sum(map(len, envelopes)) > MAX_BATCH_BYTES:
                 raise DecodeError("a BATCH of too many bytes")
@@ -264,6 +266,8 @@ def _read(fields: list[Any], size: int) -> Frame:
             return Part(name, index, data)
         case [Number.OFFER, [*blocks]]:
             return Offer(tuple((name, size) for name, size in blocks))
+        case [Number.BEACON, rank, name]:
+            return Beacon(rank, name)
         case [Number.PING, t_ms]:
             return Ping(t_ms)
         case [Number.PONG, t_ms]:

@@ -52,6 +52,10 @@ MAX_BLOCK_PARTS = 43
 MAX_BLOCK_BYTES = MAX_BLOCK_PARTS * MAX_PART_BYTES
 MAX_OFFERED = 64
 """Blocks in one OFFER: those of one attachment."""
+MAX_RANK = 65_535
+"""Of a BEACON, in tenths of a millisecond."""
+BEACON_BYTES = 8
+"""What tells one BEACON from all others of a minute."""
 
 ROLES = ("relay", "hold")
 """Bit 0 and bit 1 of a roles field: forwards for strangers, and keeps for the absent."""
@@ -81,6 +85,7 @@ class Number(IntEnum):
     PONG = 18
     GOODBYE = 19
     OFFER = 20
+    BEACON = 21
 
 
 class Leave(IntEnum):
@@ -273,6 +278,14 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Beacon:
+    """The tree is to grow from the node that made this, as far as nobody has a lower `rank`, then `id`."""
+
+    rank: int
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of a number that we do not know, or do not use yet; to be ignored."""
 
@@ -298,6 +311,7 @@ Frame: TypeAlias = (
     | Fetch
     | Part
     | Offer
+    | Beacon
     | Ping
     | Pong
     | Goodbye

@@ -1,5 +1,6 @@
 /* A disk that fails while a file says so: `$FAILING_DISK` holds the number of the error that writes meet.
-   Loaded into one node by LD_PRELOAD; it sees writes to ordinary files, not to sockets. */
+   Loaded into one node by LD_PRELOAD; it sees writes to ordinary files, not to sockets
+   nor to standard error, which is a file only in tests. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,7 +15,7 @@ static int fault(int fd) {
     struct stat what;
     char text[16] = {0};
     int said, number = 0;
-    if (path == NULL || fstat(fd, &what) != 0 || !S_ISREG(what.st_mode))
+    if (path == NULL || fd == STDERR_FILENO || fstat(fd, &what) != 0 || !S_ISREG(what.st_mode))
         return 0;
     said = open(path, O_RDONLY | O_CLOEXEC);
     if (said < 0)

@@ -77,3 +77,71 @@ async def test_a_disk_that_takes_no_writes_refuses_and_is_got_over_without_a_res
         finally:
             if bob.process is not None:
                 await bob.kill()
+
+
+async def refused_while_starting(ann: NodeProcess) -> None:
+    """Say something over the bridge of a node that has not started; it is refused for want of room."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with ann.frontend({}) as at_ann:
+                    await at_ann.event("warning", code="storage_full")
+                    came = await at_ann.answer("room_list")
+                    assert (came["event"], came["code"], came["retryable"]) == ("error", "storage_full", True)
+                    assert (await at_ann.call("node_status"))["connectivity"] == "alone"
+                    return
+            except OSError:  # it does not listen yet
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped before", "killed before"])
+async def test_a_node_that_is_started_on_a_full_disk_says_so_and_begins_when_there_is_room(
+    killed: bool, library: Path, tmp_path: Path
+) -> None:
+    switch = tmp_path / "disk"
+    ann = NodeProcess(tmp_path / "ann", "ann")
+    ann.env = {"LD_PRELOAD": str(library), "FAILING_DISK": str(switch)}
+    async with running(ann):
+        async with ann.frontend({}) as at_ann:
+            room = (await at_ann.call("room_create", name="club"))["room"]
+            await at_ann.call("user_message", room=room, message="before")
+        if killed:
+            await ann.kill()
+        else:
+            assert await ann.stop() == 0
+        (ann.home / "runtime.json").unlink(missing_ok=True)
+        switch.write_text(str(errno.ENOSPC))
+        starting = asyncio.create_task(ann.start())
+        try:
+            await refused_while_starting(ann)
+            assert ann.process is not None and ann.process.returncode is None and not starting.done()
+            switch.unlink()
+            await starting
+        finally:
+            starting.cancel()
+        async with ann.frontend({}) as at_ann:
+            await taken(at_ann, room, "after")
+            page = await at_ann.call("history_get", room=room)
+            assert [m["message"] for m in page["messages"]] == ["before", "after"]
+        assert await ann.stop() == 0
+
+
+async def test_a_node_that_waits_for_room_can_be_stopped_and_a_new_home_is_not_waited_for(
+    library: Path, tmp_path: Path
+) -> None:
+    switch = tmp_path / "disk"
+    ann, bob = NodeProcess(tmp_path / "ann", "ann"), NodeProcess(tmp_path / "bob", "bob")
+    for node in (ann, bob):
+        node.env = {"LD_PRELOAD": str(library), "FAILING_DISK": str(switch)}
+    async with running(ann):
+        assert await ann.stop() == 0
+        switch.write_text(str(errno.ENOSPC))
+        starting = asyncio.create_task(ann.start())
+        try:
+            await refused_while_starting(ann)
+            assert await ann.stop() == 0
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        with pytest.raises(AssertionError, match="storage_full"):
+            await bob.start()

@@ -22,7 +22,7 @@ from node.bridge.ports import (
 from node.chat import commands as c, events
 from node.clock import Instant
 from node.engine.effects import FetchAfter, FetchMessages, OpenVault, SealVault, StopNode
-from node.engine.locked import Locked
+from node.engine.locked import NO_ROOM, Locked
 from tests.engine.worlds import texts, trio
 
 OPEN = c.VaultUnlock(passphrase="any")
@@ -110,6 +110,34 @@ def test_a_locked_node_answers_four_commands_and_refuses_the_others(command: c.C
     assert isinstance(effect, Deliver)
     assert isinstance(effect.event, events.Error)
     assert (effect.event.code, effect.event.retryable, effect.event.req) == ("locked", True, command.req)
+
+
+@pytest.mark.parametrize("command", EXAMPLES, ids=c.name_of)
+def test_a_node_that_cannot_start_for_want_of_room_refuses_all_but_its_status_and_a_stop(
+    command: c.Command,
+) -> None:
+    effects = Locked(NOW, full=True).handle(CommandReceived(1, command), now=NOW)
+    if c.name_of(command) in ANSWERED - {"vault_unlock"}:
+        assert not any(isinstance(getattr(effect, "event", None), events.Error) for effect in effects)
+        return
+    (effect,) = effects
+    assert isinstance(effect, Deliver)
+    assert isinstance(effect.event, events.Error)
+    told = (effect.event.code, effect.event.retryable, effect.event.req)
+    assert told == ("storage_full", True, command.req)
+
+
+def test_who_comes_while_there_is_no_room_to_start_is_warned_and_started_later() -> None:
+    machine = Locked(NOW, full=True)
+    plain, named = SessionStarted(1, "owner", "owner", plain=True), SessionStarted(2, "a", "a", plain=False)
+    told = [effect for one in (plain, named) for effect in machine.handle(one, now=NOW)]
+    assert [effect.event for effect in told if isinstance(effect, Deliver) and effect.session == 1] == [
+        events.Warning(code="storage_full", message=NO_ROOM)
+    ]
+    hello = told[1].event  # type: ignore[union-attr] # what is shown is all that it does
+    assert isinstance(hello, events.Hello)
+    assert (hello.connectivity, hello.user_id) == ("alone", "")
+    assert machine.waiting == (plain, named)
 
 
 def test_a_locked_node_orders_an_opening_and_a_stop() -> None:

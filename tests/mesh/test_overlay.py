@@ -116,7 +116,7 @@ def test_halves_that_are_content_find_together_again_when_they_can() -> None:
     net.cut.clear()
     net.run(700)
     assert len(islands(net)) == 1
-    assert all(degree(node) <= target_degree(20) + 6 for node in nodes)
+    assert all(degree(node) <= target_degree(20) + 8 for node in nodes)
 
 
 def test_only_what_strangers_named_is_dialled_as_such() -> None:

@@ -1,14 +1,24 @@
-"""Which links are eager: duplicates, elections, exchanges, and what a peer asks for."""
+"""Which links are eager: duplicates, elections, exchanges, beacons, and what a peer asks for."""
 
 from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
+from node.mesh.beacons import Root
 from node.mesh.election import APART, CLEAR, SETTLE, Candidate
 from node.mesh.missing import Awaited
-from node.mesh.plumtree import ASKED_WITHIN, BACKOFF, BREAK_AFTER, LEAD_SAMPLES, QUIET, SLOW_BACKOFF, Plumtree
+from node.mesh.plumtree import (
+    ASKED_WITHIN,
+    BACKOFF,
+    BREAK_AFTER,
+    LEAD_SAMPLES,
+    QUIET,
+    REST,
+    SLOW_BACKOFF,
+    Plumtree,
+)
 from node.mesh.recent import Copy
-from node.wire.frames import Graft, Prune
+from node.wire.frames import Beacon, Graft, Prune
 
 
 def tree(links: int) -> Plumtree:
@@ -166,13 +176,64 @@ def test_the_old_link_stays_if_the_new_one_did_not_come_about() -> None:
     assert made.eager == [1] and made.orders == [(2, Graft(None))]
 
 
+BEST = Beacon(200, b"a" * 8)
+
+
+def test_the_link_of_a_beacon_is_made_eager_at_once_and_those_that_brought_it_again_lazy_later() -> None:
+    made = tree(4)
+    made.on_prune(1, 0, now=0.0)
+    made.sprout(1, now=5.0)
+    assert made.orders == [(1, Graft(None))] and made.eager == [1, 2, 3, 4]
+    made.grow(Root(BEST, 1, 5.0, {2, 3}), now=5.6)
+    assert made.orders[1:] == [(2, Prune(BACKOFF)), (3, Prune(BACKOFF))] and made.eager == [1, 4]
+
+
+def test_the_root_prunes_as_well_and_grafts_nobody() -> None:
+    made = tree(3)
+    made.on_prune(1, 0, now=0.0)
+    made.sprout(None, now=5.0)
+    made.grow(Root(BEST, None, 5.0, {1, 3}), now=5.6)
+    assert made.orders == [(3, Prune(BACKOFF))] and made.eager == [2]
+
+
+def test_the_old_tree_stays_where_the_new_one_did_not_come_about() -> None:
+    for happens in ("barred", "pruned", "closed"):
+        made = tree(3)
+        if happens == "barred":
+            made.on_prune(1, 60, now=4.9)
+        made.sprout(1, now=5.0)
+        if happens == "pruned":
+            made.on_prune(1, 2, now=5.1)
+        if happens == "closed":
+            made.closed(1, now=5.1)
+        made.grow(Root(BEST, 1, 5.0, {2, 3}), now=5.6)
+        assert made.eager == [2, 3] and made.orders == [], happens
+
+
+def test_while_a_tree_grows_no_duplicate_prunes_and_nothing_is_exchanged() -> None:
+    for after, orders in ((REST - 0.01, []), (REST, [(2, Prune(BACKOFF))])):
+        made = tree(2)
+        made.sprout(None, now=0.0)
+        made.took(b"m", 1, 1, None, now=after - SETTLE)
+        made.again(b"m", 2, now=after - SETTLE)
+        settle(made, 1, after)
+        assert made.orders == orders
+    made = tree(2)
+    made.on_prune(2, 0, now=0.0)
+    made.took(b"m", 1, 11, Awaited(4.99, [(2, 4.99, 1)]), now=5.0)
+    settle(made, 1, 5.0 + SETTLE)
+    made.sprout(None, now=5.7)
+    settle(made, 1, 5.7 + BREAK_AFTER)
+    assert made.eager == [1, 2], "the one that is being exchanged may be of the new tree"
+
+
 def test_when_an_eager_link_breaks_one_lazy_link_takes_its_place() -> None:
     made = tree(4)
     made.settle(Candidate(b"m", 0.0, {}, again={3, 4}), copy(1), now=0.0)
     made.orders.clear()
-    made.closed(4, now=1.0)
+    assert not made.closed(4, now=1.0)
     assert made.orders == []
-    made.closed(2, now=1.0)
+    assert made.closed(2, now=1.0)
     assert made.orders == [(3, Graft(None))] and made.eager == [1, 3]
 
 

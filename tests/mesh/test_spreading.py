@@ -7,12 +7,13 @@ from itertools import combinations
 
 import pytest
 
+from node.mesh.beacons import MAX_TAKEN
 from node.mesh.missing import FIRST_WAIT, JITTER, MAX_GRAFTS
 from node.mesh.plumtree import BACKOFF, SLOW_BACKOFF
 from node.mesh.ports import Taken
 from node.mesh.spreading import NOT_COMING
 from node.wire.envelope import Envelope
-from node.wire.frames import Batch, Days, Gone, Graft, Hello, IHave, Ping, Prune, Push, Want
+from node.wire.frames import Batch, Beacon, Days, Gone, Graft, Hello, IHave, Ping, Prune, Push, Want
 from tests.mesh.meshnet import Net, Node, envelope
 from tests.mesh.test_hostile import Hostile
 
@@ -65,6 +66,80 @@ def test_one_envelope_is_enough_to_find_the_tree() -> None:
     nodes[0].publish(envelope(net.rng, net.wall_ms))
     net.run(2)
     assert sum(len(node.mesh._exchange.spreading.tree.eager) for node in nodes) == 2 * 7
+
+
+def grown(nodes: list[Node]) -> int:
+    """How many links are eager."""
+    return sum(len(node.mesh._exchange.spreading.tree.eager) for node in nodes) // 2
+
+
+def test_a_mesh_has_its_tree_before_anybody_says_a_word() -> None:
+    net = Net()
+    nodes = full(net, 8)
+    assert grown(nodes) == 8 * 7 / 2
+    net.run(2)
+    assert grown(nodes) == 7
+    nodes[3].publish(envelope(net.rng, net.wall_ms))
+    net.run(1)
+    assert net.agree() and copies(nodes) == 7
+
+
+def test_while_a_tree_is_grown_anew_nothing_is_late() -> None:
+    net = Net(3)
+    nodes = [net.node(f"n{number}") for number in range(16)]
+    for number, node in enumerate(nodes):
+        node.add(nodes[number - 1].address)
+        for other in net.rng.sample([n for n in nodes if n is not node], 2):
+            node.add(other.address)
+    net.run(5)
+    assert grown(nodes) == 15
+    before = copies(nodes)
+    trees = {tuple(tuple(node.mesh._exchange.spreading.tree.eager) for node in nodes)}
+    for at in (57.0, 56.0):
+        net.run(at)
+        for node in nodes:
+            node.mesh._exchange.spreading._beacons._reigns = False  # as if another had come nearer
+        for told in range(40):
+            nodes[told % 16].publish(envelope(net.rng, net.wall_ms))
+            net.run(0.1)
+            assert net.agree(), "within a quarter of the time after which it would be asked for"
+        trees.add(tuple(tuple(node.mesh._exchange.spreading.tree.eager) for node in nodes))
+    assert len(trees) > 1, "from another root"
+    assert grown(nodes) == 15
+    assert copies(nodes) - before <= 1.4 * 80 * 15, "for a moment there are two trees"
+
+
+@pytest.mark.mesh_attack("N22")
+def test_of_a_flood_of_beacons_few_are_passed_on_and_nothing_is_kept(node: Node) -> None:
+    flood, other = Hostile(node), Hostile(node, 98, link=78)
+    for second in range(60):
+        for number in range(100):
+            flood.say(Beacon(max(0, 1_000 - number), (second * 100 + number).to_bytes(8, "big")))
+        node.net.run(1)
+        for peer in (flood, other):
+            peer.say(Ping(0))
+    assert 1 <= len(other.of(Beacon)) <= 5 * MAX_TAKEN, "of 6,000: after 5, 10, 20 and 40 s"
+    assert not flood.closed and not flood.of(Beacon)
+
+
+@pytest.mark.mesh_attack("N22")
+def test_who_falsely_says_to_be_near_and_passes_nothing_on_is_led_around(node: Node) -> None:
+    false, honest = Hostile(node), Hostile(node, 98, link=78)
+    false.say(Beacon(0, b"falsely."))
+    honest.say(Beacon(0, b"falsely."))
+    node.net.run(2)
+    assert honest.of(Prune) == [Prune(BACKOFF)] and not false.of(Prune)
+    env = envelope(node.net.rng, node.net.wall_ms)
+    honest.say(IHave(((env.eid[:16], 1),)))
+    node.net.run(LATE)
+    assert honest.of(Graft) == [Graft(env.eid[:16])]
+    honest.say(Push(1, env.raw))
+    for _ in range(20):
+        env = envelope(node.net.rng, node.net.wall_ms)
+        honest.say(Push(1, env.raw))
+        assert node.arrived()[-1] == env
+        node.net.run(1.3)
+    assert len(honest.of(Prune)) == 1, "what the liar does not bring is no duplicate"
 
 
 def test_when_nodes_vanish_the_rest_have_the_next_envelopes_within_two_seconds() -> None:

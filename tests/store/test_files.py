@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from node.errors import StoreFull
 from node.store import files
 
 
@@ -32,6 +34,26 @@ def test_a_home_left_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     files.prepare_home(tmp_path)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_room_is_what_can_be_written_and_nothing_of_the_look_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.has_room(tmp_path, 4096)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert not files.has_room(tmp_path, 4096)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_is_told_from_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(StoreFull, match="No space left"), files.written(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileNotFoundError), files.written(tmp_path):
+        (tmp_path / "absent").read_bytes()
 
 
 def test_what_is_replaced_is_overwritten_first(tmp_path: Path) -> None:

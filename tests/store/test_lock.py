@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -56,6 +57,21 @@ def test_a_second_start_is_refused_and_told_the_pid(tmp_path: Path) -> None:
         HomeLock.take(tmp_path)
     assert (fatal.value.code, fatal.value.exit_code) == ("home_locked", 7)
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+    lock.release()
+    HomeLock.take(tmp_path).release()
+
+
+def test_a_full_disk_that_has_no_room_for_the_pid_keeps_nobody_from_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int, _what: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "ftruncate", full)
+    monkeypatch.setattr(os, "write", full)
+    lock = HomeLock.take(tmp_path)
+    with pytest.raises(Fatal, match="pid unknown"):
+        HomeLock.take(tmp_path)
     lock.release()
     HomeLock.take(tmp_path).release()
 

@@ -44,6 +44,7 @@ SAID: dict[str, frames.Frame] = {
     "PONG": frames.Pong(1_728_024_000_250),
     "GOODBYE": frames.Goodbye(frames.Leave.FULL, 60),
     "OFFER": frames.Offer(((b"\xcc" * 32, 1_056_768),)),
+    "BEACON": frames.Beacon(215, b"\xbb" * 8),
 }
 
 

@@ -12,6 +12,7 @@ from node.errors import DecodeError
 from node.wire import codec, frame_bytes, frames, manifest
 from node.wire.frames import (
     Batch,
+    Beacon,
     Credit,
     Days,
     Fetch,
@@ -70,6 +71,8 @@ CORPUS: list[Frame] = [
     Part(b"o" * 32, 0, b""),
     Offer(((b"o" * 32, 1), (b"p" * 32, 1_056_768))),
     Offer(((b"o" * 32, 24_576),) * 64),
+    Beacon(0, b"b" * 8),
+    Beacon(65_535, b"c" * 8),
 ]
 
 
@@ -121,7 +124,7 @@ def test_the_bytes_of_each_frame_are_as_documented() -> None:
     assert frame_bytes.encode(Tail(1, 2, 3, ID)).hex() == "9507010203c410" + ID.hex()
 
 
-@pytest.mark.parametrize("number", [21, 64, 1 << 31])
+@pytest.mark.parametrize("number", [22, 64, 1 << 31])
 def test_numbers_of_a_later_version_are_ignored(number: int) -> None:
     assert frame_bytes.decode(codec.pack([number, b"whatever", [1, 2]])) == Unknown(number)
 
