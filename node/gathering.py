@@ -18,10 +18,10 @@ from node.store.sqlite import SqliteStore
 HOLD_SECONDS = 1.0
 """An envelope is on disk within this time, and what else one commit takes."""
 SLICE = 128
-"""Envelopes that are written without waiting for more: some 10 ms beside 100,000 that are held, for as many
-pages change as envelopes come. Fewer gain nothing, for more have come when that is done."""
+"""Envelopes of one commit, written without waiting for more: some 10 ms beside 100,000 that are held, for as
+many pages change as envelopes come. What the loop commits itself waits for one slice at most."""
 SLICE_BYTES = 1 << 19
-"""Or so many bytes of them: 16 of the largest."""
+"""Bytes that are written without waiting for more: 16 of the largest envelopes."""
 MAX_WAITING = 2_000
 """Envelopes that wait or are being written; with more the loop waits for the disk too."""
 MAX_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class Gathering:
         if not self._waiting:
             self._since = now
         self._waiting.append(write)
-        self._bytes += len(write.raw) if isinstance(write, PutEnvelope) else 0
+        self._bytes += _size(write)
         self._last = now
 
     def drop(self) -> None:
@@ -79,10 +79,12 @@ class Gathering:
         if soon is not None and now >= soon:
             if len(self._waiting) >= BURST:
                 self._burst_until = now + HOLD_SECONDS
-            self._beside = asyncio.create_task(self.write(), name="gathering")
-            self._beside.add_done_callback(self._over)
-        if self._is_full:
-            await self.write()
+            self._begin()
+        while self._is_full:
+            writing = self._beside or self._begin()
+            await asyncio.wait({writing})
+            if writing.cancelled() or writing.exception():
+                return  # who is told of its end knows what to do
 
     @property
     def _is_full(self) -> bool:
@@ -90,20 +92,39 @@ class Gathering:
         count, nbytes = len(self._waiting) + self._writing, self._bytes + self._writing_bytes
         return bool(self._waiting) and (count >= MAX_WAITING or nbytes >= MAX_BYTES)
 
+    def _begin(self) -> asyncio.Task[None]:
+        """Write a slice beside what goes on."""
+        self._beside = asyncio.create_task(self._write(SLICE), name="gathering")
+        self._beside.add_done_callback(self._over)
+        return self._beside
+
     def _over(self, task: asyncio.Task[None]) -> None:
         self._beside = None
         self._ended(task)
 
     async def write(self) -> None:
         """Write all that waits; who reads the store after this finds it, whoever writes it just now."""
+        await self._write(len(self._waiting))
+
+    async def _write(self, count: int) -> None:
+        """Write so many in slices, between which the loop's own commits have their turn."""
         async with self._one_by_one:
-            written, self._waiting = self._waiting, []
             generation = self._generation
-            if written:
-                self._writing, self._writing_bytes, self._bytes = len(written), self._bytes, 0
-                try:
-                    gone = await self._store.commit(written)
-                finally:
-                    self._writing = self._writing_bytes = 0
+            while count > 0 and self._waiting and generation == self._generation:
+                count -= SLICE
+                gone = await self._write_slice()
                 if generation == self._generation:  # else the engine was made of what is stored by now
                     self._told(gone)
+
+    async def _write_slice(self) -> Gone:
+        written, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+        self._writing, self._writing_bytes = len(written), sum(map(_size, written))
+        self._bytes -= self._writing_bytes
+        try:
+            return await self._store.commit(written)
+        finally:
+            self._writing = self._writing_bytes = 0
+
+
+def _size(write: Write) -> int:
+    return len(write.raw) if isinstance(write, PutEnvelope) else 0
