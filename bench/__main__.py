@@ -93,6 +93,8 @@ async def _bridge_figures(folder: Path, asked: Asked) -> AsyncIterator[Measured]
     yield await floors.echo(asked.messages)
     yield floors.commits(folder, 10 if asked.tiny else 1000)
     yield floors.commits(folder, 2 if asked.tiny else 200, rows=64)
+    for rows in (0, floors.ROWS):
+        yield await floors.chain(folder, round(100 * asked.seconds), 100.0, rows=rows)
     (folder / "plain").mkdir()
     async with bridge.pair(folder / "plain") as pair:
         yield await pair.latency(round(100 * asked.seconds), 100.0)

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figures
+from bench.figures import Figures, cpu_s
 from node.client import Client
 from node.commandline.processes import NodeProcess, end, start
 
@@ -28,17 +28,26 @@ class Pair:
     sender: Client
     receiver: Client
     room: str
+    nodes: list[NodeProcess]
 
     async def throughput(self, count: int) -> Figures:
         """Send `count` messages, at most WINDOW unacknowledged; the clock stops when the last is seen."""
         seen = asyncio.create_task(self._see(count))
+        worked, here = self._worked(), time.process_time()
         started = time.perf_counter()
         await self.say(count)
         acknowledged = time.perf_counter() - started
         await asyncio.wait_for(seen, PATIENCE)
         took = time.perf_counter() - started
         print(f"  ({count} acknowledged in {acknowledged:.2f} s, all seen in {took:.2f} s)")
+        spent = [now - before for before, now in zip(worked, self._worked(), strict=True)]
+        parts = [1e6 * one / count for one in (*spent, time.process_time() - here)]
+        print("  (of the processor {:.0f} us a message at the sender, {:.0f} at the receiver, "
+              "{:.0f} in both frontends)".format(*parts))  # fmt: skip
         return Figures("bridge to bridge, 1 KiB, durable", count / took)
+
+    def _worked(self) -> list[float]:
+        return [cpu_s(node.process.pid) for node in self.nodes]
 
     async def latency(self, count: int, rate: float) -> Figures:
         """Send `count` messages at `rate` a second; each is timed from the send to the other frontend."""
@@ -100,7 +109,8 @@ async def pair(folder: Path, *, profiled: bool = False) -> AsyncIterator[Pair]:
             peers = (f"ws://{mesh['host']}:{mesh['port']}",)
             clients.append(await stack.enter_async_context(Client.connect(home=home)))
         alice, bob = clients
-        both = Pair(alice, bob, await asyncio.wait_for(gather(alice, bob), PATIENCE))
+        room = await asyncio.wait_for(gather(alice, bob), PATIENCE)
+        both = Pair(alice, bob, room, nodes)
         reading = asyncio.create_task(_read_along(alice))  # who reads no events soon gets no answers either
         stack.callback(reading.cancel)
         yield both

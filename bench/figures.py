@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,9 @@ class Figures:
             "p50_ms": self.at(0.5),
             "p99_ms": self.at(0.99),
         }
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds that a process of this machine has had of the processor (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

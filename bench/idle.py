@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.figures import cpu_s
 from node.client import Client
 from node.commandline.processes import NodeProcess, end, start
 
@@ -28,7 +28,6 @@ BARE = (
     "import asyncio, sqlite3, sys, time; import aiohttp.web, aiosqlite, click, msgpack, msgspec; "
     "import nacl.bindings, websockets; print('up', flush=True); time.sleep(600)"
 )
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,9 @@ def measure(
     yield Cost("start to a bridge that answers", statistics.median(times), statistics.median(bares), "s", 0.7)
     with _node(home) as ours, _bare() as bare:
         time.sleep(settle)
-        before = [_cpu_s(pid) for pid in (ours, bare)]
+        before = [cpu_s(pid) for pid in (ours, bare)]
         time.sleep(watched)
-        busy = [(_cpu_s(pid) - was) / watched * 100 for pid, was in zip((ours, bare), before, strict=True)]
+        busy = [(cpu_s(pid) - was) / watched * 100 for pid, was in zip((ours, bare), before, strict=True)]
         yield Cost("memory of an idle node", _rss_mib(ours), _rss_mib(bare), "MiB", 80)
         yield Cost("processor's time of an idle node", *busy, "%", 0.5)
 
@@ -104,11 +103,6 @@ def _bare() -> Iterator[int]:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _rss_mib(pid: int) -> float:

@@ -30,7 +30,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from bench.figures import Figures
+from bench.figures import Figures, cpu_s
 from bench.observer import SMALLEST, Observer, envelope
 from node.client import Client
 from node.commandline.processes import NodeProcess, end, start
@@ -50,7 +50,6 @@ JOIN_S = 120.0
 """For all to be in one room; raises TimeoutError when that is not enough, and with it ends the run."""
 CHAIN_SENDS = 200
 BODY = 512
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 ONWARD = """
 import asyncio, sys
@@ -170,7 +169,7 @@ class Mesh:
 
     def cpu_s(self) -> float:
         """Return the processor's time that all nodes have taken."""
-        return sum(_cpu_s(node.process.pid) for node in self.nodes)
+        return sum(cpu_s(node.process.pid) for node in self.nodes)
 
     async def feed(self, count: int, rng: random.Random, *, counted: bool) -> None:
         """Hand in `count` envelopes at RATE, each at a node drawn by lot."""
@@ -380,8 +379,3 @@ async def _send_along(first: ClientConnection, sent: deque[float], count: int) -
         body = os.urandom(OVERHEAD + SMALLEST)
         sent.append(time.perf_counter())
         await first.send(body)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
