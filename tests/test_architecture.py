@@ -54,6 +54,7 @@ FLOORS = {
 
 SHELLS = (
     "node.mesh.doorway",
+    "node.mesh.intake",
     "node.mesh.line",
     "node.mesh.transport",
     "node.mesh.certificates",

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
+from node.mesh import intake
 from node.mesh.link import MAX_MESSAGE_BYTES
 
 REPORT_BYTES = 8_192
@@ -48,14 +48,16 @@ class Straight(Connection):
         super().process_event(event)
 
 
-class Dialled(Straight, ClientConnection):
+class Dialled(intake.Dialled, Straight):
     """A connection that we have opened."""
 
 
 class Line:
     """What waits to be written on one websocket, and whether to close after it."""
 
-    __slots__ = ("close_reason", "connection", "number", "read_at", "unreported", "waiting", "wake")
+    __slots__ = (
+        "ahead", "close_reason", "connection", "number", "read_at", "room", "unreported", "waiting", "wake",
+    )  # fmt: skip
 
     def __init__(self, number: int, connection: Straight) -> None:
         self.number = number
@@ -64,8 +66,16 @@ class Line:
         self.wake = asyncio.Event()
         self.close_reason: str | None = None
         self.read_at = 0.0
+        self.ahead = 0
+        self.room = asyncio.Event()
         self.unreported = 0
         """Bytes written that the engine was not told of yet."""
+
+    def close(self, reason: str) -> None:
+        """Close when what waits is written; nobody waits for room any more."""
+        self.close_reason = reason
+        self.wake.set()
+        self.room.set()
 
     def take(self) -> bytes:
         """Return what goes into the next websocket message."""

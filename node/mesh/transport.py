@@ -12,7 +12,7 @@ import contextlib
 import errno
 import socket
 import ssl as tls
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias, assert_never, cast
@@ -22,6 +22,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from node.mesh.doorway import Doorway, Listener, Lookups, public_host, spelled
+from node.mesh.intake import MAX_QUEUE
 from node.mesh.line import REPORT_BYTES, REPORT_SECONDS, Dialled, Line, Straight
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
@@ -44,12 +45,14 @@ OPEN_TIMEOUT = 10.0
 """Seconds for the websocket's own handshake."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that the last bytes of a link get."""
-MAX_QUEUE = 16
-"""Websocket messages read ahead of the engine on one link."""
+READ_AHEAD = 131_072
+"""Bytes of one link that the engine has not taken, or not stored what they bring; then it is not read."""
+MESSAGE_COST = 256
+"""Of these, for any message beside its bytes."""
 MAX_BACKLOG = 512
 """Inputs waiting for the engine before links are not read any more: the kernel then slows the peers down."""
-STRAIGHT_BACKLOG = MAX_QUEUE
-"""Inputs waiting for the engine up to which a message goes straight to it: the same, with no task between."""
+STRAIGHT_BACKLOG = 16
+"""Inputs waiting for the engine up to which a message goes straight to it, with no task between."""
 BACKLOG_PAUSE = 0.005
 STOP_TIMEOUT = 2.0
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -67,9 +70,9 @@ class Transport:
     """Listens, dials, reads and writes; every fact goes to `submit`, which must not block.
 
     `listen` is (host, port), port 0 for any; the host `::` takes IPv4 as well. `backlog` says how many inputs
-    the engine has not handled yet. `ssl` serves wss:// instead of ws://, `trust` judges the certificates of
-    those we dial by wss://, the system's authorities if there is none. Of `tries` ports from `port` on the
-    first free one is taken.
+    the engine has not handled yet; who gives it says by `took` what is done with. `ssl` serves wss:// instead
+    of ws://, `trust` judges the certificates of those we dial by wss://, the system's authorities if there is
+    none. Of `tries` ports from `port` on the first free one is taken.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Transport:
         ssl: tls.SSLContext | None = None,
         trust: tls.SSLContext | None = None,
         tries: int = 1,
-        backlog: Callable[[], int] = lambda: 0,
+        backlog: Callable[[], int] | None = None,
     ) -> None:
         self._submit = submit
         self._listen = listen
@@ -129,8 +132,7 @@ class Transport:
         if self._server is not None:
             self._server.close()
         for line in self._lines.values():
-            line.close_reason = "stopping"
-            line.wake.set()
+            line.close("stopping")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT)
         for task in self._tasks:
@@ -153,8 +155,7 @@ class Transport:
             case CloseLink(link, reason):
                 line = self._lines.get(link)
                 if line is not None and line.close_reason is None:
-                    line.close_reason = reason
-                    line.wake.set()
+                    line.close(reason)
                     self._doorway.leaves(link, line.connection.transport.abort)
             case PauseReading(link, seconds):
                 line = self._lines.get(link)
@@ -188,6 +189,15 @@ class Transport:
     def _tell_written(self, line: Line) -> None:
         nbytes, line.unreported = line.unreported, 0
         self._submit(LinkDrained(line.number, nbytes))
+
+    def took(self, batch: Iterable[object]) -> None:
+        """The engine is done with these inputs: as much of their links may be read."""
+        for event in batch:
+            line = self._lines.get(event.link) if isinstance(event, LinkBytes) else None
+            if line is not None and isinstance(event, LinkBytes):
+                line.ahead -= len(event.data) + MESSAGE_COST
+                if line.ahead <= READ_AHEAD:
+                    line.room.set()
 
     def close_all(self, reason: str) -> None:
         """Close every link there is, also those that nobody ordered."""
@@ -249,8 +259,10 @@ class Transport:
 
     def _take(self, line: Line, data: bytes) -> bool:
         """Hand over what came, unless it has to wait: the link is paused, or the engine behind."""
-        if line.read_at or self._backlog() > STRAIGHT_BACKLOG:
+        behind = self._backlog is not None and self._backlog() > STRAIGHT_BACKLOG
+        if line.read_at or behind or line.ahead > READ_AHEAD:
             return False
+        line.ahead += len(data) + MESSAGE_COST
         self._submit(LinkBytes(line.number, data))
         return True
 
@@ -263,10 +275,14 @@ class Transport:
                 pause, line.read_at = line.read_at - asyncio.get_running_loop().time(), 0.0
                 if pause > 0:
                     await asyncio.sleep(pause)
-                while self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number is all that is known
+                while self._backlog is not None and self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number
                     await asyncio.sleep(BACKLOG_PAUSE)
+                line.ahead += len(data) + MESSAGE_COST
                 self._submit(LinkBytes(line.number, data))
                 line.connection.queued -= 1
+                while self._backlog is not None and line.ahead > READ_AHEAD and line.close_reason is None:
+                    line.room.clear()
+                    await line.room.wait()
         except (ConnectionClosed, OSError) as exc:
             return line.close_reason or why_closed(exc)
 
