@@ -1,7 +1,8 @@
 """One link to a real node that hands envelopes in and sees them come out: the mesh, measured from outside.
 
 An observer holds nothing, asks for nothing and passes nothing on, so a node pushes to it whatever it passes
-on to anybody, the moment it does.
+on to anybody, the moment it does. When bytes come is noted at once; they are opened a little later, so that
+all the observers of a mesh, which share the cores with it, do not stand in its way.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import os
 import time
 from collections.abc import Callable
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import OPEN
 
 from node.crypto.channel import Channel, ChannelKind, network_id
 from node.crypto.handshake import make_link_keys
+from node.mesh.line import Dialled
 from node.mesh.link import MAX_MESSAGE_BYTES, Link
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope, parse
@@ -24,6 +27,8 @@ from node.wire.frames import Hello, Ping, Pong, Push
 BUDGET = 10_000
 SMALLEST = 512
 """The box that a short text is sealed into; an envelope is 147 bytes more."""
+LATER = 0.03
+"""Seconds from bytes to their being opened: after an envelope has spread, before the next is handed in."""
 _CHANNEL = Channel(ChannelKind.ROOM, b"measured".ljust(32, b"."))
 
 
@@ -34,15 +39,34 @@ def envelope() -> Envelope:
     return parse(_CHANNEL.seal(inner, ts_ms=now_ms, ttl_days=1, ephemeral=False, entropy=os.urandom))
 
 
+class _Noting(Dialled):
+    """A connection that notes when bytes come, and takes them in later; `at` is of those taken in now."""
+
+    at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in at once before the link is live, later from there on."""
+        if self.taking is None:
+            super().data_received(data)
+        else:
+            self.loop.call_later(LATER, self._take_in, time.perf_counter(), data)
+
+    def _take_in(self, at: float, data: bytes) -> None:
+        self.at = at
+        if self.protocol.state is OPEN:
+            super().data_received(data)
+
+
 class Observer:
     """A link to one node; `seen` is told each envelope's bytes and when they came."""
 
     def __init__(self, seen: Callable[[bytes, float], None]) -> None:
         self._seen = seen
         self._seed = os.urandom(32)
-        self._ws: ClientConnection | None = None
+        self._ws: _Noting | None = None
         self._link: Link | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[None] | None = None
         self.live = asyncio.Event()
 
     @property
@@ -60,7 +84,15 @@ class Observer:
     async def open(self, address: str) -> None:
         """Link to the node at an address."""
         keys = make_link_keys(self._seed, network_id=network_id(None), psk=None, entropy=os.urandom)
-        self._ws = await connect(address, compression=None, max_size=MAX_MESSAGE_BYTES, ping_interval=None)
+        ws = await connect(
+            address,
+            compression=None,
+            max_size=MAX_MESSAGE_BYTES,
+            ping_interval=None,
+            create_connection=_Noting,
+        )
+        assert isinstance(ws, _Noting)
+        self._ws = ws
         now = time.monotonic()
         self._link = Link(
             1, outbound=True, address=address, remote=address, keys=keys, entropy=os.urandom, now=now
@@ -68,6 +100,7 @@ class Observer:
         await self._flush()
         self._reading = asyncio.create_task(self._read())
         await asyncio.wait_for(self.live.wait(), 10.0)
+        ws.taking = self._opened
 
     async def close(self) -> None:
         """Break the link."""
@@ -88,13 +121,24 @@ class Observer:
         try:
             while True:
                 data = await self._ws.recv()
-                at = time.perf_counter()
                 assert isinstance(data, bytes)
-                for frame in self._link.receive(data, now=time.monotonic()):
-                    self._take(frame, at)
+                self._open(data, time.perf_counter())
+                self._ws.queued -= 1
                 await self._flush()
         except ConnectionClosed:
             self.live.clear()
+
+    def _opened(self, data: bytes) -> bool:
+        assert self._ws is not None and self._link is not None
+        self._open(data, self._ws.at)
+        if self._link.waits:
+            self._answering = asyncio.create_task(self._flush())
+        return True
+
+    def _open(self, data: bytes, at: float) -> None:
+        assert self._link is not None
+        for frame in self._link.receive(data, now=time.monotonic()):
+            self._take(frame, at)
 
     def _take(self, data: bytes, at: float) -> None:
         assert self._link is not None

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, assert_never
 
+from node.alarm import Alarm
 from node.bridge.metrics import Histogram, Shown, counters, gauge
 from node.bridge.ports import (
     BridgeEffect,
@@ -98,6 +99,9 @@ class Outlet(Protocol):
 class Links(Outlet, Protocol):
     """The shell of the mesh."""
 
+    def write(self) -> None:
+        """Write what was ordered, as far as sockets take it at once."""
+
     def close_all(self, reason: str) -> None:
         """Close every link."""
 
@@ -123,10 +127,9 @@ class EngineLoop:
         self.rebuild: outage.Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
-        self._finishing = False
         self._frontends: deque[Input] = deque()
         self._others = Lanes()
-        self._wake = asyncio.Event()
+        self._alarm, self._told, self._finishing = Alarm(), False, False
         self._held = Gathering(store, self._gone, self._read_done)
         self._reads: set[asyncio.Task[None]] = set()
         self._next_expiry = 0.0
@@ -144,7 +147,7 @@ class EngineLoop:
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
         (self._frontends if isinstance(event, _FRONTEND) else self._others).append(event)
-        self._wake.set()
+        self._alarm.ring()
 
     def backlog(self) -> int:
         """Return how many inputs of frontends wait: the bridge reads no socket beyond its limit."""
@@ -225,7 +228,7 @@ class EngineLoop:
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
         self._finishing = True
-        self._wake.set()
+        self._alarm.ring()
 
     async def settle(self, patience: float = 0.0) -> None:
         """Write what waits, end reads after `patience` seconds: the last act before the store closes."""
@@ -310,19 +313,14 @@ class EngineLoop:
 
     async def _sleep(self) -> float | None:
         """Wait for an input or for what is due next; return the engine's deadline."""
-        await asyncio.sleep(0)  # so that frontends are written to before all deadlines are asked
+        if self._told or self._frontends or self._others:  # frontends get theirs before deadlines are asked
+            self._told = await asyncio.sleep(0, False)
         due = self.engine.deadline
         if self._frontends or self._others:
             return due
-        self._wake.clear()
         deadlines = [due, self._next_expiry, self._next_shred, self._probe_at, self._held.deadline]
-        soonest = min(d for d in deadlines if d is not None)
-        delay = min(max(0.0, soonest - self._clock().mono), MAX_SLEEP)
-        alarm = asyncio.get_running_loop().call_later(delay, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+        soon = min(d for d in deadlines if d is not None) - self._clock().mono
+        await self._alarm.sleep(min(max(0.0, soon), MAX_SLEEP))
         return due
 
     def _drain(self) -> list[Input]:
@@ -337,23 +335,24 @@ class EngineLoop:
     async def _carry_out(self, effects: list[Effect]) -> None:
         """Commit all writes at once, and let go what follows; peers get what stands ahead of them before."""
         wait = next((at for at, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
-        await self._let_out(effects[:wait])
+        self._let_out(effects[:wait])
         writes = [write for effect in effects if isinstance(effect, Persist) for write in effect.writes]
         if writes:
             since = time.perf_counter()
             self._gone(await self.store.commit(writes))
             self._commits.observe(time.perf_counter() - since)
-        await self._let_out(effects[wait:])
+        self._let_out(effects[wait:])
         for effect in effects:
             if not isinstance(effect, _FOR_PEERS):
                 self._perform(effect)
 
-    async def _let_out(self, effects: list[Effect]) -> None:
-        for_peers = [effect for effect in effects if isinstance(effect, _FOR_PEERS)]
-        for order in for_peers:
-            self._perform(order)
-        if for_peers:
-            await asyncio.sleep(0)  # so that links write before a disk is waited for, or frontends are told
+    def _let_out(self, effects: list[Effect]) -> None:
+        """Let links write before a disk is waited for, or frontends are told."""
+        if for_peers := [effect for effect in effects if isinstance(effect, _FOR_PEERS)]:
+            assert self.mesh is not None
+            for order in for_peers:
+                self.mesh.perform(order)
+            self.mesh.write()
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Deliver):  # as most are
@@ -395,6 +394,7 @@ class EngineLoop:
 
     def _show(self, effect: BridgeEffect) -> None:
         assert self.bridge is not None
+        self._told = True
         self.bridge.perform(effect)
 
     def _read_done(self, task: asyncio.Task[None]) -> None:
@@ -403,7 +403,7 @@ class EngineLoop:
         if isinstance(fault, StoreFull):
             self._full, fault = fault, None
         self._fault = self._fault or fault
-        self._wake.set()
+        self._alarm.ring()
 
     def _bring(self, generation: int, event: Input) -> None:
         """Hand the engine what was read for it; one that took its place has not asked."""

@@ -39,6 +39,7 @@ FLOORS = {
     "node.lanes": 7,
     "node.loop": 8,
     "node.addresses": 8,
+    "node.alarm": 7,
     "node.places": 8,
     "node.vault": 8,
     "node.auditfile": 8,
@@ -54,6 +55,7 @@ FLOORS = {
 SHELLS = (
     "node.mesh.doorway",
     "node.mesh.intake",
+    "node.mesh.line",
     "node.mesh.transport",
     "node.mesh.certificates",
     "node.mesh.lan",
@@ -80,6 +82,7 @@ SHELLS = (
     "node.client",
     "node.gathering",
     "node.loop",
+    "node.alarm",
     "node.addresses",
     "node.places",
     "node.vault",

@@ -77,6 +77,9 @@ class Links:
     def perform(self, effect: Any) -> None:
         raise AssertionError(effect)
 
+    def write(self) -> None:
+        """Nothing was ordered."""
+
     def close_all(self, reason: str) -> None:
         self.closed.append(reason)
 
@@ -343,8 +346,9 @@ async def test_links_have_written_before_frontends_are_told() -> None:
     class Outlet:
         def perform(self, effect: Any) -> None:
             seen.append(type(effect).__name__)
-            if isinstance(effect, SendBytes):
-                asyncio.get_running_loop().call_soon(seen.append, "written")
+
+        def write(self) -> None:
+            seen.append("written")
 
         def close_all(self, reason: str) -> None:
             raise AssertionError(reason)
@@ -392,8 +396,15 @@ async def test_peers_get_before_a_commit_what_stands_before_its_first_write_and_
     store.full = False
 
     class Outlet:
+        def __init__(self) -> None:
+            self.waiting: list[bytes] = []
+
         def perform(self, effect: Any) -> None:
-            asyncio.get_running_loop().call_soon(seen.append, effect.data)
+            self.waiting.append(effect.data)
+
+        def write(self) -> None:
+            seen.extend(self.waiting)
+            self.waiting.clear()
 
     async def commit(writes: Any) -> None:
         seen.append(len(writes))

@@ -87,6 +87,8 @@ from node.mesh.ports import (
     Arrived,
     BlockInput,
     DeadlineReached,
+    LinkBytes,
+    LinkDrained,
     ListensAt,
     MeshEffect,
     MeshInput,
@@ -196,7 +198,8 @@ class Engine:
     @property
     def deadline(self) -> float | None:
         """When the engine wants to be woken: the least of its parts' deadlines."""
-        return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline)
+        aside = self.meshing.aside.deadline
+        return None if self.state.read_only else earliest(self.mesh.deadline, self.chores.deadline, aside)
 
     def start(self, now: Instant) -> list[Effect]:
         """Return what a start causes: first rows of a new home, addresses to dial, channels to replay."""
@@ -231,11 +234,19 @@ class Engine:
 
     def handle(self, event: Input, *, now: Instant) -> list[Effect]:
         """Advance the node by one input; the only method that changes it."""
-        turn = self._turn(now)
         if self.state.read_only:
-            return outage.handle(self.desk, turn, event)
+            return outage.handle(self.desk, self._turn(now), event)
+        if isinstance(event, LinkBytes | LinkDrained):
+            frames, rest = self.meshing.carried(event, now)
+            return self._release(self._turn(now), rest) if rest else frames
+        aside = self.meshing.aside.empty()
+        before = self._release(self._turn(now), aside) if aside else []
+        return before + self._handled(event, now)
+
+    def _handled(self, event: Input, now: Instant) -> list[Effect]:
+        turn = self._turn(now)
         mesh_effects: list[MeshEffect] = []
-        if not isinstance(event, MeshInput | Woke) or self._chores_woke(event, now):
+        if not isinstance(event, MeshInput | Woke):
             self.chores.touched(None)
         match event:
             case CommandReceived():
@@ -269,19 +280,23 @@ class Engine:
             case TokenKept():
                 self.desk.finish(turn, event.kept.received, token_commands.kept(self.desk, event))
             case Woke():
-                mesh_effects = self.mesh.handle(DeadlineReached(), now=now)
-                self.chores.due(turn)
+                mesh_effects = self._woke(turn)
             case Stopping() | ListensAt():
                 mesh_effects = self._moved(turn, event)
             case _:
-                mesh_effects = self._mesh_input(event, now)
+                mesh_effects = self.mesh.handle(event, now=now)
                 if not mesh_effects:
                     return []
         return self._release(turn, mesh_effects)
 
-    def _chores_woke(self, event: MeshInput | Woke, now: Instant) -> bool:
-        """Whether it is a chore's time; what the mesh is woken for no conversation hears of."""
-        return isinstance(event, Woke) and self.chores.is_due(now.mono)
+    def _woke(self, turn: Turn) -> list[MeshEffect]:
+        """Do what is due: what the mesh is woken for, many times a second, no conversation hears of."""
+        chores = self.chores.is_due(turn.now.mono)
+        mesh_effects = self.mesh.handle(DeadlineReached(), now=turn.now)
+        if chores:
+            self.chores.touched(None)
+            self.chores.due(turn)
+        return mesh_effects
 
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:
         if isinstance(event, Stopping):
@@ -328,9 +343,6 @@ class Engine:
         mesh_ms = self.mesh.mesh_time_ms(now)
         self.state.channels.roll(day_of(mesh_ms))
         return Turn(now, mesh_ms, self._entropy, self.state.seq)
-
-    def _mesh_input(self, event: MeshInput, now: Instant) -> list[MeshEffect]:
-        return self.mesh.handle(event, now=now)
 
     def _command(self, turn: Turn, received: CommandReceived) -> None:
         if not received.along:

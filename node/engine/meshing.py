@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from node.chat import events
 from node.chat.turn import Turn
+from node.clock import Instant, day_of
 from node.crypto.channel import ChannelKind
 from node.engine import sessions
+from node.engine.aside import Aside, parted
 from node.engine.chores import Chores
 from node.engine.desk import Desk
 from node.engine.effects import Effect, Hold, ReadChannel
@@ -22,6 +24,8 @@ from node.mesh.ports import (
     ClockSkew,
     Cloned,
     InStep,
+    LinkBytes,
+    LinkDrained,
     MeshEffect,
     Offered,
     PeerDown,
@@ -71,6 +75,23 @@ class Meshing:
         self._replay = replay
         self._open = open_sealed
         self._told_connectivity: str | None = None
+        self.aside = Aside()
+
+    def carried(self, event: LinkBytes | LinkDrained, now: Instant) -> tuple[list[Effect], list[MeshEffect]]:
+        """Let the mesh have what passes on a link: what is to be done at once, or else what it all comes to.
+
+        Most of it concerns nobody but the links, or brings what is for others.
+        """
+        mesh, channels = self._desk.mesh, self._desk.state.channels
+        channels.roll(day_of(mesh.mesh_time_ms(now)))
+        effects = mesh.handle(event, now=now)
+        apart = parted(effects)
+        if apart is not None:
+            frames, arrived = apart
+            ours = any(channels.find(one.envelope.rk) is not None for one in arrived)
+            if not ours and self.aside.put(arrived, now=now.mono):
+                return [*frames], []
+        return [], self.aside.empty() + effects
 
     def claiming(self, readings: Iterable[ReadChannel]) -> list[Effect]:
         """Return readings of channels that have become ours, after what makes ours what was held of them."""
@@ -98,8 +119,10 @@ class Meshing:
             case SyncFinished():
                 self._sync_finished(turn, effect)
             case Taken() | InStep():
+                self._chores.touched(b"")
                 desk.inbox.receipts.peer_has(turn, effect)
             case ReadParts() | BlockCame() | Offered():
+                self._chores.touched(b"")
                 desk.blocks.take(turn, effect)
             case ClockSkew(offset_s):
                 turn.tell(sessions.clock_skew(offset_s))

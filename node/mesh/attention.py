@@ -1,8 +1,8 @@
 """The links of a node, and which of them something has happened to since they were last looked at.
 
 A frame concerns one link, or a few that it is passed on over. Only these are asked what they have to send and
-when they want to be woken; all are at a deadline. So a node with 64 links takes a frame in as fast as one
-with two.
+when they want to be woken; all are asked that at a deadline. So a node with 64 links takes a frame in as fast
+as one with two.
 """
 
 from __future__ import annotations
@@ -29,9 +29,21 @@ class Attention(dict[int, Neighbour]):
         self._touched.add(number)
 
     def touch_all(self) -> None:
-        """Look at every link: a deadline has come."""
+        """Look at every link."""
         self._soonest = None
         self._touched.update(self)
+
+    def due(self, *, now: float) -> list[Neighbour]:
+        """Return the links whose time has come, and those that catch up; they are looked at, too."""
+        self._soonest, found = None, []
+        for number, near in self.items():
+            deadline = near.deadline
+            if now >= deadline or near.catches_up:
+                self._touched.add(number)
+                found.append(near)
+            else:
+                self._soonest = earliest(self._soonest, deadline)
+        return found
 
     def touched(self) -> Iterator[Neighbour]:
         """Yield the links to look at, by number, and whatever is touched meanwhile; none is left then."""

@@ -238,9 +238,9 @@ class Exchange:
                 near.sync.wish(until_ms=self._clock.mesh_ms(now) - SETTLE_MS)
                 near.sync.poll(now=now.mono)
 
-    def end_rounds(self, now: Instant) -> None:
+    def end_rounds(self, due: Iterable[Neighbour], now: Instant) -> None:
         """Give up the rounds of sync that do not move, and ask for the days that are free by now."""
-        for near in self._near.values():
+        for near in due:
             self.finish(near, now)
         self.ask_on(now)
 

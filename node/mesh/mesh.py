@@ -427,10 +427,10 @@ class Mesh:
     # timers
 
     def _on_deadline(self, now: Instant) -> None:
-        self._near.touch_all()
+        due = self._due(now.mono)
         self._index.expire(self.mesh_time_ms(now))
-        self._exchange.end_rounds(now)
-        for near in list(self._near.values()):
+        self._exchange.end_rounds(due, now)
+        for near in due:
             self._look_at(near, now)
         self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
@@ -440,6 +440,13 @@ class Mesh:
             self._sync_with_someone(now)
         self._book.give_up_stuck(now=now.mono)
         self._dial(now)
+
+    def _due(self, now: float) -> list[Neighbour]:
+        """Return the links to look at; all of them may have room again when what they read may go on."""
+        deadline = self._exchange.parts.deadline
+        if deadline is not None and now >= deadline:
+            self._near.touch_all()
+        return self._near.due(now=now)
 
     def _look_at(self, near: Neighbour, now: Instant) -> None:
         link = near.link

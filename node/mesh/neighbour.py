@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from node.clock import earliest
 from node.mesh.index import Index
 from node.mesh.limits import BUDGET_STRANGER
 from node.mesh.link import Link
@@ -106,9 +105,18 @@ class Neighbour:
             self.sync.pump(now=now)
 
     @property
-    def deadline(self) -> float | None:
+    def catches_up(self) -> bool:
+        """Whether a round of sync is under way: what ends it may come over another link."""
+        return self.sync is not None and self.sync.running
+
+    @property
+    def deadline(self) -> float:
         """When this neighbour wants to be looked at."""
-        return earliest(self.link.deadline, self._announce_at, self.sync.deadline if self.sync else None)
+        soon = self.link.deadline
+        if self._announce_at is not None and self._announce_at < soon:
+            soon = self._announce_at
+        catching_up = self.sync.deadline if self.sync is not None else None
+        return soon if catching_up is None or soon < catching_up else catching_up
 
     def info(self, now: float, source: Source | None) -> PeerInfo:
         """Return what the owner is shown of this neighbour."""

@@ -103,6 +103,8 @@ class Sync:
     @property
     def deadline(self) -> float | None:
         """When a round that does not move is given up, or a wished one can begin."""
+        if not self._rounds and self._wished_ms is None:
+            return None
         stalled = self._moved_at + STALLED_AFTER if any(map(_waits, self._rounds.values())) else None
         for found in self._rounds.values():
             if found.days is not None and len(found.days) < MAX_ASKED:

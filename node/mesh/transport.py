@@ -1,7 +1,8 @@
 """The shell of the mesh: websockets in, websockets out; it decides nothing (docs/protocol.md section 3).
 
-A task reads each link, another writes it. Writing joins what has gathered meanwhile into one websocket
-message, which the framing of Noise messages allows: fewer system calls exactly when there is much to send.
+What comes one at a time is read and written straight (`node/mesh/line.py`); for what gathers a task reads
+each link, another writes it. Writing joins what has gathered meanwhile into one websocket message, which the
+framing of Noise messages allows: fewer system calls exactly when there is much to send.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import contextlib
 import errno
 import socket
 import ssl as tls
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias, assert_never, cast
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from node.mesh.doorway import Doorway, Listener, Lookups, public_host, spelled
 from node.mesh.intake import MAX_QUEUE, Dialled
+from node.mesh.line import REPORT_BYTES, REPORT_SECONDS, Line, Straight
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
     CloseLink,
@@ -37,7 +39,6 @@ from node.mesh.ports import (
 )
 from node.mesh.reasons import close_code, why_closed, why_failed
 
-Connection: TypeAlias = ClientConnection | ServerConnection
 Performed: TypeAlias = SendBytes | CloseLink | PauseReading | Dial
 
 OPEN_TIMEOUT = 10.0
@@ -50,6 +51,8 @@ MESSAGE_COST = 256
 """Of these, for any message beside its bytes."""
 MAX_BACKLOG = 512
 """Inputs waiting for the engine before links are not read any more: the kernel then slows the peers down."""
+STRAIGHT_BACKLOG = 16
+"""Inputs waiting for the engine up to which a message goes straight to it: the same, with no task between."""
 BACKLOG_PAUSE = 0.005
 STOP_TIMEOUT = 2.0
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -61,37 +64,6 @@ class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception:
         """Follow nothing: a stranger's address could lead into a private network."""
         return exc
-
-
-class _Line:
-    """One open websocket: what waits to be written, and whether to close after it."""
-
-    __slots__ = ("ahead", "close_reason", "connection", "number", "read_at", "room", "waiting", "wake")
-
-    def __init__(self, number: int, connection: Connection) -> None:
-        self.number = number
-        self.connection = connection
-        self.waiting: deque[bytes] = deque()
-        self.wake = asyncio.Event()
-        self.close_reason: str | None = None
-        self.read_at = 0.0
-        self.ahead = 0
-        self.room = asyncio.Event()
-
-    def close(self, reason: str) -> None:
-        """Close when what waits is written; nobody waits for room any more."""
-        self.close_reason = reason
-        self.wake.set()
-        self.room.set()
-
-    def take(self) -> bytes:
-        """Return what goes into the next websocket message."""
-        parts = [self.waiting.popleft()]
-        size = len(parts[0])
-        while self.waiting and size + len(self.waiting[0]) <= MAX_MESSAGE_BYTES:
-            size += len(self.waiting[0])
-            parts.append(self.waiting.popleft())
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Transport:
@@ -120,7 +92,9 @@ class Transport:
         self._tries = tries
         self._backlog = backlog
         self._numbers = count(1)
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
+        self._ready: dict[Line, None] = {}
+        self._report: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: Server | None = None
         self._doorway = Doorway()
@@ -175,7 +149,9 @@ class Transport:
                 line = self._lines.get(link)
                 if line is not None and line.close_reason is None:
                     line.waiting.append(data)
-                    line.wake.set()
+                    if not self._ready:
+                        asyncio.get_running_loop().call_soon(self.write)
+                    self._ready[line] = None
             case CloseLink(link, reason):
                 line = self._lines.get(link)
                 if line is not None and line.close_reason is None:
@@ -199,6 +175,29 @@ class Transport:
                 line.ahead -= len(event.data) + MESSAGE_COST
                 if line.ahead <= READ_AHEAD:
                     line.room.set()
+
+    def write(self) -> None:
+        """Write what was ordered, now and not only when the event loop comes to it."""
+        ready, self._ready = self._ready, {}
+        for line in ready:
+            line.write()
+            self._written(line)
+
+    def _written(self, line: Line) -> None:
+        if line.unreported >= REPORT_BYTES:
+            self._tell_written(line)
+        elif line.unreported and self._report is None:
+            self._report = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._tell_all_written)
+
+    def _tell_all_written(self) -> None:
+        self._report = None
+        for line in self._lines.values():
+            if line.unreported:
+                self._tell_written(line)
+
+    def _tell_written(self, line: Line) -> None:
+        nbytes, line.unreported = line.unreported, 0
+        self._submit(LinkDrained(line.number, nbytes))
 
     def close_all(self, reason: str) -> None:
         """Close every link there is, also those that nobody ordered."""
@@ -230,14 +229,16 @@ class Transport:
         except (OSError, WebSocketException, ValueError, OverflowError) as exc:
             self._submit(DialFailed(address, why_failed(exc)))
             return
+        assert isinstance(connection, Straight)
         await self._serve_link(connection, address)
 
     async def _accept(self, connection: ServerConnection) -> None:
         self._doorway.entered(connection)
+        assert isinstance(connection, Straight)
         await self._serve_link(connection, "")
 
-    async def _serve_link(self, connection: Connection, address: str) -> None:
-        line = _Line(next(self._numbers), connection)
+    async def _serve_link(self, connection: Straight, address: str) -> None:
+        line = Line(next(self._numbers), connection)
         self._lines[line.number] = line
         remote = spelled(connection.remote_address)
         self._submit(LinkOpened(line.number, bool(address), address, remote))
@@ -245,35 +246,47 @@ class Transport:
         self._tasks.add(writer)
         writer.add_done_callback(self._tasks.discard)
         reason = "cancelled"
+        connection.taking = partial(self._take, line)
         try:
             reason = await self._read(line)
         finally:
             writer.cancel()
+            connection.taking = None
             del self._lines[line.number]
             self._doorway.left(line.number)
             self._submit(LinkClosed(line.number, reason))
             connection.transport.abort()
 
-    async def _read(self, line: _Line) -> str:
+    def _take(self, line: Line, data: bytes) -> bool:
+        """Hand over what came, unless it has to wait: the link is paused, or the engine behind."""
+        behind = self._backlog is not None and (self._backlog() > STRAIGHT_BACKLOG or line.ahead > READ_AHEAD)
+        if line.read_at or behind:
+            return False
+        line.ahead += len(data) + MESSAGE_COST
+        self._submit(LinkBytes(line.number, data))
+        return True
+
+    async def _read(self, line: Line) -> str:
         try:
             while True:
                 data = await line.connection.recv()
                 if isinstance(data, str):
                     return "sent text"
-                pause = line.read_at - asyncio.get_running_loop().time()
+                pause, line.read_at = line.read_at - asyncio.get_running_loop().time(), 0.0
                 if pause > 0:
                     await asyncio.sleep(pause)
                 while self._backlog is not None and self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number
                     await asyncio.sleep(BACKLOG_PAUSE)
                 line.ahead += len(data) + MESSAGE_COST
                 self._submit(LinkBytes(line.number, data))
+                line.connection.queued -= 1
                 while self._backlog is not None and line.ahead > READ_AHEAD and line.close_reason is None:
                     line.room.clear()
                     await line.room.wait()
         except (ConnectionClosed, OSError) as exc:
             return line.close_reason or why_closed(exc)
 
-    async def _write(self, line: _Line) -> None:
+    async def _write(self, line: Line) -> None:
         """Write what gathers until told to close; the reader notices the end, whoever brings it about."""
         with contextlib.suppress(ConnectionClosed, OSError, TimeoutError):
             while line.close_reason is None or line.waiting:
@@ -286,7 +299,8 @@ class Transport:
                     await line.connection.send(data)
                 else:
                     await asyncio.wait_for(line.connection.send(data), CLOSE_TIMEOUT)
-                self._submit(LinkDrained(line.number, len(data)))
+                line.unreported += len(data)
+                self._tell_written(line)
         with contextlib.suppress(TimeoutError):
             code = close_code(line.close_reason or "")
             await asyncio.wait_for(line.connection.close(code), CLOSE_TIMEOUT)

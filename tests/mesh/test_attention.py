@@ -44,6 +44,21 @@ def test_a_new_link_is_looked_at_once_and_then_when_it_is_touched() -> None:
     assert numbers(attention) == [3, 5, 9]
 
 
+def test_at_a_deadline_only_those_are_looked_at_whose_time_has_come() -> None:
+    attention = Attention()
+    for number in (1, 2, 3):
+        attention[number] = near_of(number)
+    list(attention.touched())
+    attention[2].announce(bytes(16), 1, now=1.0)
+    list(attention.touched())
+    soon = attention[2].deadline
+    assert [near.link.number for near in attention.due(now=soon)] == [2]
+    attention[2].send_announcements(now=soon)
+    assert numbers(attention) == [2]
+    assert attention.deadline == 10.0, "when the links that were not looked at want to be"
+    assert [near.link.number for near in attention.due(now=10.0)] == [1, 2, 3]
+
+
 def test_what_is_touched_while_others_are_looked_at_is_looked_at_too() -> None:
     attention = Attention()
     for number in (1, 2):

@@ -75,6 +75,7 @@ async def test_bytes_pass_both_ways_and_are_reported_as_written() -> None:
         await until(lambda: one.of(LinkBytes) and two.of(LinkBytes))
         assert one.of(LinkBytes) == [LinkBytes(link1, b"hello")]
         assert two.of(LinkBytes) == [LinkBytes(link2, b"you")]
+        await until(lambda: two.of(LinkDrained))
         assert two.of(LinkDrained) == [LinkDrained(link2, 5)]
         assert one.of(LinkOpened)[0].remote.startswith("127.0.0.1:")
         assert not one.of(LinkOpened)[0].outbound and two.of(LinkOpened)[0].outbound
