@@ -26,7 +26,6 @@ from node.mesh.limits import (
     is_near,
     subnet_of,
 )
-from node.mesh.line import Straight
 
 T = TypeVar("T")
 
@@ -114,7 +113,7 @@ class Doorway:
         self._closing.pop(number, None)
 
 
-class _Guest(Intake, ServerConnection, Straight):
+class _Guest(Intake, ServerConnection):
     """A connection from outside that tells the doorway when it comes and goes."""
 
     def __init__(self, doorway: Doorway, *args: Any, **kwargs: Any) -> None:

@@ -12,10 +12,10 @@ import contextlib
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.connection import Connection
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import State
 
+from node.mesh.line import Straight
 from node.mesh.link import MAX_EARLY_BYTES
 
 READ_BYTES = 65_536
@@ -36,7 +36,7 @@ MAX_QUEUE = (1, 0)
 """Messages that wait to be taken when no more is parsed, and when that goes on."""
 
 
-class Intake(Connection):
+class Intake(Straight):
     """A websocket that reads no further than is taken from it.
 
     The first messages, until the peer has proven its key, are short: two of who dials us, one of who is

@@ -48,16 +48,20 @@ class Straight(Connection):
         super().process_event(event)
 
 
-class Dialled(intake.Dialled, Straight):
-    """A connection that we have opened."""
-
-
 class Line:
     """What waits to be written on one websocket, and whether to close after it."""
 
     __slots__ = (
-        "ahead", "close_reason", "connection", "number", "read_at", "room", "unreported", "waiting", "wake",
-    )  # fmt: skip
+        "ahead",
+        "close_reason",
+        "connection",
+        "number",
+        "read_at",
+        "room",
+        "unreported",
+        "waiting",
+        "wake",
+    )
 
     def __init__(self, number: int, connection: Straight) -> None:
         self.number = number
@@ -67,6 +71,7 @@ class Line:
         self.close_reason: str | None = None
         self.read_at = 0.0
         self.ahead = 0
+        """Bytes that the engine has not taken, or not stored what they bring."""
         self.room = asyncio.Event()
         self.unreported = 0
         """Bytes written that the engine was not told of yet."""

@@ -22,8 +22,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from node.mesh.doorway import Doorway, Listener, Lookups, public_host, spelled
-from node.mesh.intake import MAX_QUEUE
-from node.mesh.line import REPORT_BYTES, REPORT_SECONDS, Dialled, Line, Straight
+from node.mesh.intake import MAX_QUEUE, Dialled
+from node.mesh.line import REPORT_BYTES, REPORT_SECONDS, Line, Straight
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
     CloseLink,
@@ -52,7 +52,7 @@ MESSAGE_COST = 256
 MAX_BACKLOG = 512
 """Inputs waiting for the engine before links are not read any more: the kernel then slows the peers down."""
 STRAIGHT_BACKLOG = 16
-"""Inputs waiting for the engine up to which a message goes straight to it, with no task between."""
+"""Inputs waiting for the engine up to which a message goes straight to it: the same, with no task between."""
 BACKLOG_PAUSE = 0.005
 STOP_TIMEOUT = 2.0
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -167,6 +167,15 @@ class Transport:
             case _:
                 assert_never(effect)
 
+    def took(self, batch: Iterable[object]) -> None:
+        """The engine is done with these inputs: as much of their links may be read."""
+        for event in batch:
+            line = self._lines.get(event.link) if isinstance(event, LinkBytes) else None
+            if line is not None and isinstance(event, LinkBytes):
+                line.ahead -= len(event.data) + MESSAGE_COST
+                if line.ahead <= READ_AHEAD:
+                    line.room.set()
+
     def write(self) -> None:
         """Write what was ordered, now and not only when the event loop comes to it."""
         ready, self._ready = self._ready, {}
@@ -189,15 +198,6 @@ class Transport:
     def _tell_written(self, line: Line) -> None:
         nbytes, line.unreported = line.unreported, 0
         self._submit(LinkDrained(line.number, nbytes))
-
-    def took(self, batch: Iterable[object]) -> None:
-        """The engine is done with these inputs: as much of their links may be read."""
-        for event in batch:
-            line = self._lines.get(event.link) if isinstance(event, LinkBytes) else None
-            if line is not None and isinstance(event, LinkBytes):
-                line.ahead -= len(event.data) + MESSAGE_COST
-                if line.ahead <= READ_AHEAD:
-                    line.room.set()
 
     def close_all(self, reason: str) -> None:
         """Close every link there is, also those that nobody ordered."""
@@ -259,8 +259,8 @@ class Transport:
 
     def _take(self, line: Line, data: bytes) -> bool:
         """Hand over what came, unless it has to wait: the link is paused, or the engine behind."""
-        behind = self._backlog is not None and self._backlog() > STRAIGHT_BACKLOG
-        if line.read_at or behind or line.ahead > READ_AHEAD:
+        behind = self._backlog is not None and (self._backlog() > STRAIGHT_BACKLOG or line.ahead > READ_AHEAD)
+        if line.read_at or behind:
             return False
         line.ahead += len(data) + MESSAGE_COST
         self._submit(LinkBytes(line.number, data))
