@@ -18,8 +18,10 @@ from node.store.sqlite import SqliteStore
 HOLD_SECONDS = 1.0
 """An envelope is on disk within this time, and what else one commit takes."""
 SLICE = 128
-"""Envelopes of one commit, written without waiting for more: some 10 ms beside 100,000 that are held, for as
-many pages change as envelopes come. What the loop commits itself waits for one slice at most."""
+"""Envelopes that are written without waiting for more: some 10 ms beside 100,000 that are held."""
+AT_ONCE = 512
+"""Envelopes of one commit, where so many have come while others were written: the more, the fewer pages
+change for each. What the loop commits itself waits for one of these at most."""
 SLICE_BYTES = 1 << 19
 """Bytes that are written without waiting for more: 16 of the largest envelopes."""
 MAX_WAITING = 2_000
@@ -94,7 +96,7 @@ class Gathering:
 
     def _begin(self) -> asyncio.Task[None]:
         """Write a slice beside what goes on."""
-        self._beside = asyncio.create_task(self._write(SLICE), name="gathering")
+        self._beside = asyncio.create_task(self._write(AT_ONCE), name="gathering")
         self._beside.add_done_callback(self._over)
         return self._beside
 
@@ -111,13 +113,13 @@ class Gathering:
         async with self._one_by_one:
             generation = self._generation
             while count > 0 and self._waiting and generation == self._generation:
-                count -= SLICE
+                count -= AT_ONCE
                 gone = await self._write_slice()
                 if generation == self._generation:  # else the engine was made of what is stored by now
                     self._told(gone)
 
     async def _write_slice(self) -> Gone:
-        written, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+        written, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
         self._writing, self._writing_bytes = len(written), sum(map(_size, written))
         self._bytes -= self._writing_bytes
         try:

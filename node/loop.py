@@ -101,12 +101,8 @@ class Links(Outlet, Protocol):
     def close_all(self, reason: str) -> None:
         """Close every link."""
 
-
-class Rebuild(Protocol):
-    """Makes an engine of what the store has, with these frontends attached."""
-
-    def __call__(self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> Engine:
-        """Make it; a `read_only` one changes nothing."""
+    def took(self, batch: Sequence[object]) -> None:
+        """Read links on whose inputs are done with."""
 
 
 Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
@@ -124,7 +120,7 @@ class EngineLoop:
         self._engine: Engine | None = None
         self.bridge: Outlet | None = None
         self.mesh: Links | None = None
-        self.rebuild: Rebuild | None = None
+        self.rebuild: outage.Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
         self._finishing = False
@@ -201,6 +197,8 @@ class EngineLoop:
                 if self._full is not None:
                     raise self._full
                 await self._carry_out(self._handled(batch, now, due, done))
+                if self.mesh is not None:
+                    self.mesh.took(batch)
                 batch, done = [], []
                 await self._keep_house(now)
             except StoreFull as full:
@@ -414,9 +412,9 @@ class EngineLoop:
 
     async def _read(self, effect: Read, asked: int) -> None:
         match effect:
-            case ReadHeld(ticket, ByIds(ids16)):
+            case ReadHeld(ticket, ByIds(ids16, most)):
                 await self._held.write()
-                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16))))
+                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16, most))))
             case ReadHeld(ticket, ByTime(t0, t1, after, most)):
                 await self._held.write()
                 found, more = await self.store.envelopes_by_time(t0, t1, after, most)

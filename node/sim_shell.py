@@ -95,7 +95,7 @@ def committed(store: MemoryStore, order: Persist | Hold, engine: Engine | None) 
 def held(store: MemoryStore, order: ReadHeld) -> HeldRead:
     """Return what the store answers to the mesh."""
     if isinstance(order.spec, ByIds):
-        return HeldRead(order.ticket, tuple(store.envelopes_by_id(list(order.spec.ids16))))
+        return HeldRead(order.ticket, tuple(store.envelopes_by_id(order.spec.ids16, order.spec.max_bytes)))
     spec = order.spec
     found, more = store.envelopes_by_time(spec.t0_ms, spec.t1_ms, spec.after, spec.max_bytes)
     return HeldRead(order.ticket, tuple(found), more)

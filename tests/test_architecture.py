@@ -53,6 +53,7 @@ FLOORS = {
 
 SHELLS = (
     "node.mesh.doorway",
+    "node.mesh.intake",
     "node.mesh.transport",
     "node.mesh.certificates",
     "node.mesh.lan",

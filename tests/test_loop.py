@@ -80,6 +80,9 @@ class Links:
     def close_all(self, reason: str) -> None:
         self.closed.append(reason)
 
+    def took(self, batch: list[Any]) -> None:
+        self.done = batch
+
 
 def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
     """An engine that answers every input with these effects, with sessions 1 and 2 attached."""
@@ -346,11 +349,14 @@ async def test_links_have_written_before_frontends_are_told() -> None:
         def close_all(self, reason: str) -> None:
             raise AssertionError(reason)
 
+        def took(self, batch: list[Any]) -> None:
+            seen.extend(type(event).__name__ for event in batch)
+
     loop.bridge = loop.mesh = Outlet()
     async with running(loop):
         loop.submit(CommandReceived(1, commands.RoomList()))
-        await until(lambda: len(seen) == 4)
-    assert seen == ["SendBytes", "written", "Deliver", "Deliver"]
+        await until(lambda: len(seen) == 5)
+    assert seen == ["SendBytes", "written", "Deliver", "Deliver", "CommandReceived"]
 
 
 async def test_frontends_are_written_to_before_deadlines_are_asked() -> None:

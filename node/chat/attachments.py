@@ -375,8 +375,7 @@ class Attachments:
             self._stop(turn, ident)
             self._await(ident, self.records[ident])
             if turn.now.mono >= self._full_until:
-                text = "there is no room for attachments: make some, they are fetched then"
-                turn.tell(events.Warning(code="storage_full", message=text))
+                self.fetched.make_room(turn, {ident, *self._active})
             self._full_until = turn.now.mono + FULL_SECONDS
         self.fill(turn)
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from node import ids
+from node.chat import events
 from node.chat.filing import (
     BlockWritten,
+    DropUnfinished,
     FileFinished,
     FindParts,
     FinishFile,
@@ -171,6 +173,18 @@ class Fetched:
         if coming is not None and coming.seeking:
             turn.of_peers.append(SeekNoMore(object_of(coming.manifest)))
             turn.of_peers += [Settled(name) for name in coming.writing.values()]
+
+    def make_room(self, turn: Turn, kept: set[bytes]) -> None:
+        """There is no room: say so, and let go of what has come of those that nobody is bringing.
+
+        Anybody in a room can name many files and bring a block of each. What somebody asked for stays, and
+        what goes is fetched anew when its turn comes.
+        """
+        records = self._book.records
+        kept |= self.active.keys() | {one for one, record in records.items() if record.asked}
+        turn.files.append(DropUnfinished(frozenset(records[one].name for one in kept if one in records)))
+        text = "there is no room for attachments: make some, they are fetched then"
+        turn.tell(events.Warning(code="storage_full", message=text))
 
     # -- what comes -------------------------------------------------------------------------------
 

@@ -103,6 +103,13 @@ class DropFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DropUnfinished:
+    """Erase what has come of all attachments but these: there is no room, and nobody is bringing the rest."""
+
+    kept: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class SweepFiles:
     """Erase whatever is none of these; say which of `whole` are missing. Once, at a start."""
 
@@ -236,6 +243,7 @@ FileOrder: TypeAlias = (
     | ReadPart
     | SealFile
     | DropFile
+    | DropUnfinished
     | SweepFiles
 )
 BlockResult: TypeAlias = BlockWritten | SliceRead | BlockHeld | BlocksSwept

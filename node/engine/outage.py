@@ -9,6 +9,7 @@ is room, a third engine, made from the store as at any start, goes on. Frontends
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from node.bridge.ports import (
     CommandReceived,
@@ -28,6 +29,10 @@ from node.engine.desk import Desk
 from node.engine.effects import BackupWritten, Effect, Input, MessagesFetched, TokenKept, VaultSealed
 from node.errors import Refused, StoreFull
 from node.mesh.ports import CloseLink, LinkOpened
+from node.store.records import Loaded
+
+if TYPE_CHECKING:
+    from node.engine.engine import Engine
 
 AGAIN = (
     CommandReceived,
@@ -41,6 +46,13 @@ AGAIN = (
     ReadAnswered,
 )
 """What is asked of the engine that takes over: everything of frontends; what peers sent, they send again."""
+
+
+class Rebuild(Protocol):
+    """Makes an engine of what the store has, with these frontends attached."""
+
+    def __call__(self, loaded: Loaded, sessions: tuple[SessionStarted, ...], *, read_only: bool) -> Engine:
+        """Make it; a `read_only` one changes nothing."""
 
 
 def carried_over(desk: Desk, failed: Iterable[Input]) -> tuple[tuple[SessionStarted, ...], list[Input]]:

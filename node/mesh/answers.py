@@ -19,6 +19,7 @@ from node.mesh.comparing import WORK_BURST, WORK_PER_S, Opened
 from node.mesh.index import ID_BYTES, Index, Items
 from node.mesh.limits import TokenBucket
 from node.mesh.link import Link
+from node.mesh.packed import Packed
 from node.mesh.ports import ByIds, ByTime
 from node.mesh.ranges import MAX_MESSAGE, work_of
 from node.wire.frame_bytes import encode
@@ -34,7 +35,9 @@ MAX_VAIN = 8
 BATCH_BYTES = 16_384
 """Envelopes in one BATCH, if there is more than one: a live frame can go between any two."""
 READ_IDS = 16
-"""Envelopes read by id at once, in each of three sessions: 512 KiB if all are of the largest size."""
+"""Envelopes read by id at once, in each of three sessions."""
+READ_BYTES = 65_536
+"""Bytes after which such a read is enough: large envelopes come two or three at a time."""
 WANT_SESSION = 0
 
 
@@ -55,10 +58,27 @@ class _Stream:
 class _Fetch:
     """Envelopes by id: ids not read yet, being read, and not there; envelopes read and not sent yet."""
 
-    ids: deque[bytes]
+    ids: Packed
     reading: tuple[bytes, ...] = ()
     ready: deque[bytes] = field(default_factory=deque, repr=False)
-    gone: list[bytes] = field(default_factory=list)
+    gone: Packed = field(default_factory=lambda: Packed(ID_BYTES))
+
+    def take(self, envelopes: tuple[bytes, ...], at_hand: Callable[[bytes], bytes | None]) -> None:
+        """Take what was read, in the order asked; what a read that was enough left out is read again."""
+        found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES]: raw for raw in envelopes}
+        enough = sum(map(len, envelopes)) >= READ_BYTES
+        last = max((spot for spot, prefix in enumerate(self.reading) if prefix in found), default=-1)
+        looked, size, spot = self.reading[: last + 1] if enough and last >= 0 else self.reading, 0, 0
+        while spot < len(looked) and size < READ_BYTES:
+            raw = found.get(looked[spot]) or at_hand(looked[spot])
+            if raw is None:
+                self.gone.append(looked[spot])
+            else:
+                self.ready.append(raw)
+                size += len(raw)
+            spot += 1
+        self.ids.put_back(self.reading[spot:])
+        self.reading = ()
 
 
 _Job: TypeAlias = Tail | _Stream | Opened | _Fetch
@@ -133,7 +153,8 @@ class Answers:
             return False
         else:
             self._vain += 1
-        lane.jobs.append(_Fetch(deque(p for p in ids if p in here), gone=[p for p in ids if p not in here]))
+        gone = Packed(ID_BYTES, (prefix for prefix in ids if prefix not in here))
+        lane.jobs.append(_Fetch(Packed(ID_BYTES, (p for p in ids if p in here)), gone=gone))
         self.pump()
         return True
 
@@ -156,12 +177,11 @@ class Answers:
         said = None
         if isinstance(frame, NegMsg) and self.work.take(work_of(frame.message), now=now):
             try:
-                said = job.go_on(self.items(job.day, lane.until_ms), frame.message)
+                said, need = job.go_on(self.items(job.day, lane.until_ms), frame.message)
             except DecodeError:
                 self._end_comparison(lane, job)
                 raise
-        self.needs += job.found.need
-        job.found.need.clear()
+            self.needs += need
         if said is None:
             self._end_comparison(lane, job)
         else:
@@ -171,7 +191,7 @@ class Answers:
 
     def _end_comparison(self, lane: _Lane, job: Opened) -> None:
         self._link.send_bulk(encode(NegEnd(lane.session, job.day, b"")))
-        lane.jobs[0] = _Fetch(deque(eid[:ID_BYTES] for _, eid in sorted(job.found.have)))
+        lane.jobs[0] = _Fetch(job.lacked())
 
     def on_credit(self, session: int, nbytes: int) -> None:
         """The peer has taken in that much and can take as much again."""
@@ -193,11 +213,9 @@ class Answers:
                 if more:
                     stream.after = _place(envelopes[-1])
             case _Fetch() as fetch:
-                fetch.ready.extend(envelopes)
-                found = {blake2b(raw, digest_size=32).digest()[:ID_BYTES] for raw in envelopes}
-                missing = {prefix: self.at_hand(prefix) for prefix in fetch.reading if prefix not in found}
-                fetch.gone += [prefix for prefix, raw in missing.items() if raw is None]
-                fetch.ready.extend(raw for raw in missing.values() if raw is not None)
+                fetch.take(envelopes, self.at_hand)
+                if session != WANT_SESSION:  # nobody named these
+                    fetch.gone = Packed(ID_BYTES)
             case Tail() | Opened():
                 return  # these read nothing
             case job:
@@ -225,12 +243,12 @@ class Answers:
             case _Stream():
                 return self._read(lane, ByTime(job.start_ms, job.end_ms, job.after, self._batch_bytes))
             case _Fetch() if not job.ready and job.ids:
-                job.reading = tuple(job.ids.popleft() for _ in range(min(READ_IDS, len(job.ids))))
-                return self._read(lane, ByIds(job.reading))
+                job.reading = job.ids.take(READ_IDS)
+                return self._read(lane, ByIds(job.reading, READ_BYTES))
             case _Fetch():
                 page = _page(job.ready, self._batch_bytes)
                 more = bool(job.ready or job.ids)
-                if not more and job.gone and lane.session == WANT_SESSION:  # others were not named
+                if not more and job.gone:
                     self._link.send_bulk(encode(Gone(tuple(job.gone))))
                 self._send_batch(lane, page, more=more)
                 return True
@@ -249,7 +267,7 @@ class Answers:
         elif self._asking(lane.session, tail.day):
             return False
         elif tail.day in lane.compared:
-            lane.jobs[0] = _Fetch(deque())
+            lane.jobs[0] = _Fetch(Packed(ID_BYTES))
         else:
             end_ms = lane.until_ms
             end = END if end_ms >= (tail.day + 1) * DAY_MS else (end_ms, b"")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node.mesh import ranges
-from node.mesh.index import Items
+from node.mesh.index import ID_BYTES, Items
+from node.mesh.packed import Packed
 from node.mesh.ranges import MAX_MESSAGE, Found
 from node.wire.frames import MAX_NEG_BYTES
 from node.wire.negentropy import END, Bound
@@ -26,6 +27,9 @@ WORK_PER_S = 20_000
 """Ranges a second that we look up for one peer in the long run, each some 10 us."""
 WORK_BURST = MAX_SPENT // 16
 """Ranges at once: a whole comparison."""
+_TIME_BYTES = 8
+_PLACE_BYTES = _TIME_BYTES + ID_BYTES
+"""What is remembered of an entry that the peer lacks: its time and the beginning of its id."""
 
 
 @dataclass(slots=True)
@@ -34,10 +38,10 @@ class Opened:
 
     day: int
     end: Bound = END
-    found: Found = field(default_factory=Found)
     begun: bool = False
     limit: int = MAX_MESSAGE
     """Bytes of a message of ours; a peer may take less than we would say."""
+    _have: Packed = field(default_factory=lambda: Packed(_PLACE_BYTES), repr=False)
     _messages: int = 0
     _spent: int = 0
 
@@ -46,8 +50,8 @@ class Opened:
         self.begun = True
         return self._count(ranges.begin(items, self.end, limit=self.limit))
 
-    def go_on(self, items: Items, message: bytes) -> bytes | None:
-        """Take an answer; return the next message, None if all is known or it is enough.
+    def go_on(self, items: Items, message: bytes) -> tuple[bytes | None, list[bytes]]:
+        """Take an answer; return the next message, None if all is known or it is enough, and ids to ask for.
 
         Raises:
             DecodeError: If the answer is not well-formed; nothing is noted.
@@ -55,13 +59,17 @@ class Opened:
         found = Found()
         if len(message) > CROWDED:
             self.limit = max(LEAST_MESSAGE, self.limit // 2)  # finer cuts than can be answered are in vain
-        said = ranges.go_on(items, message, found, limit=self.limit)
-        self.found.have |= found.have
-        self.found.need |= found.need
+        room = ranges.MAX_HAVE - len(self._have)
+        said = ranges.go_on(items, message, found, limit=self.limit, room=room)
+        self._have.extend(ts_ms.to_bytes(_TIME_BYTES, "big") + eid[:ID_BYTES] for ts_ms, eid in found.have)
         self._spent += len(message)
         enough = self._messages >= MAX_MESSAGES or self._spent + 2 * MAX_NEG_BYTES > MAX_SPENT
-        enough = enough or len(self.found.have) >= ranges.MAX_HAVE
-        return None if said is None or enough else self._count(said)
+        enough = enough or len(self._have) >= ranges.MAX_HAVE
+        return None if said is None or enough else self._count(said), list(found.need)
+
+    def lacked(self) -> Packed:
+        """Return the beginnings of the ids that the peer lacks, by time and id, each once."""
+        return Packed(ID_BYTES, [place[_TIME_BYTES:] for place in sorted(set(self._have))])
 
     def _count(self, message: bytes) -> bytes:
         self._messages += 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.clock import DAY_MS
-from node.wire.frames import MAX_PART_BYTES
 
 QUOTA = 1024 * 1024 * 1024
 """Bytes that a relay holds; other nodes hold none."""
 SHARE = 8
 """One node has at most an eighth of it: 128 MiB, two of the largest attachments."""
 HELD_MS = DAY_MS
+LEAST = 131_072
+"""What a small block counts: one node has 1,024 at most, a quarter of a MiB of what is remembered of them."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Held:
 
     @property
     def charge(self) -> int:
-        """What it counts: small ones as much as one part, so that their number is bounded too."""
-        return max(self.size, MAX_PART_BYTES)
+        """What it counts: small ones more than they are, so that their number is bounded too."""
+        return max(self.size, LEAST)
 
 
 class Depot:
@@ -49,7 +50,7 @@ class Depot:
         """Return which of the offered blocks may be fetched: what is here is not, nor what is too much."""
         room, chosen = self.quota // SHARE - self._used.get(giver, 0), list[tuple[bytes, int]]()
         for name, size in blocks:
-            room -= max(size, MAX_PART_BYTES)
+            room -= max(size, LEAST)
             if room < 0:
                 break
             if name not in self.held:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from websockets.asyncio.server import ServerConnection
 
+from node.mesh.intake import Intake
 from node.mesh.limits import (
     MAX_HALF_OPEN,
     MAX_HALF_OPEN_SUBNET,
@@ -112,7 +113,7 @@ class Doorway:
         self._closing.pop(number, None)
 
 
-class _Guest(ServerConnection):
+class _Guest(Intake, ServerConnection):
     """A connection from outside that tells the doorway when it comes and goes."""
 
     def __init__(self, doorway: Doorway, *args: Any, **kwargs: Any) -> None:

@@ -24,7 +24,9 @@ FIRST_WINDOW = 2
 AT_ONCE = 2
 """FETCHes that one frame of a peer can bring about."""
 MAX_BLOCKS_OF_LINK = 2
-"""Blocks that one link brings at a time, 2 MiB in memory: the second is begun while the first ends."""
+"""Blocks of one link in memory; the second is begun while the first ends."""
+MAX_BEGUN = 8
+"""Parts of the second, while the first still comes or is written: who keeps one back has us hold no more."""
 MAX_UNTAKEN = 8
 """Blocks that came and are not on disk yet, 8 MiB: a slow disk slows the asking."""
 ANSWER_WITHIN = 20.0
@@ -52,6 +54,8 @@ class _Line:
     window: int = FIRST_WINDOW
     moved_at: float = 0.0
     owed: set[tuple[bytes, int]] = field(default_factory=set)
+    untaken: int = 0
+    """Blocks that it brought and that are not on disk yet."""
     errand: bytes = b""
     """What it offers a relay."""
     bringing: dict[bytes, tuple[Errand, Block]] = field(default_factory=dict)
@@ -73,7 +77,7 @@ class Fetching:
         self.visits = Visits()
         self._errands: dict[bytes, Errand] = {}
         self._lines: dict[int, _Line] = {}
-        self._untaken: set[bytes] = set()
+        self._untaken: dict[bytes, _Line] = {}
         self.deadline: float | None = None
 
     def _soon(self, at: float | None) -> None:
@@ -116,10 +120,14 @@ class Fetching:
         for line in self._lines.values():
             line.bringing = {n: (e, b) for n, (e, b) in line.bringing.items() if e is not errand}
 
-    def taken(self, name: bytes, *, now: float) -> None:
-        """A block that came is on disk, or given up."""
-        self._untaken.discard(name)
+    def taken(self, name: bytes, *, now: float) -> int | None:
+        """A block that came is on disk, or given up; returns the link that brought it and can go on."""
         self._soon(now + LOOK_AFTER)
+        line = self._untaken.pop(name, None)
+        if line is None:
+            return None
+        line.untaken -= 1
+        return line.number
 
     def opened(self, number: int, key: bytes, address: str, *, relay: bool, now: float) -> None:
         """A link is live."""
@@ -174,7 +182,9 @@ class Fetching:
             raise self._lied(line, errand, block, now)
         del line.bringing[block.name], errand.blocks[block.name]
         errand.gave(line.number)
-        self._untaken.add(block.name)
+        if block.name not in self._untaken:
+            self._untaken[block.name] = line
+            line.untaken += 1
         if not errand.blocks and errand.only is not None:
             self._errands.pop(errand.name, None)
         return Came(errand.name, block.name, data)
@@ -230,12 +240,14 @@ class Fetching:
             yield Fetch(block.name, block.asked - 1)
 
     def _next(self, line: _Line, now: float) -> Block | None:
+        ahead = line.untaken
         for _, block in line.bringing.values():
-            while block.asked < block.count:
+            while block.asked < (block.count if not ahead else min(block.count, MAX_BEGUN)):
                 if (block.name, block.asked) not in line.owed:
                     return block
                 block.asked += 1  # asked before it was given up: that answer will do
-        if len(line.bringing) >= MAX_BLOCKS_OF_LINK or len(self._untaken) >= MAX_UNTAKEN:
+            ahead += 1
+        if ahead >= MAX_BLOCKS_OF_LINK or len(self._untaken) >= MAX_UNTAKEN:
             return None
         for errand in self._for(line):
             chosen = self._choose(line, errand, now)

@@ -14,7 +14,7 @@ from node.wire.frames import MAX_PART_BYTES, Fetch, Part
 MAX_ASKED = 32
 """FETCHes of one link that wait for an answer: twice what an honest peer has under way."""
 RUN = 8
-"""Parts read at once, 192 KiB."""
+"""Parts read at once, 192 KiB, and as many wait to be sent at most."""
 STRANGER_RATE = 4 * 1024 * 1024
 """Bytes a second for those who have no claim on us: a FETCH of 40 bytes brings 24 KiB."""
 BURST = 1.0
@@ -72,11 +72,11 @@ class Giving:
     def read(self, number: int) -> Read | None:
         """Return what to read now for a link: the next parts in a row."""
         line = self._lines.get(number)
-        if line is None or not line.waiting or line.reading is not None or len(line.ready) >= RUN:
+        if line is None or not line.waiting or line.reading is not None or len(line.ready) > RUN // 2:
             return None
         block, first = line.waiting.popleft()
         count = 1
-        while count < RUN and line.waiting and line.waiting[0] == (block, first + count):
+        while count < RUN - len(line.ready) and line.waiting and line.waiting[0] == (block, first + count):
             line.waiting.popleft()
             count += 1
         line.reading = (block, first, count)

@@ -9,7 +9,8 @@ same.
 from __future__ import annotations
 
 from node.clock import earliest
-from node.wire.frames import MAX_IDS
+from node.mesh.packed import Packed
+from node.wire.frames import ID_BYTES, MAX_IDS
 
 ASK_AFTER = 0.1
 """Seconds that envelopes are gathered before a peer is asked."""
@@ -30,8 +31,8 @@ class _Line:
     __slots__ = ("asked", "asked_at", "at", "more", "open", "pushed")
 
     def __init__(self) -> None:
-        self.pushed: list[bytes] = []
-        self.asked: list[bytes] = []
+        self.pushed = Packed(ID_BYTES)
+        self.asked = Packed(ID_BYTES)
         self.at: float | None = None
         self.asked_at = float("-inf")
         self.open = self.more = False
@@ -84,7 +85,7 @@ class Holding:
         if line is None or line.open:
             return  # the answer to the PING before says nothing of what was pushed since
         self._known = False
-        line.asked, line.pushed, line.at, line.asked_at = line.pushed, [], None, now
+        line.asked, line.pushed, line.at, line.asked_at = line.pushed, Packed(ID_BYTES), None, now
         line.open, line.more = True, False
 
     def later(self, link: int, *, now: float) -> None:
@@ -97,7 +98,7 @@ class Holding:
         line = self._lines.get(link)
         if line is None:
             return []
-        taken, line.asked, line.open = line.asked, [], False
+        taken, line.asked, line.open = list(line.asked), Packed(ID_BYTES), False
         if line.more and line.at is None:
             self._plan(line, max(now + ASK_AFTER, line.asked_at + ASK_EVERY))
         return taken

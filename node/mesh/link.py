@@ -34,8 +34,8 @@ BULK_AHEAD = 65_536
 """Frames of a catch-up made and not handed over yet: a page of the store."""
 MAX_CONTROL = 256
 """Control frames waiting; a peer that reads none of them is not there."""
-MAX_LIVE_BYTES = 1 << 20
-"""Live frames waiting; what does not fit is announced instead. Those of all links are 64 MiB at most."""
+MAX_LIVE_BYTES = 786_432
+"""Live frames waiting; what does not fit is announced instead. Those of 64 links are 48 MiB at most."""
 BLOCKED_AFTER = 20.0
 """Seconds without a byte written before a link is given up."""
 PING_AFTER = 15.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 FIRST_WAIT = 0.5
 """T1 until it is measured: seconds from an announcement to the first GRAFT."""
@@ -26,9 +26,11 @@ MIN_RETRY, MAX_RETRY = 0.06, 1.0
 MAX_GRAFTS = 3
 """GRAFTs for one id; then it is asked for by WANT."""
 MAX_MISSING = 1 << 14
-"""Ids waited for over all links, about 8 MiB; what does not fit is wanted at once."""
-MAX_MISSING_OF_LINK = 1 << 11
-"""Of these announced by one link, first or after others, about 1 MiB."""
+"""Ids waited for over all links, about 6 MiB; what does not fit is wanted at once."""
+MAX_MISSING_OF_LINK = 1 << 10
+"""Of these announced by one link, first or after others, about 400 KiB."""
+SPARE = 1 << 10
+"""Moments kept of ids that have come meanwhile, beside as many as are waited for."""
 MAX_ANNOUNCERS = 64
 """Links remembered for one id: all there may be, so that liars who announce first crowd out nobody."""
 MAX_FAILED = 8
@@ -40,8 +42,8 @@ class Awaited:
     """One id: who announced it when and at how many hops, and who was asked for it."""
 
     since: float
-    announcers: list[tuple[int, float, int]]
-    asked: list[int] = field(default_factory=list)
+    announcers: tuple[tuple[int, float, int], ...]
+    asked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,12 @@ class Missing:
                 and len(found.announcers) < MAX_ANNOUNCERS
                 and all(link != one for one, _, _ in found.announcers)
             ):
-                found.announcers.append((link, now, hop))
+                found.announcers += ((link, now, hop),)
                 self._of_link[link] = of_link + 1
             return True
         if len(self._awaited) >= MAX_MISSING or of_link >= MAX_MISSING_OF_LINK:
             return False
-        self._awaited[prefix] = Awaited(now, [(link, now, hop)])
+        self._awaited[prefix] = Awaited(now, ((link, now, hop),))
         self._of_link[link] = of_link + 1
         jitter = JITTER * (prefix[0] ^ self._salt) / 255
         heappush(self._due, (now + self.patience.seconds + jitter, prefix))
@@ -122,6 +124,9 @@ class Missing:
         if found is None:
             return None
         self._less(found)
+        if len(self._due) > 2 * len(self._awaited) + SPARE:
+            self._due = [one for one in self._due if one[1] in self._awaited]
+            heapify(self._due)
         if link is not None:
             if link not in found.asked:
                 self.patience.add(now - found.since)
@@ -145,14 +150,14 @@ class Missing:
             holders = sorted(filter(alive, (one for one, _, _ in found.announcers)), key=self._distrust)
             left = [one for one in holders if one not in found.asked]
             if left and len(found.asked) < MAX_GRAFTS:
-                found.asked.append(left[0])
+                found.asked += (left[0],)
                 heappush(self._due, (now + retry(left[0]), prefix))
                 asks.append(Ask(prefix, left[0], slow))
                 continue
             del self._awaited[prefix]
             self._less(found)
             left += [one for one in holders if one in found.asked]
-            asks.append(Ask(prefix, None, slow, tuple(found.asked), tuple(left)))
+            asks.append(Ask(prefix, None, slow, found.asked, tuple(left)))
         return asks
 
     def _distrust(self, link: int) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from node.clock import earliest
 from node.mesh.index import Index
 from node.mesh.limits import BUDGET_STRANGER
 from node.mesh.link import Link
+from node.mesh.packed import Packed
 from node.mesh.ports import ByIds, ByTime, PauseReading, PeerInfo, Source
 from node.mesh.sync import EVERYTHING, Sync
 from node.wire.frame_bytes import encode
-from node.wire.frames import BATCH_OVERHEAD, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
+from node.wire.frames import BATCH_OVERHEAD, ID_BYTES, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
 
 ANNOUNCE_AFTER = 0.02
 """Seconds that announcements are gathered into one IHAVE."""
@@ -30,7 +29,7 @@ class Neighbour:
         self.link = link
         self.sync: Sync | None = None
         self._own_hello: Hello | None = None
-        self._announcements: deque[tuple[bytes, int]] = deque()
+        self._announcements = Packed(ID_BYTES + 1)
         self._announce_at: float | None = None
 
     def make_hello(self, hello: Hello) -> Hello:
@@ -69,10 +68,10 @@ class Neighbour:
     def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
         """Tell the peer soon that we have an envelope."""
         if len(self._announcements) >= MAX_ANNOUNCED:
-            self._announcements.popleft()
+            self._announcements.take(1)
             if self.sync is not None:
                 self.sync.wish(until_ms=EVERYTHING)
-        self._announcements.append((prefix, hop))
+        self._announcements.append(prefix + bytes((hop,)))
         if self._announce_at is None:
             self._announce_at = now + ANNOUNCE_AFTER
             self.link.touch()
@@ -84,9 +83,8 @@ class Neighbour:
         for _ in range(MAX_FRAMES_AT_ONCE):
             if not self._announcements or not self.link.control_room:
                 break
-            count = min(MAX_IDS, len(self._announcements))
-            page = tuple(self._announcements.popleft() for _ in range(count))
-            self.link.send_control(encode(IHave(page)))
+            page = self._announcements.take(MAX_IDS)
+            self.link.send_control(encode(IHave(tuple((one[:ID_BYTES], one[ID_BYTES]) for one in page))))
         wait = ANNOUNCE_AFTER if self.link.control_room else ANNOUNCE_AGAIN
         self._announce_at = now + wait if self._announcements else None
 

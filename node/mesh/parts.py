@@ -84,7 +84,9 @@ class Parts:
             case DropBlocks(errand):
                 self._fetching.drop(errand, now=now.mono)
             case BlockTaken(name):
-                self._fetching.taken(name, now=now.mono)
+                near = self._near.get(self._fetching.taken(name, now=now.mono) or -1)
+                if near is not None:
+                    self._ask(near, now)
             case PartsRead(ticket, data):
                 near = self._near.get(self._giving.on_read(ticket, data) or -1)
                 if near is not None:

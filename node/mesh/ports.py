@@ -254,9 +254,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class ByIds:
-    """Held envelopes by the first 16 bytes of their ids, at most 64; unknown ones are left out."""
+    """Held envelopes by the first 16 bytes of their ids, at most 64, in order; unknown ones are left out.
+
+    With as much as `max_bytes` it is enough: what comes after the envelope that makes it so is left out too.
+    """
 
     ids16: tuple[bytes, ...]
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ after them below MAX_MESSAGE: with 16 ranges each time the ids would take half a
 """
 MAX_MESSAGE = 60_000
 """Bytes of a message that we make: with the fields of its frame it stays under 60 KiB."""
-MAX_HAVE = 1 << 15
-"""Entries that one comparison shows the peer to lack, 3 MiB; a few bytes can say that it lacks all."""
+MAX_HAVE = 1 << 13
+"""Entries that one comparison shows the peer to lack; a few bytes can say that it lacks all, and one round
+finds as many in the time in which they are sent."""
 _ROOM = 128
 """Of these, kept for the range that says that the rest comes later: two bounds, two modes, a fingerprint."""
 _MOST_PER_RANGE = 61
@@ -62,13 +63,17 @@ def answer(items: Items, message: bytes, *, limit: int = MAX_MESSAGE) -> bytes:
     return _reply(items, message, limit, None)
 
 
-def go_on(items: Items, message: bytes, found: Found, *, limit: int = MAX_MESSAGE) -> bytes | None:
+def go_on(
+    items: Items, message: bytes, found: Found, *, limit: int = MAX_MESSAGE, room: int | None = None
+) -> bytes | None:
     """Take an answer as the opener, note what it shows; return the next message, None when all is known.
+
+    About `room` entries that the other side lacks are noted, if it is given, else MAX_HAVE.
 
     Raises:
         DecodeError: If the message is not one; nothing is noted.
     """
-    said = _reply(items, message, limit, found)
+    said = _reply(items, message, limit, found, MAX_HAVE if room is None else room)
     return said if len(said) > 1 else None
 
 
@@ -77,7 +82,7 @@ def work_of(message: bytes) -> int:
     return max(1 + len(message) // 16, count_ranges(message))
 
 
-def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> bytes:
+def _reply(items: Items, message: bytes, limit: int, found: Found | None, most: int = 0) -> bytes:
     ranges = read(message)
     speaker = _Speaker(items, limit, opener=found is not None)
     end = next((said.bound for said in reversed(ranges) if _tells(said)), END)
@@ -87,7 +92,7 @@ def _reply(items: Items, message: bytes, limit: int, found: Found | None) -> byt
         if said.fingerprint is not None and said.fingerprint != items.fingerprint(low, high):
             speaker.cut(low, high, said.bound, end)
         elif said.ids is not None and found is not None:
-            room = max(0, MAX_HAVE - len(found.have)) + len(said.ids)
+            room = max(0, most - len(found.have)) + len(said.ids)
             _compare(items.entries(low, min(high, low + room)), said.ids, found)
             speaker.skip(said.bound)
         elif said.ids is not None:

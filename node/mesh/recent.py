@@ -16,6 +16,8 @@ MAX_BYTES = 1 << 24
 """Of envelopes in all; what a flood pushes out is answered from the store."""
 MAX_GRAFTED = 3
 """PUSHes of one envelope to one peer that asks for it again and again."""
+MAX_COUNTED = 1024
+"""Envelopes of which that is counted for one peer, the last that it asked for."""
 
 
 class Copy:
@@ -24,31 +26,24 @@ class Copy:
     Its `link` is the one whose PUSH brought it, None if it is ours or came otherwise.
     """
 
-    __slots__ = ("at", "grafted", "hop", "link", "raw")
+    __slots__ = ("at", "hop", "link", "raw")
 
     def __init__(self, raw: bytes, hop: int, link: int | None, at: float) -> None:
         self.raw = raw
         self.hop = hop
         self.link = link
         self.at = at
-        self.grafted: dict[int, int] | None = None  # most envelopes are never asked for
-
-    def graft(self, link: int) -> bool:
-        """Count an answer to a GRAFT of `link`; False if it had its share."""
-        if self.grafted is None:
-            self.grafted = {}
-        self.grafted[link] = self.grafted.get(link, 0) + 1
-        return self.grafted[link] <= MAX_GRAFTED
 
 
 class Recent:
     """The envelopes of the last minute, by the first 16 bytes of their ids."""
 
-    __slots__ = ("_bytes", "_copies")
+    __slots__ = ("_bytes", "_copies", "_grafted")
 
     def __init__(self) -> None:
         self._copies: OrderedDict[bytes, Copy] = OrderedDict()
         self._bytes = 0
+        self._grafted: dict[int, dict[bytes, int]] = {}
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -56,6 +51,18 @@ class Recent:
     def get(self, prefix: bytes) -> Copy | None:
         """Return the copy of an id, if it is that recent."""
         return self._copies.get(prefix)
+
+    def graft(self, prefix: bytes, link: int) -> bool:
+        """Count an answer to a GRAFT of `link`; False if it had its share."""
+        counts = self._grafted.setdefault(link, {})
+        count = counts[prefix] = counts.pop(prefix, 0) + 1
+        if len(counts) > MAX_COUNTED:
+            del counts[next(iter(counts))]
+        return count <= MAX_GRAFTED
+
+    def closed(self, link: int) -> None:
+        """A link is gone, and what was counted of it."""
+        self._grafted.pop(link, None)
 
     def add(self, env: Envelope, hop: int, link: int | None, *, now: float) -> None:
         """Keep an envelope that was just accepted, and let go of what is old or too much."""

@@ -96,6 +96,7 @@ class Spreading:
         elif damaged:
             self._beacons.damaged(now=now.mono)
         self._missing.closed(number)
+        self._recent.closed(number)
         self._send_orders()
 
     def publish(self, env: Envelope, now: Instant, *, watched: bool) -> None:
@@ -210,7 +211,7 @@ class Spreading:
         copy = self._recent.get(named) if named is not None else None
         if not self.tree.may_graft(number, copy, now=now.mono):
             raise Unasked("a GRAFT in the time of a PRUNE")
-        if copy is not None and not copy.graft(number):
+        if copy is not None and named is not None and not self._recent.graft(named, number):
             raise Unasked("a GRAFT for the same again")
         if copy is None and named is not None and not self._gossip.knows(named):
             raise Unasked("a GRAFT for what was never here")
@@ -262,12 +263,13 @@ class Spreading:
         for prefix in ids:
             copy = self._recent.get(prefix)
             fleeting = copy if copy is not None and copy.raw[1] == EPHEMERAL else None
-            if fleeting is None or not self._give(near, fleeting):
+            if fleeting is None or not self._give(near, prefix, fleeting):
                 rest.append(prefix)
         return tuple(rest)
 
-    def _give(self, near: Neighbour, copy: Copy) -> bool:
-        return copy.graft(near.link.number) and near.link.send_promised(encode_push(copy.hop, copy.raw))
+    def _give(self, near: Neighbour, prefix: bytes, copy: Copy) -> bool:
+        may = self._recent.graft(prefix, near.link.number)
+        return may and near.link.send_promised(encode_push(copy.hop, copy.raw))
 
     def at_hand(self, prefix: bytes) -> bytes | None:
         """Return an envelope of the last minute that a BATCH may carry."""

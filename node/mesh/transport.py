@@ -12,7 +12,7 @@ import errno
 import socket
 import ssl as tls
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from typing import Any, TypeAlias, assert_never, cast
 
@@ -21,6 +21,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from node.mesh.doorway import Doorway, Listener, Lookups, public_host, spelled
+from node.mesh.intake import MAX_QUEUE, Dialled
 from node.mesh.link import MAX_MESSAGE_BYTES
 from node.mesh.ports import (
     CloseLink,
@@ -43,8 +44,10 @@ OPEN_TIMEOUT = 10.0
 """Seconds for the websocket's own handshake."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that the last bytes of a link get."""
-MAX_QUEUE = 16
-"""Websocket messages read ahead of the engine on one link."""
+READ_AHEAD = 131_072
+"""Bytes of one link that the engine has not taken, or not stored what they bring; then it is not read."""
+MESSAGE_COST = 256
+"""Of these, for any message beside its bytes."""
 MAX_BACKLOG = 512
 """Inputs waiting for the engine before links are not read any more: the kernel then slows the peers down."""
 BACKLOG_PAUSE = 0.005
@@ -63,7 +66,7 @@ class _Connect(connect):
 class _Line:
     """One open websocket: what waits to be written, and whether to close after it."""
 
-    __slots__ = ("close_reason", "connection", "number", "read_at", "waiting", "wake")
+    __slots__ = ("ahead", "close_reason", "connection", "number", "read_at", "room", "waiting", "wake")
 
     def __init__(self, number: int, connection: Connection) -> None:
         self.number = number
@@ -72,6 +75,14 @@ class _Line:
         self.wake = asyncio.Event()
         self.close_reason: str | None = None
         self.read_at = 0.0
+        self.ahead = 0
+        self.room = asyncio.Event()
+
+    def close(self, reason: str) -> None:
+        """Close when what waits is written; nobody waits for room any more."""
+        self.close_reason = reason
+        self.wake.set()
+        self.room.set()
 
     def take(self) -> bytes:
         """Return what goes into the next websocket message."""
@@ -87,9 +98,9 @@ class Transport:
     """Listens, dials, reads and writes; every fact goes to `submit`, which must not block.
 
     `listen` is (host, port), port 0 for any; the host `::` takes IPv4 as well. `backlog` says how many inputs
-    the engine has not handled yet. `ssl` serves wss:// instead of ws://, `trust` judges the certificates of
-    those we dial by wss://, the system's authorities if there is none. Of `tries` ports from `port` on the
-    first free one is taken.
+    the engine has not handled yet; who gives it says by `took` what is done with. `ssl` serves wss:// instead
+    of ws://, `trust` judges the certificates of those we dial by wss://, the system's authorities if there is
+    none. Of `tries` ports from `port` on the first free one is taken.
     """
 
     def __init__(
@@ -100,7 +111,7 @@ class Transport:
         ssl: tls.SSLContext | None = None,
         trust: tls.SSLContext | None = None,
         tries: int = 1,
-        backlog: Callable[[], int] = lambda: 0,
+        backlog: Callable[[], int] | None = None,
     ) -> None:
         self._submit = submit
         self._listen = listen
@@ -147,8 +158,7 @@ class Transport:
         if self._server is not None:
             self._server.close()
         for line in self._lines.values():
-            line.close_reason = "stopping"
-            line.wake.set()
+            line.close("stopping")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT)
         for task in self._tasks:
@@ -169,8 +179,7 @@ class Transport:
             case CloseLink(link, reason):
                 line = self._lines.get(link)
                 if line is not None and line.close_reason is None:
-                    line.close_reason = reason
-                    line.wake.set()
+                    line.close(reason)
                     self._doorway.leaves(link, line.connection.transport.abort)
             case PauseReading(link, seconds):
                 line = self._lines.get(link)
@@ -181,6 +190,15 @@ class Transport:
                     self._spawn(self._dial(address, public_only=public_only))
             case _:
                 assert_never(effect)
+
+    def took(self, batch: Iterable[object]) -> None:
+        """The engine is done with these inputs: as much of their links may be read."""
+        for event in batch:
+            line = self._lines.get(event.link) if isinstance(event, LinkBytes) else None
+            if line is not None and isinstance(event, LinkBytes):
+                line.ahead -= len(event.data) + MESSAGE_COST
+                if line.ahead <= READ_AHEAD:
+                    line.room.set()
 
     def close_all(self, reason: str) -> None:
         """Close every link there is, also those that nobody ordered."""
@@ -206,6 +224,7 @@ class Transport:
                 ping_interval=None,
                 user_agent_header=None,
                 proxy=None,
+                create_connection=Dialled,
                 **named,
             )
         except (OSError, WebSocketException, ValueError, OverflowError) as exc:
@@ -244,9 +263,13 @@ class Transport:
                 pause = line.read_at - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                while self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number is all that is known
+                while self._backlog is not None and self._backlog() > MAX_BACKLOG:  # noqa: ASYNC110 - a number
                     await asyncio.sleep(BACKLOG_PAUSE)
+                line.ahead += len(data) + MESSAGE_COST
                 self._submit(LinkBytes(line.number, data))
+                while self._backlog is not None and line.ahead > READ_AHEAD and line.close_reason is None:
+                    line.room.clear()
+                    await line.room.wait()
         except (ConnectionClosed, OSError) as exc:
             return line.close_reason or why_closed(exc)
 

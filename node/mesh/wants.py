@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from node.wire.frames import MAX_IDS
 
 MAX_WANTED = 1 << 17
-"""Ids wanted at once, over all links, about 30 MiB; the next sync finds what did not fit."""
-MAX_WANTED_OF_LINK = 1 << 13
-"""Of these on one link, about 2 MiB: a peer that announces what nobody has crowds out no other."""
+"""Ids wanted at once, over all links, about 11 MiB; the next sync finds what did not fit."""
+MAX_WANTED_OF_LINK = 6_144
+"""Of these on one link, about 500 KiB: a peer that announces what nobody has crowds out no other."""
 MAX_FLIGHTS = 2
 """WANTs under way on one link: one being answered, one on its way there."""
 MAX_HOLDERS = 3
@@ -34,6 +34,8 @@ class _Line:
     flights: deque[tuple[bytes, ...]] = field(default_factory=deque)
     moved_at: float = 0.0
     late: int = 0
+    alone: tuple[int, ...] = ()
+    """Stands for an id that this link alone is known to have: one for all of them."""
 
     @property
     def owes_too_much(self) -> bool:
@@ -48,7 +50,7 @@ class Wants:
     """The wanted ids over all links; a link is known from `opened` to `closed`."""
 
     def __init__(self) -> None:
-        self._holders: dict[bytes, list[int]] = {}
+        self._holders: dict[bytes, tuple[int, ...]] = {}
         self._lines: dict[int, _Line] = {}
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class Wants:
 
     def opened(self, link: int) -> None:
         """A link can be asked from now on."""
-        self._lines[link] = _Line()
+        self._lines[link] = _Line(alone=(link,))
 
     def closed(self, link: int) -> set[int]:
         """A link is gone; return the links that take over."""
@@ -68,14 +70,14 @@ class Wants:
         holders = self._holders.get(prefix)
         if holders is not None:
             if link not in holders and len(holders) < MAX_HOLDERS:
-                holders.append(link)
+                self._holders[prefix] = (*holders, link)
             return True
         line = self._lines.get(link)
         if line is None or line.owes_too_much or len(line.waiting) >= MAX_WANTED_OF_LINK:
             return False
         if len(self._holders) >= MAX_WANTED:
             return False
-        self._holders[prefix] = [link]
+        self._holders[prefix] = line.alone
         line.waiting.append(prefix)
         return True
 
@@ -166,7 +168,8 @@ class Wants:
             if not holders:
                 del self._holders[prefix]
                 continue
-            self._holders[prefix] = holders
-            self._lines[holders[0]].waiting.append(prefix)
+            line = self._lines[holders[0]]
+            self._holders[prefix] = tuple(holders) if len(holders) > 1 else line.alone
+            line.waiting.append(prefix)
             touched.add(holders[0])
         return touched

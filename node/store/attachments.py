@@ -19,6 +19,7 @@ from node.chat.filing import (
     BlockWritten,
     DropBlock,
     DropFile,
+    DropUnfinished,
     FileFinished,
     FileOrder,
     FileResult,
@@ -222,6 +223,8 @@ class AttachmentFiles:
                 return self._seal(order)
             case DropFile(name):
                 self._drop(name.hex())
+            case DropUnfinished(kept):
+                self._drop_unfinished({name.hex() + PART for name in kept})
             case SweepFiles(whole, unfinished):
                 return self._sweep(whole, unfinished)
         return None
@@ -283,6 +286,10 @@ class AttachmentFiles:
         for one in (name, name + PART):
             if one in self._sizes:
                 _quietly(partial(self.remove, one))
+
+    def _drop_unfinished(self, kept: set[str]) -> None:
+        for name in [name for name in list(self._sizes) if name.endswith(PART) and name not in kept]:
+            _quietly(partial(self.remove, name))
 
     def _sweep(self, whole: frozenset[bytes], unfinished: frozenset[bytes]) -> FilesSwept:
         """Erase what nobody names; an upload that ended meanwhile is not known to the engine yet."""

@@ -284,10 +284,19 @@ class MemoryStore:
         found = merge(*(order if after is None else order[bisect_right(order, after) :] for order in lists))
         return [self._state.held[eid[:16]].raw for _, eid in islice(found, limit)]
 
-    def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
-        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
-        found = (self._state.held.get(prefix) for prefix in prefixes)
-        return [one.raw for one in found if one is not None and one.raw]
+    def envelopes_by_id(self, prefixes: Sequence[bytes], max_bytes: int | None = None) -> list[bytes]:
+        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out.
+
+        Those after the one with which they are `max_bytes` or more are left out as well.
+        """
+        page: list[bytes] = []
+        for prefix in prefixes:
+            if max_bytes is not None and sum(map(len, page)) >= max_bytes:
+                break
+            one = self._state.held.get(prefix)
+            if one is not None and one.raw:
+                page.append(one.raw)
+        return page
 
     def envelopes_by_time(
         self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int

@@ -206,10 +206,17 @@ def envelopes_by_rk(
     return [_checked(eid, raw) for _, eid, raw in sorted(found)[:limit]]
 
 
-def envelopes_by_id(conn: sqlite3.Connection, prefixes: Iterable[bytes]) -> list[bytes]:
-    """Return the envelopes whose ids begin with these 16 bytes, in the order asked; some may be unknown."""
+def envelopes_by_id(
+    conn: sqlite3.Connection, prefixes: Iterable[bytes], max_bytes: int | None = None
+) -> list[bytes]:
+    """Return the envelopes whose ids begin with these 16 bytes, in the order asked; some may be unknown.
+
+    Those after the one with which they are `max_bytes` or more are left out.
+    """
     found: list[bytes] = []
     for prefix in prefixes:
+        if max_bytes is not None and sum(map(len, found)) >= max_bytes:
+            break
         rows = conn.execute(
             "SELECT eid, raw FROM envelopes WHERE eid BETWEEN ? AND ? AND size > 0",
             (prefix, prefix + b"\xff" * 16),

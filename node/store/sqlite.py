@@ -316,9 +316,12 @@ class SqliteStore:
         """Return the oldest `limit` held envelopes of these routing keys by (ts_ms, eid), after `after`."""
         return await self._read.run(lambda conn: reader.envelopes_by_rk(conn, rks, limit, after))
 
-    async def envelopes_by_id(self, prefixes: Sequence[bytes]) -> list[bytes]:
-        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out."""
-        return await self._read.run(lambda conn: reader.envelopes_by_id(conn, prefixes))
+    async def envelopes_by_id(self, prefixes: Sequence[bytes], max_bytes: int | None = None) -> list[bytes]:
+        """Return the held envelopes whose ids begin with these 16 bytes; unknown ones are left out.
+
+        Those after the one with which they are `max_bytes` or more are left out as well.
+        """
+        return await self._read.run(lambda conn: reader.envelopes_by_id(conn, prefixes, max_bytes))
 
     async def envelopes_by_time(
         self, start_ms: int, end_ms: int, after: tuple[int, bytes] | None, max_bytes: int

@@ -144,6 +144,28 @@ def test_a_member_that_fills_the_room_for_files_leaves_some_for_the_owner() -> N
     assert upload(bob, content(900_000))["attachment"]
 
 
+def test_who_names_many_files_and_brings_a_block_of_each_keeps_none_from_coming() -> None:
+    """The end of a file counts as all of it: what nobody goes on with gives way, what was asked for not."""
+    world, ann, bob, _, room = trio("sparse")
+    session, data = bob.attach(), content(3 * MIB)
+    base = manifest_of(ann, upload(ann, content(2 * MIB))["attachment"])
+    names = [object_of(unheld(base, number)) for number in range(8)]
+    for number in range(8):
+        say(ann, room, unheld(base, number).encode(), f"m{number}")
+    world.run(5)
+    bob.call(c.AttachmentGet(id=ids.text(ids.uuid8(names[7]))))
+    files = bob.files._files
+    files.quota = 22 * MIB
+    for name in names:
+        files.write(name.hex() + ".part", base.sealed - 1, b"x")
+    ident = upload(ann, data)["attachment"]
+    send(ann, room, ident)
+    assert world.run_until(lambda: "ready" in states(session, ident), 900)
+    assert got(bob, ident) == data
+    left = [name for name in names if name.hex() + ".part" in files._sizes]
+    assert names[7] in left and len(left) <= 1 + MAX_FETCHED
+
+
 def test_what_never_opens_is_not_fetched_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetched, "A_DAY", 5 * MIB)
     world, ann, bob, _, room = trio("never opens")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from node.mesh.depot import HELD_MS, SHARE, Depot, Held
-from node.wire.frames import MAX_PART_BYTES
-
-PART = MAX_PART_BYTES
+from node.mesh.depot import HELD_MS, LEAST as PART, SHARE, Depot, Held
 
 
 def name(number: int) -> bytes:
@@ -40,7 +37,7 @@ def test_what_is_full_loses_the_oldest_of_whoever_has_most() -> None:
     assert depot.used == 16 * PART
 
 
-def test_a_day_later_it_is_gone_and_small_ones_count_as_a_part() -> None:
+def test_a_day_later_it_is_gone_and_small_ones_count_as_more_than_they_are() -> None:
     depot = Depot(SHARE * 2 * PART)
     depot.keep(name(1), Held(1, 1_000, b"a"))
     assert depot.used == PART

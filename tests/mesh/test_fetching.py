@@ -15,6 +15,7 @@ from node.mesh.fetching import (
     ANSWER_WITHIN,
     AT_ONCE,
     LOOK_AFTER,
+    MAX_BEGUN,
     MAX_BLOCKS_OF_LINK,
     MAX_UNTAKEN,
     WINDOW,
@@ -270,22 +271,47 @@ def test_what_nobody_asked_for_is_a_fault_and_changes_nothing() -> None:
 def test_a_slow_disk_slows_the_asking() -> None:
     world = World()
     many = {bid(bytes([n]) * 10): bytes([n]) * 10 for n in range(40)}
-    peer = Peer(world, 1, HOLDER, set())
+    peers = [Peer(world, number, HOLDER, set()) for number in range(1, 8)]
     wanted = tuple((name, 10) for name in many)
     world.fetching.seek(errand_for(b"m", wanted, holders=frozenset({HOLDER})), now=world.now)
-    came = []
+    came: dict[int, list[Came | None]] = {peer.number: [] for peer in peers}
     for _ in range(100):
         world.run(2 * LOOK_AFTER)
-        while peer.asked:
-            asked = peer.asked.pop(0)
-            whole = world.fetching.on_part(1, Part(asked.object, 0, many[asked.object]), now=world.now)
-            world.ask(peer)
-            came.append(whole)
-    assert MAX_UNTAKEN <= len(came) <= MAX_UNTAKEN + MAX_BLOCKS_OF_LINK
-    assert came[0] is not None
-    world.fetching.taken(came[0].name, now=world.now)
+        for peer in peers:
+            while peer.asked:
+                asked, number = peer.asked.pop(0), peer.number
+                part = Part(asked.object, 0, many[asked.object])
+                came[number].append(world.fetching.on_part(number, part, now=world.now))
+                world.ask(peer)
+    whole = [one for ones in came.values() for one in ones if one is not None]
+    assert MAX_UNTAKEN <= len(whole) <= MAX_UNTAKEN + len(peers)
+    assert {len(ones) for ones in came.values()} <= {1, MAX_BLOCKS_OF_LINK}, (
+        "none of one link fills the memory"
+    )
+    for one in whole[: len(whole) - MAX_UNTAKEN + 1]:
+        assert world.fetching.taken(one.name, now=world.now) in came
     world.run(1)
-    assert peer.asked or len(came) > MAX_UNTAKEN
+    assert any(peer.asked for peer in peers)
+
+
+def test_little_of_a_second_block_is_asked_for_while_a_part_of_the_first_is_kept_back() -> None:
+    """M4: who keeps back the last part of each block has us hold one block and the beginning of the next."""
+    world = World()
+    wanted = tuple((bytes([n]) * 32, 40 * MAX_PART_BYTES) for n in range(3))
+    peer = Peer(world, 1, HOLDER, set())
+    world.fetching.seek(errand_for(b"m", wanted, holders=frozenset({HOLDER})), now=world.now)
+    for _ in range(200):
+        world.run(2 * LOOK_AFTER)
+        for asked in [one for one in peer.asked if one.index != 39]:
+            peer.asked.remove(asked)
+            world.fetching.on_part(1, Part(*asked_of(asked), bytes(MAX_PART_BYTES)), now=world.now)
+            world.ask(peer)
+    blocks = [block for _, block in world.fetching._lines[1].bringing.values()]
+    assert [len(block.parts) for block in blocks] == [39, MAX_BEGUN]
+
+
+def asked_of(fetch: Fetch) -> tuple[bytes, int]:
+    return fetch.object, fetch.index
 
 
 def test_an_errand_to_one_link_ends_with_it_and_drops_what_it_has_not_got() -> None:
@@ -373,6 +399,7 @@ def test_of_the_largest_blocks_no_more_than_a_window_is_under_way() -> None:
         whole = world.fetching.on_part(1, Part(asked.object, asked.index, data), now=world.now)
         if whole is not None:
             came[whole.name] = whole.data
+            world.fetching.taken(whole.name, now=world.now)
         world.ask(peer)
     assert most == WINDOW and came == large
 

@@ -65,7 +65,7 @@ def test_a_flood_is_refused_and_costs_a_run() -> None:
     while (read := made.read(1)) is not None and reads < 100:
         answer(made, read)
         reads += 1
-    assert reads == RUN  # the same part again and again is no run; and no more is read than may wait
+    assert reads == RUN // 2 + 1  # the same part again and again is no run; and no more is read than may wait
 
 
 def test_strangers_get_a_steady_rate_and_others_all_at_once() -> None:

@@ -268,7 +268,7 @@ def test_a_promise_that_is_broken_is_kept_by_another(node: Node) -> None:
     honest.say(Ping(0))
     liar.say(Ping(0))
     net.run(10.5)
-    assert node.mesh._exchange.wants._holders[env.eid[:16]] == [78]
+    assert node.mesh._exchange.wants._holders[env.eid[:16]] == (78,)
     honest.say(Batch(0, (env.raw,), False))
     assert node.arrived() == [env]
 

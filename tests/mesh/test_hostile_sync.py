@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from node.clock import DAY_MS
-from node.mesh import answers, ranges
+from node.mesh import answers, ranges, wants
 from node.mesh.answers import CREDIT
 from node.mesh.comparing import MAX_MESSAGES, MAX_SPENT, WORK_BURST
 from node.mesh.ports import ByTime, SyncFinished
@@ -106,11 +106,11 @@ def test_ids_that_nobody_has_fill_no_more_than_a_links_share(node: Node) -> None
         peer.say(
             NegMsg(1, DAY, write([Range((START.wall_ms, b""), fingerprint=b"l" * 16), Range(END, ids=ids)]))
         )
-    wants = node.mesh._exchange.wants
-    assert len(wants) <= MAX_WANTED_OF_LINK + MAX_FLIGHTS * 256
+    wanted = node.mesh._exchange.wants
+    assert len(wanted) <= MAX_WANTED_OF_LINK + MAX_FLIGHTS * 256
     assert len(peer.of(Want)) == MAX_FLIGHTS
     node.net.run(100)
-    assert len(wants) == 0
+    assert len(wanted) == 0
 
 
 @pytest.mark.mesh_attack("N14")
@@ -445,3 +445,21 @@ def test_who_lacks_more_of_a_day_than_one_comparison_shows_asks_again_at_once(
     two.add(one.address)
     net.run(20)
     assert net.agree()
+
+
+def test_halves_that_differ_by_more_than_may_be_wanted_agree_after_some_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However little is remembered of what one lacks, it comes: the next round finds the rest."""
+    monkeypatch.setattr(ranges, "MAX_HAVE", 150)
+    monkeypatch.setattr(wants, "MAX_WANTED_OF_LINK", 100)
+    net = Net(latency=0.02)
+    every = [envelope(net.rng, START.wall_ms - 60_000 - at * 1_000) for at in range(1_000)]
+    one, two = net.node("a"), net.node("b")
+    one.store |= {env.eid: env for env in every[::2]}
+    two.store |= {env.eid: env for env in every[1::2]}
+    for made in (one, two):
+        made.start()
+    two.add(one.address)
+    net.run(40)
+    assert net.agree() and len(one.store) == len(two.store) == 1_000

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from node.mesh import missing as module, recent as recent_module
 from node.mesh.missing import FIRST_WAIT, MAX_GRAFTS, MAX_WAIT, MIN_WAIT, Ask, Missing, Patience
 from node.mesh.promises import MAX_DOUBTED, PROMISED_FOR, Promises
-from node.mesh.recent import KEEP_FOR, MAX_GRAFTED, Recent
+from node.mesh.recent import KEEP_FOR, MAX_COUNTED, MAX_GRAFTED, Recent
 from tests.mesh.meshnet import START, envelope
 
 X, Y = bytes(16), bytes([0]) + b"y" * 15
@@ -24,7 +24,7 @@ def test_what_comes_in_time_is_not_asked_for() -> None:
     missing = Missing(0)
     assert missing.announced(1, X, 3, now=0.0) and missing.deadline == FIRST_WAIT
     found = missing.arrived(X, 2, now=0.3)
-    assert found is not None and found.announcers == [(1, 0.0, 3)]
+    assert found is not None and found.announcers == ((1, 0.0, 3),)
     assert missing.deadline is None and due(missing, 9.0) == [] and len(missing) == 0
 
 
@@ -150,10 +150,18 @@ def test_the_last_minute_is_at_hand_and_bounded_in_bytes(monkeypatch: pytest.Mon
 def test_an_envelope_is_given_to_a_peer_three_times() -> None:
     recent, env = Recent(), envelope(random.Random(1), START.wall_ms)
     recent.add(env, 0, None, now=0.0)
-    copy = recent.get(env.eid[:16])
-    assert copy is not None
-    assert [copy.graft(1) for _ in range(5)] == [True] * MAX_GRAFTED + [False] * 2
-    assert copy.graft(2)
+    prefix = env.eid[:16]
+    assert [recent.graft(prefix, 1) for _ in range(5)] == [True] * MAX_GRAFTED + [False] * 2
+    assert recent.graft(prefix, 2)
+    recent.closed(1)
+    assert recent.graft(prefix, 1)
+
+
+def test_what_is_counted_of_who_asks_for_everything_is_bounded() -> None:
+    recent = Recent()
+    for number in range(2 * MAX_COUNTED):
+        recent.graft(number.to_bytes(16, "big"), 1)
+    assert len(recent._grafted[1]) == MAX_COUNTED
 
 
 def test_a_promise_is_broken_when_nobody_sent_the_envelope() -> None:

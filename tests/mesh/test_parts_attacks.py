@@ -6,7 +6,7 @@ import pytest
 
 from node.crypto.attachment import bid
 from node.errors import CryptoFault
-from node.mesh.depot import SHARE, Depot, Held
+from node.mesh.depot import LEAST, SHARE, Depot, Held
 from node.mesh.fetching import Came, errand_for
 from node.mesh.ports import BlockInput, OfferBlocks, Offered, SeekBlocks
 from node.wire.frame_bytes import encode
@@ -159,13 +159,13 @@ def test_a_stranger_that_says_it_is_a_relay_is_offered_nothing_and_asked_like_an
 
 
 def test_a_relay_that_cannot_make_enough_room_changes_nothing() -> None:
-    depot = Depot(4 * SHARE * PART)
+    depot = Depot(4 * SHARE * LEAST)
     givers = [b"4", b"5", *(bytes([n]) for n in range(8))]
     for number in range(32):  # two with four parts, eight with three
         giver = givers[number // 4] if number < 8 else givers[2 + (number - 8) // 3]
-        assert depot.keep(name(number), Held(PART, 0, giver)) == []
+        assert depot.keep(name(number), Held(LEAST, 0, giver)) == []
     before = dict(depot.held)
-    assert depot.keep(name(99), Held(3 * PART, 0, b"new")) is None
+    assert depot.keep(name(99), Held(3 * LEAST, 0, b"new")) is None
     assert depot.held == before and depot.used == depot.quota
-    assert depot.keep(name(98), Held(2 * PART, 0, b"new")) == [name(0), name(4)]
+    assert depot.keep(name(98), Held(2 * LEAST, 0, b"new")) == [name(0), name(4)]
     assert name(98) in depot.held and depot.used == depot.quota

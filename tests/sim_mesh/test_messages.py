@@ -60,6 +60,6 @@ def test_reads_by_id_leave_out_what_a_node_has_not() -> None:
     messages = filled([1, 2])
     one, two = (m.envelope for m in messages.all)
     messages.arrived(two.eid, 1, 0, 1.0)
-    ids = ByIds((one.eid[:16], two.eid[:16], bytes(16)))
+    ids = ByIds((one.eid[:16], two.eid[:16], bytes(16)), 65_536)
     assert messages.read(1, ids) == ((two.raw,), False)
     assert messages.read(0, ids) == ((one.raw, two.raw), False)

@@ -13,6 +13,7 @@ import pytest
 
 from node.chat.filing import (
     DropFile,
+    DropUnfinished,
     FileFinished,
     FileSealed,
     FilesSwept,
@@ -85,6 +86,16 @@ def test_parts_make_a_whole_only_when_all_are_there_and_it_opens(folder: Folder)
     assert files.carry_out(FinishFile(name, manifest)) == FileFinished(name)
     assert files.carry_out(FindParts(name, manifest)) == PartsFound(name, frozenset(), whole=True)
     assert b"".join(files.content(manifest)) == DATA
+
+
+def test_what_is_unfinished_gives_way_but_for_what_is_kept(folder: Folder) -> None:
+    files = shelf(folder)
+    whole, (kept, gone) = stored(files), (b"k" * 32, b"g" * 32)
+    for name in (kept, gone):
+        assert files.carry_out(WritePart(name, 100, b"x")) is None
+    assert files.carry_out(DropUnfinished(frozenset({kept}))) is None
+    assert set(folder.sizes()) == {object_of(whole).hex(), kept.hex() + ".part"}
+    assert files.used == whole.sealed + 101
 
 
 def test_a_stored_stream_that_is_changed_cut_or_grown_is_not_given_out_as_whole(folder: Folder) -> None:
