@@ -141,6 +141,9 @@ class Transport:
         if self._server is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), STOP_TIMEOUT)
+        if self._report is not None:
+            self._report.cancel()  # a timer would keep the engine, and so its keys, after the vault is locked
+            self._report = None
 
     def perform(self, effect: Performed) -> None:
         """Carry out an effect of the mesh; returns at once."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -118,3 +120,20 @@ async def test_a_socket_that_fails_ends_its_link_and_nothing_else(monkeypatch: p
 
 def test_a_recorder_without_a_port_has_nothing_to_write() -> None:
     Recorder(listen=None).transport.write()
+
+
+async def stopped() -> weakref.ref[Transport]:
+    """A transport that has just stopped, and has not told the engine of all that was written."""
+    async with pair() as (one, two, _, link2):
+        two.transport.perform(SendBytes(link2, b"goodbye"))
+        two.transport.write()
+        await until(lambda: one.of(LinkBytes))
+        assert two.of(LinkDrained) == []
+        return weakref.ref(two.transport)
+
+
+async def test_nothing_keeps_what_was_stopped_and_so_the_keys_of_a_locked_vault() -> None:
+    transport = await stopped()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert transport() is None
