@@ -262,6 +262,8 @@ class Transport:
 
     def _take(self, line: Line, data: bytes) -> bool:
         """Hand over what came, unless it has to wait: the link is paused, or the engine behind."""
+        if line.close_reason is not None:
+            return True  # who closed it wants no more of it, however much comes until its end
         behind = self._backlog is not None and (self._backlog() > STRAIGHT_BACKLOG or line.ahead > READ_AHEAD)
         if line.read_at or behind:
             return False
@@ -275,6 +277,8 @@ class Transport:
                 data = await line.connection.recv()
                 if isinstance(data, str):
                     return "sent text"
+                if line.close_reason is not None:
+                    continue
                 pause, line.read_at = line.read_at - asyncio.get_running_loop().time(), 0.0
                 if pause > 0:
                     await asyncio.sleep(pause)

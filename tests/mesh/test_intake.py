@@ -232,6 +232,20 @@ async def test_a_link_whose_bytes_are_not_taken_can_be_closed(crowd: Crowd) -> N
 
 
 @pytest.mark.mesh_attack("N10")
+@pytest.mark.parametrize("size", [100, 131_072])
+async def test_what_comes_on_a_link_that_is_being_closed_is_not_kept(crowd: Crowd, size: int) -> None:
+    """M4: it is read, because the other side's end comes behind it, but nobody wants it any more."""
+    sock = await crowd.dials_us()
+    await crowd.proven(sock, dialled=False)
+    crowd.transport.perform(CloseLink(crowd.of(LinkOpened)[0].link, "enough"))
+    held, most = await crowd.flood(sock, frame(BINARY, bytes(size)) * 16, most=8 << 20)
+    assert crowd.of(LinkBytes) == []
+    assert held < READ and most < 1 << 20, (held, most)
+    sock.close()
+    await until(lambda: crowd.of(LinkClosed))
+
+
+@pytest.mark.mesh_attack("N10")
 async def test_what_is_written_and_not_read_is_held_twice_at_most(crowd: Crowd) -> None:
     """M4: a window of sealed frames, the message that they are joined to, and what the socket keeps of it."""
     sock = await crowd.dials_us()
