@@ -71,6 +71,12 @@ class Intake(Straight):
             self._raw += data
             self._advance()
 
+    def eof_received(self) -> None:
+        """Parse what was kept back: over TLS the end comes with it, though nothing more was to be read."""
+        while self._raw and not self.transport.is_closing():
+            self._parse_slice()
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """What was not taken yet is of no use any more."""
         self._raw.clear()
@@ -85,13 +91,16 @@ class Intake(Straight):
 
     def _advance(self) -> None:
         while self._raw and not self._held:
-            piece = bytes(self._raw[:SLICE])
-            del self._raw[:SLICE]
-            self._parse(piece)
+            self._parse_slice()
         if self._raw:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
+
+    def _parse_slice(self) -> None:
+        piece = bytes(self._raw[:SLICE])
+        del self._raw[:SLICE]
+        self._parse(piece)
 
     def _parse(self, piece: bytes) -> None:
         super().data_received(piece)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from node.mesh.ports import (
 )
 from node.mesh.transport import Transport
 from tests.certificates import Authority
+from tests.mesh.test_intake import BINARY, KNOCK, frame
 from tests.mesh.test_transport import until
 
 pytestmark = pytest.mark.slow
@@ -35,9 +36,11 @@ def of(facts: list[MeshInput], kind: type) -> list:  # type: ignore[type-arg] # 
 
 
 @asynccontextmanager
-async def listening(context: ssl.SSLContext | None) -> AsyncIterator[tuple[Transport, list[MeshInput], int]]:
+async def listening(
+    context: ssl.SSLContext | None, *, backlog: Callable[[], int] | None = None
+) -> AsyncIterator[tuple[Transport, list[MeshInput], int]]:
     facts: list[MeshInput] = []
-    transport = Transport(facts.append, listen=("127.0.0.1", 0), ssl=context)
+    transport = Transport(facts.append, listen=("127.0.0.1", 0), ssl=context, backlog=backlog)
     bound = await transport.start()
     assert bound is not None
     try:
@@ -61,6 +64,29 @@ def authority(tmp_path: Path) -> Authority:
     authority = Authority(tmp_path, "ours")
     authority.certify(tmp_path / "cert", tmp_path / "key")
     return authority
+
+
+async def test_what_a_peer_sent_before_it_closed_comes_though_it_was_not_to_be_read_yet(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """TLS tells of the end together with what stands before it."""
+    ours = Certificates(cert=tmp_path / "cert", key=tmp_path / "key", authority=authority.path)
+    async with listening(ours.listening, backlog=lambda: 0) as (transport, heard, port):
+        to = await asyncio.open_connection("127.0.0.1", port, ssl=ours.dialling)
+        to[1].write(KNOCK)
+        assert await to[0].readuntil(b"\r\n\r\n")
+        sent = [bytes(16), bytes(16), *(number.to_bytes(4, "big") * 1_000 for number in range(40))]
+        to[1].writelines(frame(BINARY, message) for message in sent[:2])
+        await until(lambda: len(of(heard, LinkBytes)) == 2)  # longer ones may come now
+        to[1].writelines(frame(BINARY, message) for message in sent[2:])
+        to[1].close()
+        took = 0
+        while not of(heard, LinkClosed):
+            await asyncio.sleep(0.02)
+            came = of(heard, LinkBytes)
+            transport.took(came[took : took + 1])
+            took += took < len(came)
+        assert [fact.data for fact in of(heard, LinkBytes)] == sent
 
 
 async def test_a_link_over_tls_carries_bytes_both_ways(tmp_path: Path, authority: Authority) -> None:

@@ -32,6 +32,10 @@ from tests.mesh.test_transport import until
 pytestmark = pytest.mark.slow
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+KNOCK = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 BINARY, PING, MORE = 2, 9, 0
 FIN = 0x80
 
@@ -66,11 +70,7 @@ class Crowd:
         loop, sock = asyncio.get_running_loop(), socket.socket()
         sock.setblocking(False)
         await loop.sock_connect(sock, bound)
-        await loop.sock_sendall(
-            sock,
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        )
+        await loop.sock_sendall(sock, KNOCK)
         await loop.sock_recv(sock, 4_096)
         await until(lambda: self.of(LinkOpened))
         return sock
