@@ -303,6 +303,7 @@ class Link:
 
     def hurry(self, *, now: float) -> None:
         """Give the peer little time to show that it is there: this machine slept, the link may be dead."""
+        self._written_at = now  # what was written before is told of within a second, which may be after it
         self._hurried_at, self._hurry_until = now, now + max(HURRY, 4 * (self.rtt_ms or 0) / 1000)
 
     def ponged(self, *, now: float) -> float | None:

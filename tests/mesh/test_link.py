@@ -128,6 +128,15 @@ def test_an_idle_link_is_not_blocked_by_its_idleness() -> None:
     assert not a.blocked(now=200.0)
 
 
+def test_a_link_is_not_blocked_by_the_sleep_of_this_machine() -> None:
+    """What was written before it is told of within a second, which may be after it."""
+    a, _ = ends()
+    a.send_control(b"x")
+    a.flush(now=100.0)
+    a.hurry(now=4_000.0)
+    assert not a.blocked(now=4_000.0) and a.blocked(now=4_020.0)
+
+
 def test_silence_is_broken_by_a_ping_and_ended_after_it() -> None:
     a, _ = ends()
     assert a.ping_due(now=0.0), "the round trip is measured at once"
