@@ -48,9 +48,16 @@ class RuntimeFile:
     async def _write_later(self, facts: dict[str, Any]) -> None:
         while True:
             await asyncio.sleep(TRY_AGAIN)
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(files.replace, self._path, json.dumps(facts).encode())
+            writing = asyncio.create_task(
+                asyncio.to_thread(files.replace, self._path, json.dumps(facts).encode())
+            )
+            try:
+                await asyncio.shield(writing)
                 return
+            except OSError:
+                continue
+            finally:  # a thread goes on whoever is cancelled; until it is done nobody else has the file
+                await asyncio.gather(writing, return_exceptions=True)
 
     async def remove(self) -> None:
         """Take it away: the node ends."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,31 @@ def test_what_the_log_has_no_room_for_is_said_on_standard_error(
         handler.close()
     finally:
         root.handlers, root.level, root.propagate = before
+
+
+async def test_a_node_that_ends_leaves_nothing_behind_of_what_was_being_written_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[bytes] = []
+    writing, goes_on = threading.Event(), threading.Event()
+    replace = files.replace
+
+    def slow(path: Path, data: bytes) -> None:
+        tries.append(data)
+        if len(tries) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        writing.set()
+        goes_on.wait(5)
+        replace(path, data)
+
+    monkeypatch.setattr(files, "replace", slow)
+    monkeypatch.setattr(places, "TRY_AGAIN", 0.01)
+    runtime, path = RuntimeFile(tmp_path), tmp_path / "runtime.json"
+    await runtime.write({"pid": 1})
+    await asyncio.to_thread(writing.wait, 5)
+    removing = asyncio.create_task(runtime.remove())
+    await asyncio.sleep(0.05)
+    goes_on.set()
+    await removing
+    await asyncio.sleep(0.05)
+    assert len(tries) == 2 and not path.exists()
