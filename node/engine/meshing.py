@@ -76,6 +76,7 @@ class Meshing:
         self._open = open_sealed
         self._told_connectivity: str | None = None
         self.aside = Aside()
+        self._brought: dict[int | None, tuple[bytes, bool]] = {}
 
     def carried(self, event: LinkBytes | LinkDrained, now: Instant) -> tuple[list[Effect], list[MeshEffect]]:
         """Let the mesh have what passes on a link: what is to be done at once, or else what it all comes to.
@@ -84,14 +85,23 @@ class Meshing:
         """
         mesh, channels = self._desk.mesh, self._desk.state.channels
         channels.roll(day_of(mesh.mesh_time_ms(now)))
-        effects = mesh.handle(event, now=now)
+        effects, first = mesh.handle(event, now=now), self.aside.deadline is None
         apart = parted(effects)
         if apart is not None:
             frames, arrived = apart
             ours = any(channels.find(one.envelope.rk) is not None for one in arrived)
             if not ours and self.aside.put(arrived, now=now.mono):
+                self._note_who(arrived, first=first)
                 return [*frames], []
         return [], self.aside.empty() + effects
+
+    def _note_who(self, arrived: Iterable[Arrived], *, first: bool) -> None:
+        """Remember who brought what is set aside now: their link may be gone when it is put on a shelf."""
+        if first:
+            self._brought.clear()
+        for one in arrived:
+            if one.link not in self._brought:
+                self._brought[one.link] = self._desk.mesh.brought_by(one.link)
 
     def claiming(self, readings: Iterable[ReadChannel]) -> list[Effect]:
         """Return readings of channels that have become ours, after what makes ours what was held of them."""
@@ -138,6 +148,8 @@ class Meshing:
             if sealed.kind == KEPT:
                 now = turn.now.mono
                 key, known = self._desk.mesh.brought_by(effect.link)
+                if not key:
+                    key, known = self._brought.get(effect.link, (b"", False))
                 orders = shelving.hold(sealed, key, known=known, now=now)
                 after += map(Hold, orders)
         elif sealed.kind == KEPT:

@@ -14,9 +14,9 @@ from node.crypto.channel import Channel, ChannelKind
 from node.engine.aside import ASIDE_SECONDS, MAX_ASIDE
 from node.engine.effects import Hold, Woke
 from node.engine.engine import Engine
-from node.mesh.ports import Arrived, Dial, LinkBytes, SendBytes
+from node.mesh.ports import Arrived, Dial, LinkBytes, PeerDown, SendBytes
 from node.sim import SimNode
-from node.store.records import PutEnvelope
+from node.store.records import PutEnvelope, Shelf
 from node.wire.envelope import Envelope, parse
 from tests.engine.hostile import engine_of
 from tests.engine.worlds import trio
@@ -79,6 +79,22 @@ def test_they_are_held_before_whatever_else_happens(monkeypatch: Any) -> None:
     command = c.UserMessage(room=room, message="mine")
     effects = engine.handle(CommandReceived(session.number, command), now=bob.now())
     assert isinstance(effects[0], Hold)
+
+
+def test_what_is_set_aside_counts_as_its_bringers_though_their_link_ends_before(monkeypatch: Any) -> None:
+    """Else who says goodbye at once fills what is nobody's portion, and a friend's lies among strangers'."""
+    _, __, bob, ___, ____ = trio("goodbye")
+    engine, came, links = engine_of(bob), sealed(bob, 1), {1: (b"k" * 32, True)}
+    gone = [PeerDown(1, b"k" * 32, "goodbye")]
+    bringing(monkeypatch, engine, [[Arrived(came, 1), ONWARD], gone])
+    monkeypatch.setattr(engine.mesh, "brought_by", lambda link: links.get(link, (b"", False)))
+    engine.handle(LinkBytes(1, b"x"), now=bob.now())
+    links.clear()
+    effects = engine.handle(LinkBytes(1, b"x"), now=bob.now())
+    puts = [effect.write for effect in effects if isinstance(effect, Hold)]
+    assert [(one.shelf, one.source) for one in puts if isinstance(one, PutEnvelope)] == [
+        (Shelf.KNOWN, engine.shelving.number(b"k" * 32))
+    ]
 
 
 def test_of_a_flood_no_more_than_so_many_wait(monkeypatch: Any) -> None:
