@@ -234,7 +234,7 @@ class Spreading:
     def on_beacon(self, near: Neighbour, frame: Beacon, now: Instant) -> None:
         """Take a beacon: pass on the best of a growth, or our own if that is better.
 
-        One of a peer that pruned us a moment ago counts for nothing: whoever brings it later can be the way to
+        One of a peer that pruned us just now counts for nothing: whoever brings it later can be the way to
         the root, and would let go of us if it heard of it from here.
         """
         number = near.link.number

@@ -143,7 +143,7 @@ def test_who_falsely_says_to_be_near_and_passes_nothing_on_is_led_around(node: N
 
 
 def test_a_tree_grows_over_no_link_on_which_we_may_not_ask(node: Node) -> None:
-    """Else we would show the beacon to whoever brings it next, who then prunes us: nobody would push to us."""
+    """Else whoever brings the beacon next would hear of it from us and prune us: nobody would push to us."""
     barred, other, behind = Hostile(node), Hostile(node, 98, link=78), Hostile(node, 97, link=79)
     barred.say(Prune(BACKOFF))
     for peer in (barred, other):
