@@ -18,7 +18,6 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
-from node.mesh import intake
 from node.mesh.link import MAX_MESSAGE_BYTES
 
 REPORT_BYTES = 8_192
