@@ -156,6 +156,10 @@ class Plumtree:
         way = self._ways[link]
         return now >= way.closed_until or (copy is not None and copy.at >= way.pruned_at - ASKED_WITHIN)
 
+    def may_lead(self, link: int, *, now: float) -> bool:
+        """Whether a tree can grow over a link: it is eager or may be made so."""
+        return self.is_eager(link) or self._usable(link, now)
+
     # what we do about it
 
     def graft(self, link: int, prefix: bytes | None) -> None:

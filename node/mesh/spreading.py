@@ -232,8 +232,14 @@ class Spreading:
             raise Unasked("too many GRAFTs")
 
     def on_beacon(self, near: Neighbour, frame: Beacon, now: Instant) -> None:
-        """Take a beacon: pass on the best of a growth, or our own if that is better."""
+        """Take a beacon: pass on the best of a growth, or our own if that is better.
+
+        One of a peer that pruned us just now counts for nothing: whoever brings it later can be the way to
+        the root, and would let go of us if it heard of it from here.
+        """
         number = near.link.number
+        if not self.tree.may_lead(number, now=now.mono):
+            return
         if self._beacons.came(frame, number, now=now.mono) and not self._speak(now):
             self.tree.sprout(number, now=now.mono)
             self._show(frame, near.link.node_key)

@@ -142,6 +142,21 @@ def test_who_falsely_says_to_be_near_and_passes_nothing_on_is_led_around(node: N
     assert len(honest.of(Prune)) == 1, "what the liar does not bring is no duplicate"
 
 
+def test_a_tree_grows_over_no_link_on_which_we_may_not_ask(node: Node) -> None:
+    """Else whoever brings the beacon next would hear of it from us and prune us: nobody would push to us."""
+    barred, other, behind = Hostile(node), Hostile(node, 98, link=78), Hostile(node, 97, link=79)
+    barred.say(Prune(BACKOFF))
+    for peer in (barred, other):
+        peer.say(Beacon(0, b"the best"))
+    node.net.run(1)
+    assert not other.of(Beacon) and not other.of(Prune) and not barred.of(Graft)
+    assert barred.of(Beacon) == behind.of(Beacon) == [Beacon(0, b"the best")]
+    barred.say(Prune(0))
+    node.net.run(5)
+    barred.say(Beacon(0, b"the next"))
+    assert barred.of(Graft) == [Graft(None)] and other.of(Beacon) == [Beacon(0, b"the next")]
+
+
 def test_when_nodes_vanish_the_rest_have_the_next_envelopes_within_two_seconds() -> None:
     net = Net(3)
     nodes = [net.node(f"n{number}") for number in range(20)]
