@@ -18,7 +18,7 @@ from websockets.protocol import OPEN
 
 from node.crypto.channel import Channel, ChannelKind, network_id
 from node.crypto.handshake import make_link_keys
-from node.mesh.line import Dialled
+from node.mesh.intake import Dialled
 from node.mesh.link import MAX_MESSAGE_BYTES, Link
 from node.wire import frame_bytes, frames
 from node.wire.envelope import Envelope, parse

@@ -13,6 +13,8 @@ from node.engine.whereabouts import Whereabouts
 
 HOUSEKEEPING = 3600.0
 """Seconds between looks at what has expired."""
+LOOK_AGAIN = 1.0
+"""Seconds from one look at everything that may be due to the next, if the node wakes at all."""
 
 
 class Chores:
@@ -21,6 +23,7 @@ class Chores:
     def __init__(self, desk: Desk, replay: Replay, whereabouts: Whereabouts, now: float) -> None:
         self.desk, self.replay, self.whereabouts = desk, replay, whereabouts
         self._housekeeping = now
+        self._looked = now
         self._conversing = Deadlines(desk.state)
         self._soon: float | None = None
         self._known = False
@@ -65,6 +68,16 @@ class Chores:
             self._conversing.deadline,
             *state.introductions.values(),
         )
+
+    def woke(self, turn: Turn) -> None:
+        """Do what is due; once a second also what no deadline tells, as what expires by the wall clock."""
+        now = turn.now.mono
+        is_due = self.is_due(now)
+        if is_due:
+            self.touched(None)
+        if is_due or now >= self._looked + LOOK_AGAIN:
+            self._looked = now
+            self.due(turn)
 
     def due(self, turn: Turn) -> None:
         """Do what is due: invites, beats, held-back messages, and hourly what has expired."""

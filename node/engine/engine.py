@@ -291,11 +291,8 @@ class Engine:
 
     def _woke(self, turn: Turn) -> list[MeshEffect]:
         """Do what is due: what the mesh is woken for, many times a second, no conversation hears of."""
-        chores = self.chores.is_due(turn.now.mono)
         mesh_effects = self.mesh.handle(DeadlineReached(), now=turn.now)
-        if chores:
-            self.chores.touched(None)
-            self.chores.due(turn)
+        self.chores.woke(turn)
         return mesh_effects
 
     def _moved(self, turn: Turn, event: Stopping | ListensAt) -> list[MeshEffect]:

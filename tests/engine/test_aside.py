@@ -124,9 +124,23 @@ def test_what_wakes_the_mesh_alone_does_no_chores(monkeypatch: Any) -> None:
     due = engine.chores.due
     monkeypatch.setattr(engine.chores, "due", lambda turn: (done.append(turn.now.mono), due(turn)))
     now = bob.now()
+    engine.chores._looked = now.mono
     assert engine.chores.deadline is not None and engine.chores.deadline > now.mono
     engine.handle(Woke(), now=now)
     assert done == []
     later = Instant(engine.chores.deadline, now.wall_ms)
     engine.handle(Woke(), now=later)
     assert done == [later.mono]
+
+
+def test_what_no_deadline_tells_is_looked_at_once_a_second(monkeypatch: Any) -> None:
+    """As offers that expire by the wall clock are."""
+    world, _, bob, __, ___ = trio("looks")
+    world.run(5)
+    chores, done = engine_of(bob).chores, list[float]()
+    monkeypatch.setattr(chores, "due", lambda turn: done.append(turn.now.mono))
+    monkeypatch.setattr(type(chores), "is_due", lambda _self, _now: False)
+    start = chores._looked = bob.now().mono
+    for step in range(1, 41):
+        engine_of(bob).handle(Woke(), now=Instant(start + step / 10, bob.now().wall_ms))
+    assert len(done) == 4

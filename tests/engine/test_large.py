@@ -124,7 +124,7 @@ def test_a_sender_that_crashes_after_any_effect_sends_all_of_it_or_nothing(
 ) -> None:
     world, ann, bob = world_of_two("large sender")
     send = large_body("sender")
-    ann.effects_left = 10
+    ann.effects_left = 7
     send_large(ann, bob, send)
     assert not ann.up
     ann.start()

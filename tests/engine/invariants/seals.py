@@ -18,7 +18,7 @@ from node.crypto import ratchet, roommsg
 from node.crypto.channel import Channel, Inner
 from node.crypto.epoch import EpochAnnounce, NewEpoch, parse_announce
 from node.crypto.roommsg import Kind, RoomInner
-from node.engine.effects import Persist
+from node.engine.effects import Hold, Persist
 from node.errors import PeerFault
 from node.mesh.ports import LinkBytes, SendBytes
 from node.sim import SimNode, Simulation
@@ -97,7 +97,9 @@ class Seals:
     def _persist_first(self, acting: Acting) -> None:
         places = [at for at, effect in enumerate(acting.effects) if isinstance(effect, Persist)]
         first = acting.effects[: places[0]] if places else []
-        passed_on = all(isinstance(effect, SendBytes) and effect.pushes for effect in first)
+        passed_on = all(
+            isinstance(effect, Hold) or (isinstance(effect, SendBytes) and effect.pushes) for effect in first
+        )
         assert len(places) <= 1 and passed_on, "I3: something goes before it is stored"
         kept = {env.eid for env in acting.published if env.kind == KEPT}
         assert kept <= {write.eid for write in _writes(acting) if isinstance(write, PutEnvelope)}, (
