@@ -95,6 +95,7 @@ class Writer:
         self.acknowledged.update({text: row["id"] for text, row in zip(texts, done, strict=True)})
 
 
+@pytest.mark.gate
 async def test_25_kills_amid_commands_that_are_sent_again_with_their_nonce_do_each_once(
     tmp_path: Path,
 ) -> None:

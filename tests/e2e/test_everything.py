@@ -422,6 +422,7 @@ PARTS = (
 )
 
 
+@pytest.mark.gate
 async def test_every_feature_is_seen_at_two_frontends_of_two_nodes_a_day_apart(tmp_path: Path) -> None:
     ann = NodeProcess(tmp_path / "ann", "ann")
     async with running(ann), AsyncExitStack() as stack:
