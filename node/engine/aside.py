@@ -1,7 +1,7 @@
 """What came for others and has been passed on: it is put on a shelf a little later, many at once.
 
 A turn of the engine for each would cost a relay as much as passing it on did, and stand in the way of what
-comes behind it. It is written within a second anyway (`Hold`), and a crash before is repaired by sync.
+comes behind it. It is written about a second later anyway (`Hold`), and a crash before is repaired by sync.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from node.mesh.ports import Arrived, MeshEffect, SendBytes
 
-ASIDE_SECONDS = 0.05
-"""Seconds that the first waits at most; whatever else the engine is given comes after all of them."""
+ASIDE_SECONDS = 0.25
+"""Seconds that the first waits at most; whatever else the engine is given comes after all of them. Longer
+than announcements are gathered: the turn that sends these takes it along."""
 MAX_ASIDE = 64
 """Envelopes that wait, at most: of a flood a turn takes so many. Their bytes are those kept for GRAFTs."""
 

@@ -11,8 +11,12 @@ from node.mesh.sync import EVERYTHING, Sync
 from node.wire.frame_bytes import encode
 from node.wire.frames import BATCH_OVERHEAD, ID_BYTES, MAX_BATCH_BYTES, MAX_IDS, Hello, IHave
 
-ANNOUNCE_AFTER = 0.02
-"""Seconds that announcements are gathered into one IHAVE."""
+ANNOUNCE_SOON = 0.02
+"""Seconds that announcements are gathered into one IHAVE while the tree is young or broken, and of what no
+PUSH will bring."""
+ANNOUNCE_AFTER = 0.2
+"""The same beside a tree that stands: few wait for these, and a frame costs a node as much as a PUSH. A gap
+is noticed that much later at worst, which is half of the least T1."""
 ANNOUNCE_AGAIN = 0.5
 """Seconds until a link is looked at again whose peer reads nothing."""
 MAX_ANNOUNCED = 8192
@@ -64,15 +68,15 @@ class Neighbour:
         """Whether we granted the peer more than a stranger gets."""
         return self._own_hello is not None and self._own_hello.budget > BUDGET_STRANGER
 
-    def announce(self, prefix: bytes, hop: int, *, now: float) -> None:
-        """Tell the peer soon that we have an envelope."""
+    def announce(self, prefix: bytes, hop: int, *, now: float, within: float = ANNOUNCE_SOON) -> None:
+        """Tell the peer `within` so many seconds that we have an envelope, with what else is to be told."""
         if len(self._announcements) >= MAX_ANNOUNCED:
             self._announcements.take(1)
             if self.sync is not None:
                 self.sync.wish(until_ms=EVERYTHING)
         self._announcements.append(prefix + bytes((hop,)))
-        if self._announce_at is None:
-            self._announce_at = now + ANNOUNCE_AFTER
+        if self._announce_at is None or (now + within < self._announce_at and self.link.control_room):
+            self._announce_at = now + within
             self.link.touch()
 
     def send_announcements(self, *, now: float) -> None:
@@ -84,7 +88,7 @@ class Neighbour:
                 break
             page = self._announcements.take(MAX_IDS)
             self.link.send_control(encode(IHave(tuple((one[:ID_BYTES], one[ID_BYTES]) for one in page))))
-        wait = ANNOUNCE_AFTER if self.link.control_room else ANNOUNCE_AGAIN
+        wait = ANNOUNCE_SOON if self.link.control_room else ANNOUNCE_AGAIN
         self._announce_at = now + wait if self._announcements else None
 
     @property

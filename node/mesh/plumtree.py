@@ -32,7 +32,8 @@ SLOW_BACKOFF = 60
 QUIET = 1.0
 """Seconds in which payloads on a link that we pruned mean nothing: they were under way."""
 GATHERED = 0.02
-"""Seconds that an announcement is later than the payload would have been: it waits to be gathered."""
+"""Seconds that an announcement is later than the payload would have been: it waits to be gathered. Where the
+tree stands it waits longer, and is taken for less ahead than it was: no link goes that should stay."""
 LEAD = 0.01
 """Seconds that a lazy link has to be ahead of an eager one, on average, to take its place."""
 LEAD_SAMPLES, MAX_SAMPLES = 6, 24

@@ -17,7 +17,7 @@ from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES
 from node.mesh.meshclock import MeshClock
 from node.mesh.missing import MAX_RETRY, MIN_RETRY, Ask, Missing
-from node.mesh.neighbour import Neighbour
+from node.mesh.neighbour import ANNOUNCE_AFTER, ANNOUNCE_SOON, Neighbour
 from node.mesh.plumtree import Plumtree
 from node.mesh.ports import Arrived, MeshEffect
 from node.mesh.promises import Promises
@@ -29,6 +29,9 @@ from node.wire.frames import MAX_HOP, Beacon, Graft, Prune, Push
 
 NOT_COMING = MAX_HOP
 """Hops in an announcement of what will not come by the tree: it is to be asked for by WANT, at once."""
+CALM = 10.0
+"""Seconds from the last link here that the tree took or left until it counts as standing: while it grows,
+announcements tell in time where it has gaps and which links are ahead of it."""
 MAX_OWN = 4096
 """Own envelopes of which we want to know who has them, remembered for what others announce."""
 
@@ -70,6 +73,7 @@ class Spreading:
         self._recent = Recent()
         self._promises = Promises()
         self._own: dict[bytes, None] = {}
+        self._calm_at = float("-inf")
         self._gossip = gossip
         self._near = near
         self._clock = clock
@@ -94,10 +98,11 @@ class Spreading:
         if self.tree.bare:
             self._beacons.alone()
         elif damaged:
+            self._stirred(now)
             self._beacons.damaged(now=now.mono)
         self._missing.closed(number)
         self._recent.closed(number)
-        self._send_orders()
+        self._send_orders(now)
 
     def publish(self, env: Envelope, now: Instant, *, watched: bool) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
@@ -159,13 +164,14 @@ class Spreading:
         """Push an envelope over the eager links, announce it on the lazy ones; not to where it came from."""
         frame, prefix = encode_push(hop, env.raw), env.eid[:ID_BYTES]
         ephemeral, announced = env.kind == EPHEMERAL, min(hop, NOT_COMING - 1)
+        within = ANNOUNCE_AFTER if now.mono >= self._calm_at else ANNOUNCE_SOON
         for number, near in self._near.items():
             link = near.link
             if not link.live or link.node_key == origin:
                 continue
             if not self.tree.is_eager(number):
                 if not ephemeral or link.may_tell_ephemeral(len(frame), now=now.mono):
-                    near.announce(prefix, announced, now=now.mono)
+                    near.announce(prefix, announced, now=now.mono, within=within)
             elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
@@ -199,7 +205,8 @@ class Spreading:
     def on_prune(self, near: Neighbour, frame: Prune, now: Instant) -> None:
         """Take a PRUNE: announce from now on."""
         self.tree.on_prune(near.link.number, frame.backoff_s, now=now.mono)
-        self._send_orders()
+        self._stirred(now)
+        self._send_orders(now)
 
     def on_graft(self, near: Neighbour, frame: Graft, now: Instant) -> None:
         """Take a GRAFT: push from now on, and what it names at once.
@@ -216,6 +223,7 @@ class Spreading:
         if copy is None and named is not None and not self._gossip.knows(named):
             raise Unasked("a GRAFT for what was never here")
         self.tree.on_graft(number)
+        self._stirred(now)
         if named is None:
             return
         if copy is not None:
@@ -243,7 +251,7 @@ class Spreading:
         if self._beacons.came(frame, number, now=now.mono) and not self._speak(now):
             self.tree.sprout(number, now=now.mono)
             self._show(frame, near.link.node_key)
-            self._send_orders()
+            self._send_orders(now)
 
     def _speak(self, now: Instant) -> bool:
         """Send a beacon of our own, if there is reason to."""
@@ -303,7 +311,7 @@ class Spreading:
             self.tree.grow(root, now=now.mono)
         self._speak(now)
         found.broke = {number for number in self._promises.broken(now=now.mono) if number in self._near}
-        self._send_orders()
+        self._send_orders(now)
         return found
 
     def _graft(self, number: int, prefixes: list[bytes], found: Overdue) -> None:
@@ -322,14 +330,20 @@ class Spreading:
     def demote(self, number: int, now: Instant) -> None:
         """A peer is slow: announce to it, and let others send."""
         self.tree.demote(number, now=now.mono)
-        self._send_orders()
+        self._send_orders(now)
 
     def _retry(self, number: int) -> float:
         rtt_ms = self._near[number].link.rtt_ms
         return MAX_RETRY / 2 if rtt_ms is None else min(MAX_RETRY, max(MIN_RETRY, rtt_ms / 500))
 
-    def _send_orders(self) -> None:
+    def _stirred(self, now: Instant) -> None:
+        """The tree has changed here: what is new is announced soon for a while."""
+        self._calm_at = now.mono + CALM
+
+    def _send_orders(self, now: Instant) -> None:
         orders, self.tree.orders = self.tree.orders, []
+        if orders:
+            self._stirred(now)
         for number, frame in orders:
             near = self._near.get(number)
             if near is not None:
