@@ -60,7 +60,7 @@ class Rounds:
 
     def compare(self, now: Instant) -> None:
         """Ask every peer about what is not under way any more, to learn who has it."""
-        self._wish(self._clock.mesh_ms(now) - SETTLE_MS, now)
+        self._wish(self._clock.mesh_ms(now) - SETTLE_MS)
 
     def on_deadline(self, now: Instant) -> None:
         """Begin what is due."""
@@ -69,6 +69,7 @@ class Rounds:
         if self._again_at is not None and now.mono >= self._again_at:
             self._again_at = None
             self.compare(now)
+            self._begin(now)
         if now.mono >= self._next_at:
             self._next_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
             self._ask_someone(now)
@@ -79,12 +80,17 @@ class Rounds:
             return
         self._lacking = None
         self._again_at = self._again_at or now.mono + AGAIN_AFTER
-        self._wish(self._clock.mesh_ms(now) + EARLY_WINDOW_MS, now)
+        self._wish(self._clock.mesh_ms(now) + EARLY_WINDOW_MS)
+        self._begin(now)
 
-    def _wish(self, until_ms: int, now: Instant) -> None:
+    def _wish(self, until_ms: int) -> None:
         for near in self._near.values():
             if near.sync is not None:
                 near.sync.wish(until_ms=until_ms)
+
+    def _begin(self, now: Instant) -> None:
+        for near in self._near.values():
+            if near.sync is not None:
                 near.sync.poll(now=now.mono)
 
     def _ask_someone(self, now: Instant) -> None:
