@@ -26,7 +26,7 @@ from node.config import home_of, suggest
 from node.errors import Fatal, NodeError, Refused
 
 DONE, FAILED, USAGE, NOT_RUNNING, NOT_ALLOWED, TIMED_OUT, NOT_FOUND, CONFLICT = range(8)
-SHORT_HELP = 80  # characters of a command's line in the list of commands
+SHORT_HELP = 160  # characters of a command's sentence in the list of commands: the longest is shown whole
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 _COMMAND: Final = re.compile(r"(?<![\w/.-])gossamer (?=[a-z])(?!run --relay)")  # a relay is another machine's
@@ -189,7 +189,7 @@ class Command(click.Command):
     """A command that takes the global options too."""
 
     def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
-        """Return the first sentence of the help, whole where it fits a line."""
+        """Return the first sentence of the help."""
         return super().get_short_help_str(max(limit, SHORT_HELP))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -208,7 +208,7 @@ class Group(click.Group):
         self.lazy = dict(lazy or {})
 
     def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
-        """Return the first sentence of the help, whole where it fits a line."""
+        """Return the first sentence of the help."""
         return super().get_short_help_str(max(limit, SHORT_HELP))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -264,10 +264,13 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
 
 
 def _usage(app: App, exc: click.ClickException) -> int:
-    if app.json or not isinstance(exc, click.UsageError):
-        app.fail("usage", exc.format_message())
-    else:
-        exc.show()
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError) and not app.json:
+        exc.show()  # a group alone: its help is what was meant
+        return exc.exit_code
+    app.fail("usage", exc.format_message())
+    ctx = exc.ctx if isinstance(exc, click.UsageError) else None
+    if ctx is not None and not app.json:
+        click.echo(f"{ctx.get_usage()}\nmore:  {ctx.command_path} --help", err=True)
     return exc.exit_code
 
 

@@ -50,6 +50,8 @@ async def send(node: Node, /, room: str, text: str | None, path: Path | None, **
         raise Refused("invalid", "there is nothing to send: give TEXT or --file")
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
+    if not text and path is None:  # a variable or a file that was empty by mistake
+        raise Refused("invalid", "the text is empty: give words or --file")
     found = await node.room(room)
     reply_to, ttl = more["reply_to"], more["ttl"]
     answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
