@@ -62,6 +62,7 @@ def of_a_node(status: dict[str, Any], peers: list[dict[str, Any]], addresses: Se
     up = span(status["uptime_s"])
     return [
         Finding("node", OK, f"version {status['version']}, up {up}"),
+        *_device(status),
         _mesh(status, peers),
         *links.failing(peers),
         *(links.closed_in(status, peers, addresses) or _addresses(addresses)),
@@ -253,6 +254,14 @@ def _addresses(addresses: Sequence[str]) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("reach", OK, "nodes from anywhere can try to dial this one")
+
+
+def _device(status: dict[str, Any]) -> Iterator[Finding]:
+    if status.get("revoked"):
+        yield Finding(
+            "device", FAIL, "revoked: this account goes on at another device; this one sends nothing more",
+            "gossamer stop, and use the other; if nobody restored a backup, see docs/operations.md, Backups",
+        )  # fmt: skip
 
 
 def _clock(status: dict[str, Any]) -> Iterator[Finding]:

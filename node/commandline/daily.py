@@ -42,6 +42,7 @@ async def status(node: Node) -> None:
     links = _amount(found["links"])
     shown = [
         ("you", f"{node.username}  {user_id}"),
+        *([("device", "revoked: this account goes on at another one")] if found.get("revoked") else []),
         ("home", node.app.home_dir),
         ("version", found.get("version")),
         ("up", span(found["uptime_s"])),

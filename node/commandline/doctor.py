@@ -36,6 +36,7 @@ TOLD = frozenset(
     {
         "version", "uptime_s", "connectivity", "links", "contacts", "rooms", "clients", "seq", "clock_skew_s",
         "held_envelopes", "db_bytes", "held", "held_quota_bytes", "held_ids", "oldest_held_ms", "came_in",
+        "revoked",
     }
 )  # fmt: skip
 """What `node_status` says that names nobody and nothing."""

@@ -152,4 +152,5 @@ class Locked:
             "held_quota_bytes": 0,
             "held_ids": 0,
             "oldest_held_ms": None,
+            "revoked": False,
         }

@@ -213,3 +213,10 @@ def test_one_address_is_not_told_as_many() -> None:
 def test_the_doctor_and_the_list_say_the_address_that_a_frontend_of_a_dialect_knows() -> None:
     row = {"dialect": "001", "state": "on", "enabled": True, "address": "http://127.0.0.1:7117", "why": None}
     assert [one.text for one in ailments.of_dialects([row])] == ["001 is spoken at ws://127.0.0.1:7117/ws"]
+
+
+def test_a_node_whose_account_went_on_elsewhere_is_not_said_to_be_well() -> None:
+    status = {"version": "0", "uptime_s": 1, "connectivity": "synced", "links": 1, "revoked": True}
+    found = {one.check: one for one in ailments.of_a_node(status, [], ())}
+    assert found["device"].state == FAIL and found["device"].do
+    assert "device" not in {one.check for one in ailments.of_a_node({**status, "revoked": False}, [], ())}
