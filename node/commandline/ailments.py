@@ -18,7 +18,7 @@ from node.commandline.bridging import where
 from node.commandline.findings import FAIL, OK, WARN, Finding
 from node.commandline.output import size, span
 from node.commandline.reach import ANYWHERE, MACHINE, reach
-from node.commandline.runtime import alive, pid_of
+from node.commandline.runtime import alive, pid_of, read_only
 from node.config import Endpoint, Settings, load
 from node.errors import Fatal, NodeError
 from node.mesh import lan
@@ -159,7 +159,7 @@ def _database(home: Path) -> Finding:
     if running(home) is not None or not path.exists():
         return Finding("database", OK, "in use" if path.exists() else "none yet")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as conn:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as conn:
             verdict = str(conn.execute("PRAGMA quick_check(1)").fetchone()[0])
             found = int(conn.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as fault:

@@ -16,13 +16,11 @@ from node.commandline.app import App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
 from node.commandline.reach import describe
-from node.commandline.runtime import read_runtime
+from node.commandline.runtime import is_new, read_runtime
 from node.config import LOG_LEVELS, Settings, load
 from node.crypto.links import decode_contact
 from node.errors import Refused
 from node.store import identity
-
-NAME_FILE = "identity.key"  # once it is there the name is chosen
 
 
 @click.command(cls=Command)
@@ -44,7 +42,7 @@ def run(**flags: object) -> int:
     from node import daemon
 
     app = current_app()
-    first = not (app.home_dir / NAME_FILE).exists()
+    first = is_new(app.home_dir)
     flags["peers"] = flags["peers"] or None
     if first and flags["name"] is None:
         flags["name"] = _ask_name(app)

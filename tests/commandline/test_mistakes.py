@@ -20,10 +20,13 @@ from node.commandline import ailments, doctor, run
 from node.commandline.ailments import FAIL, OK, Finding
 from node.commandline.app import App
 from node.commandline.receipts import _timed
-from node.commandline.runtime import alive
+from node.commandline.runtime import alive, is_new
 from node.config import Endpoint, Settings, load
 from node.errors import Refused
 from node.running import port_taken
+from node.store.records import Put, Table
+from node.store.sqlite import SqliteStore
+from tests.store.samples import KEYS
 
 from .conftest import Scripted
 
@@ -146,6 +149,18 @@ async def test_a_name_that_comes_after_the_first_run_is_not_passed_over(
     assert "profile set --name 'al ice'" in capsys.readouterr().err
     await run.greet(App(), settings, first=False, named="alice")
     assert "profile set" not in capsys.readouterr().err
+
+
+async def test_a_first_start_that_failed_has_not_taken_the_name_away(tmp_path: Path) -> None:
+    assert is_new(tmp_path)
+    home = tmp_path / "a#b ?mode=rw&x=%20"  # a folder may be called so, and nothing is made beside it
+    home.mkdir()
+    store = await SqliteStore.open(home / "gossamer.db", KEYS)
+    assert is_new(home) and finding(home, "database").state == OK
+    await store.commit([Put(Table.SELF, b"me", b"x")])
+    assert not is_new(home)
+    await store.close()
+    assert not is_new(home) and list(tmp_path.iterdir()) == [home]
 
 
 # -- the doctor -----------------------------------------------------------------------------------
