@@ -65,10 +65,13 @@ class Target:
 
 
 def target_of(home: Path) -> Target:
-    """Read a home's `runtime.json`; raises Refused `not_running`."""
+    """Read a home's `runtime.json`; raises Refused `not_running`, or `unauthorized` where we may not."""
     try:
         runtime = json.loads((home / "runtime.json").read_bytes())
         bridge, socket = runtime["bridge"], runtime.get("socket")
+    except PermissionError as exc:
+        text = f"{home / 'runtime.json'} cannot be read: this home is another user's"
+        raise Refused("unauthorized", text) from exc
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise _not_running() from exc
     if socket:

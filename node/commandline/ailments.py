@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
@@ -43,6 +44,9 @@ def of_home(home: Path) -> list[Finding]:
     """Look at a home from outside."""
     if not home.exists():
         return [Finding("home", WARN, f"there is no {home} yet", "gossamer run")]
+    foreign = _foreign(home)
+    if foreign:  # of the rest nothing can be told
+        return foreign
     settings, config = _config(home)
     found = [*_modes(home), config, _keys(home), _space(home), _database(home), _files(home), _process(home)]
     if settings is not None:
@@ -94,6 +98,19 @@ def _config(home: Path) -> tuple[Settings | None, Finding]:
             "settings", FAIL, str(fault), "mend config.toml; `gossamer config check` says when it is right"
         )
     return settings, Finding("settings", OK, "valid")
+
+
+def _foreign(home: Path) -> list[Finding]:
+    """Name what this user may not read and write: as a start by root leaves it behind."""
+    whole = os.access(home, os.R_OK | os.W_OK | os.X_OK)
+    paths = [home, *home.glob("*")] if whole else [home]
+    names = sorted(
+        path.name for path in paths if not os.access(path, os.R_OK | os.W_OK) and not path.is_symlink()
+    )
+    if not names:
+        return []
+    owner = f'sudo chown -R "$(id -un)" {shlex.quote(str(home))}   (if the home is yours)'
+    return [Finding("permissions", FAIL, f"this user may not read and write: {', '.join(names)}", owner)]
 
 
 def _modes(home: Path) -> Iterator[Finding]:

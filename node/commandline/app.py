@@ -256,11 +256,20 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
     except NodeError as exc:
         app.fail(exc.code, app.ours(str(exc)), getattr(exc, "extra", None))
         return exc.exit_code if isinstance(exc, Fatal) else exit_code(exc.code)
+    except PermissionError as exc:
+        app.fail("home_unusable", _not_ours(app, exc))
+        return FAILED
     except BrokenPipeError:  # the reader of our output left: it has what it wanted
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return result if isinstance(result, int) else DONE
+
+
+def _not_ours(app: App, fault: PermissionError) -> str:
+    """Say what this user may not touch, as after a start by root, and how the home is taken back."""
+    text = f"{fault.filename or app.home_dir}: {fault.strerror or fault}"
+    return f'{text}; if the home is yours:  sudo chown -R "$(id -un)" {shlex.quote(str(app.home_dir))}'
 
 
 def _usage(app: App, exc: click.ClickException) -> int:

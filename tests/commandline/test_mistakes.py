@@ -16,6 +16,7 @@ import click
 import pytest
 
 from cli import gossamer
+from node.client import target_of
 from node.commandline import ailments, doctor, run
 from node.commandline.ailments import FAIL, OK, Finding
 from node.commandline.app import App
@@ -163,6 +164,35 @@ async def test_a_first_start_that_failed_has_not_taken_the_name_away(tmp_path: P
     assert not is_new(home) and list(tmp_path.iterdir()) == [home]
 
 
+@pytest.mark.parametrize(
+    "words", [("erase", "--yes"), ("service", "install"), ("config", "set", "name", "x")]
+)
+def test_a_home_of_another_user_is_one_line_and_a_way_to_take_it_back(
+    gossamer_exits: Exits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    (tmp_path / "identity.key").write_text("")
+    (tmp_path / "config.toml").write_text("")
+    for name in ("open", "read_bytes", "read_text"):
+        monkeypatch.setattr(Path, name, refuse)
+    code, out, err = gossamer_exits("--home", str(tmp_path), *words)
+    assert (code, out) in {(1, ""), (2, "")} and err.count("\n") == 1 and "Permission denied" in err
+
+
+def test_the_sdk_says_of_a_home_that_it_may_not_read_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(Refused, match="another user") as fault:
+        target_of(tmp_path)
+    assert fault.value.code == "unauthorized"
+
+
 # -- the doctor -----------------------------------------------------------------------------------
 
 
@@ -235,3 +265,14 @@ def test_a_node_whose_account_went_on_elsewhere_is_not_said_to_be_well() -> None
     found = {one.check: one for one in ailments.of_a_node(status, [], ())}
     assert found["device"].state == FAIL and found["device"].do
     assert "device" not in {one.check for one in ailments.of_a_node({**status, "revoked": False}, [], ())}
+
+
+def test_what_this_user_may_not_read_is_the_one_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("")
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "token" and allowed(path, mode))
+    (found,) = ailments.of_home(tmp_path)
+    assert (found.check, found.state) == ("permissions", FAIL) and "token" in found.text
+    assert found.do.startswith("sudo chown -R ")
