@@ -268,7 +268,10 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
 
 def _not_ours(app: App, fault: PermissionError) -> str:
     """Say what this user may not touch, as after a start by root, and how the home is taken back."""
-    text = f"{fault.filename or app.home_dir}: {fault.strerror or fault}"
+    path = Path(os.fsdecode(fault.filename or app.home_dir))
+    text = f"{path}: {fault.strerror or fault}"
+    if app.home_dir not in (path, *path.parents):
+        return text
     return f'{text}; if the home is yours:  sudo chown -R "$(id -un)" {shlex.quote(str(app.home_dir))}'
 
 
