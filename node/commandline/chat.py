@@ -17,7 +17,7 @@ from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
 from node.commandline import attachments
 from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
-from node.commandline.invites import open_invite
+from node.commandline.invites import open_invite, open_ones
 from node.commandline.messages import change_lines, message_id, said
 from node.commandline.notices import announcement_lines, notice_lines
 from node.commandline.output import as_json, clock, harmless
@@ -223,7 +223,10 @@ async def _choose(node: Node, text: str | None) -> Row:
     if len(rooms) == 1:
         return rooms[0]
     if not rooms:
-        raise Refused("room_not_found", "you are in no room yet: make one with `gossamer room create NAME`")
+        told = "make one:  gossamer room create NAME"
+        if open_ones(node, await node.invites()):
+            told = "accept what you are asked to:  gossamer invite accept"
+        raise Refused("room_not_found", f"you are in no room yet; {told}")
     candidates = [{"room": r["room"], "name": r["name"]} for r in rooms]
     raise Refused("ambiguous_room", "you are in several rooms: say which", candidates=candidates)
 
