@@ -194,7 +194,8 @@ async def batch(node: Node, halt: bool) -> None:
 
     Prints the answer to each as JSON, one a line; exits with 1 if one was refused.
     """
-    asked = [_object(line, "a line") for line in sys.stdin.read().splitlines() if line.strip()]
+    lines = enumerate(sys.stdin.read().splitlines(), 1)
+    asked = [_object(line, f"line {number}") for number, line in lines if line.strip()]
     found = await node.call("batch", commands=asked, halt_on_error=halt)
     node.app.emit(found, [as_json(answer) for answer in found["results"]])
     refused = [answer for answer in found["results"] if answer["event"] == "error"]

@@ -9,8 +9,10 @@ import re
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -179,6 +181,40 @@ def test_a_home_of_another_user_is_one_line_and_a_way_to_take_it_back(
         monkeypatch.setattr(Path, name, refuse)
     code, out, err = gossamer_exits("--home", str(tmp_path), *words)
     assert (code, out) in {(1, ""), (2, "")} and err.count("\n") == 1 and "Permission denied" in err
+
+
+def cli(*words: str, into: Any) -> tuple[int, str]:
+    env = {**os.environ, "GOSSAMER_HOME": "/nonexistent"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *words],
+        check=False,
+        stdout=into,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=root,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+def test_output_that_a_full_disk_does_not_take_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        code, err = cli("version", into=full)
+    assert code == 1 and err.count("\n") == 1 and err.rstrip().endswith("(storage_full)")
+
+
+def test_a_reader_that_has_seen_enough_makes_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert cli("schema", into=writer) == (0, "")
+    finally:
+        os.close(writer)
+
+
+def test_a_folder_that_is_not_there_is_one_line(gossamer_exits: Exits) -> None:
+    code, _, err = gossamer_exits("schema", "--write", "/nonexistent/x")
+    assert code == 6 and err.startswith("error: /nonexistent/x/") and err.count("\n") == 1
 
 
 def test_the_sdk_says_of_a_home_that_it_may_not_read_it(
