@@ -28,7 +28,7 @@ async def served(home: Path, pace: float = 20.0) -> AsyncIterator[SimBridge]:
     running = asyncio.create_task(bridge.run())
     try:
         yield bridge
-        assert not running.done(), running.exception()
+        assert bridge.stopping.is_set() or not running.done(), running.exception()
     finally:
         bridge.stopping.set()
         await running
