@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from node.chat import events, put_back, returning, rights
 from node.chat.behind import PATIENCE
+from node.chat.branches import Branches
 from node.chat.epoch_wants import EpochWants
 from node.chat.epochs import MAX_GENERATION, Epoch
 from node.chat.healing import TYPES, Healing
@@ -59,6 +60,7 @@ class RoomInbox:
         self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
         self.reposts = Reposts(room)
+        self.branches = Branches(room)
         self.wants = EpochWants(room.room_id)
         self.healing = Healing(room, self.offer, self.show)
         self._objects = Assembly()
@@ -175,7 +177,7 @@ class RoomInbox:
         self.reposts.spoke(turn, held, author.device_id, payload.ts_ms)
         late = self.healing.moved(turn, held, author, chain.next_index, msg.core.index)
         if payload.leaf is not None:
-            self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
+            self.room.leaves.renewed(turn, author.device_id, ops.Leaf(*payload.leaf))
         if payload.type in SAYING and self.room.log.kept_at(msg.core.view16):
             self.room.kept.keep(turn, self.room.history, chain, msg, payload)
         if payload.type is Type.TEXT:
@@ -283,12 +285,6 @@ class RoomInbox:
             raise CryptoFault("kind of core and type of payload disagree")
         return ops.parse_op(payload.body) if payload.type is Type.OP else None
 
-    def _renew_leaf(self, turn: Turn, device_id: bytes, leaf: ops.Leaf) -> None:
-        """Take a newer leaf; messages may come out of order, the numbers of a device's leaves only rise."""
-        held = self.room.leaves.get(device_id)
-        if held is None or leaf.leaf_id > held.leaf_id:
-            self.room.save_leaf(turn, device_id, leaf)
-
     def _said(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
         room = self.room
         mid = room.timeline.rename(payload.mid, author.account)
@@ -392,7 +388,7 @@ class RoomInbox:
             self.exchange.lacking(turn)
             return False
         if result.new:
-            self.room.hand_on(turn, op, before.members, view16)
+            self.branches.hand_on(turn, op, before.members, view16)
             self._tell(turn, op, before)
         return True
 
@@ -479,7 +475,7 @@ class RoomInbox:
         for parent in announce.parents:
             if parent not in room.epochs.held:
                 self.wants.note(turn, parent, b"", hearsay=True)
-        room.join_branches(turn, new)
+        self.branches.join(turn, new)
 
     def take_profiles(self) -> list[tuple[bytes, Payload]]:
         """Return (account, payload) of what members said of themselves since the last call."""

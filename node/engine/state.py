@@ -324,7 +324,7 @@ class Restorer:
                 inboxes[key[5:21]].room.heard[key[21:]] = unpack_row(data, bytes)
             elif key.startswith(b"leaf"):
                 leaf_id, public = unpack_row(data, tuple[int, bytes])
-                inboxes[key[4:20]].room.leaves[key[20:]] = Leaf(leaf_id, public)
+                inboxes[key[4:20]].room.leaves.newer[key[20:]] = Leaf(leaf_id, public)
             elif key.startswith(b"volume"):
                 messages, volume = unpack_row(data, tuple[int, int])
                 inboxes[key[6:22]].room.epochs.restore_count(key[22:], messages, volume)

@@ -36,7 +36,7 @@ def branch(maker: SimNode, heads: tuple[bytes, ...], gen: int) -> None:
         gen=gen,
         parents=(under.epoch16, *(bytes([gen, n]) * 8 for n in range(3))),
         heads=heads,
-        members=[(m.device_id, room.leaf_of(m)) for m in roster.members.values()],
+        members=[(m.device_id, room.leaves.of(m)) for m in roster.members.values()],
         now_ms=turn.mesh_ms,
         reason=3,
         entropy=turn.entropy,
