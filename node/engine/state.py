@@ -241,7 +241,7 @@ class Restorer:
         self._inbox()
         for inbox in self.state.rooms.inboxes.values():
             self.state.returning.look(inbox.room, self.now.mono)
-            if inbox.parked or inbox.pending_ops:
+            if inbox.parked or inbox.ops.pending:
                 inbox.exchange.look(self.now.mono + INTRODUCE_AFTER_START)
 
     def _add(self, route: Route, created_day: int) -> None:
@@ -296,7 +296,7 @@ class Restorer:
         rows = [data for key, data in self.rows[Table.OPS].items() if key.startswith(room_id)]
         stored = [ops.parse_op(unpack_row(data, bytes)) for data in rows]
         for op in sorted(stored, key=lambda op: op.lamport):
-            inbox.restore_op(op)
+            inbox.ops.restore(op)
 
     def _epochs(self) -> None:
         inboxes = self.state.rooms.inboxes
