@@ -420,7 +420,7 @@ class Restorer:
                 inboxes[hole.room_id].healing.restore(hole, self.now)
             elif key[:1] == b"x":
                 names = unpack_row(data, dict[bytes, bool])
-                inboxes[key[1:]].healing.restore_named(names, self.now)
+                inboxes[key[1:]].healing.references.restore(names, self.now)
                 self.state.lookups.append((key[1:], tuple(names)))
 
     def _held_back(self, room_id: bytes, item: Item) -> None:
