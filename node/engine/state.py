@@ -18,7 +18,8 @@ from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
 from node.chat.changing import Changing, Waiting
 from node.chat.channels import Channels, Route
-from node.chat.contacts import Asked, Contacts, LinkToken
+from node.chat.contact_links import LinkToken
+from node.chat.contacts import Asked, Contacts
 from node.chat.direct import Direct, DirectRow, direct_id
 from node.chat.direct_gaps import Gap
 from node.chat.directory import Directory, Listed
@@ -263,9 +264,9 @@ class Restorer:
                 asked = unpack_row(data, Asked)
                 state.contacts.asked[asked.account] = asked
             elif key[:1] == b"r":
-                state.contacts.replayed[key[1:]] = unpack_row(data, int)
+                state.contacts.replays.taken[key[1:]] = unpack_row(data, int)
             elif key[:1] == b"z":
-                state.contacts.resets[key[1:]] = unpack_row(data, tuple[int, bool])
+                state.contacts.resets.last[key[1:]] = unpack_row(data, tuple[int, bool])
             elif key[:1] in {b"w", b"q"}:
                 state.contacts.requests.restore(key, data)
 
@@ -462,7 +463,7 @@ class Restorer:
     def _setting(self, key: bytes, data: bytes) -> None:
         if key.startswith(b"token"):
             token = unpack_row(data, LinkToken)
-            self.state.contacts.tokens[token.token] = token
+            self.state.contacts.links.tokens[token.token] = token
         elif key.startswith(b"introduce"):
             self.state.introductions[key[9:]] = self.now.mono + INTRODUCE_AFTER_START
         elif key.startswith(b"peer"):

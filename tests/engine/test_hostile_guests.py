@@ -324,7 +324,7 @@ def test_strangers_are_kept_up_to_a_bound_and_told_once_each(monkeypatch: pytest
     world.run(2)
     assert len(seen.of(events.ContactRequested)) == 4
     assert len(engine_of(ann).state.people.by_account) == known + 4
-    assert len(engine_of(ann).state.contacts.replayed) <= 4
+    assert len(engine_of(ann).state.contacts.replays.taken) <= 4
     no_late_faults(ann)
 
 
@@ -366,7 +366,7 @@ def test_a_request_with_an_unusable_prekey_does_not_use_up_the_link() -> None:
     )
     post(bob, inbox_channel(ann.setup.identity.intro_pub), inner)
     world.run(2)
-    assert link.token in engine_of(ann).state.contacts.tokens
+    assert link.token in engine_of(ann).state.contacts.links.tokens
     assert who.account not in engine_of(ann).state.people.by_account
     no_late_faults(ann)
 

@@ -115,7 +115,7 @@ def test_a_reset_is_remembered_across_a_kill_and_done_when_its_hour_has_come() -
     world.run(3700)
     assert len(sessions(ann, bob)) == len(names) + 1
     assert session_of(ann, bob).session_id == session_of(bob, ann).session_id
-    assert not engine_of(ann).state.contacts.resets.get(account(bob), (0, False))[1]
+    assert not engine_of(ann).state.contacts.resets.last.get(account(bob), (0, False))[1]
 
 
 @pytest.mark.parametrize("who", ["ann", "bob"])
@@ -243,7 +243,7 @@ def test_whoever_resets_and_however_it_arrives_both_use_one_session(
         if name == "meet":
             meet()
             continue
-        engine_of(nodes[name]).state.contacts.resets.clear()
+        engine_of(nodes[name]).state.contacts.resets.last.clear()
         other = bob if name == "ann" else ann
         assert reset(nodes[name], other)
         world.run(0.5)
@@ -380,7 +380,7 @@ def test_who_is_put_back_past_the_prekey_of_the_session_in_use_is_heard_and_hear
     later_on(world, 9, ann, bob)
     world.run(5)
     for name in beginners:
-        engine_of(nodes[name]).state.contacts.resets.clear()
+        engine_of(nodes[name]).state.contacts.resets.last.clear()
         assert reset(nodes[name], bob if name == "ann" else ann)
         world.run(2)
         say(ann, room, "before")
