@@ -12,7 +12,8 @@ from node.bridge.intervals import Intervals
 from node.bridge.ports import DialectRecord, SessionStarted, TokenRecord
 from node.chat import expiring, sent_changes
 from node.chat.announcements import Announcements
-from node.chat.attachments import Attachments, Record
+from node.chat.attachment_record import Record
+from node.chat.attachments import Attachments
 from node.chat.attendance import Attendance
 from node.chat.batches import NewcomerRow
 from node.chat.behind import Behind
@@ -392,7 +393,7 @@ class Restorer:
             elif key[:1] == b"y":
                 state.mending.heard.restore(key[1:], unpack_row(data, bytes))
             elif key[:1] == b"A":
-                state.attachments.posting[key[1:]] = unpack_row(data, int)
+                state.attachments.posting.left[key[1:]] = unpack_row(data, int)
         for room_id, rows in changed.items():
             state.rooms.inboxes[room_id].room.sent_changes.restore(rows)
         state.dms.outbox.sort()
