@@ -75,6 +75,10 @@ class Graph:
         one, other = self._nodes.get(earlier), self._nodes.get(later)
         return one is not None and other is not None and _precedes(one, other)
 
+    def includes(self, heads: Iterable[bytes], op_id: bytes) -> bool:
+        """Say whether an op is one of these heads or before one."""
+        return any(head == op_id or self.precedes(op_id, head) for head in heads)
+
     def before(self, op_id: bytes) -> Iterator[Op]:
         """Go through all ops strictly before one."""
         node = self._nodes[op_id]
