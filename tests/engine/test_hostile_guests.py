@@ -312,7 +312,7 @@ def ask(victim: SimNode, number: int, world: Simulation, **changes: object) -> b
 
 
 def test_strangers_are_kept_up_to_a_bound_and_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.chat.requests.MAX_REQUESTS", 4)
+    monkeypatch.setattr("node.chat.incoming.MAX_REQUESTS", 4)
     world, ann, bob, _, _ = trio("strangers")
     seen = ann.attach()
     known = len(engine_of(ann).state.people.by_account)
@@ -338,7 +338,7 @@ def test_a_strangers_addresses_are_not_dialled() -> None:
     post(bob, inbox_channel(ann.setup.identity.intro_pub), ask(ann, 1, world, node_record=record))
     world.run(2)
     assert "ws://victim.example:80" not in engine_of(ann).mesh.addresses()
-    assert len(engine_of(ann).state.contacts.requests.waiting) == 1
+    assert len(engine_of(ann).state.contacts.requests.incoming.waiting) == 1
 
 
 @pytest.mark.attack("A13")

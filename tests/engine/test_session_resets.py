@@ -457,14 +457,14 @@ def test_an_intro_in_an_envelope_of_another_time_makes_no_session_look_forgotten
 def test_one_request_of_a_stranger_is_kept_and_a_live_token_is_answered_however_many_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.chat.requests.MAX_REQUESTS", 2)
+    monkeypatch.setattr("node.chat.incoming.MAX_REQUESTS", 2)
     world, ann, bob, _, _ = trio("full inbox")
     inbox = inbox_channel(ann.setup.identity.intro_pub)
     for number in range(4):
         for word in ("one", "two", "three"):
             post(bob, inbox, ask(ann, number, world, hello=word * 50))
     world.run(2)
-    waiting = engine_of(ann).state.contacts.requests.waiting
+    waiting = engine_of(ann).state.contacts.requests.incoming.waiting
     assert len(waiting) == 2 and all(len(one.message) <= 256 for one in waiting.values())
     eve = world.add("eve", peers=["cat"])
     world.run(3)
