@@ -88,18 +88,17 @@ class Incoming:
         if self.waiting.pop(account, None) is not None:
             turn.delete(Table.REQUESTS, b"w" + account)
 
-    def expire(self, turn: Turn) -> list[bytes]:
-        """Return whose requests are over long enough, or repeated no more, of which frontends are told."""
-        now, over = turn.now.wall_ms, list[bytes]()
+    def expire(self, turn: Turn) -> None:
+        """Forget what is over long enough, and what nobody repeats any more, of which frontends are told."""
+        now = turn.now.wall_ms
         for account, waiting in list(self.waiting.items()):
             if waiting.over and now >= waiting.since_ms + TELLS_MS:
-                over.append(account)
+                self.forget(turn, account)
             elif not waiting.over and not waiting.came_ms:
                 self._save(turn, account, replace(waiting, came_ms=now, since_ms=now))
             elif not waiting.over and now >= waiting.came_ms + KEEP_MS:
-                over.append(account)
+                self.forget(turn, account)
                 self._tell_cancelled(turn, self.people.by_account[account])
-        return over
 
     def _tell_cancelled(self, turn: Turn, person: Person) -> None:
         user_id = self.people.user_id(person.account)

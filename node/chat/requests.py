@@ -311,9 +311,8 @@ class Requests:
             self.incoming.keep(turn, person, request.hello)
 
     def expire(self, turn: Turn) -> None:
-        """Forget requests that are over, and those that nobody repeats any more."""
-        for account in self.incoming.expire(turn):
-            self.forget(turn, account)
+        """Forget requests of others that are over, and those that nobody repeats any more."""
+        self.incoming.expire(turn)
 
     # -- telling ----------------------------------------------------------------------------------
 
