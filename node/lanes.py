@@ -1,4 +1,4 @@
-"""Inputs that wait for the engine, each link's in a lane of its own, and the lanes by turns.
+"""Inputs that wait for the engine: frontends' before the mesh's, each link's in a lane of its own.
 
 A link that brings a catch-up has a quarter of a megabyte waiting, 40 ms of work: what another brings that was
 said just now does not wait behind that. What one link brings stays in order.
@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from node.bridge.ports import CommandReceived, EventsWritten, ReadAnswered, SessionEnded, SessionStarted
 from node.engine.effects import Input
 from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, LinkOpened
 
+FRONTENDS_IN_TURN = 4
+"""Inputs of frontends, if as many wait, before one of the mesh: who types waits for no catch-up.
+
+A frontend that floods must not keep from us what links have written: nothing of the flood would leave before
+its end.
+"""
+_OF_FRONTENDS = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 _OF_LINKS = (LinkBytes, LinkDrained, LinkOpened, LinkClosed)
 _NO_LINK = 0
 """The lane of everything else; links are numbered from 1."""
@@ -52,3 +60,27 @@ class Lanes:
         self._lanes, self._size = {}, 0
         for event in kept:
             self.append(event)
+
+
+class Inbox:
+    """All that waits for the engine, the oldest of whose turn it is first."""
+
+    def __init__(self) -> None:
+        self.frontends: deque[Input] = deque()
+        self.others = Lanes()
+        self._in_turn = 0  # inputs of frontends since the last of the mesh
+
+    def __len__(self) -> int:
+        return len(self.frontends) + len(self.others)
+
+    def append(self, event: Input) -> None:
+        """Put an input behind those of its kind."""
+        (self.frontends if isinstance(event, _OF_FRONTENDS) else self.others).append(event)
+
+    def popleft(self) -> Input:
+        """Take the next; there is one."""
+        if self.frontends and (self._in_turn < FRONTENDS_IN_TURN or not self.others):
+            self._in_turn += 1
+            return self.frontends.popleft()
+        self._in_turn = 0
+        return self.others.popleft()

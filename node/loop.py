@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, assert_never
 
@@ -19,16 +18,13 @@ from node.alarm import Alarm
 from node.bridge.metrics import Histogram, Shown, counters, gauge
 from node.bridge.ports import (
     BridgeEffect,
-    CommandReceived,
     CredentialsChanged,
     Deliver,
     EndSession,
-    EventsWritten,
     GiveAttachment,
     ReadAnswered,
     ReadHistory,
     ReadSearch,
-    SessionEnded,
     SessionStarted,
     StartReplay,
     UploadKept,
@@ -62,7 +58,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.gathering import Gathering
-from node.lanes import Lanes
+from node.lanes import Inbox
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
 from node.store.records import Gone, Loaded
@@ -74,6 +70,9 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 256
 """Inputs handled before one commit."""
 MAX_BATCH_SECONDS = 0.005
+SHOWN_AT_ONCE = 128
+"""Events told to frontends before these are written to: their queues are short, and one message that closes a
+gap lets out all that were held back behind it, which may be more than such a queue takes."""
 READ_PAGE = 2_000
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
@@ -86,7 +85,6 @@ MAX_SLEEP = 2.0
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
 _FOR_PEERS = (SendBytes, CloseLink, PauseReading, Dial)
-_FRONTEND = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 
 
 class Outlet(Protocol):
@@ -127,8 +125,7 @@ class EngineLoop:
         self.rebuild: outage.Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
-        self._frontends: deque[Input] = deque()
-        self._others = Lanes()
+        self._inbox = Inbox()
         self._alarm, self._told, self._finishing = Alarm(), False, False
         self._held = Gathering(store, self._gone, self._read_done)
         self._reads: set[asyncio.Task[None]] = set()
@@ -146,16 +143,16 @@ class EngineLoop:
 
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
-        (self._frontends if isinstance(event, _FRONTEND) else self._others).append(event)
+        self._inbox.append(event)
         self._alarm.ring()
 
     def backlog(self) -> int:
         """Return how many inputs of frontends wait: the bridge reads no socket beyond its limit."""
-        return len(self._frontends)
+        return len(self._inbox.frontends)
 
     def mesh_backlog(self) -> int:
         """Return how many inputs of the mesh wait: links are not read beyond the transport's limit."""
-        return len(self._others)
+        return len(self._inbox.others)
 
     @property
     def engine(self) -> Engine:
@@ -170,7 +167,7 @@ class EngineLoop:
 
     def figures(self, now: Instant, stats: Mapping[str, int | None]) -> list[Shown]:
         """Return what the engine, its inbox and its store count and measure."""
-        waiting = {("frontends",): len(self._frontends), ("mesh",): len(self._others)}
+        waiting = {("frontends",): self.backlog(), ("mesh",): self.mesh_backlog()}
         return [
             counters("inbox", "Inputs that wait for the engine.", ("of",), waiting, "gauge"),
             gauge("held_back", "Envelopes of others that wait to be written.", len(self._held)),
@@ -258,7 +255,7 @@ class EngineLoop:
         filed.cancel()
 
     async def _empty(self) -> None:
-        while self._frontends or self._others:
+        while self._inbox:
             batch, now = self._drain(), self._clock()
             await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
 
@@ -297,7 +294,7 @@ class EngineLoop:
             self.mesh.close_all("no room")
         self._generation += 1
         self._held.drop()
-        self._others.keep(outage.AGAIN)
+        self._inbox.others.keep(outage.AGAIN)
         self._engine = self.rebuild(await self._loaded(), sessions, read_only=read_only)
 
     async def _loaded(self) -> Loaded:
@@ -313,10 +310,10 @@ class EngineLoop:
 
     async def _sleep(self) -> float | None:
         """Wait for an input or for what is due next; return the engine's deadline."""
-        if self._told or self._frontends or self._others:  # frontends get theirs before deadlines are asked
+        if self._told or self._inbox:  # frontends get theirs before deadlines are asked
             self._told = await asyncio.sleep(0, False)
         due = self.engine.deadline
-        if self._frontends or self._others:
+        if self._inbox:
             return due
         deadlines = [due, self._next_expiry, self._next_shred, self._probe_at, self._held.deadline]
         soon = min(d for d in deadlines if d is not None) - self._clock().mono
@@ -326,8 +323,8 @@ class EngineLoop:
     def _drain(self) -> list[Input]:
         batch: list[Input] = []
         until = time.perf_counter() + MAX_BATCH_SECONDS
-        while (self._frontends or self._others) and len(batch) < MAX_BATCH:
-            batch.append((self._frontends or self._others).popleft())
+        while self._inbox and len(batch) < MAX_BATCH:
+            batch.append(self._inbox.popleft())
             if time.perf_counter() > until:
                 break
         return batch
@@ -342,8 +339,11 @@ class EngineLoop:
             self._gone(await self.store.commit(writes))
             self._commits.observe(time.perf_counter() - since)
         self._let_out(effects[wait:])
-        for effect in effects:
-            if not isinstance(effect, _FOR_PEERS):
+        others = [effect for effect in effects if not isinstance(effect, _FOR_PEERS)]
+        for start in range(0, len(others), SHOWN_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            for effect in others[start : start + SHOWN_AT_ONCE]:
                 self._perform(effect)
 
     def _let_out(self, effects: list[Effect]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
+from node.bridge.ports import CommandReceived
+from node.chat import commands
 from node.engine.effects import Input, Woke
-from node.lanes import Lanes
+from node.lanes import FRONTENDS_IN_TURN, Inbox, Lanes
 from node.mesh.ports import LinkBytes, LinkDrained, LinkOpened
 
 
@@ -44,3 +46,27 @@ def test_what_is_kept_is_what_was_named() -> None:
         lanes.append(event)
     lanes.keep((Woke,))
     assert taken(lanes) == [Woke()]
+
+
+def test_a_frontend_that_floods_does_not_keep_from_the_engine_what_links_wrote() -> None:
+    inbox = Inbox()
+    for number in range(40):
+        inbox.append(CommandReceived(1, commands.RoomList(req=number)))
+    for _ in range(2):
+        inbox.append(LinkDrained(7, 8_192))
+    assert len(inbox) == 42
+    order = [inbox.popleft() for _ in range(42)]
+    drained = [at for at, event in enumerate(order) if isinstance(event, LinkDrained)]
+    assert drained == [FRONTENDS_IN_TURN, 2 * FRONTENDS_IN_TURN + 1]
+    assert [event.command.req for event in order if isinstance(event, CommandReceived)] == list(range(40))
+    assert not inbox
+
+
+def test_a_frontend_goes_before_what_a_link_brings() -> None:
+    inbox = Inbox()
+    for number in range(10):
+        inbox.append(LinkBytes(1, bytes([number])))
+    for number in range(3):
+        assert isinstance(inbox.popleft(), LinkBytes)
+        inbox.append(CommandReceived(1, commands.RoomList(req=number)))
+        assert isinstance(inbox.popleft(), CommandReceived)

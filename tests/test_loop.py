@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
+from node.bridge.outbox import MAX_EVENTS
 from node.bridge.ports import BridgeEffect, CommandReceived, Deliver
 from node.chat import commands, events
 from node.chat.filing import FileOrder
@@ -20,7 +21,7 @@ from node.clock import Instant
 from node.engine.commands import no_room
 from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
 from node.errors import StoreFull
-from node.loop import EngineLoop
+from node.loop import SHOWN_AT_ONCE, EngineLoop
 from node.mesh.ports import MeshEffect, SendBytes
 from node.sim import SimNode
 from node.store.records import Put, PutEnvelope
@@ -431,3 +432,22 @@ async def test_of_a_commit_that_fails_nothing_leaves_but_what_stood_before_it() 
         loop.submit(CommandReceived(1, commands.RoomList()))
         await until(lambda: only_reads(loop))
     assert left == [b"passed on"]
+
+
+async def test_a_gap_that_closes_shows_a_prompt_frontend_all_that_waited_without_filling_its_queue() -> None:
+    loop, bridge, store = looped([Deliver(1, events.Ok(req=n)) for n in range(3_000)])
+    store.full = False
+    queues: list[int] = []
+
+    async def reads() -> None:
+        while len(bridge.told) < 3_000:
+            queues.append(len(bridge.told) - sum(queues))
+            await asyncio.sleep(0)
+        queues.append(len(bridge.told) - sum(queues))
+
+    async with running(loop):
+        reader = asyncio.create_task(reads())
+        loop.submit(CommandReceived(1, commands.RoomList()))
+        await asyncio.wait_for(reader, 5)
+    assert sum(queues) == 3_000
+    assert max(queues) <= SHOWN_AT_ONCE < MAX_EVENTS

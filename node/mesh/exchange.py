@@ -98,6 +98,11 @@ class Exchange:
         mine = self.wants.deadline, self.holding.deadline, self.parts.deadline
         return earliest(self.spreading.deadline, self._ask_at, *mine)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something that was announced is waited or asked for."""
+        return bool(len(self.wants) or self.spreading.awaits)
+
     def publish(self, env: Envelope, now: Instant, *, watched: bool = False) -> None:
         """Send an envelope of our own, and ask for a `watched` one who has it."""
         self.spreading.publish(env, now, watched=watched)

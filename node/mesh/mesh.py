@@ -16,8 +16,7 @@ from node.crypto.primitives import Entropy
 from node.crypto.securing import Secure
 from node.errors import DecodeError, PeerFault
 from node.mesh.attention import Attention
-from node.mesh.exchange import SETTLE_MS, Exchange
-from node.mesh.gossip import EARLY_WINDOW_MS
+from node.mesh.exchange import Exchange
 from node.mesh.hops import Hops
 from node.mesh.index import Index
 from node.mesh.limits import Scores, asks_more
@@ -56,6 +55,7 @@ from node.mesh.ports import (
     Taken,
 )
 from node.mesh.records import Ourselves, OwnRecord
+from node.mesh.rounds import Rounds
 from node.mesh.spreading import Overdue, Unasked
 from node.mesh.troubles import reason_of
 from node.mesh.waking import Waking
@@ -76,8 +76,6 @@ from node.wire.frames import (
     Unknown,
 )
 
-SYNC_EVERY = 300.0
-"""Seconds between two rounds with some peer, give or take a fifth."""
 CLONED_EVERY = 3600.0
 """Seconds between two warnings that a peer speaks of a clone."""
 CLONED_FOR = 900.0
@@ -118,7 +116,6 @@ class Mesh:
         self._near = Attention()
         self._tickets: dict[int, tuple[int, int]] = {}
         self._last_ticket = 0
-        self._sync_at = now.mono + SYNC_EVERY
         self._cloned_at = self._cloned_heard = float("-inf")
         self._soon: float | None = None
         self._known = False
@@ -134,6 +131,7 @@ class Mesh:
             now=now,
             hops=Hops(blake2b(boot_nonce, key=node_seed, person=b"hops").digest()[:32]),
         )
+        self._rounds = Rounds(self._near, self._clock, self._exchange, spread=self._spread, now=now)
         self._waking = Waking(now)
         self._overlay = self._make_overlay(node_seed, remembered, now)
         self._exchange.parts.is_friend = self._overlay.is_friend
@@ -181,7 +179,7 @@ class Mesh:
     def _least(self) -> float | None:
         exchange = self._exchange
         timers = self._linking.deadline, exchange.deadline, self._near.deadline
-        return earliest(self._book.deadline, *timers, self._sync_at)
+        return earliest(self._book.deadline, *timers, self._rounds.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -239,19 +237,14 @@ class Mesh:
         return (b"", False) if near is None else (near.link.node_key, self._overlay.is_friend(near))
 
     def request_sync(self, now: Instant) -> None:
-        """Sync with every linked peer at the next deadline, within 2 s: something is missing."""
+        """Sync with every linked peer in a moment: something is missing, and gossip may not bring it."""
         self._known = False
-        until_ms = self.mesh_time_ms(now) + EARLY_WINDOW_MS
-        for near in self._near.values():
-            if near.sync is not None:
-                near.sync.wish(until_ms=until_ms)
+        self._rounds.lacking(now)
 
     def compare(self, now: Instant) -> None:
         """Sync with every linked peer about what is not under way any more, to learn who has it."""
         self._known = False
-        for near in self._near.values():
-            if near.sync is not None:
-                near.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
+        self._rounds.compare(now)
 
     def forget(self, eids: Iterable[bytes]) -> None:
         """Take envelopes of which nothing is left out of what was accepted; not those whose ids are kept."""
@@ -435,9 +428,7 @@ class Mesh:
         self._hold_against(self._exchange.on_deadline(now), now)
         self._ask_who_has(now)
         self._linking.on_deadline(now)
-        if now.mono >= self._sync_at:
-            self._sync_at = now.mono + SYNC_EVERY * (0.8 + 0.4 * self._spread())
-            self._sync_with_someone(now)
+        self._rounds.on_deadline(now)
         self._book.give_up_stuck(now=now.mono)
         self._dial(now)
 
@@ -468,14 +459,6 @@ class Mesh:
                 self._linking.ping(near, now)
             else:
                 self._exchange.holding.later(number, now=now.mono)
-
-    def _sync_with_someone(self, now: Instant) -> None:
-        live = [near for near in self._near.values() if near.sync is not None]
-        if live:
-            chosen = live[int(self._spread() * len(live))]
-            assert chosen.sync is not None
-            chosen.sync.wish(until_ms=self.mesh_time_ms(now) - SETTLE_MS)
-            chosen.sync.poll(now=now.mono)
 
     def _dial(self, now: Instant) -> None:
         for address in self._book.due(now=now.mono):

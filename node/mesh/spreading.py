@@ -83,6 +83,11 @@ class Spreading:
         shaping = self.tree.deadline, self._beacons.deadline
         return earliest(self._missing.deadline, self._promises.deadline, *shaping)
 
+    @property
+    def awaits(self) -> bool:
+        """Whether a PUSH is to bring what was announced, or a GRAFT."""
+        return len(self._missing) > 0
+
     def opened(self, number: int, now: Instant) -> None:
         """A link is in use from now on."""
         self.tree.opened(number)

@@ -47,6 +47,8 @@ BETWEEN = 2.0
 """Seconds between two rounds that we begin on a link."""
 MIN_BETWEEN = 0.5
 """Seconds between two rounds that a peer begins: each costs a look at every day."""
+MAX_TWICE = 64
+"""Envelopes that a peer may have to send again in a round that ends before them: comparing costs more."""
 MAX_ASKED = 2
 """TAILs unanswered in a round, one being answered and one on its way: a DAYS makes us send three frames."""
 EMPTY = fingerprint(0, 0)
@@ -353,6 +355,8 @@ class Sync:
         start, end = max(day * DAY_MS, self._floor_ms), min((day + 1) * DAY_MS, found.until_ms)
         if self.turns.before_ms is not None:
             end = min(end, self.turns.before_ms + 1)
+        elif len(self._index.items(day, end, (day + 1) * DAY_MS)) > MAX_TWICE:
+            end = (day + 1) * DAY_MS  # the peer may go further than we do, and that is not what we lack
         newest = self._index.newest_ms(day, end)
         if newest is None or newest <= start:
             return Tail(found.session, day, 0, EMPTY)

@@ -15,6 +15,7 @@ from node.mesh.holding import MAX_ASKED
 from node.mesh.missing import MAX_MISSING_OF_LINK
 from node.mesh.ports import BlockInput, ByIds, DeadlineReached, HeldRead, PartsRead, ReadParts, SeekBlocks
 from node.mesh.spreading import NOT_COMING
+from node.mesh.sync import EVERYTHING
 from node.mesh.wants import MAX_WANTED_OF_LINK
 from node.wire.frames import (
     MAX_BLOCK_BYTES,
@@ -108,7 +109,7 @@ def fill_sealed(target: Target) -> None:
 def fill_answers(target: Target) -> None:
     """Two rounds whose comparisons are over and have shown all they can, and as many WANTs as may wait."""
     peer, here = target.peer, [env.eid[:16] for env in target.large]
-    target.node.mesh.request_sync(target.node.now)
+    target.near.sync.wish(until_ms=EVERYTHING)
     target.near.sync.poll(now=target.net.time)
     peer.say(Days(2, ()))
     peer.say(Days(1, ((DAY - 1, 500, b"f" * 16),)))

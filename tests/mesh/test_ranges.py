@@ -186,4 +186,4 @@ def test_a_count_without_end_is_counted_in_no_time() -> None:
     message = b"\x61\x05\x00\x02" + b"\xff" * 61_000
     began = time.process_time()
     assert count_ranges(message) <= 1
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < 2.0, "it would be hours"
