@@ -318,11 +318,6 @@ class RoomLog:
         self._now()
         return self._forks
 
-    def was_removed(self, account: bytes) -> bool:
-        """Say whether an account is out because someone put it out."""
-        gone = self._now().departed.get(account)
-        return account not in self._now().members and gone is not None and gone.removed
-
     def device(self, device_id: bytes) -> Member | None:
         """Return whose device this is or once was, None if it never was in the room."""
         return self.roster.by_device(device_id) or self._now().devices.get(device_id)
@@ -392,10 +387,6 @@ class RoomLog:
     def knows16(self, op16: bytes) -> bool:
         """Say whether an op is here, by the first 16 bytes of its id."""
         return op16 in self._by16
-
-    def ancestors(self, op_id: bytes) -> frozenset[bytes]:
-        """Return the ids of everything before an op that is here."""
-        return frozenset(op.op_id for op in self._graph.before(op_id))
 
     def is_strict_ancestor(self, earlier: bytes, later: bytes) -> bool:
         """Say whether an op comes before another, by id or its first 16 bytes; False if one is not here."""
