@@ -10,7 +10,7 @@ import pytest
 
 from node.chat import backup, commands as c, events, expiring, sent_changes
 from node.crypto.channel import Inner
-from node.engine.state import Restorer
+from node.engine.restoring import Restorer
 from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
 from node.store.records import Shelf
 from node.tables import ALL, SHREDDED, Table
