@@ -1,6 +1,6 @@
 """Echo what is said in every room, accept every invite: a whole frontend on the raw bridge.
 
-    gossamer call token_create name=echo scope=chat
+    (umask 077; gossamer token create echo > token.txt)
     python examples/echo_bot.py ws://127.0.0.1:7117 token.txt
 
 The token is read from a file or, as `-`, from standard input, so that it is in no process list.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
 
 
 async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ async def answer(socket: ClientConnection, event: dict[str, Any]) -> None:
             print(f"{sender} invites us to {room}", flush=True)
             await say(socket, event="user_invite_response", response="accept", invite=event["invite"])
         case {"event": "user_message", "self": False, "room": room, "message": text, "id": said} if (
-            not text.startswith("echo: ")  # another echo bot's: two of them would never end
+            text and not event.get("history") and not text.startswith("echo: ")  # two bots would never end
         ):
             # The nonce makes a repetition harmless: one message is echoed once, whatever restarts.
             await say(socket, event="user_message", room=room, message=f"echo: {text}", nonce=f"echo {said}")
@@ -55,5 +55,5 @@ if __name__ == "__main__":
     at, file = sys.argv[1:3] if len(sys.argv) == 3 else sys.exit(__doc__)
     try:
         asyncio.run(main(at, (sys.stdin.readline() if file == "-" else Path(file).read_text()).strip()))
-    except (InvalidStatus, OSError) as fault:
-        sys.exit(f"{fault}; 401 means that the token is wrong")
+    except (InvalidStatus, InvalidURI, OSError) as fault:
+        sys.exit(f"{fault}{'; 401 means that the token is wrong' * isinstance(fault, InvalidStatus)}")

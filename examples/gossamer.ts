@@ -1755,6 +1755,7 @@ export interface NodeFacts {
   held_quota_bytes: number;
   held_ids: number;
   oldest_held_ms: number | null;
+  revoked: boolean;
 }
 
 /** The shelves: of channels of ours, brought by nodes that we know, by any other. */

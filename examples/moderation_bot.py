@@ -1,6 +1,6 @@
 """Delete what has a listed word in it, and put out who does not stop: a bot on a named consumer.
 
-    gossamer call token_create name=moderator scope=chat
+    (umask 077; gossamer token create moderator > token.txt)
     python examples/moderation_bot.py ws://127.0.0.1:7117 token.txt words.txt
 
 It needs a node that is an admin of the rooms it looks after. The node keeps its place in the event log under
@@ -20,7 +20,8 @@ from node.errors import Refused
 
 CONSUMER = "moderator"
 STRIKES = 3
-ALLOWED_TO_FAIL = {"forbidden", "unknown_user", "not_a_member", "room_not_found", "unknown_message"}
+ALLOWED_TO_FAIL = {"forbidden", "unknown_user", "not_a_member", "room_not_found", "message_not_found"}
+ALLOWED_TO_FAIL |= {"direct_room", "room_deleted", "room_keys_lost"}  # no room where somebody can be put out
 ALLOWED_TO_FAIL |= {"connection_lost"}  # without a nonce only the ack is not repeated; the next one covers it
 
 
@@ -47,12 +48,17 @@ class Moderator:
 
 async def attempt(node: Client, command: str, **keys: Any) -> None:
     """Do one thing; that we are no admin there, or that it is done already, is no reason to stop."""
-    try:
-        await node.call(command, **keys)
-    except Refused as fault:
-        if fault.code not in ALLOWED_TO_FAIL:
-            raise
-        print(f"{command}: {fault}", file=sys.stderr, flush=True)
+    while True:
+        try:
+            await node.call(command, **keys)
+        except Refused as fault:
+            if fault.retry_after is not None:  # a flood: our token has a rate, and what waits is not lost
+                await asyncio.sleep(fault.retry_after)
+                continue
+            if fault.code not in ALLOWED_TO_FAIL:
+                raise
+            print(f"{command}: {fault}", file=sys.stderr, flush=True)
+        return
 
 
 async def main(url: str, token: str, words: list[str]) -> None:

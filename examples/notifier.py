@@ -1,6 +1,6 @@
 """Tell the desktop of messages and invites, with the Python SDK; it goes on by itself when the node was away.
 
-    gossamer call token_create name=notifier scope=read
+    (umask 077; gossamer token create notifier --scope read > token.txt)
     python examples/notifier.py ws://127.0.0.1:7117 token.txt
 
 The token is read from a file or, as `-`, from standard input, so that it is in no process list. `read` is

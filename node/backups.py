@@ -194,7 +194,7 @@ def restore(path: Path, passphrase: bytes, home: Path, *, now: Instant) -> Facts
     """
     home = home.resolve()
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise Refused("home_exists", f"{home} is not empty: a backup is restored into a new home")
+        raise Refused("home_exists", f"{home} is not empty: name a new home, by --home, to restore into")
     stage = home.with_name(f".{home.name}.restoring")
     order = backup.Order()
     try:

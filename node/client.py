@@ -22,7 +22,13 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
 
 from node.errors import Refused
 
@@ -39,7 +45,7 @@ CALL_SECONDS = 60.0
 OPEN_SECONDS = 10.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 15.0
 _to_json = json.JSONEncoder(ensure_ascii=False)
-_FINAL = frozenset({"unauthorized", "origin_not_allowed", "closed"})
+_FINAL = frozenset({"unauthorized", "origin_not_allowed", "closed", "invalid"})
 """Faults that another try does not mend."""
 _CLOSED = {
     4400: ("bad_frame", "the node could not read what was sent"),
@@ -59,10 +65,13 @@ class Target:
 
 
 def target_of(home: Path) -> Target:
-    """Read a home's `runtime.json`; raises Refused `not_running`."""
+    """Read a home's `runtime.json`; raises Refused `not_running`, or `unauthorized` where we may not."""
     try:
         runtime = json.loads((home / "runtime.json").read_bytes())
         bridge, socket = runtime["bridge"], runtime.get("socket")
+    except PermissionError as exc:
+        text = f"{home / 'runtime.json'} cannot be read: this home is another user's"
+        raise Refused("unauthorized", text) from exc
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise _not_running() from exc
     if socket:
@@ -120,7 +129,8 @@ class Client:
         """Connect by `home`, by `socket`, or by `url` and `token`; `hello` has subscribe, resume ...
 
         With `reconnect` a lost connection is made again, and events go on where they stopped.
-        Raises Refused: `not_running`, `unauthorized`, or what the node answers to the hello.
+        Raises Refused: `not_running`, `unauthorized`, `invalid` for what is no address, or what the node
+        answers to the hello.
         """
         if home is not None:
             target = await asyncio.to_thread(target_of, Path(home))
@@ -313,6 +323,10 @@ async def _dial(target: Target) -> ClientConnection:
         if exc.response.status_code in {401, 403, 421}:
             raise Refused("unauthorized", "the node does not accept this token, origin or host") from exc
         raise Refused("connection_lost", f"the node answered {exc.response.status_code}") from exc
+    except InvalidURI as exc:
+        raise Refused(
+            "invalid", f"{target.url!r} is no address of a bridge: ws://HOST:PORT", field="url"
+        ) from exc
     except (OSError, InvalidMessage, InvalidHandshake) as exc:
         raise _not_running() from exc
 

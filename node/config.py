@@ -312,6 +312,8 @@ def parse_endpoint(text: str, default_port: int) -> Endpoint:
     if found is None or not text.strip():
         raise ValueError(f"{text!r} is not HOST:PORT (an IPv6 host stands in brackets: [::1]:{default_port})")
     host, port = found[1] or found[2] or "127.0.0.1", found[3]
+    if host.isdecimal():  # the system would take it for an address of one number
+        raise ValueError(f"{text!r} has no host: HOST:PORT, as 127.0.0.1:{default_port}, is needed")
     if port is not None and int(port) > MAX_PORT:
         raise ValueError(f"{port} is no port: 0 to {MAX_PORT}")
     return Endpoint(host, default_port if port is None else int(port), given=port is not None)

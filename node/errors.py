@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 
 class NodeError(Exception):
     """Raised on purpose; `code` is the stable name that docs/errors.md and frontends use."""
@@ -50,6 +52,12 @@ class Refused(NodeError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.extra = extra
+
+
+def extra_missing(code: str, what: str, package: str, python: str, field: str | None = None) -> Refused:
+    """Return the refusal where a package that few need is not there, with the line that brings it."""
+    line = f"{shlex.quote(python)} -m pip install {package}"
+    return Refused(code, f"{what} needs one more package:  {line}", field=field)
 
 
 class Fatal(NodeError):

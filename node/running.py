@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import secrets
+import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -220,6 +221,9 @@ class Running:
 
 
 def port_taken(what: str, asked: Endpoint | None, fault: OSError) -> Fatal:
-    """Return the Fatal for a listener that cannot be had; exit code 7."""
-    reason = fault.strerror or str(fault)
-    return Fatal(f"the {what} cannot listen on {asked}: {reason}", code="port_taken", exit_code=7)
+    """Return the Fatal for a listener that cannot be had: exit code 7, or 2 for what is no place of ours."""
+    wrong = isinstance(fault, socket.gaierror) or fault.errno == errno.EADDRNOTAVAIL
+    reason = str(fault.strerror or fault).partition(" (while")[0]
+    where = f"--{what if what == 'bridge' else 'listen'}"
+    text = f"the {what} cannot listen on {asked}: {reason}; choose another by {where} or in config.toml"
+    return Fatal(text, code="invalid_config" if wrong else "port_taken", exit_code=2 if wrong else 7)

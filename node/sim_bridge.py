@@ -32,6 +32,11 @@ from node.wire.manifest import Manifest
 
 TICK_SECONDS = 0.01
 """Between two looks at the clock: what friends do is at most so late."""
+MOST_BEHIND_SECONDS = 0.25
+"""Real time that passes in the world at one look at most: what the machine had no time for has not passed.
+
+At any pace frontends get to speak then while an invite stands open, however busy the machine is.
+"""
 BEGINNING_SECONDS = 90.0
 """Virtual time that the beginning takes at most: its messages are so old when the bridge opens."""
 YOU = "you"
@@ -100,8 +105,16 @@ class _Shelf:
 class SimBridge:
     """A play that is served: `start`, `run` until stopped, `close`. `pace` is virtual seconds a second."""
 
-    def __init__(self, home: Path, *, seed: str, host: str, pace: float = 1.0) -> None:
-        self._home, self._host, self._pace = home, host, pace
+    def __init__(
+        self,
+        home: Path,
+        *,
+        seed: str,
+        host: str,
+        pace: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._home, self._host, self._pace, self._clock = home, host, pace, clock
         self.world = Simulation(seed, latency=(0.02, 0.08))
         self.you = ServedNode(self.world, YOU, self.world.setup(YOU, stream(f"{seed} {YOU}"), ()))
         self.you.store = MemoryStore(str(uuid.uuid4()))  # no log of an earlier play goes on in this one
@@ -146,7 +159,7 @@ class SimBridge:
         assert self.you.engine is not None
         self._perform(credentials(self.you.engine.desk))
         self._say_where(at)
-        self._began = time.monotonic() - self.world.time / self._pace
+        self._began = self._clock() - self.world.time / self._pace
         return at
 
     def allow(self, origin: str) -> None:
@@ -173,10 +186,13 @@ class SimBridge:
             await asyncio.sleep(TICK_SECONDS)
 
     def advance(self) -> None:
-        """Bring the world up to the clock, then hand on what frontends have said meanwhile."""
-        behind = (time.monotonic() - self._began) * self._pace - self.world.time
+        """Bring the world up to the clock, or nearer, then hand on what frontends have said meanwhile."""
+        behind = self._clock() - self._began - self.world.time / self._pace
+        if behind > MOST_BEHIND_SECONDS:
+            self._began += behind - MOST_BEHIND_SECONDS
+            behind = MOST_BEHIND_SECONDS
         if behind > 0:
-            self.world.run(behind)
+            self.world.run(behind * self._pace)
         while self._inputs:
             self.you.feed(self._inputs.popleft())
 

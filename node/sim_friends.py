@@ -192,6 +192,8 @@ class Play:
                     self._heard(friend, event)
                 case events.InviteResult() if event.target == self.you.name and event.response != "delivered":
                     self._answered(friend, event)
+                case events.UserJoin(reason="join") if self._is_our_guest(friend, event):
+                    friend.say(event.room, "welcome!")
                 case events.UserInvite():
                     friend.later(2.0, c.UserInviteResponse(response="accept", invite=event.invite))
                 case events.ContactRequested():
@@ -201,11 +203,16 @@ class Play:
         self.world.at(self.world.time + LOOK_EVERY, lambda: self._look(friend))
 
     def _answered(self, friend: Friend, event: events.InviteResult) -> None:
+        if event.kind == "room" and event.response == "accept":
+            return  # they may not be in yet, and what is said before is not for them
         word = {"accept": "welcome!", "decline": "another time, then", "ignore": "120 seconds without a word"}
-        told = word.get(event.response, event.response)
-        friend.say(event.room if event.response == "accept" else self.room, told)
-        if event.kind == "room" and event.response != "accept":
+        friend.say(self.room, word.get(event.response, event.response))
+        if event.kind == "room":
             friend.after(INVITE_AGAIN, self.invite)
+
+    def _is_our_guest(self, friend: Friend, event: events.UserJoin) -> bool:
+        """Say whether bob is told that the owner is in the club; from then on they read what he says."""
+        return friend is self.bob and event.room == self.club and event.username == self.you.name
 
     def _heard(self, friend: Friend, event: events.UserMessage) -> None:
         """Answer the owner: ann echoes, words that begin with `!` ask for something."""

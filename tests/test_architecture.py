@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,30 @@ def called(node: ast.Call) -> str:
             return ""
 
 
+def at_import(tree: ast.AST, known: Container[str]) -> Iterator[str]:
+    """What of the known modules a module imports at once: nothing in functions, nor for the types alone."""
+    for node in ast.iter_child_nodes(tree):
+        typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if typing or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (one if one in known else str(node.module) for one in inner)
+        yield from at_import(node, known)
+
+
+def ring(trees: dict[str, ast.Module]) -> list[str]:
+    """Modules that need each other to be imported, first and last the same; none if there is no such ring."""
+    needs = {name: trees.keys() & set(at_import(tree, trees)) - {name} for name, tree in trees.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as found:
+        return list(found.args[1])
+    return []
+
+
 def test_every_module_has_a_floor() -> None:
     names = [name_of(path) for path in MODULES]
     assert [name for name in names if name != "node" and part_of(name) not in FLOORS] == []
@@ -199,6 +224,10 @@ def test_every_module_has_a_floor() -> None:
 def test_a_module_imports_only_what_is_below_it_or_its_own_package(path: Path) -> None:
     if name_of(path) != "node":
         assert not strangers(name_of(path), parse(path))
+
+
+def test_no_modules_need_each_other_to_be_imported() -> None:
+    assert ring({name_of(path): parse(path) for path in MODULES}) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -241,6 +270,10 @@ def test_the_proof_finds_what_it_is_for() -> None:
     assert not touches("node.ids", ast.parse("import uuid\nfrom uuid import UUID\nx = uuid.UUID(int=1)"))
     assert touches("node.chat.room", ast.parse("async def f(): ..."))
     assert touches("node.chat.room", ast.parse("open('x')"))
+    one, other = ast.parse("from node.chat import other"), ast.parse("import node.chat.one")
+    lazy = ast.parse("if TYPE_CHECKING:\n    import node.chat.one\ndef f():\n    import node.chat.one")
+    assert set(ring({"node.chat.one": one, "node.chat.other": other})) == {"node.chat.one", "node.chat.other"}
+    assert ring({"node.chat.one": one, "node.chat.other": lazy}) == []
     assert is_shell("node.bridge.http_routes")
     assert not is_shell("node.bridge.guard")
     assert not is_shell("cling")

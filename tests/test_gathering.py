@@ -56,6 +56,15 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def writing(now: float) -> tuple[Gathering, Disk, list[Any]]:
+    """What has gathered a slice, which the disk is writing."""
+    held, disk, heard = gathering()
+    fill(held, SLICE, now=now)
+    await held.due(now=now)
+    await settled()
+    return held, disk, heard
+
+
 async def test_a_few_share_one_commit_a_second_after_the_first() -> None:
     held, disk, heard = gathering()
     disk.free.set()
@@ -73,10 +82,7 @@ async def test_a_few_share_one_commit_a_second_after_the_first() -> None:
 
 
 async def test_a_slice_is_written_at_once_and_more_can_come_meanwhile() -> None:
-    held, disk, heard = gathering()
-    fill(held, SLICE, now=5.0)
-    await held.due(now=5.0)
-    await settled()
+    held, disk, heard = await writing(now=5.0)
     fill(held, SLICE, now=5.01)
     await held.due(now=7.0)
     assert (len(held), held.deadline) == (SLICE, None), "the end of the first write says when to go on"
@@ -108,10 +114,7 @@ async def test_the_rest_of_a_burst_is_written_as_soon_as_no_more_comes() -> None
 
 
 async def test_who_brings_more_than_the_disk_takes_waits_for_it() -> None:
-    held, disk, _ = gathering()
-    fill(held, SLICE, now=5.0)
-    await held.due(now=5.0)
-    await settled()
+    held, disk, _ = await writing(now=5.0)
     fill(held, MAX_WAITING, now=5.1)
     waiting = asyncio.create_task(held.due(now=5.1))
     await settled()
@@ -146,10 +149,7 @@ async def test_bytes_count_as_envelopes_do_also_those_that_are_being_written() -
 
 
 async def test_who_reads_waits_for_what_is_being_written_and_for_what_waits() -> None:
-    held, disk, _ = gathering()
-    fill(held, SLICE, now=5.0)
-    await held.due(now=5.0)
-    await settled()
+    held, disk, _ = await writing(now=5.0)
     fill(held, 1, now=5.1)
     reading = asyncio.create_task(held.write())
     await settled()
@@ -177,10 +177,7 @@ async def test_a_write_that_fails_beside_is_told_with_its_end_and_the_next_goes_
 
 
 async def test_what_was_dropped_is_not_written_nor_told_of() -> None:
-    held, disk, heard = gathering()
-    fill(held, SLICE, now=5.0)
-    await held.due(now=5.0)
-    await settled()
+    held, disk, heard = await writing(now=5.0)
     fill(held, 3, now=5.0)
     held.drop()
     disk.free.set()

@@ -66,6 +66,18 @@ def test_who_accepts_is_in_and_welcomed() -> None:
     stage.sees(events.UserMessage, room=stage.play.club, message="welcome!")
 
 
+def test_who_has_accepted_is_welcomed_when_they_are_in() -> None:
+    stage = Stage("early")
+    bob, club = stage.play.bob.session, stage.play.club
+    invite = stage.sees(events.UserInvite, room_name=CLUB)
+    assert isinstance(invite, events.UserInvite)
+    bob.seen.append(events.InviteResult(invite=invite.invite, room=club, target="you", response="accept"))
+    stage.world.run(5)
+    assert not [event for event in bob.of(events.UserMessage) if event.room == club]
+    stage.you.call(c.UserInviteResponse(response="accept"), stage.session)
+    stage.sees(events.UserMessage, room=club, message="welcome!")
+
+
 def test_cleo_asks_to_be_a_contact(stage: Stage) -> None:
     stage.sees(events.ContactRequested, username="cleo")
 

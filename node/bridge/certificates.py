@@ -10,11 +10,12 @@ import datetime
 import hashlib
 import ipaddress
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.errors import Refused
+from node.errors import Refused, extra_missing
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -42,9 +43,7 @@ def load(keep: Keep, names: tuple[str, ...]) -> Loaded:
     try:
         path, data = keep(FILE, _lasts, lambda: _made(names))
     except ImportError as exc:
-        raise Refused(
-            "tls_missing", "TLS needs one more package: pip install 'gossamer[tls]'", field="tls"
-        ) from exc
+        raise extra_missing("tls_missing", "TLS", "cryptography", sys.executable, "tls") from exc
     except OSError as exc:
         raise Refused("storage_full", f"the certificate could not be written: {exc.strerror}") from exc
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -53,7 +53,7 @@ from node.bridge.ports import (
 )
 from node.bridge.refusals import Refusals
 from node.chat import commands
-from node.chat.attachments import FAILED
+from node.chat.attachment_record import FAILED
 from node.clock import Instant
 from node.crypto.primitives import Entropy
 from node.errors import Refused

@@ -1,41 +1,37 @@
-"""The attachments of this node: which are here, which are awaited, which are still to be posted.
+"""The attachments of this node: which are here, which are awaited, and what becomes of them.
 
-Small ones travel by gossip on a channel of their own, which the manifest names (docs/crypto.md 3.14): as many
-are awaited at a time as memory allows, the others wait their turn. Ours are posted part by part, so slowly
-that no mesh notices. A part counts if it hashes to what the manifest says; the whole, once it opened.
+Small ones travel by gossip (`gossiped.py`, and `posting.py` for ours), large ones are fetched from whoever
+has them (`fetched.py`). Each is known while a message names it; it is here once the whole has opened
+(docs/crypto.md 3.14).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import replace
+from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
 from node import ids
 from node.chat import events
-from node.chat.channels import Route
+from node.chat.attachment_record import FAILED, PENDING, READY, Record, State
 from node.chat.fetched import Fetched
 from node.chat.filing import (
     BlockWritten,
     DropFile,
     FileFinished,
     FilesSwept,
-    FindParts,
-    FinishFile,
     PartRead,
     PartsFound,
-    ReadPart,
     Share,
     SweepFiles,
-    WritePart,
 )
+from node.chat.gossiped import MAX_AWAITED_MS, Gossiped
+from node.chat.posting import Posting
 from node.chat.turn import Turn
-from node.clock import DAY_MS, HORIZON_DAYS, day_of, earliest
+from node.clock import DAY_MS, earliest
 from node.crypto import attachment as sealed
-from node.crypto.channel import ChannelKind
-from node.errors import CryptoFault, DecodeError, Refused
+from node.errors import DecodeError, Refused
 from node.tables import Table
 from node.wire import manifest as manifests
 from node.wire.manifest import Manifest
@@ -44,68 +40,10 @@ MAX_RECORDS = 10_000
 """Attachments known: 30 MB of manifests. For one more the oldest that has not come is given up."""
 MAX_ROOMS = 8
 """Rooms remembered in which one is named: whose frontends are told of it."""
-MAX_ACTIVE = 8
-"""Awaited at a time: what a reading of all their channels brings at once stays within 16 MiB."""
-PART_SECONDS = 0.5
-"""Between two parts of 32 KiB that we post: 64 KiB/s an author (docs/crypto.md 3.14)."""
-TELL_SECONDS = 1.0
-"""Between two events about the progress of one."""
-STALLED_SECONDS = 30.0
-STALLED_MOST = 3600.0
-"""Without a part for so long another one gets its turn and the mesh is asked; twice as long each time."""
-SYNC_SECONDS = 300.0
-"""At most so often the mesh is asked on their account: anybody in a room can name what nobody has."""
 FULL_SECONDS = 60.0
 """The disk is tried again after this time."""
-POSTED_AGAIN_MS = 7 * DAY_MS
-"""Parts posted longer ago are posted again for another message that names them."""
 UNNAMED_MS = DAY_MS
 """What was put here and never sent is kept so long."""
-MAX_AWAITED_MS = HORIZON_DAYS * DAY_MS
-
-State: TypeAlias = Literal["pending", "ready", "failed"]
-PENDING: Final = "pending"
-READY: Final = "ready"
-FAILED: Final = "failed"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One attachment, `name` its file's; `named` messages name it, in `rooms`, the last at `since_ms`.
-
-    `asked`: a frontend wants it, however large.
-    """
-
-    name: bytes
-    manifest: bytes = field(repr=False)
-    state: State
-    since_ms: int
-    named: int = 0
-    rooms: tuple[bytes, ...] = ()
-    posted_ms: int = 0
-    asked: bool = False
-
-    @property
-    def parsed(self) -> Manifest:
-        """The manifest as first named here."""
-        return manifests.parse(self.manifest)
-
-
-@dataclass
-class _Incoming:
-    manifest: Manifest
-    moved: float
-    patience: float
-    asked: bool = False
-    finishing: bool = False
-    got: set[int] = field(default_factory=set)
-    told: float = float("-inf")
-
-    @property
-    def received(self) -> int:
-        """Bytes that came, on the scale of the content."""
-        here = sum(self.manifest.span(index)[1] for index in self.got)
-        return min(self.manifest.size, here)
 
 
 class Attachments:
@@ -113,16 +51,11 @@ class Attachments:
 
     def __init__(self) -> None:
         self.records: dict[bytes, Record] = {}
-        self.posting: dict[bytes, int] = {}
-        """What is still to be posted, and from which part on."""
-        self._active: dict[bytes, _Incoming] = {}
-        self._waiting: deque[bytes] = deque()
-        self._patience: dict[bytes, float] = {}
+        self.posting = Posting(self)
+        self.gossiped = Gossiped(self)
         self.fetched = Fetched(self)
         self._swept = False
-        self._post_at: float | None = None
         self._full_until = 0.0
-        self._ask_after = 0.0
 
     # -- a start ----------------------------------------------------------------------------------
 
@@ -135,7 +68,7 @@ class Attachments:
     def _await(self, ident: bytes, record: Record, *, first: bool = False) -> None:
         """Await one when there is a place; of large ones the newest first, so that no flood keeps it out."""
         if record.parsed.gossiped:
-            self._waiting.append(ident)
+            self.gossiped.waiting.append(ident)
         elif first:
             self.fetched.waiting.appendleft(ident)
         else:
@@ -157,7 +90,7 @@ class Attachments:
                 self.save(turn, ident, replace(record, state=PENDING))
                 self._await(ident, record)
         self._swept = True
-        self._post_at = turn.now.mono if self.posting else None
+        self.posting.begin(turn.now.mono)
         self.fill(turn)
 
     # -- ours -------------------------------------------------------------------------------------
@@ -188,43 +121,8 @@ class Attachments:
     def received(self, ident: bytes) -> int:
         """Return how many bytes of one are here, on the scale of its content."""
         record = self.records[ident]
-        coming = self._active.get(ident) or self.fetched.active.get(ident)
+        coming = self.gossiped.active.get(ident) or self.fetched.active.get(ident)
         return record.parsed.size if record.state == READY else 0 if coming is None else coming.received
-
-    def _post(self, turn: Turn, ident: bytes, record: Record) -> None:
-        """Post an attachment of ours, unless it was not long ago; large ones are given to relays."""
-        if not record.parsed.gossiped:
-            turn.of_peers.append(Share(record.parsed))
-            return
-        if ident in self.posting or turn.now.wall_ms - record.posted_ms < POSTED_AGAIN_MS:
-            return
-        self._posted(turn, ident, 0)
-        if self._post_at is None and self._swept:
-            self._post_at = turn.now.mono
-
-    def _posted(self, turn: Turn, ident: bytes, count: int) -> None:
-        self.posting[ident] = count
-        turn.put(Table.PENDING, b"A" + ident, count)
-
-    def _on_read(self, turn: Turn, read: PartRead) -> None:
-        """A part of ours was read: post it, and the next one when it is time."""
-        ident = next(iter(self.posting), b"")
-        record = self.records.get(ident)
-        if record is not None and record.name == read.name:
-            manifest = record.parsed
-            if read.data is not None:
-                inner = sealed.part(manifest, read.index, read.data)
-                turn.post(sealed.channel_of(manifest), inner)
-            if read.data is None or read.index + 1 == len(manifest.blocks):
-                self._end_posting(turn, ident)
-                self.save(turn, ident, replace(record, posted_ms=turn.now.wall_ms))
-            else:
-                self._posted(turn, ident, read.index + 1)
-        self._post_at = turn.now.mono + PART_SECONDS if self.posting else None
-
-    def _end_posting(self, turn: Turn, ident: bytes) -> None:
-        if self.posting.pop(ident, None) is not None:
-            turn.delete(Table.PENDING, b"A" + ident)
 
     # -- what messages name -----------------------------------------------------------------------
 
@@ -251,7 +149,11 @@ class Attachments:
         since_ms = max(record.since_ms, ts_ms) if record.state == PENDING else record.since_ms
         self.save(turn, ident, replace(record, named=record.named + 1, rooms=rooms, since_ms=since_ms))
         if mine and record.state == READY:
-            self._post(turn, ident, self.records[ident])
+            record = self.records[ident]
+            if record.parsed.gossiped:
+                self.posting.post(turn, ident, record)
+            else:  # large ones are given to relays
+                turn.of_peers.append(Share(record.parsed))
         self.fill(turn)
 
     def unnamed(self, turn: Turn, raw: bytes) -> None:
@@ -286,7 +188,7 @@ class Attachments:
     def _erase(self, turn: Turn, ident: bytes) -> None:
         record = self.records.pop(ident)
         self._stop(turn, ident)
-        self._end_posting(turn, ident)
+        self.posting.end(turn, ident)
         self._forget_waiting(ident)
         turn.delete(Table.ATTACHMENTS, ident)
         turn.files.append(DropFile(record.name))
@@ -298,74 +200,18 @@ class Attachments:
         if not self._swept or turn.now.mono < self._full_until:
             return
         self.fetched.fill(turn)
-        while self._waiting and len(self._active) < MAX_ACTIVE:
-            ident = self._waiting.popleft()
-            record = self.records.get(ident)
-            if record is None or record.state != PENDING or ident in self._active:
-                continue
-            manifest = record.parsed
-            if turn.mesh_ms - record.since_ms > MAX_AWAITED_MS:
-                self.fail(turn, ident, "nobody has it any more")
-            else:
-                patience = self._patience.get(ident, STALLED_SECONDS)
-                self._active[ident] = _Incoming(manifest, turn.now.mono, patience)
-                turn.files.append(FindParts(record.name, manifest))
-
-    def _on_found(self, turn: Turn, ident: bytes, found: PartsFound) -> None:
-        coming = self._active.get(ident)
-        if coming is None:
-            return
-        if found.whole:
-            self.ready(turn, ident)
-            return
-        coming.got |= found.blocks
-        if not self._complete(turn, coming, found.name):
-            self._watch(turn, ident, coming)
-
-    def _watch(self, turn: Turn, ident: bytes, coming: _Incoming) -> None:
-        """Have the channel read from when the message was sent, and watch it."""
-        coming.asked = True
-        route = Route(sealed.channel_of(coming.manifest), ident)
-        turn.watch.append((route, day_of(min(self.records[ident].since_ms, turn.mesh_ms)) - 1))
-
-    def _complete(self, turn: Turn, coming: _Incoming, name: bytes) -> bool:
-        if len(coming.got) < len(coming.manifest.blocks):
-            return False
-        coming.finishing = True
-        turn.files.append(FinishFile(name, coming.manifest))
-        return True
-
-    def take(self, turn: Turn, ident: bytes, inner: bytes) -> None:
-        """Take a part; raises PeerFault with nothing changed if nobody waits for it or it is not genuine."""
-        coming = self._active.get(ident)
-        if coming is None:
-            raise CryptoFault("a part that nobody waits for")
-        index, data = sealed.read_part(coming.manifest, inner)
-        if index in coming.got or coming.finishing:
-            return
-        name = self.records[ident].name
-        coming.got.add(index)
-        coming.moved, coming.patience = turn.now.mono, STALLED_SECONDS
-        self._patience.pop(ident, None)
-        turn.files.append(WritePart(name, coming.manifest.span(index)[0], data))
-        if not self._complete(turn, coming, name) and turn.now.mono >= coming.told + TELL_SECONDS:
-            coming.told = turn.now.mono
-            self.tell(turn, ident, "progress", coming.received)
+        self.gossiped.fill(turn)
 
     def _stop(self, turn: Turn, ident: bytes) -> None:
         self.fetched.stop(turn, ident)
-        coming = self._active.pop(ident, None)
-        if coming is not None and coming.asked:
-            turn.unwatch.append((int(ChannelKind.ATTACHMENT), ident, b""))
+        self.gossiped.stop(turn, ident)
 
     def _forget_waiting(self, ident: bytes) -> None:
-        self._patience.pop(ident, None)
+        self.gossiped.forget(ident)
         self.fetched.forget(ident)
-        if ident in self._waiting:
-            self._waiting.remove(ident)
 
     def _on_finished(self, turn: Turn, ident: bytes, finished: FileFinished) -> None:
-        if ident not in self._active and ident not in self.fetched.active:
+        if ident not in self.gossiped.active and ident not in self.fetched.active:
             return
         if finished.why is None:
             self.ready(turn, ident)
@@ -375,7 +221,7 @@ class Attachments:
             self._stop(turn, ident)
             self._await(ident, self.records[ident])
             if turn.now.mono >= self._full_until:
-                self.fetched.make_room(turn, {ident, *self._active})
+                self.fetched.make_room(turn, {ident, *self.gossiped.active})
             self._full_until = turn.now.mono + FULL_SECONDS
         self.fill(turn)
 
@@ -402,7 +248,7 @@ class Attachments:
         self,
         turn: Turn,
         ident: bytes,
-        state: Literal["pending", "progress", "ready", "failed"],
+        state: State | Literal["progress"],
         received: int,
         why: str | UnsetType = UNSET,
     ) -> None:
@@ -436,51 +282,29 @@ class Attachments:
             case FilesSwept(missing):
                 self._on_swept(turn, missing)
             case PartRead():
-                self._on_read(turn, result)
+                self.posting.read(turn, result)
             case PartsFound():
-                self._on_found(turn, ids.uuid8(result.name), result)
+                self.gossiped.found(turn, ids.uuid8(result.name), result)
             case FileFinished():
                 self._on_finished(turn, ids.uuid8(result.name), result)
 
     @property
     def deadline(self) -> float | None:
         """When something is to be posted, or has been awaited long enough."""
-        stalled = (coming.moved + coming.patience for coming in self._active.values() if coming.asked)
-        waits = self._waiting or self.fetched.waiting
+        waits = self.gossiped.waiting or self.fetched.waiting
         full = self._full_until if waits and self._full_until and self._swept else None
-        return earliest(self._post_at, full, self.fetched.deadline, *stalled)
+        stalled = self.gossiped.deadline if self.gossiped.active else None
+        return earliest(self.posting.deadline, full, self.fetched.deadline, stalled)
 
     def due(self, turn: Turn) -> None:
         """Read the next part to post; give up, or ask again, where nothing comes."""
         now = turn.now.mono
-        if self._post_at is not None and now >= self._post_at:
-            self._read_next(turn)
+        self.posting.due(turn)
         if self._full_until and now >= self._full_until:
             self._full_until = 0.0
-        for ident, coming in list(self._active.items()):
-            if coming.asked and not coming.finishing and now >= coming.moved + coming.patience:
-                self._stalled(turn, ident, coming)
+        self.gossiped.due(turn)
         self.fetched.due(turn)
         self.fill(turn)
-
-    def _read_next(self, turn: Turn) -> None:
-        self._post_at = None
-        ident, index = next(iter(self.posting.items()), (b"", 0))
-        record = self.records.get(ident)
-        if record is None:
-            self._end_posting(turn, ident)
-            self._post_at = turn.now.mono if self.posting else None
-        else:
-            turn.files.append(ReadPart(record.name, index, *record.parsed.span(index)))
-
-    def _stalled(self, turn: Turn, ident: bytes, coming: _Incoming) -> None:
-        """Let another one have its turn; or look again, and ask the mesh."""
-        self._stop(turn, ident)
-        self._patience[ident] = min(STALLED_MOST, 2 * coming.patience)
-        self._waiting.append(ident)
-        if turn.now.mono >= self._ask_after:
-            self._ask_after = turn.now.mono + SYNC_SECONDS
-            turn.sync_wanted = True
 
     def expire(self, turn: Turn) -> None:
         """Erase what was put here and never sent, and give up what nobody holds any more."""
@@ -490,10 +314,3 @@ class Attachments:
                 self._erase(turn, ident)
             elif record.state == PENDING and turn.mesh_ms - record.since_ms > MAX_AWAITED_MS:
                 self.fail(turn, ident, "nobody has it any more")
-
-
-def described(ident: bytes, record: Record, received: int) -> dict[str, Any]:
-    """Return what a frontend is told of an attachment."""
-    manifest = record.parsed
-    told = {"id": ids.text(ident), "name": manifest.name, "type": manifest.type, "size": manifest.size}
-    return {**told, "state": record.state, "received": received, "hash": manifest.hash.hex()}

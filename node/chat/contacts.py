@@ -1,7 +1,8 @@
 """How two people come to share a session: link, request, answer (docs/crypto.md 3.4).
 
 A adds B's link and posts a request on B's inbox; B's node answers by itself if the link's token is live, if
-the two are contacts or asked each other, or if they share a room; the answer starts the double ratchet.
+the two are contacts or asked each other, or if they share a room; the answer starts the double ratchet. What
+was taken once is refused the next time (`replays.py`), and no session is begun anew too often (`resets.py`).
 """
 
 from __future__ import annotations
@@ -10,46 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from node.chat import events, people, trust
+from node.chat.contact_links import ContactLinks
 from node.chat.dms import Dms, DmSession
 from node.chat.me import Me
 from node.chat.notes import WITH_ADDRESSES, Note, note_of, token_of
 from node.chat.people import ASKED, CONTACT, People, Person
 from node.chat.records import take_record
+from node.chat.replays import Replays
 from node.chat.requests import Requests
+from node.chat.resets import RESET_EVERY_MS, Resets
 from node.chat.turn import Turn
 from node.clock import day_of
 from node.crypto import prekeys, ratchet
 from node.crypto.channel import dm_channel, inbox_channel
 from node.crypto.keys import DeviceCert, DeviceList, parse_cert
-from node.crypto.labels import Label
 from node.crypto.links import ContactLink
 from node.crypto.prekeys import Agreement, ContactRequest, Intro, PrekeyBundle
-from node.crypto.primitives import digest
 from node.errors import CryptoFault, Refused
 from node.tables import Table
 from node.wire.payload import Payload, Type, decode
 
-REMEMBER_DAYS = 42
-"""Requests and intros are remembered past every horizon and prekey, so a replay makes nothing new."""
 ASK_AGAIN_MS = 7 * 86_400_000
-MAX_REPLAYED = 20_000
-"""Requests and intros remembered; a bundle is good for a week, so far fewer could be told twice at all."""
 MAX_PEOPLE = 20_000
 """Persons known: beyond that no new ones come by links and requests, only by rooms."""
-RESET_EVERY_MS = 3_600_000
-"""One reset an hour and person: whoever makes our sessions fail makes us send no more than that."""
 NO_SESSION = bytes(16)
-LINK_DAYS = 365
-MAX_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class LinkToken:
-    """What a contact link of ours still allows; the owner's record decides, not the link's day."""
-
-    token: bytes = field(repr=False)
-    uses_left: int | None
-    expires_ms: int | None
 
 
 @dataclass(frozen=True)
@@ -74,59 +59,15 @@ class Contacts:
     ) -> None:
         self.me, self.people, self.dms = me, folk, dms
         self._co_member = co_member
-        self.tokens: dict[bytes, LinkToken] = {}
+        self.links = ContactLinks(me.identity)
+        self.replays = Replays()
+        self.resets = Resets()
         self.asked: dict[bytes, Asked] = {}
-        self.replayed: dict[bytes, int] = {}
-        self.resets: dict[bytes, tuple[int, bool]] = {}
-        """When we last reset the session with somebody, and whether that is to be done again."""
         self.node_record: Callable[[], bytes] = lambda: b""
         self.room_with: Callable[[bytes], bytes | None] = lambda _account: None
         self.shares_small: Callable[[bytes], bool] = lambda _account: False
         self.renewed: Callable[[Turn, Person, bytes], None] = lambda _turn, _person, _old: None
         self.requests: Requests = Requests(self)
-
-    # -- our link ---------------------------------------------------------------------------------
-
-    def link(
-        self, turn: Turn, addresses: tuple[str, ...], *, once: bool, expires_ms: int | None
-    ) -> ContactLink:
-        """Return a contact link: the standing one, or a new one if it is to be used once or to end."""
-        standing = next(
-            (t for t in self.tokens.values() if t.uses_left is None and t.expires_ms is None), None
-        )
-        if standing is None or once or expires_ms is not None:
-            standing = self._new_token(turn, 1 if once else None, expires_ms)
-        ends = expires_ms or turn.now.wall_ms + LINK_DAYS * 86_400_000
-        identity = self.me.identity
-        return ContactLink(identity.account, identity.intro_pub, standing.token, day_of(ends), addresses)
-
-    def reset_link(self, turn: Turn) -> int:
-        """Revoke every link given out so far; returns how many there were."""
-        closed = list(self.tokens)
-        for token in closed:
-            del self.tokens[token]
-            turn.delete(Table.SETTINGS, b"token" + token)
-        return len(closed)
-
-    def _new_token(self, turn: Turn, uses: int | None, expires_ms: int | None) -> LinkToken:
-        if len(self.tokens) >= MAX_TOKENS:
-            raise Refused("too_many", f"{MAX_TOKENS} contact links are open: reset them first")
-        token = LinkToken(turn.entropy(16), uses, expires_ms)
-        self.tokens[token.token] = token
-        turn.put(Table.SETTINGS, b"token" + token.token, token)
-        return token
-
-    def _live(self, token: bytes | None, now_ms: int) -> LinkToken | None:
-        record = self.tokens.get(token or b"")
-        if record is None or (record.expires_ms is not None and now_ms >= record.expires_ms):
-            return None
-        return record
-
-    def _use(self, turn: Turn, record: LinkToken) -> None:
-        if record.uses_left is None:
-            return
-        del self.tokens[record.token]
-        turn.delete(Table.SETTINGS, b"token" + record.token)
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -224,7 +165,7 @@ class Contacts:
 
     def on_request(self, turn: Turn, inner: bytes) -> None:
         """Somebody asks: answer by ourselves, or keep the request for the owner. Raises PeerFault."""
-        mark = self._mark(inner)
+        mark = self.replays.mark(inner)
         request = prekeys.open_request(self.me.identity, inner, day_of(turn.now.wall_ms))
         account = request.cert.account
         if account == self.me.account:
@@ -240,7 +181,7 @@ class Contacts:
             return
         if self.people.hides(account):
             raise CryptoFault("a request of somebody who is blocked")
-        token = self._live(request.token, turn.now.wall_ms)
+        token = self.links.live(request.token, turn.now.wall_ms)
         shares = request.token is not None and self._co_member(account, request.token)
         wanted = known is not None and (known.state == CONTACT or (known.state == ASKED and not shares))
         friend = token is not None or wanted
@@ -249,10 +190,10 @@ class Contacts:
         if not (friend or shares):
             self.requests.keep(turn, request)
             return
-        self._remember(turn, mark)
+        self.replays.remember(turn, mark)
         person = self.learn(turn, request)
         if token is not None:
-            self._use(turn, token)
+            self.links.use(turn, token)
         self._answer(turn, person, request, befriend=friend)
 
     def learn(self, turn: Turn, request: ContactRequest, *, dial: bool = True) -> Person:
@@ -319,15 +260,12 @@ class Contacts:
         contact's or co-member's node answers by itself. `back`: the session that they went back to, which
         then is the one replaced; `lost`: they may not have their newest prekey either, so a request it is.
         """
-        account, now = person.account, turn.now.wall_ms
+        account = person.account
         if trust.blocked(person) or person.blocked or person.intro_pub is None:
             return False
-        last, wanted = self.resets.get(account, (None, False))
-        if last is not None and 0 <= now - last < RESET_EVERY_MS:
-            if not wanted:
-                self._save_reset(turn, account, last, wanted=True)
-            return not wanted
-        self._save_reset(turn, account, now, wanted=False)
+        held = self.resets.hold(turn, account)
+        if held is not None:
+            return held
         bundle = self._bundle_of(turn, person)
         if back is not None:
             self.dms.forget(turn, account, None if lost or bundle is None else back)
@@ -340,19 +278,10 @@ class Contacts:
         self.renewed(turn, person, standing.session_id)
         return True
 
-    def _save_reset(self, turn: Turn, account: bytes, at_ms: int, *, wanted: bool) -> None:
-        self.resets[account] = (at_ms, wanted)
-        turn.put(Table.REQUESTS, b"z" + account, self.resets[account])
-
     def resets_due(self, turn: Turn) -> None:
         """Do the resets that had to wait for their hour, and forget those of hours ago."""
-        for account, (at_ms, wanted) in list(self.resets.items()):
-            if 0 <= turn.now.wall_ms - at_ms < RESET_EVERY_MS:
-                continue
-            del self.resets[account]
-            turn.delete(Table.REQUESTS, b"z" + account)
-            if wanted:
-                self.reset(turn, self.people.by_account[account])
+        for account in self.resets.take_due(turn):
+            self.reset(turn, self.people.by_account[account])
 
     def _bundle_of(self, turn: Turn, person: Person) -> PrekeyBundle | None:
         """Return somebody's newest prekey if a session can be begun on it today."""
@@ -371,7 +300,7 @@ class Contacts:
         None: the device that answers is not one that the owner trusts. Nobody is accused before `first` has
         opened: a card alone can be copied.
         """
-        mark = self._mark(inner)
+        mark = self.replays.mark(inner)
         intro = prekeys.open_intro(self.me.identity, inner, day_of(turn.now.wall_ms))
         account = intro.cert.account
         person = self.people.get(account)
@@ -383,7 +312,7 @@ class Contacts:
         session, payload = self._respond(turn, intro)
         if self.people.stops(turn, intro.cert, intro.devices):
             return None
-        self._remember(turn, mark)
+        self.replays.remember(turn, mark)
         person = self._learn(turn, _name_of(payload), intro.cert, intro.devices, intro.node_record)
         person = self._keep_bundle(turn, person, intro.bundle)
         self.dms.begin(turn, session)
@@ -392,7 +321,7 @@ class Contacts:
             person = self.befriend(turn, person)
         self.dms.send(turn, account, self._profile_for(turn, person))
         self.dms.flush(turn, account)
-        if intro.old_session is not None or account in self.resets or self.dms.had_other_device(account):
+        if intro.old_session is not None or account in self.resets.last or self.dms.had_other_device(account):
             self.renewed(turn, person, intro.old_session or NO_SESSION)
         return person, payload
 
@@ -470,29 +399,10 @@ class Contacts:
         turn.log(events.ContactAdded(username=person.username, user_id=user_id))
         return person
 
-    def _mark(self, inner: bytes) -> bytes:
-        mark = digest(Label.INNER, inner)
-        if mark in self.replayed:
-            raise CryptoFault("first contact replayed")
-        return mark
-
-    def _remember(self, turn: Turn, mark: bytes) -> None:
-        today = day_of(turn.now.wall_ms)
-        self.replayed[mark] = today
-        turn.put(Table.REQUESTS, b"r" + mark, today)
-        if len(self.replayed) > MAX_REPLAYED:
-            self._unremember(turn, next(iter(self.replayed)))
-
     def expire(self, turn: Turn) -> None:
         """Forget requests and intros that could not be told twice any more."""
-        today = day_of(turn.now.wall_ms)
-        for old in [m for m, day in self.replayed.items() if day + REMEMBER_DAYS < today]:
-            self._unremember(turn, old)
+        self.replays.expire(turn)
         self.requests.expire(turn)
-
-    def _unremember(self, turn: Turn, mark: bytes) -> None:
-        del self.replayed[mark]
-        turn.delete(Table.REQUESTS, b"r" + mark)
 
 
 def _name_of(payload: Payload) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from node import ids
 from node.chat import events
+from node.chat.attachment_record import PENDING
 from node.chat.filing import (
     BlockWritten,
     DropUnfinished,
@@ -97,19 +98,19 @@ class Fetched:
                 return
             ident = self.waiting.popleft()
             record = self._book.records.get(ident)
-            if record is None or record.state != "pending" or ident in self.active:
+            if record is None or record.state != PENDING or ident in self.active:
                 continue
             manifest = record.parsed
-            if turn.mesh_ms - record.since_ms > HORIZON_DAYS * 86_400_000:
+            if turn.mesh_ms - record.since_ms > HORIZON_DAYS * DAY_MS:
                 self._book.fail(turn, ident, "nobody has it any more")
             elif record.asked or self._by_itself_now(turn, ident, manifest.size):
                 self.active[ident] = _Coming(manifest, turn.now.mono)
                 turn.files.append(FindParts(record.name, manifest))
             elif manifest.size > self.automatic:
-                self._book.tell(turn, ident, "pending", 0, "it is large, and comes when it is asked for")
+                self._book.tell(turn, ident, PENDING, 0, "it is large, and comes when it is asked for")
             else:
                 why = "much has come today; it comes when it is asked for"
-                self._book.tell(turn, ident, "pending", 0, why)
+                self._book.tell(turn, ident, PENDING, 0, why)
 
     def _by_itself_now(self, turn: Turn, ident: bytes, size: int) -> bool:
         """Whether one comes by itself: it is not large, nor too much today; a day begins with its first."""
@@ -126,7 +127,7 @@ class Fetched:
     def ask(self, turn: Turn, ident: bytes) -> None:
         """A frontend wants one that has not come, however large."""
         record = self._book.records[ident]
-        if record.state != "pending" or record.parsed.gossiped:
+        if record.state != PENDING or record.parsed.gossiped:
             return
         if not record.asked:
             self._book.save(turn, ident, replace(record, asked=True))
@@ -248,7 +249,7 @@ class Fetched:
             if ident not in self._told:
                 self._told.add(ident)
                 why = "nobody who has it can be reached now"
-                self._book.tell(turn, ident, "pending", coming.received, why)
+                self._book.tell(turn, ident, PENDING, coming.received, why)
             coming.moved, coming.patience = turn.now.mono, min(STALLED_MOST, 2 * coming.patience)
             if self.waiting:
                 self.stop(turn, ident)

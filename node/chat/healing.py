@@ -1,58 +1,43 @@
 """Never silent: what a room's members cannot open is shown, asked for, and put in its place when it comes.
 
-    nack = [epoch16, dev16, from, to]  or  [[mid, ...]]          resent: see `resending`
-
-A jump of a chain makes a hole, and so does a message that refers to one which nobody brings. A hole is waited
-for as a held-back message is; then it is a placeholder of the history, and asked for at growing intervals
-until its author has answered or 35 days are over (docs/crypto.md 3.8).
+A jump of a chain makes a hole, and so does a message that refers to one which nobody brings
+(`references.py`). A hole is waited for as a held-back message is; then it is a placeholder of the history and
+asked for at growing intervals (`nacks.py`) until its author has answered (`resending.py`) or 35 days are over
+(docs/crypto.md 3.8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from node import ids
 from node.chat import events, hidden
-from node.chat.asking import ASK_AGAIN, ASK_LATER, MAX_WAIT, START_AFTER
 from node.chat.behind import PATIENCE
 from node.chat.epochs import MAX_MESSAGES, Epoch
-from node.chat.holes import GONE, LOST, Hole, Holes, of_names, run_of
+from node.chat.holes import GONE, LOST, Hole, Holes, run_of
 from node.chat.membership import Member
 from node.chat.messages import placeholder_event, stored_message
-from node.chat.resending import SPAN, Resending
+from node.chat.nacks import Nacks
+from node.chat.references import References
+from node.chat.resending import Resending
 from node.chat.room import MEMBER, Room
 from node.chat.timeline import GAP_AFTER_LINK, Item, Patience, copy_of, shown_ms
 from node.chat.turn import Placed, Turn
-from node.clock import DAY_MS, HORIZON_DAYS, Instant, earliest
+from node.clock import Instant, earliest
 from node.crypto import chain as chains
 from node.errors import CryptoFault
-from node.tables import Table
-from node.wire.payload import MAX_NAMES, Payload, Type, Words
+from node.wire.payload import Payload, Type, Words
 
 TYPES: Final = frozenset({Type.NACK, Type.RESENT})
 """The payloads that are this module's."""
 MAX_RUNS = 16
 """Placeholders that one jump makes; what is missing beyond is all in the last."""
-MAX_NACKS = 4
-"""Runs of one hole asked for at a time, in all of SPAN indexes."""
-ASKS_AT_ONCE = 8
-BETWEEN = 1.0
-JITTER, JITTER_EACH = 2.0, 0.06
-"""Seconds over which members spread their first question, and more for each of them: mostly a few ask."""
-QUIET_TRIES = 4
-"""Questions for what may be from before our time; who is to have it finds the first, whenever they come."""
 MAX_COMING = 256
 """Answers that wait for the store to say whether we have them; of more, none is taken: it comes again."""
-MAX_EXPLAINED = 256
-"""References to messages that are probably the missing ones of a chain; of more, the newest is not heeded."""
-DOUBT_AFTER = 600.0
-"""Seconds after which what a chain's hole seems to explain is asked for too, some at a time: anybody can make
-a hole to hide what others lack."""
 MAX_BEFORE = 64
 """Messages of each device asked for of an epoch that another gave; the giver says how many there were."""
 
@@ -74,26 +59,18 @@ class Healing:
     ) -> None:
         self.room, self._offer, self._show = room, offer, show
         self.holes = Holes(room.room_id)
+        self.nacks = Nacks(room, self.holes)
+        self.references = References(room, self.holes, self._placeholder, self.nacks.soon)
         self.resending = Resending(room)
         self.overheard: list[tuple[Member, Payload]] = []
         """What members asked for and gave in this turn: others may have it too."""
-        self._asks: dict[bytes, float] = {}
         self._coming: dict[tuple[bytes, bytes], _Coming] = {}
-        self._explained: dict[bytes, bool] = {}
-        self._namers: dict[bytes, bytes] = {}
-        self._look: float | None = None
-        self._doubt: float | None = None
 
     def restore(self, hole: Hole, now: Instant) -> None:
         """Take a stored hole back after a start."""
         self.holes.restore(hole)
         if hole.placeholder or hole.quiet:
-            wait = min(MAX_WAIT, (hole.due_ms - now.wall_ms) / 1000)
-            self._asks[hole.key] = now.mono + max(START_AFTER, wait)
-
-    def restore_named(self, names: dict[bytes, bool], now: Instant) -> None:
-        """Take the stored names back that holes explain; the store says meanwhile which of them are here."""
-        self._explained, self._look = names, now.mono + START_AFTER
+            self.nacks.restore(hole, now)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -102,7 +79,8 @@ class Healing:
         """When there is next something to show, to ask or to answer."""
         progress = self.room.timeline.progress
         patience = (waiting.moment(progress) for waiting in self.holes.waiting.values())
-        return earliest(*patience, *self._asks.values(), self.resending.deadline, self._look, self._doubt)
+        asks, named = self.nacks.moments.values(), self.references
+        return earliest(*patience, *asks, self.resending.deadline, named.look, named.doubt)
 
     def link_up(self, now: float) -> None:
         """There is a link again: what was waited for without one has its minute from now."""
@@ -119,24 +97,21 @@ class Healing:
         if self.room.state != MEMBER:
             for hole in list(self.holes.all.values()):
                 self.holes.forget(turn, hole)
-            self._asks.clear()
+            self.nacks.moments.clear()
         now, progress = turn.now.mono, self.room.timeline.progress
         for key, waiting in list(self.holes.waiting.items()):
             moment = waiting.moment(progress)
             if moment is not None and moment <= now:
                 self._decide(turn, self.holes.all[key])
-        if self._look is not None and self._look <= now:
-            self._recount(turn)
-        if self._doubt is not None and self._doubt <= now:
-            self._ask_anyhow(turn)
-        self._ask(turn)
+        self.references.due(turn)
+        self.nacks.due(turn)
         self.resending.answer(turn)
 
     def expire(self, turn: Turn) -> None:
         """Show what was held back long enough, after what it shows to be missing; erase old keys."""
         shown = self.room.timeline.expire(turn.now.mono)
         for item in shown:
-            self._name(turn, item)
+            self.references.note(turn, item)
         self._show(turn, shown)
         self.room.epochs.retire(turn)
 
@@ -183,17 +158,12 @@ class Healing:
     def _less(self, turn: Turn, hole: Hole) -> Hole | None:
         """Keep a hole that has become smaller; returns it if it is shown."""
         if (hole.placeholder or hole.quiet) and hole.missing:
-            hole = self._wait(turn, replace(hole, tries=0), ASK_AGAIN)
+            hole = self.nacks.anew(turn, hole)
         self.holes.save(turn, hole)
-        if self._explained:
-            self._look = turn.now.mono + BETWEEN
+        self.references.filled(turn.now.mono)
         if not hole.missing:
-            self._asks.pop(hole.key, None)
+            self.nacks.drop(hole)
         return hole if hole.placeholder else None
-
-    def _wait(self, turn: Turn, hole: Hole, seconds: float) -> Hole:
-        self._asks[hole.key] = turn.now.mono + seconds
-        return replace(hole, due_ms=turn.now.wall_ms + round(seconds * 1000))
 
     # -- placeholders -----------------------------------------------------------------------------
 
@@ -232,56 +202,6 @@ class Healing:
         except CryptoFault:
             self._placeholder(turn, replace(hole, why=GONE))
 
-    def _name(self, turn: Turn, item: Item) -> None:
-        """A message is shown without what it refers to; tell of that, unless a hole explains it.
-
-        References to earlier epochs prove nothing where we joined later, for they may be to what was before:
-        that is asked for a few times and not shown. Nor do those of somebody who is gone since.
-        """
-        if not item.gap or not self.room.is_member(item.account):
-            return
-        line = self.room.timeline
-        joined = any(held.row.first for held in self.room.epochs.held.values())
-        sure = item.refs[: len(item.refs) - item.earlier] if joined else item.refs
-        for ref in item.refs:
-            if not line.seen(ref) and self.holes.named(ref) is None:
-                self._explained.setdefault(ref, ref in sure)
-                self._namers[ref] = item.account[:16]
-        self._recount(turn)
-
-    def _recount(self, turn: Turn) -> None:
-        """Of the messages that others name, no more are explained than indexes are missing."""
-        line, before = self.room.timeline, self._explained
-        self._look = None
-        self._explained = {
-            mid: sure for mid, sure in before.items() if not line.seen(mid) and self.holes.named(mid) is None
-        }
-        free = sum(hole.missing for hole in self.holes.all.values() if not hole.names)
-        beyond = list(self._explained)[free:][:MAX_NAMES]
-        groups: dict[tuple[bytes, bool], tuple[bytes, ...]] = {}
-        for mid in beyond:
-            by = self._namers.pop(mid, bytes(16)), not self._explained[mid]
-            groups[by] = (*groups.get(by, ()), mid)
-        for (namer, quiet), names in groups.items():
-            hole = of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=quiet)
-            (self._soon if quiet else self._placeholder)(turn, hole)
-        for mid in [*beyond, *list(self._explained)[MAX_EXPLAINED:]]:
-            self._explained.pop(mid, None)
-        self._namers = {mid: namer for mid, namer in self._namers.items() if mid in self._explained}
-        later = turn.now.mono + DOUBT_AFTER
-        self._doubt = (self._doubt or later) if self._explained else None
-        if self._explained:
-            turn.put(Table.PENDING, b"x" + self.room.room_id, self._explained)
-        elif before:
-            turn.delete(Table.PENDING, b"x" + self.room.room_id)
-
-    def _ask_anyhow(self, turn: Turn) -> None:
-        names = tuple(self._explained)[:MAX_NAMES]
-        namer = self._namers.get(names[0], bytes(16))
-        self._soon(turn, of_names(self.room.room_id, names, namer, turn.now.wall_ms, quiet=True))
-        self._doubt = None
-        self._recount(turn)
-
     def _placeholder(self, turn: Turn, hole: Hole) -> None:
         """Log the placeholder, with a body of its own in the log, for it can leave the history; then ask."""
         hole = replace(hole, placeholder=turn.new_id(), seq=turn.seq + 1)
@@ -289,12 +209,7 @@ class Healing:
         turn.log(event)
         assert turn.seq == hole.seq
         self._redraw(turn, hole)
-        self._soon(turn, hole)
-
-    def _soon(self, turn: Turn, hole: Hole) -> None:
-        spread = JITTER + JITTER_EACH * len(self.room.log.roster.members)
-        part = int.from_bytes(turn.entropy(2), "big") / 65_536
-        self.holes.save(turn, self._wait(turn, hole, part * spread))
+        self.nacks.soon(turn, hole)
 
     def _shown(self, hole: Hole) -> events.UserMessage:
         people, who = self.room.people, ("", "")
@@ -307,65 +222,6 @@ class Healing:
         event = msgspec.structs.replace(self._shown(hole), seq=hole.seq) if hole.missing else None
         turn.placed.append(Placed(self.room.room_id, hole.placeholder, hole.seq, event, edit=True))
 
-    # -- asking -----------------------------------------------------------------------------------
-
-    def _ask(self, turn: Turn) -> None:
-        now = turn.now.mono
-        due = [key for key, moment in self._asks.items() if moment <= now]
-        for key in due[ASKS_AT_ONCE:]:
-            self._asks[key] = now + BETWEEN
-        for key in due[:ASKS_AT_ONCE]:
-            hole = self.holes.all.get(key)
-            over = turn.now.wall_ms - HORIZON_DAYS * DAY_MS
-            del self._asks[key]
-            if hole is None:
-                continue
-            vain = hole.quiet and hole.tries >= QUIET_TRIES
-            if vain or hole.since_ms < over or not (hole.names or hole.epoch16 in self.room.epochs.held):
-                self.holes.forget(turn, hole)
-            elif self._nack(turn, hole):
-                self._asked(turn, replace(hole, heard=False))
-            else:
-                self.holes.save(turn, self._wait(turn, hole, ASK_LATER))
-
-    def _asked(self, turn: Turn, hole: Hole) -> None:
-        wait = min(MAX_WAIT, ASK_AGAIN * 2.0 ** min(hole.tries, 20))
-        self.holes.save(turn, self._wait(turn, replace(hole, tries=hole.tries + 1), wait))
-
-    def _nack(self, turn: Turn, hole: Hole) -> bool:
-        """Ask for a hole; False if there is nobody to ask."""
-        room = self.room
-        if not room.open or room.people.kept_from(room.log.roster.members) is not None:
-            return False
-        if hole.names:
-            room.whisper(turn, Type.NACK, [list(hole.names)])
-            return True
-        if room.log.roster.by_device(hole.device_id) is None:
-            return False
-        left = SPAN
-        for first, end in islice(hole.runs(), MAX_NACKS):
-            last = min(end, first + left - 1)
-            left -= last - first + 1
-            room.whisper(turn, Type.NACK, [hole.epoch16, hole.device_id, first, last])
-            if not left:
-                break
-        return True
-
-    def _heard(self, turn: Turn, asker: Member, body: list[Any]) -> None:
-        """Somebody else asks for what we are about to ask for: leave it to them, once."""
-        if len(body) == 1:
-            found = [hole for mid in body[0] if (hole := self.holes.named(mid))]
-        else:
-            epoch16, device_id, first, last = body
-            held = self.room.epochs.held.get(epoch16)
-            if held is None or asker.device_id not in held.devices:
-                return
-            found = [h for h in self.holes.of(epoch16, device_id) if h.lacks_any(first, last)]
-        for hole in found:
-            soon = self._asks.get(hole.key, MAX_WAIT + turn.now.mono) <= turn.now.mono + ASK_AGAIN / 2
-            if soon and not hole.heard:
-                self._asked(turn, replace(hole, heard=True))
-
     # -- answers ----------------------------------------------------------------------------------
 
     def take(self, turn: Turn, author: Member, payload: Payload) -> None:
@@ -375,7 +231,7 @@ class Healing:
             self._resent(turn, author, payload)
         elif payload.type is Type.NACK and len(payload.body) != 3:  # that would be one of a direct session
             self.resending.asked(turn, author, payload.body)
-            self._heard(turn, author, payload.body)
+            self.nacks.heard(turn, author, payload.body)
 
     def take_overheard(self) -> list[tuple[Member, Payload]]:
         """Return who asked for something, or answered, since the last call."""

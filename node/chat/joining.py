@@ -228,7 +228,7 @@ class Joins:
             for op in old.log.ops_in_order():
                 room.log.add(op)
             room.epochs, room.timeline, room.unread = old.epochs, old.timeline, old.unread
-            room.leaves, room.kept = old.leaves, old.kept
+            room.leaves.newer, room.kept = old.leaves.newer, old.kept
         for raw in welcome.ops:
             room.log.add(ops.parse_op(raw))
         if not room.is_member(self.me.account):

@@ -6,11 +6,8 @@ first, else the higher rank at its parents, lamport, op id. Before that order is
 void: whoever is removed by a higher rank loses what the remover had not seen, whoever is demoted what needed
 the old rank; an `add` of someone who goes counts only if it follows the going. And of two ops of one
 device with one number the smaller id counts, but a `leave` before anything.
-An op that follows everything known, the usual case, is applied in one step.
-
-A cut bounds the epochs that the going did not know: an epoch made at heads which include a `remove` or
-`leave` is not touched by it. So whoever was put out and later added again speaks in every epoch since, and in
-the older ones up to the cut. Direct rooms have no log.
+An op that follows everything known, the usual case, is applied in one step. What still counts of who is gone
+is `cuts.py`'s. Direct rooms have no log.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from node.chat.cuts import Goings
 from node.chat.resolver import Graph, resolve
 from node.chat.roster import (
     InviteState,
@@ -25,12 +23,11 @@ from node.chat.roster import (
     Roster,
     State,
     Unauthorised,
+    admit,
     apply,
     can_invite,
     objection,
-    usable_invite,
 )
-from node.clock import DAY_MS
 from node.crypto.joining import JoinRequest
 from node.crypto.keys import Identity
 from node.crypto.ops import (
@@ -56,8 +53,6 @@ GOING_OPS = 2_000
 """Beyond that people can still go and be put out: who fills a log on purpose does not stay for it."""
 MAX_STATES = 16
 """States kept for sets of heads other than the newest: concurrent authors mostly share theirs."""
-JOIN_WINDOW_MS = DAY_MS
-"""How far a join request's time may be from ours."""
 
 __all__ = [
     "AddResult",
@@ -90,7 +85,7 @@ class RoomLog:
         self._newest: Op | None = None
         self._dsk: dict[bytes, bytes] = {}
         self._owners: dict[bytes, bytes] = {}
-        self._goings: dict[bytes, list[Op]] = {}
+        self._goings = Goings(self._graph)
         self._forks: tuple[tuple[Op, Op], ...] = ()
         self._state: State | None = State()
         self._order: list[Op] = []
@@ -194,7 +189,7 @@ class RoomLog:
         if follows_all and self._state is not None:
             apply(self._state, op, card)
             self._order.append(op)
-            self._note_going(op)
+            self._goings.note(op)
         else:
             self._state = None
 
@@ -205,20 +200,11 @@ class RoomLog:
         if self._state is None:
             outcome = resolve(self._graph, self._graph.everything())
             self._state, self._order, self._forks = outcome.state, list(outcome.order), outcome.forks
-            self._goings = {}
+            self._goings = Goings(self._graph)
             for op in self._order:
                 if op.op_id in outcome.state.applied:
-                    self._note_going(op)
+                    self._goings.note(op)
         return self._state
-
-    def _note_going(self, op: Op) -> None:
-        match op.body:
-            case Leave():
-                self._goings.setdefault(op.author, []).append(op)
-            case Remove(account=account):
-                self._goings.setdefault(account, []).append(op)
-            case _:
-                pass
 
     def _state_at(self, heads: Iterable[bytes]) -> State:
         """Return the state that these ops and all before them lead to; not to be changed."""
@@ -332,11 +318,6 @@ class RoomLog:
         self._now()
         return self._forks
 
-    def was_removed(self, account: bytes) -> bool:
-        """Say whether an account is out because someone put it out."""
-        gone = self._now().departed.get(account)
-        return account not in self._now().members and gone is not None and gone.removed
-
     def device(self, device_id: bytes) -> Member | None:
         """Return whose device this is or once was, None if it never was in the room."""
         return self.roster.by_device(device_id) or self._now().devices.get(device_id)
@@ -356,21 +337,9 @@ class RoomLog:
         Raises:
             Unauthorised: If it is for another room, too old, from a member, or its invite does not admit it.
         """
-        state = self._now()
         if request.room_id != self.room_id:
             raise Unauthorised("a join request for another room")
-        if abs(now_ms - request.ts_ms) > JOIN_WINDOW_MS:
-            raise Unauthorised("a join request of another day")
-        if request.account in state.members:
-            raise Unauthorised("that account is a member already")
-        if request.req_hash in state.granted:
-            raise Unauthorised("a join request that was granted before")
-        invite = usable_invite(state, request.invite_id, request.account)
-        if isinstance(invite, str):
-            raise Unauthorised(invite)
-        if invite.over(request.ts_ms):
-            raise Unauthorised("the invite has ended")
-        return invite
+        return admit(self._now(), request, now_ms=now_ms)
 
     # -- the graph --------------------------------------------------------------------------------
 
@@ -419,10 +388,6 @@ class RoomLog:
         """Say whether an op is here, by the first 16 bytes of its id."""
         return op16 in self._by16
 
-    def ancestors(self, op_id: bytes) -> frozenset[bytes]:
-        """Return the ids of everything before an op that is here."""
-        return frozenset(op.op_id for op in self._graph.before(op_id))
-
     def is_strict_ancestor(self, earlier: bytes, later: bytes) -> bool:
         """Say whether an op comes before another, by id or its first 16 bytes; False if one is not here."""
         one, other = self.op(earlier), self.op(later)
@@ -430,7 +395,7 @@ class RoomLog:
 
     def includes(self, heads: Iterable[bytes], op_id: bytes) -> bool:
         """Say whether an op is one of these heads or before one: what was known where an epoch was made."""
-        return any(head == op_id or self._graph.precedes(op_id, head) for head in heads)
+        return self._graph.includes(heads, op_id)
 
     def was_open_to(self, devices: Iterable[bytes], op_id: bytes) -> bool:
         """Say whether an op, which is here, follows no going of anybody who had one of these devices.
@@ -441,8 +406,7 @@ class RoomLog:
         state = self._now()
         accounts = {self._owners.get(one) for one in devices}
         for account in accounts - state.members.keys():
-            goings = () if account is None else self._goings.get(account, ())
-            if account is None or any(self._graph.precedes(op.op_id, op_id) for op in goings):
+            if account is None or self._goings.follows(op_id, account):
                 return False
         return True
 
@@ -452,32 +416,14 @@ class RoomLog:
         """Return what counts of a device in epochs made at `heads`: epoch16 to highest index, -1 for none.
 
         None if no removal or leave of its account concerns such epochs. Without `heads`, the cut of the
-        first going. Of goings beside each other the higher index counts; a later one reopens nothing.
+        first going.
         """
         member = self._now().devices.get(device_id)
-        goings = [] if member is None else self._goings.get(member.account, [])
-        if not goings:
+        if member is None or member.account not in self._goings.of:
             return None
-        named = tuple(heads)
-        open_ = [op for op in goings if not self.includes(named, op.op_id)]
-        first = [op for op in open_ if not any(self._graph.precedes(o.op_id, op.op_id) for o in open_)]
-        return _merged(first, device_id) if first else None
-
-    def cut_covers(self, device_id: bytes, heads: Iterable[bytes]) -> bool:
-        """Say whether a removal or leave bounds this device in epochs made at `heads`."""
-        return self.cut_for(device_id, heads) is not None
+        return self._goings.cut(member.account, device_id, heads)
 
     def allows(self, device_id: bytes, epoch16: bytes, index: int, heads: Iterable[bytes]) -> bool:
         """Say whether a device's message `index` (-1: its announce) counts in an epoch made at `heads`."""
         cut = self.cut_for(device_id, heads)
         return cut is None or index <= cut.get(epoch16, -2)
-
-
-def _merged(goings: Iterable[Op], device_id: bytes) -> dict[bytes, int]:
-    merged: dict[bytes, int] = {}
-    for op in goings:
-        assert isinstance(op.body, Leave | Remove)
-        for device, epoch16, index in op.body.cut:
-            if device == device_id:
-                merged[epoch16] = max(index, merged.get(epoch16, -1))
-    return merged

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from node.chat import events
-from node.chat.contacts import RESET_EVERY_MS, Contacts
+from node.chat.contacts import Contacts
 from node.chat.direct import direct_id
 from node.chat.dms import Dms, DmSession
 from node.chat.messages import stored_message
 from node.chat.outbox import Heard, Sent
 from node.chat.people import People, Person
+from node.chat.resets import RESET_EVERY_MS
 from node.chat.turn import Turn
 from node.clock import earliest
 from node.crypto import chain, ratchet

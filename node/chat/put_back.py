@@ -47,4 +47,4 @@ def go_on(turn: Turn, room: Room, held: Epoch, after: RecvChain, *, payload: Pay
     if payload.leaf is not None and payload.leaf[0] >= room.me.row.next_leaf:
         room.me.row = replace(room.me.row, next_leaf=payload.leaf[0] + 1)
         room.me.save(turn)
-        room.save_leaf(turn, room.me.device_id, Leaf(*payload.leaf))
+        room.leaves.save(turn, room.me.device_id, Leaf(*payload.leaf))

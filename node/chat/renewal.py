@@ -2,8 +2,7 @@
 
 By age, by messages, by bytes: the next who has something to say sends it under the old epoch and makes a new
 one a moment later, each at a moment of its own within five seconds, so that mostly one does. By command at
-once. Branches, made by who did not see each other's adds, are joined at once the first time and then seldom:
-a member could make some on purpose.
+once.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from node.chat import returning
 from node.chat.epochs import Epoch
 from node.chat.turn import Turn
-from node.clock import DAY_MS, earliest
+from node.clock import DAY_MS
 from node.crypto.epoch import REASON_RENEWAL, REASON_ROSTER
 from node.errors import Refused
 
@@ -26,8 +25,6 @@ EPOCH_MESSAGES = 10_000
 EPOCH_BYTES = 1 << 30
 """Messages and sealed bytes of all senders, as seen here, after which an epoch is renewed."""
 SPREAD_MS = 5_000
-JOIN_EVERY = 60.0
-"""Seconds between two epochs of ours that join branches."""
 COMMAND_EVERY = 60.0
 """Seconds between two renewals of a room by command."""
 
@@ -44,18 +41,17 @@ def spread(epoch16: bytes, device_id: bytes) -> float:
 
 
 class Renewal:
-    """The epochs we are about to make in one room; not stored, for the next who sends begins anew."""
+    """The epoch we are about to make in one room; not stored, for the next who sends begins anew."""
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self._worn: tuple[bytes, float] | None = None
-        self._join: tuple[bytes, float] | None = None
-        self._joined = self._commanded = float("-inf")
+        self._commanded = float("-inf")
 
     @property
     def deadline(self) -> float | None:
-        """When the next one is to be made."""
-        return earliest(*(plan[1] for plan in (self._worn, self._join) if plan is not None))
+        """When it is to be made."""
+        return None if self._worn is None else self._worn[1]
 
     def sent(self, turn: Turn, held: Epoch) -> None:
         """Something is sent under an epoch: if it is worn, it is renewed in a moment."""
@@ -64,27 +60,15 @@ class Renewal:
             wait = spread(held.epoch16, self.room.me.device_id)
             self._worn = (held.epoch16, turn.now.mono + wait)
 
-    def may_join(self, turn: Turn, new: Epoch) -> bool:
-        """Say whether branches may be joined now; else that is looked at again later."""
-        if turn.now.mono >= self._joined + JOIN_EVERY:
-            self._joined = turn.now.mono
-            return True
-        wait = spread(new.epoch16, self.room.me.device_id)
-        self._join = self._join or (new.epoch16, self._joined + JOIN_EVERY + wait)
-        return False
-
     def due(self, turn: Turn) -> None:
-        """Make the epochs it is time for, if nobody else has made them meanwhile."""
-        now, room = turn.now.mono, self.room
-        if self._worn is not None and self._worn[1] <= now:
-            epoch16, self._worn = self._worn[0], None
-            held = room.epochs.sending(room.roster_hash(), turn.mesh_ms)
-            if room.open and held is not None and held.epoch16 == epoch16 and worn(held, turn.mesh_ms):
-                room.rekey(turn, REASON_RENEWAL)
-        if self._join is not None and self._join[1] <= now:
-            new, self._join = room.epochs.held.get(self._join[0]), None
-            if new is not None and room.epochs.sending(room.roster_hash(), turn.mesh_ms) is None:
-                room.join_branches(turn, new)
+        """Make a new epoch if it is time, unless somebody else has made one meanwhile."""
+        room = self.room
+        if self._worn is None or self._worn[1] > turn.now.mono:
+            return
+        epoch16, self._worn = self._worn[0], None
+        held = room.epochs.sending(room.roster_hash(), turn.mesh_ms)
+        if room.open and held is not None and held.epoch16 == epoch16 and worn(held, turn.mesh_ms):
+            room.rekey(turn, REASON_RENEWAL)
 
     def command(self, turn: Turn) -> Epoch:
         """Renew the keys because the owner says so.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from node.chat import events, trust
+from node.chat.incoming import Incoming
 from node.chat.notes import Note
 from node.chat.people import ASKED, CONTACT, KNOWN, Person
 from node.chat.turn import Turn
@@ -27,17 +28,11 @@ from node.tables import Table
 if TYPE_CHECKING:
     from node.chat.contacts import Contacts
 
-MAX_REQUESTS = 1_000
-"""Requests kept in all, those just taken back too; what a stranger says of itself is kept with them alone."""
 MAX_ASKS = 1_000
 """People we wait for; each is asked again every week."""
 AGAIN_MS = 7 * DAY_MS
-KEEP_MS = 42 * DAY_MS
-"""A request is repeated weekly; one that was not for so long is over, as what is in it is."""
 REMINDS = 8
 """Times a day that one person is told again how we stand to them, or the owner that they block, or not."""
-TELLS, TELLS_MS = 3, 7 * DAY_MS
-"""Times a week that frontends are told of one person's request: it can be taken back and made again."""
 REJECTED_DAYS = 30
 """For so long after a rejection further requests of that person are rejected by the node itself."""
 BLOCKING: Final = frozenset({Note.BLOCKED, Note.UNBLOCKED})
@@ -58,38 +53,22 @@ class Ask:
     """The note's time when it was posted first: what was said without having heard it does not answer it."""
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Somebody's request; `told`: how often frontends heard of such since `since_ms`, `shown`: of this one.
-
-    `over`: it was taken back.
-    """
-
-    message: str = field(repr=False)
-    came_ms: int = 0
-    told: int = 1
-    since_ms: int = 0
-    shown: bool = True
-    over: bool = False
-
-
 class Requests:
     """Requests both ways; `parted(turn, account)` is told who is no contact any more, or is blocked."""
 
     def __init__(self, contacts: Contacts) -> None:
         self.contacts, self.people = contacts, contacts.people
-        self.waiting: dict[bytes, Waiting] = {}
+        self.incoming = Incoming(contacts.people)
         self.asks: dict[bytes, Ask] = {}
         self._early: OrderedDict[bytes, int] = OrderedDict()
         self.parted: Callable[[Turn, bytes], None] = lambda _turn, _account: None
 
     def restore(self, key: bytes, data: bytes) -> None:
-        """Take a stored row back; before there was an answer to a request, its row had the request itself."""
+        """Take a stored row back."""
         if key[:1] == b"q":
             self.asks[key[1:]] = msgspec.msgpack.decode(data, type=Ask)
-            return
-        row: bytes | Waiting = msgspec.msgpack.decode(data, type=bytes | Waiting)
-        self.waiting[key[1:]] = Waiting("") if isinstance(row, bytes) else row
+        else:
+            self.incoming.restore(key[1:], data)
 
     # -- what the owner does ----------------------------------------------------------------------
 
@@ -97,16 +76,11 @@ class Requests:
         """Return `contact`, `requested` or `pending` (by name or by link), `incoming`, or `none`."""
         if person.state == ASKED:
             return "requested" if person.account in self.asks else "pending"
-        return "contact" if person.state == CONTACT else "incoming" if self.incoming(person) else "none"
-
-    def incoming(self, person: Person) -> Waiting | None:
-        """Return somebody's request that waits for the owner's answer."""
-        waiting = self.waiting.get(person.account)
-        return None if waiting is None or waiting.over else waiting
+        return "contact" if person.state == CONTACT else "incoming" if self.incoming.of(person) else "none"
 
     def ask(self, turn: Turn, person: Person, message: str) -> Person:
         """Ask somebody to be a contact; who asks us is accepted, and who was asked is not asked twice."""
-        if self.incoming(person) is not None:
+        if self.incoming.of(person) is not None:
             return self.accept(turn, person)
         if person.state != KNOWN:
             return person
@@ -150,7 +124,7 @@ class Requests:
         return self.people.by_account[person.account]
 
     def _check_incoming(self, person: Person) -> None:
-        if self.incoming(person) is None:
+        if self.incoming.of(person) is None:
             text = f"{person.username} does not ask to be a contact"
             raise Refused("request_not_found", text, field="username")
 
@@ -187,8 +161,7 @@ class Requests:
         """Forget the request of somebody, and ours to them."""
         if self.asks.pop(account, None) is not None:
             turn.delete(Table.REQUESTS, b"q" + account)
-        if self.waiting.pop(account, None) is not None:
-            turn.delete(Table.REQUESTS, b"w" + account)
+        self.incoming.forget(turn, account)
 
     # -- blocking ---------------------------------------------------------------------------------
 
@@ -289,7 +262,7 @@ class Requests:
 
     def _unwanting(self, turn: Turn, person: Person, note: Note, *, answers: bool) -> None:
         """Somebody does not want us, or not any more; `answers`: and knew of our request, if there is one."""
-        self._taken_back(turn, person)
+        self.incoming.taken_back(turn, person)
         if person.state == CONTACT:
             person = self._unwanted(turn, person)
             if note is Note.CANCELLED:  # while we accepted: should we have asked too, that is over
@@ -306,7 +279,7 @@ class Requests:
 
     def _blocked(self, turn: Turn, person: Person, blocked: bool) -> None:
         if blocked:
-            self._taken_back(turn, person)
+            self.incoming.taken_back(turn, person)
         if blocked and person.state == ASKED:
             self._rejected(turn, person)
             self._say(turn, person.account, Note.CANCELLED)
@@ -323,10 +296,10 @@ class Requests:
             CryptoFault: If too many wait, or it is older than what they have said since.
         """
         account, today = request.cert.account, day_of(turn.now.wall_ms)
-        known, standing = self.people.get(account), self.waiting.get(account)
+        known = self.people.get(account)
         if known is not None and request.ts_ms <= known.heard_ms:
             raise CryptoFault("a request that came before, or was taken back")
-        if standing is None and len(self.waiting) >= MAX_REQUESTS:
+        if not self.incoming.fits(account):
             raise CryptoFault("too many people wait for an answer already")
         person = self.contacts.learn(turn, request, dial=False)
         person = self.people.save(turn, replace(person, heard_ms=request.ts_ms))
@@ -335,55 +308,11 @@ class Requests:
         elif person.parted and request.token is None:  # a session is asked for, as by a contact
             self.remind(turn, person, Note.REMOVED)
         else:
-            self._wait(turn, person, standing, request.hello)
-
-    def _wait(self, turn: Turn, person: Person, standing: Waiting | None, message: str) -> None:
-        now = turn.now.wall_ms
-        waiting = standing or Waiting("", told=0, since_ms=now, shown=False)
-        if now >= waiting.since_ms + TELLS_MS:
-            waiting = replace(waiting, told=0, since_ms=now)
-        news = not waiting.shown and waiting.told < TELLS
-        waiting = replace(
-            waiting,
-            message=message,
-            came_ms=now,
-            told=waiting.told + news,
-            shown=waiting.shown or news,
-            over=False,
-        )
-        self._save(turn, person.account, waiting)
-        if news:
-            said = message or msgspec.UNSET
-            turn.log(
-                events.ContactRequested(username=person.username, user_id=self._id(person), message=said)
-            )
-
-    def _taken_back(self, turn: Turn, person: Person) -> None:
-        """Somebody asks no more; what is left of it counts how often that happens."""
-        waiting = self.incoming(person)
-        if waiting is not None:
-            self._save(turn, person.account, replace(waiting, message="", shown=False, over=True))
-            if waiting.shown:
-                self._tell_cancelled(turn, person)
-
-    def _tell_cancelled(self, turn: Turn, person: Person) -> None:
-        turn.log(events.ContactRequestCancelled(username=person.username, user_id=self._id(person)))
-
-    def _save(self, turn: Turn, account: bytes, waiting: Waiting) -> None:
-        self.waiting[account] = waiting
-        turn.put(Table.REQUESTS, b"w" + account, waiting)
+            self.incoming.keep(turn, person, request.hello)
 
     def expire(self, turn: Turn) -> None:
-        """Forget requests that are over, and those that nobody repeats any more."""
-        now = turn.now.wall_ms
-        for account, waiting in list(self.waiting.items()):
-            if waiting.over and now >= waiting.since_ms + TELLS_MS:
-                self.forget(turn, account)
-            elif not waiting.over and not waiting.came_ms:
-                self._save(turn, account, replace(waiting, came_ms=now, since_ms=now))
-            elif not waiting.over and now >= waiting.came_ms + KEEP_MS:
-                self.forget(turn, account)
-                self._tell_cancelled(turn, self.people.by_account[account])
+        """Forget requests of others that are over, and those that nobody repeats any more."""
+        self.incoming.expire(turn)
 
     # -- telling ----------------------------------------------------------------------------------
 

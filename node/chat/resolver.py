@@ -7,7 +7,7 @@ however often they came. See `membership.py` for the rules in words.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -75,10 +75,9 @@ class Graph:
         one, other = self._nodes.get(earlier), self._nodes.get(later)
         return one is not None and other is not None and _precedes(one, other)
 
-    def before(self, op_id: bytes) -> Iterator[Op]:
-        """Go through all ops strictly before one."""
-        node = self._nodes[op_id]
-        return (one.op for one in self._by_index[: node.index] if _precedes(one, node))
+    def includes(self, heads: Iterable[bytes], op_id: bytes) -> bool:
+        """Say whether an op is one of these heads or before one."""
+        return any(head == op_id or self.precedes(op_id, head) for head in heads)
 
     def last_seq(self, author: bytes, heads: Iterable[bytes]) -> int:
         """Return the highest number of an author's ops among `heads` and those before them, 0 if none."""

@@ -6,7 +6,7 @@ is not the current one (docs/crypto.md 3.6 to 3.8).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from node import ids
 from node.chat import hidden, returning
 from node.chat.epochs import Epoch, Epochs
 from node.chat.keeping import Keeper, shown_as
+from node.chat.leaves import Leaves
 from node.chat.me import Me
 from node.chat.membership import Member, RoomLog
 from node.chat.messages import message_event
@@ -28,7 +29,7 @@ from node.chat.turn import Turn, check_body
 from node.crypto import epoch as epochs, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.epoch import REASON_CREATE, REASON_RENEWAL, REASON_ROSTER, NewEpoch
-from node.crypto.ops import Add, Leaf, Leave, Op, OpBody, Policy, Remove, Role
+from node.crypto.ops import Leaf, Leave, Op, OpBody, Policy, Remove, Role
 from node.crypto.roommsg import Kind
 from node.errors import PeerFault, Refused
 from node.tables import Table
@@ -38,9 +39,6 @@ from node.wire.payload import MAX_ITEMS, NAMED, Payload, Type, Words, days_neede
 MEMBER, LEFT, REMOVED = "member", "left", "removed"
 SMALL = 64
 """Rooms up to this size rekey at once on an add and carry presence (docs/crypto.md 3.7)."""
-
-HANDED, HANDED_EVERY = 32, 10.0
-"""Ops handed on at once to those whom we added beside them, and seconds after which it may be one more."""
 
 
 class RoomRow(Value, frozen=True):
@@ -65,6 +63,7 @@ class Room:
         self.room_id = room_id
         self.me, self.people = me, people
         self.log = RoomLog(room_id)
+        self.leaves = Leaves(room_id, me, self.log)
         self.epochs = Epochs(room_id, me.device_id)
         self.renewal = Renewal(self)
         self.timeline = Timeline()
@@ -77,10 +76,7 @@ class Room:
         self.last_message: str | None = None
         self.last_ms = 0
         self.applied: set[bytes] = set()
-        self.leaves: dict[bytes, Leaf] = {}
         self.heard: dict[bytes, bytes] = {}
-        self._handed = float("-inf")
-        self._leaf_told = b""
         self.parted_then: tuple[returning.Seen, bool] = ((-1, b"", 0), False)
 
     # -- facts ------------------------------------------------------------------------------------
@@ -198,6 +194,10 @@ class Room:
         view16 = self.log.view16
         self.log.add(op)
         self.store_op(turn, op)
+        self.carry(turn, op, under, view16)
+
+    def carry(self, turn: Turn, op: Op, under: Epoch, view16: bytes) -> None:
+        """Send an op as a room message, with a view that those who can read it know."""
         carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
         self._seal(turn, under, Kind.OP, carrier, view16=view16)
 
@@ -243,15 +243,19 @@ class Room:
         under = self.sending(turn)
         cut = tuple(self.epochs.cut_of(self.me.device_id, more={under.epoch16: 1}))
         self.author(turn, self.signed(turn, Leave(cut)), under)
-        self.state = LEFT
-        self.retire_leaf(turn)
+        self.out(turn, LEFT)
         self.save(turn)
 
     def put_away(self, turn: Turn) -> None:
         """Leave a deleted room, in which nothing is sent any more: nobody else needs to know."""
-        self.state = LEFT
-        self.retire_leaf(turn)
+        self.out(turn, LEFT)
         self.save(turn)
+
+    def out(self, turn: Turn, state: str) -> None:
+        """We are out, as `state` says: keep nothing for newcomers, and retire our leaf."""
+        self.state = state
+        self.kept.bound(turn, 0)
+        self.leaves.retire(turn)
 
     def say(self, turn: Turn, words: Words) -> Item:
         """Seal and post one message; returns it as the timeline has it."""
@@ -259,7 +263,7 @@ class Room:
         check_body(Type.TEXT, body, field_name="kind")
         under = self.sending(turn)
         refs, before, lamport = self.timeline.compose(under.epoch16)
-        leaf = self._fresh_leaf(turn)
+        leaf = self.leaves.fresh(turn)
         payload = Payload(turn.new_id(), turn.mesh_ms, lamport, Type.TEXT, body, refs, before, leaf)
         self._seal(turn, under, Kind.MESSAGE, payload)
         item = Item.of(payload.mid, under.epoch16, self.me.account, payload, refs + before, words=words)
@@ -286,114 +290,13 @@ class Room:
         if not self.epochs.held:
             return
         under = self.sending(turn)
-        leaf = self._leaf_for_newcomers() if kind is Type.PROFILE else None
+        leaf = self.leaves.for_newcomers() if kind is Type.PROFILE else None
         at_ms = turn.mesh_ms if ts_ms is None else ts_ms
         self._seal(turn, under, Kind.MESSAGE, Payload(turn.new_id(), at_ms, 0, kind, body, leaf=leaf))
 
     def resend(self, turn: Turn, under: Epoch, payload: Payload) -> None:
         """Seal again, under an epoch that fits those who may read it, what somebody could not open."""
         self._seal(turn, under, Kind.MESSAGE, payload)
-
-    # -- what was said beside an add of ours ------------------------------------------------------
-
-    def hand_on(self, turn: Turn, op: Op, before: Mapping[bytes, Member], view16: bytes) -> None:
-        """Hand an op on to those whom we added beside it.
-
-        It came under an epoch from before their add, which they cannot read. Whom it puts out, the invite
-        having been used up, learns it so too: under its last epoch, as a removal goes. `view16` is the view
-        before the op, all of which they know. Ops beyond a few at once are theirs to ask for: a member can
-        make any number beside old adds, and every adder would send each.
-        """
-        added = self._added(before)
-        beside = [one for one in added if not self.log.is_strict_ancestor(one.added_by, op.op_id)]
-        if not beside or self.state != MEMBER or returning.replaced(self):
-            return
-        here, epochs_ = {member.device_id for member in before.values()}, {}
-        for member in beside:
-            theirs = [
-                h for h in self.epochs.held.values() if member.device_id in h.devices <= here and h.send
-            ]
-            newest = max(theirs, key=lambda h: (h.announce.gen, h.row.epoch_id), default=None)
-            if newest is not None:
-                epochs_[newest.epoch16] = newest
-        out = any(not self.is_member(member.account) for member in beside)
-        if not out and not self._may_hand_on(turn, epochs_):
-            return
-        for under in epochs_.values():
-            carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, op.raw)
-            self._seal(turn, under, Kind.OP, carrier, view16=view16)
-
-    def _may_hand_on(self, turn: Turn, epochs_: Mapping[bytes, Epoch]) -> bool:
-        """Say whether an op may be handed on now, and count it."""
-        earned = max(self._handed, turn.now.mono - HANDED * HANDED_EVERY) + HANDED_EVERY
-        if not epochs_ or earned > turn.now.mono:
-            return False
-        self._handed = earned
-        return True
-
-    def join_branches(self, turn: Turn, new: Epoch) -> None:
-        """Make one epoch for all where two of us added people beside each other.
-
-        Whom the other added holds `new` and not ours, whom we added ours and not `new`; who holds both
-        announces an epoch on both.
-        """
-        if not self.open or returning.away(self):
-            return
-        devices = self.log.roster.devices
-        if all(m.device_id in new.devices for m in self._added(self.log.roster.members)):
-            return
-        tips = self.epochs.tips()
-        theirs = any(d in devices and any(d not in tip.devices for tip in tips) for d in new.devices)
-        if theirs and self.renewal.may_join(turn, new):
-            self.rekey(turn, REASON_ROSTER)
-            self.save(turn)
-
-    def _added(self, members: Mapping[bytes, Member]) -> list[Member]:
-        """Return who of these came in by an op of ours; costs what we did, not how many they are."""
-        adds = {o.op_id: o.body.account for o in self.log.ops_of(self.me.account) if isinstance(o.body, Add)}
-        mine = ((members.get(account), op_id) for op_id, account in adds.items())
-        return [member for member, op_id in mine if member is not None and member.added_by == op_id]
-
-    # -- leaves -----------------------------------------------------------------------------------
-
-    def leaf_of(self, member: Member) -> Leaf:
-        """Return the newest leaf of a member: of the log, or of one of its later messages."""
-        renewed = self.leaves.get(member.device_id)
-        return member.leaf if renewed is None or renewed.leaf_id < member.leaf.leaf_id else renewed
-
-    def save_leaf(self, turn: Turn, device_id: bytes, leaf: Leaf) -> None:
-        """Use and store another leaf of a member's device."""
-        self.leaves[device_id] = leaf
-        turn.put(Table.OBJECTS, b"leaf" + self.room_id + device_id, [leaf.leaf_id, leaf.public])
-
-    def _fresh_leaf(self, turn: Turn) -> tuple[int, bytes] | None:
-        """Return a leaf of ours for the message about to go: a new one, if that in use is a week old."""
-        current = self.leaf_of(self.log.roster.members[self.me.account])
-        if current.leaf_id in self.me.leaves and not self.me.leaf_is_old(turn, current.leaf_id):
-            return self._leaf_for_newcomers()
-        fresh = self.me.new_leaf(turn)
-        self.me.retire_leaf(turn, current.leaf_id)
-        self.save_leaf(turn, self.me.device_id, fresh)
-        return fresh.leaf_id, fresh.public
-
-    def _leaf_for_newcomers(self) -> tuple[int, bytes] | None:
-        """Return our leaf in use, once a roster, if it is not that of the log, all that they know."""
-        member, roster = self.log.roster.members[self.me.account], self.roster_hash()
-        current = self.leaf_of(member)
-        if current == member.leaf or self._leaf_told == roster:
-            return None
-        self._leaf_told = roster
-        return current.leaf_id, current.public
-
-    def retire_leaf(self, turn: Turn) -> None:
-        """We are out: what reaches us here is of no more use once the last envelopes have come.
-
-        Nor do we keep anything for newcomers.
-        """
-        self.kept.bound(turn, 0)
-        member = self.log.device(self.me.device_id)
-        if member is not None:
-            self.me.retire_leaf(turn, self.leaf_of(member).leaf_id)
 
     # -- sealing ----------------------------------------------------------------------------------
 
@@ -473,7 +376,7 @@ class Room:
 
     def _slots(self) -> Sequence[tuple[bytes, Leaf]]:
         members = self.log.roster.members.values()
-        return [(m.device_id, self.leaf_of(m)) for m in members]
+        return [(m.device_id, self.leaves.of(m)) for m in members]
 
     # -- what members' frontends see --------------------------------------------------------------
 

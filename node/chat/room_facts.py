@@ -89,7 +89,6 @@ def tell_joined(turn: Turn, room: Room, account: bytes) -> None:
 def tell_gone(turn: Turn, room: Room, account: bytes, reason: str) -> None:
     """Log that an account is not in the room any more; `reason` is `leave` or `removed`."""
     if account == room.me.account and room.state == MEMBER:
-        room.state = REMOVED
-        room.retire_leaf(turn)
+        room.out(turn, REMOVED)
     username, user_id = room.people.username(account), room.people.user_id(account)
     turn.log(events.UserLeave(username=username, room=room.uuid, user_id=user_id, reason=reason))

@@ -1,4 +1,4 @@
-"""What comes into a room: messages, ops and epochs of others, judged before anything changes.
+"""What comes into a room: messages here, ops and announces handed to `op_inbox.py` and `epoch_inbox.py`.
 
 The order of checks is docs/crypto.md 3.8: parse, device in the epoch, cut, view known, signature, key
 commitment, box; only then do chain, log and timeline move. What needs an op or epoch that is not here yet is
@@ -12,41 +12,36 @@ from dataclasses import replace
 
 from node.chat import events, put_back, returning, rights
 from node.chat.behind import PATIENCE
+from node.chat.branches import Branches
+from node.chat.epoch_inbox import EpochInbox
 from node.chat.epoch_wants import EpochWants
-from node.chat.epochs import MAX_GENERATION, Epoch
+from node.chat.epochs import Epoch
 from node.chat.healing import TYPES, Healing
 from node.chat.holes import Hole
-from node.chat.membership import Member, Roster
+from node.chat.membership import Member
 from node.chat.objects import Assembly
 from node.chat.op_exchange import OpExchange
-from node.chat.parked import ANNOUNCE, HERE, Parked, needed, signer_of
+from node.chat.op_inbox import OpInbox
+from node.chat.parked import HERE, Parked, needed, signer_of
 from node.chat.people import Person
 from node.chat.reposts import Reposts
 from node.chat.room import Room
-from node.chat.room_facts import Facts, tell_changes, tell_gone, tell_joined
 from node.chat.timeline import MAX_WAITING, Item, shown_ms
 from node.chat.turn import Turn
 from node.clock import day_of
-from node.crypto import chain as chains, epoch as epochs, ops, roommsg
+from node.crypto import chain as chains, ops, roommsg
 from node.crypto.chain import RecvChain
 from node.crypto.channel import ChannelKind, Inner, inner_type
-from node.crypto.epoch import EpochAnnounce, SlotOmitted, SplitEpoch
 from node.crypto.labels import Label
-from node.crypto.ops import Leave, Op, OpType
+from node.crypto.ops import Op
 from node.crypto.primitives import digest
 from node.crypto.roommsg import Kind, RoomInner
 from node.errors import CryptoFault, DecodeError, PeerFault
 from node.tables import Table
-from node.wire import codec
 from node.wire.payload import CHANGES, SAYING, Payload, Type, decode
 
 MAX_PARKED = 1_000
 """Inners a room keeps that need something it has not got yet."""
-MAX_PENDING_OPS = 1_000
-"""Ops a room keeps whose parents are not here; nobody's signature is checked before they are."""
-MAX_AHEAD = 1_000
-"""How far an epoch's generation may be above that of the parent it was announced to; only the next one beyond
-MAX_GENERATION, so that no member brings a room to the end of the format."""
 
 
 class RoomInbox:
@@ -56,10 +51,12 @@ class RoomInbox:
         self.room = room
         self._profiles: list[tuple[bytes, Payload]] = []
         self.parked: dict[bytes, Parked] = {}
-        self.pending_ops: dict[bytes, Op] = {}
         self.exchange = OpExchange(room)
         self.reposts = Reposts(room)
+        self.branches = Branches(room)
         self.wants = EpochWants(room.room_id)
+        self.ops = OpInbox(room, self.exchange, self.branches)
+        self.announces = EpochInbox(room, self.branches, self.reposts, self.wants, self._accuse)
         self.healing = Healing(room, self.offer, self.show)
         self._objects = Assembly()
         self._accused: set[bytes] = set()
@@ -78,14 +75,14 @@ class RoomInbox:
             case Inner.ROOM_MESSAGE:
                 return self._message(turn, held, inner)
             case Inner.ANNOUNCE:
-                return self._announce(turn, held, inner)
+                return self.announces.take(turn, held, inner)
             case Inner.OBJECT_PART:
                 content = self._objects.take(inner)
                 if content is None:
                     return HERE
                 if inner_type(content) != Inner.ANNOUNCE:
                     raise DecodeError("an Object that a room does not take yet")
-                needs = self._announce(turn, held, content)
+                needs = self.announces.take(turn, held, content)
                 if needs:
                     self._park_whole(turn, held, content, needs)
                 return HERE
@@ -139,7 +136,7 @@ class RoomInbox:
             return
         try:
             if inner_type(parked.inner) == Inner.ANNOUNCE:
-                needs = self._announce(turn, held, parked.inner)
+                needs = self.announces.take(turn, held, parked.inner)
             else:
                 needs = self._try(turn, held, parked.inner)
         except PeerFault:
@@ -169,13 +166,13 @@ class RoomInbox:
         if payload.leaf is not None:
             ops.check_leaf(ops.Leaf(*payload.leaf))
         if msg.core.index == chain.next_index and self._contradicts(held, msg):
-            self._accuse(turn, author)
+            self._equivocated(turn, author)
         self.room.epochs.save_recv(turn, held, author.device_id, after, (msg.hash16, msg.core.view16))
         self.room.epochs.count(turn, held, len(inner))
         self.reposts.spoke(turn, held, author.device_id, payload.ts_ms)
         late = self.healing.moved(turn, held, author, chain.next_index, msg.core.index)
         if payload.leaf is not None:
-            self._renew_leaf(turn, author.device_id, ops.Leaf(*payload.leaf))
+            self.room.leaves.renewed(turn, author.device_id, ops.Leaf(*payload.leaf))
         if payload.type in SAYING and self.room.log.kept_at(msg.core.view16):
             self.room.kept.keep(turn, self.room.history, chain, msg, payload)
         if payload.type is Type.TEXT:
@@ -184,7 +181,7 @@ class RoomInbox:
             return HERE
         self.healing.closed(turn, late)
         if op is not None:
-            self._take_ops(turn, op)
+            self._take_ops(turn, (op,))
         elif payload.type in TYPES:
             self.healing.take(turn, author, payload)
         elif payload.type not in CHANGES:
@@ -202,6 +199,11 @@ class RoomInbox:
         self._known(turn, author)
         turn.changed.append((self.room.room_id, author.account, change))
 
+    def take_profiles(self) -> list[tuple[bytes, Payload]]:
+        """Return (account, payload) of what members said of themselves since the last call."""
+        profiles, self._profiles = self._profiles, []
+        return profiles
+
     def _own(self, turn: Turn, held: Epoch, msg: RoomInner) -> bytes:
         """Take a message of ours that is not known here any more: go on after it, and show it."""
         after, payload = put_back.opened(turn, self.room, held, msg)
@@ -209,7 +211,7 @@ class RoomInbox:
         put_back.go_on(turn, self.room, held, after, payload=payload, hash16=msg.hash16)
         author = self.room.log.device(msg.core.device16)
         if op is not None:
-            self._take_ops(turn, op)
+            self._take_ops(turn, (op,))
         elif payload.type is Type.TEXT and author is not None:
             self._said(turn, held, author, payload, None)
         elif payload.type in CHANGES and author is not None:
@@ -229,7 +231,7 @@ class RoomInbox:
         last = held.last.get(core.device16)
         if core.index == chain.next_index - 1 and last and last[0] not in {b"", msg.hash16}:
             roommsg.verify(msg, author.dsk)
-            self._accuse(turn, author)
+            self._equivocated(turn, author)
         chains.check(chain, core.index)
         roommsg.verify(msg, author.dsk)
         return author, chain
@@ -250,15 +252,17 @@ class RoomInbox:
         last = held.last.get(msg.core.device16)
         return last is not None and bool(last[0]) and last[0] != msg.core.prev16
 
-    def _accuse(self, turn: Turn, author: Member) -> None:
-        """Tell the owner, once a start, of a device that signs two messages of one index."""
-        if author.device_id in self._accused:
-            return
-        self._accused.add(author.device_id)
+    def _equivocated(self, turn: Turn, author: Member) -> None:
         person = self.room.people.get(author.account)
         name = author.name if person is None else person.username
         text = f"{name} showed different messages to different members of {self.room.name}"
-        turn.accuse(events.Warning(code="equivocation", message=text))
+        self._accuse(turn, author.device_id, "equivocation", text)
+
+    def _accuse(self, turn: Turn, device_id: bytes, code: str, text: str) -> None:
+        """Tell the owner, once a start, of a device that does what no honest one does."""
+        if device_id not in self._accused:
+            self._accused.add(device_id)
+            turn.accuse(events.Warning(code=code, message=text))
 
     def _known(self, turn: Turn, author: Member) -> Person:
         """Return an author as a person; whoever came and went in one step of the log is met only now."""
@@ -282,12 +286,6 @@ class RoomInbox:
         if (msg.core.kind == Kind.OP) != (payload.type is Type.OP):
             raise CryptoFault("kind of core and type of payload disagree")
         return ops.parse_op(payload.body) if payload.type is Type.OP else None
-
-    def _renew_leaf(self, turn: Turn, device_id: bytes, leaf: ops.Leaf) -> None:
-        """Take a newer leaf; messages may come out of order, the numbers of a device's leaves only rise."""
-        held = self.room.leaves.get(device_id)
-        if held is None or leaf.leaf_id > held.leaf_id:
-            self.room.save_leaf(turn, device_id, leaf)
 
     def _said(self, turn: Turn, held: Epoch, author: Member, payload: Payload, late: Hole | None) -> None:
         room = self.room
@@ -329,7 +327,7 @@ class RoomInbox:
 
     def needed(self) -> dict[bytes, bytes]:
         """Return the ops that something here waits for, by op16, each with the epoch that named it."""
-        waiting = needed(self.room.log, self.parked.values(), self.pending_ops.values())
+        waiting = needed(self.room.log, self.parked.values(), self.ops.pending.values())
         return waiting | self.wants.lacking(self.room.log)
 
     def exchange_due(self, turn: Turn) -> None:
@@ -339,158 +337,18 @@ class RoomInbox:
         self.exchange.answer(turn)
 
     def _take_given(self, turn: Turn, held: Epoch, given: list[Op]) -> None:
-        """Take the ops that are needed here, and those that they need in turn, and no others."""
-        news = [op for op in returning.news(self.room.log, given) if op.op_id not in self.pending_ops]
-        names = set(self.needed()) | {op.op16 for op in news}
-        taken: list[Op] = []
-        while found := [op for op in given if op.op16 in names]:
-            taken += found
-            given = [op for op in given if op not in found]
-            parents = {parent[:16] for op in found for parent in op.parents}
-            names = {op16 for op16 in parents if not self.room.log.knows16(op16)}
+        """Take the ops that are needed here or bring a newer device, what these need, and no others."""
+        news = [op for op in returning.news(self.room.log, given) if op.op_id not in self.ops.pending]
+        taken = self.ops.needed_of(given, self.needed().keys() | {op.op16 for op in news})
         if taken:
-            self._take_ops(turn, *taken)
-        for op in (op for op in news if self.room.log.knows(op.op_id) or op.op_id in self.pending_ops):
+            self._take_ops(turn, taken)
+        for op in (op for op in news if self.ops.has(op)):
             returning.hear(turn, self.room, op.device_id, held)
-
-    def _take_ops(self, turn: Turn, *come: Op) -> None:
-        for op in come:
-            self._pend(turn, op)
-        moved = True
-        while moved:
-            moved = False
-            for op_id, pending in list(self.pending_ops.items()):
-                if self._apply(turn, pending):
-                    del self.pending_ops[op_id]
-                    moved = True
-        self.room.save(turn)
-        self.retry(turn)
 
     def learn_ops(self, turn: Turn, told: Iterable[Op]) -> None:
         """Take ops that came otherwise than in a message; each is judged as if it had."""
-        self._take_ops(turn, *(op for op in told if not self.room.log.knows(op.op_id)))
+        self._take_ops(turn, [op for op in told if not self.room.log.knows(op.op_id)])
 
-    def _pend(self, turn: Turn, op: Op) -> None:
-        self.pending_ops[op.op_id] = op
-        if len(self.pending_ops) > MAX_PENDING_OPS:
-            oldest = next(iter(self.pending_ops))
-            del self.pending_ops[oldest]
-            self.room.drop_op(turn, oldest)
-
-    def _apply(self, turn: Turn, op: Op) -> bool:
-        """Put an op into the log; False if its parents are missing. A refused one leaves nothing behind."""
-        log = self.room.log
-        before, view16 = Facts.of(log), log.view16
-        try:
-            result = log.add(op)
-        except PeerFault:
-            self.room.drop_op(turn, op.op_id)
-            return True
-        self.room.store_op(turn, op)
-        if result.missing:
-            turn.sync_wanted = True
-            self.exchange.lacking(turn)
-            return False
-        if result.new:
-            self.room.hand_on(turn, op, before.members, view16)
-            self._tell(turn, op, before)
-        return True
-
-    def _tell(self, turn: Turn, op: Op, before: Facts) -> None:
-        """Log what an op changed for the people in the room."""
-        after, known = self.room.log.roster.members, before.members
-        for account in after.keys() - known.keys():
-            tell_joined(turn, self.room, account)
-        for account in known.keys() - after.keys():
-            left = isinstance(op.body, Leave) and op.author == account
-            tell_gone(turn, self.room, account, "leave" if left else "removed")
-        author = after.get(op.author)
-        if op.type is OpType.DEVICE and author is not None and op.author != self.room.me.account:
-            self.room.people.meet(turn, op.author, author.name)
-            self.room.people.pin_member(turn, op.author, author.certificate, author.device_list)
-        self.room.kept.bound(turn, self.room.history)
-        tell_changes(turn, self.room, before)
-
-    # -- epochs -----------------------------------------------------------------------------------
-
-    def _announce(self, turn: Turn, held: Epoch, inner: bytes) -> bytes:
-        """Take a new epoch that was announced to `held`, one of its parents."""
-        _, raw, slots = codec.decode(inner, ANNOUNCE)
-        room = self.room
-        announce = epochs.parse_announce(raw)
-        known = room.epochs.held.get(announce.epoch16)
-        if known is not None and not known.row.shared_by:
-            self.reposts.seen(turn, held, announce.epoch16, slots)
-            return HERE
-        self._check_place(held, announce)
-        author = room.log.device(announce.creator_device)
-        if author is None:
-            raise CryptoFault("epoch by a device that is not known")
-        if not returning.could_read(room.log, held, announce.creator_device, author.account):
-            raise CryptoFault("epoch by a device that could not read its parent")
-        epochs.verify_announce(announce, author.dsk)
-        needs = next((head[:16] for head in announce.heads if not room.log.knows(head)), HERE)
-        if needs:
-            return needs
-        roster = room.log.roster_at(announce.heads)
-        if roster.by_device(announce.creator_device) is None:
-            raise CryptoFault("epoch by somebody who was not a member")
-        if not room.log.allows(announce.creator_device, announce.epoch16, -1, announce.heads):
-            raise CryptoFault("epoch made after its author was removed or left")
-        if room.me.device_id in roster.devices:
-            self._open_epoch(turn, announce, slots, roster)
-            self.reposts.spoke(turn, held, announce.creator_device, announce.created_ms)
-        return HERE
-
-    def _check_place(self, held: Epoch, announce: EpochAnnounce) -> None:
-        if announce.room_id != self.room.room_id:
-            raise CryptoFault("announce of another room")
-        if held.epoch16 not in announce.parents:
-            raise CryptoFault("epoch that was not announced to its parent")
-        if announce.gen > held.announce.gen + (MAX_AHEAD if announce.gen <= MAX_GENERATION else 1):
-            raise CryptoFault("epoch of a generation far ahead of its parent's")
-        gens = {epoch16: held.announce.gen for epoch16, held in self.room.epochs.held.items()}
-        epochs.check_generation(announce, gens)
-
-    def _open_epoch(self, turn: Turn, announce: EpochAnnounce, slots: bytes, roster: Roster) -> None:
-        room = self.room
-        try:
-            secrets = epochs.open_epoch(
-                announce,
-                slots,
-                device_id=room.me.device_id,
-                leaf_secrets=room.me.leaf_secrets(),
-                device_ids=roster.devices,
-            )
-        except (SlotOmitted, SplitEpoch) as fault:
-            if announce.creator_device not in self._accused:
-                self._accused.add(announce.creator_device)
-                text = f"a member of {room.name} made new keys that leave this node out: {fault}"
-                turn.accuse(events.Warning(code=fault.code, message=text))
-            if announce.epoch16 not in room.epochs.held:
-                self.wants.note(turn, announce.epoch16, announce.creator_device)
-            return
-        if announce.epoch16 in room.epochs.held:  # a share of it is not needed any more
-            room.epochs.disown(turn, room.epochs.held[announce.epoch16], secrets.channel_secret)
-        self.wants.done(turn, announce.epoch16)
-        first = any(parent not in room.epochs.held for parent in announce.parents)
-        new = room.epochs.add(turn, announce.raw, slots, secrets, first=first)
-        room.save(turn)
-        for parent in announce.parents:
-            if parent not in room.epochs.held:
-                self.wants.note(turn, parent, b"", hearsay=True)
-        room.join_branches(turn, new)
-
-    def take_profiles(self) -> list[tuple[bytes, Payload]]:
-        """Return (account, payload) of what members said of themselves since the last call."""
-        profiles, self._profiles = self._profiles, []
-        return profiles
-
-    def restore_op(self, op: Op) -> None:
-        """Take a stored op back after a start; one that waited for its parents may turn out to be bad."""
-        try:
-            missing = self.room.log.add(op).missing
-        except PeerFault:
-            return
-        if missing:
-            self.pending_ops[op.op_id] = op
+    def _take_ops(self, turn: Turn, come: Iterable[Op]) -> None:
+        self.ops.take(turn, come)
+        self.retry(turn)

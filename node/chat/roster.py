@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from node.clock import DAY_MS
 from node.crypto.epoch import roster_hash
+from node.crypto.joining import JoinRequest
 from node.crypto.keys import DeviceCert, DeviceList, supersedes
 from node.crypto.ops import (
     Add,
@@ -36,6 +37,8 @@ from node.errors import CryptoFault, PeerFault
 
 MAX_MEMBERS = 1_000
 """What an epoch has slots for."""
+JOIN_WINDOW_MS = DAY_MS
+"""How far a join request's time may be from ours."""
 INVITE_GRACE_MS = DAY_MS
 """An `add` may be signed this long after its invite's end: the request was in time, its answer was not."""
 
@@ -232,6 +235,22 @@ def usable_invite(state: State, invite_id: bytes, account: bytes) -> InviteState
     gone = state.departed.get(account)
     if gone is not None and gone.removed and invite.opened < gone.at:
         return "an invite from before the removal does not bring anyone back"
+    return invite
+
+
+def admit(state: State, request: JoinRequest, *, now_ms: int) -> InviteState:
+    """Return the invite by which a verified request for this room can be granted now; raises Unauthorised."""
+    if abs(now_ms - request.ts_ms) > JOIN_WINDOW_MS:
+        raise Unauthorised("a join request of another day")
+    if request.account in state.members:
+        raise Unauthorised("that account is a member already")
+    if request.req_hash in state.granted:
+        raise Unauthorised("a join request that was granted before")
+    invite = usable_invite(state, request.invite_id, request.account)
+    if isinstance(invite, str):
+        raise Unauthorised(invite)
+    if invite.over(request.ts_ms):
+        raise Unauthorised("the invite has ended")
     return invite
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -14,14 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.commandline import links
+from node.commandline.bridging import where
 from node.commandline.findings import FAIL, OK, WARN, Finding
 from node.commandline.output import size, span
 from node.commandline.reach import ANYWHERE, MACHINE, reach
-from node.commandline.runtime import pid_of
+from node.commandline.runtime import alive, pid_of, read_only
 from node.config import Endpoint, Settings, load
-from node.errors import NodeError
+from node.errors import Fatal, NodeError
 from node.mesh import lan
-from node.store import identity
+from node.store import identity, migrations
 from node.store.attachments import QUOTA
 from node.store.folders import OURS
 
@@ -35,21 +37,16 @@ NO_SPACE: Final = 64 * 1024**2
 def running(home: Path) -> int | None:
     """Return the pid of the node that runs in a home, None if there is none or it has died."""
     pid = pid_of(home)
-    if pid is None:
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return pid
+    return pid if alive(pid) else None
 
 
 def of_home(home: Path) -> list[Finding]:
     """Look at a home from outside."""
     if not home.exists():
         return [Finding("home", WARN, f"there is no {home} yet", "gossamer run")]
+    foreign = _foreign(home)
+    if foreign:  # of the rest nothing can be told
+        return foreign
     settings, config = _config(home)
     found = [*_modes(home), config, _keys(home), _space(home), _database(home), _files(home), _process(home)]
     if settings is not None:
@@ -69,6 +66,7 @@ def of_a_node(status: dict[str, Any], peers: list[dict[str, Any]], addresses: Se
     up = span(status["uptime_s"])
     return [
         Finding("node", OK, f"version {status['version']}, up {up}"),
+        *_device(status),
         _mesh(status, peers),
         *links.failing(peers),
         *(links.closed_in(status, peers, addresses) or _addresses(addresses)),
@@ -84,7 +82,7 @@ def of_dialects(rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
             text = f"{name} does not listen: {row['why']}"
             yield Finding("dialect", FAIL, text, f"mend that, then: gossamer bridge enable {name}")
         elif row["enabled"]:
-            yield Finding("dialect", OK, f"{name} is spoken at {row['address']}")
+            yield Finding("dialect", OK, f"{name} is spoken at {where(row)}")
 
 
 def _config(home: Path) -> tuple[Settings | None, Finding]:
@@ -102,6 +100,19 @@ def _config(home: Path) -> tuple[Settings | None, Finding]:
     return settings, Finding("settings", OK, "valid")
 
 
+def _foreign(home: Path) -> list[Finding]:
+    """Name what this user may not read and write: as a start by root leaves it behind."""
+    whole = os.access(home, os.R_OK | os.W_OK | os.X_OK)
+    paths = [home, *home.glob("*")] if whole else [home]
+    names = sorted(
+        path.name for path in paths if not os.access(path, os.R_OK | os.W_OK) and not path.is_symlink()
+    )
+    if not names:
+        return []
+    owner = f'sudo chown -R "$(id -un)" {shlex.quote(str(home))}   (if the home is yours)'
+    return [Finding("permissions", FAIL, f"this user may not read and write: {', '.join(names)}", owner)]
+
+
 def _modes(home: Path) -> Iterator[Finding]:
     """POSIX modes: nobody else may read a home."""
     if sys.platform == "win32":
@@ -110,7 +121,7 @@ def _modes(home: Path) -> Iterator[Finding]:
     if open_to:
         yield Finding(
             "permissions", FAIL, f"other users of this machine can reach: {', '.join(sorted(open_to))}",
-            "chmod -R go= on the home; if they were open for long, set another passphrase",
+            f"chmod -R go= {shlex.quote(str(home))}   (if they were open for long: gossamer passphrase set)",
         )  # fmt: skip
     else:
         yield Finding("permissions", OK, "nobody else can read the home")
@@ -124,7 +135,7 @@ def _secret(settings: Settings) -> Iterator[Finding]:
     if _shared(path):
         yield Finding(
             "network secret", FAIL, f"others of this machine can read {path}, and so join your network",
-            f"chmod 600 {path}; if it was so for long, make another and give it to every node",
+            f"chmod 600 {shlex.quote(str(path))}   (if it was so for long, make another for every node)",
         )  # fmt: skip
     else:
         yield Finding("network secret", OK, "a private network: every node needs the same file")
@@ -138,8 +149,13 @@ def _shared(path: Path) -> bool:
 def _keys(home: Path) -> Finding:
     if not identity.exists(home):
         return Finding("identity", WARN, "there is no identity yet", "gossamer run")
-    if identity.sealed(home):
-        return Finding("identity", OK, "sealed by a passphrase")
+    try:
+        if identity.sealed(home):
+            return Finding("identity", OK, "sealed by a passphrase")
+    except NodeError as fault:
+        return Finding(
+            "identity", FAIL, str(fault), "gossamer backup restore FILE, with --home of a new home"
+        )
     return Finding(
         "identity", OK, "plain: whoever copies the home is you; `gossamer passphrase set` seals it"
     )
@@ -160,11 +176,16 @@ def _database(home: Path) -> Finding:
     if running(home) is not None or not path.exists():
         return Finding("database", OK, "in use" if path.exists() else "none yet")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as conn:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as conn:
             verdict = str(conn.execute("PRAGMA quick_check(1)").fetchone()[0])
+            found = int(conn.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as fault:
         verdict = str(fault)
     if verdict == "ok":
+        try:
+            migrations.pending(found, migrations.STEPS)
+        except Fatal as fault:
+            return Finding("database", FAIL, str(fault), "gossamer version; update as you installed it")
         return Finding("database", OK, f"whole, {size(path.stat().st_size)}")
     return Finding(
         "database", FAIL, f"damaged: {verdict}", "keep a copy of the home, then: gossamer backup restore FILE"
@@ -218,8 +239,9 @@ def _mesh(status: dict[str, Any], peers: list[dict[str, Any]]) -> Finding:
             return Finding("mesh", OK, f"{state}, {links} link{'' if links == 1 else 's'}")
         case "connecting":
             down = sum(peer["state"] == "down" for peer in peers)
+            none = f"of {down} addresses that are dialled none answers"
             return Finding(
-                "mesh", WARN, f"of {down} addresses that are dialled none answers",
+                "mesh", WARN, "the one address that is dialled does not answer" if down == 1 else none,
                 "see `gossamer peer list`; ask one of them if their node runs, and for a fresh contact link",
             )  # fmt: skip
         case _:
@@ -249,6 +271,14 @@ def _addresses(addresses: Sequence[str]) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("reach", OK, "nodes from anywhere can try to dial this one")
+
+
+def _device(status: dict[str, Any]) -> Iterator[Finding]:
+    if status.get("revoked"):
+        yield Finding(
+            "device", FAIL, "revoked: this account goes on at another device; this one sends nothing more",
+            "gossamer stop, and use the other; if nobody restored a backup, see docs/operations.md, Backups",
+        )  # fmt: skip
 
 
 def _clock(status: dict[str, Any]) -> Iterator[Finding]:

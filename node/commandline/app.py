@@ -24,9 +24,10 @@ import click
 from node.commandline.output import as_json, harmless, only_ours
 from node.config import home_of, suggest
 from node.errors import Fatal, NodeError, Refused
+from node.store.files import NO_ROOM
 
 DONE, FAILED, USAGE, NOT_RUNNING, NOT_ALLOWED, TIMED_OUT, NOT_FOUND, CONFLICT = range(8)
-SHORT_HELP = 80  # characters of a command's line in the list of commands
+SHORT_HELP = 160  # characters of a command's sentence in the list of commands: the longest is shown whole
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 _COMMAND: Final = re.compile(r"(?<![\w/.-])gossamer (?=[a-z])(?!run --relay)")  # a relay is another machine's
@@ -189,7 +190,7 @@ class Command(click.Command):
     """A command that takes the global options too."""
 
     def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
-        """Return the first sentence of the help, whole where it fits a line."""
+        """Return the first sentence of the help."""
         return super().get_short_help_str(max(limit, SHORT_HELP))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -208,7 +209,7 @@ class Group(click.Group):
         self.lazy = dict(lazy or {})
 
     def get_short_help_str(self, limit: int = SHORT_HELP) -> str:
-        """Return the first sentence of the help, whole where it fits a line."""
+        """Return the first sentence of the help."""
         return super().get_short_help_str(max(limit, SHORT_HELP))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -239,7 +240,7 @@ class Group(click.Group):
 
 def invoke(group: click.Group, args: list[str] | None = None) -> int:
     """Run `group` on the process's arguments (or `args`) and return the exit code; raises nothing."""
-    app = App()
+    app, stdout = App(), sys.stdout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
             stream.reconfigure(errors="backslashreplace")
@@ -256,18 +257,48 @@ def invoke(group: click.Group, args: list[str] | None = None) -> int:
     except NodeError as exc:
         app.fail(exc.code, app.ours(str(exc)), getattr(exc, "extra", None))
         return exc.exit_code if isinstance(exc, Fatal) else exit_code(exc.code)
-    except BrokenPipeError:  # the reader of our output left: it has what it wanted
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as exc:
+        return _system(app, exc)
+    except SystemExit:  # click's, which takes the stream away where its reader left: that has what it wanted
+        if sys.stdout is stdout:
+            raise
         return DONE
     return result if isinstance(result, int) else DONE
 
 
+def _system(app: App, fault: OSError) -> int:
+    """Report what the system refuses whatever the program does; raises what is a mistake of ours."""
+    path = Path(os.fsdecode(fault.filename)) if fault.filename else None
+    text = f"{path or 'the output'}: {fault.strerror or fault}"
+    if fault.errno in NO_ROOM:
+        app.fail("storage_full", text)
+        _hush()
+        return FAILED
+    if isinstance(fault, PermissionError):
+        if path is None or app.home_dir in (path, *path.parents):  # as after a start by root
+            text += f'; if the home is yours:  sudo chown -R "$(id -un)" {shlex.quote(str(app.home_dir))}'
+        app.fail("home_unusable", text)
+        return FAILED
+    if path is not None and isinstance(fault, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        app.fail("file_not_found", text)
+        return NOT_FOUND
+    raise fault
+
+
+def _hush() -> None:
+    """Let what was not written go: the interpreter would try once more at its end, and say so."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _usage(app: App, exc: click.ClickException) -> int:
-    if app.json or not isinstance(exc, click.UsageError):
-        app.fail("usage", exc.format_message())
-    else:
-        exc.show()
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError) and not app.json:
+        exc.show()  # a group alone: its help is what was meant
+        return exc.exit_code
+    app.fail("usage", exc.format_message())
+    ctx = exc.ctx if isinstance(exc, click.UsageError) else None
+    if ctx is not None and not app.json:
+        click.echo(f"{ctx.get_usage()}\nmore:  {ctx.command_path} --help", err=True)
     return exc.exit_code
 
 

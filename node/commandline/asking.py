@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -57,7 +58,8 @@ class Node:
         if not matches(text, rows, id_key="room", name_key="name"):
             people = (await self.call("contact_list"))["contacts"]
             if matches(text, people, id_key="user_id", name_key="username"):
-                hint = f"there is no conversation with {text!r} yet: gossamer room direct NAME opens it"
+                opens = f"gossamer room direct {shlex.quote(text)}"
+                hint = f"there is no conversation with {text!r} yet; open it:  {opens}"
                 raise Refused("room_not_found", hint)
         return pick(text, rows, id_key="room", name_key="name", what="room")
 

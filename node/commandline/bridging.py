@@ -27,7 +27,7 @@ async def listed(node: Node) -> None:
     dialects = (await node.call("dialect_list"))["dialects"]
     heads = ("dialect", "state", "address", "rooms", "origins", "build")
     rows = [
-        (d["dialect"], d["state"], d["address"], d["rooms"], " ".join(d["origins"]), d["serve"])
+        (d["dialect"], d["state"], where(d), d["rooms"], " ".join(d["origins"]), d["serve"])
         for d in dialects
         if d["enabled"]
     ]
@@ -89,7 +89,7 @@ async def enable(
     )
     for origin in origins[1:]:
         done = await node.call("dialect_enable", dialect=dialect, origin=origin)
-    node.app.emit(done, [harmless(_where(done))])
+    node.app.emit(done, [harmless(where(done))])
     _say_more(node.app, done)
     if done["serve"] is not None:
         told = f"log a browser in:  gossamer bridge login --dialect {dialect}"
@@ -102,10 +102,10 @@ async def enable(
         node.app.say(node.app.ours(told))
 
 
-def _where(row: dict[str, Any]) -> str:
+def where(row: dict[str, Any]) -> str:
     """Return what a frontend is configured with: those of 001 know one address, of a websocket."""
-    address = str(row["address"])
-    return f"ws{address.removeprefix('http')}/ws" if row["dialect"] == "001" else address
+    address = str(row["address"] or "")
+    return f"ws{address.removeprefix('http')}/ws" if address and row["dialect"] == "001" else address
 
 
 def _say_more(app: App, row: dict[str, Any]) -> None:

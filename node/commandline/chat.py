@@ -17,7 +17,7 @@ from node.chat.commands import MAX_HISTORY, MAX_MESSAGE_BYTES
 from node.commandline import attachments
 from node.commandline.app import App, Command, current_app, duration
 from node.commandline.asking import Node, connected, with_node
-from node.commandline.invites import open_invite
+from node.commandline.invites import open_invite, open_ones
 from node.commandline.messages import change_lines, message_id, said
 from node.commandline.notices import announcement_lines, notice_lines
 from node.commandline.output import as_json, clock, harmless
@@ -50,6 +50,8 @@ async def send(node: Node, /, room: str, text: str | None, path: Path | None, **
         raise Refused("invalid", "there is nothing to send: give TEXT or --file")
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
+    if not text and path is None:  # a variable or a file that was empty by mistake
+        raise Refused("invalid", "the text is empty: give words or --file")
     found = await node.room(room)
     reply_to, ttl = more["reply_to"], more["ttl"]
     answered = None if reply_to is None else await message_id(node, str(found["room"]), reply_to)
@@ -221,7 +223,10 @@ async def _choose(node: Node, text: str | None) -> Row:
     if len(rooms) == 1:
         return rooms[0]
     if not rooms:
-        raise Refused("room_not_found", "you are in no room yet: make one with `gossamer room create NAME`")
+        told = "make one:  gossamer room create NAME"
+        if open_ones(node, await node.invites()):
+            told = "accept what you are asked to:  gossamer invite accept"
+        raise Refused("room_not_found", f"you are in no room yet; {told}")
     candidates = [{"room": r["room"], "name": r["name"]} for r in rooms]
     raise Refused("ambiguous_room", "you are in several rooms: say which", candidates=candidates)
 

@@ -143,7 +143,8 @@ async def list_(node: Node) -> None:
     for one in contacts:
         if one["state"] == "incoming":
             name, said = harmless(str(one["username"])), harmless(str(one.get("message", "")))
-            node.app.say(f"{name} asks{': ' + said if said else ''}  (contact accept or reject)")
+            told = f"{name} asks{': ' + said if said else ''}:  "
+            node.app.say(told + node.app.ours(f"gossamer contact accept {name}   (or: contact reject)"))
 
 
 def _marks(contact_: dict[str, Any]) -> str:

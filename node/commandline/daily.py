@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
@@ -17,7 +15,8 @@ from node import __version__
 from node.commandline.app import Command, current_app
 from node.commandline.asking import Node, with_node
 from node.commandline.output import as_json, fields, size, span
-from node.commandline.runtime import pid_of
+from node.commandline.runtime import alive, pid_of
+from node.config import suggest
 from node.errors import Refused
 
 _TEXT = (str, str | None)
@@ -43,6 +42,7 @@ async def status(node: Node) -> None:
     links = _amount(found["links"])
     shown = [
         ("you", f"{node.username}  {user_id}"),
+        *([("device", "revoked: this account goes on at another one")] if found.get("revoked") else []),
         ("home", node.app.home_dir),
         ("version", found.get("version")),
         ("up", span(found["uptime_s"])),
@@ -92,7 +92,7 @@ def stop() -> None:
     running = pid_of(app.home_dir)
     _ask_to_stop()
     deadline = time.monotonic() + STOP_WAIT_S
-    while pid_of(app.home_dir) == running is not None or _alive(running):
+    while pid_of(app.home_dir) == running is not None or alive(running):
         if time.monotonic() > deadline:
             raise Refused("timeout", f"the node (pid {running}) has not stopped within {STOP_WAIT_S:.0f} s")
         time.sleep(0.05)
@@ -109,26 +109,6 @@ async def _ask_to_stop(node: Node) -> None:
             raise
 
 
-def _alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _defunct(pid)
-
-
-def _defunct(pid: int) -> bool:
-    """Say whether `pid` has ended and only waits for its parent to notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1] == ["Z"]
-    except OSError:
-        return False
-
-
 @click.command(cls=Command)
 @click.argument("command")
 @click.argument("pairs", metavar="[KEY=VALUE ... | -]", nargs=-1)
@@ -141,8 +121,20 @@ async def call(node: Node, command: str, pairs: tuple[str, ...]) -> None:
     """
     asked = read_pairs(command, pairs)
     # This connection has said its hello: the node's answer to it is what `call hello` is after.
-    answer = node.client.hello if command == "hello" and not asked else await node.call(command, **asked)
+    try:
+        answer = node.client.hello if command == "hello" and not asked else await node.call(command, **asked)
+    except Refused as fault:
+        raise _nearest(command) if fault.code == "unknown_event" else fault from fault
     click.echo(as_json(answer))
+
+
+def _nearest(command: str) -> Refused:
+    """Return the refusal of what is no command, with the likely one."""
+    from node.chat import commands
+
+    near = suggest(command, tuple(commands.BY_NAME))
+    hint = near if "mean" in near else "; all of them:  gossamer schema --format markdown"
+    return Refused("unknown_event", f"there is no command {command!r}{hint}")
 
 
 def read_pairs(command: str, pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -202,7 +194,8 @@ async def batch(node: Node, halt: bool) -> None:
 
     Prints the answer to each as JSON, one a line; exits with 1 if one was refused.
     """
-    asked = [_object(line, "a line") for line in sys.stdin.read().splitlines() if line.strip()]
+    lines = enumerate(sys.stdin.read().splitlines(), 1)
+    asked = [_object(line, f"line {number}") for number, line in lines if line.strip()]
     found = await node.call("batch", commands=asked, halt_on_error=halt)
     node.app.emit(found, [as_json(answer) for answer in found["results"]])
     refused = [answer for answer in found["results"] if answer["event"] == "error"]

@@ -20,6 +20,7 @@ import click
 
 from node.client import Client
 from node.commandline.app import App, Command, current_app
+from node.commandline.notices import said
 from node.commandline.output import as_json, harmless
 from node.commandline.processes import end, start
 from node.commandline.resolve import Row
@@ -116,6 +117,8 @@ class Demo:
             return
         words = ("username", "sender", "target", "message", "response", "reason", "name")
         told = "  ".join(harmless(str(event[word])) for word in words if event.get(word))
+        if event.get("event") == "notification":
+            told = harmless(said(event))
         click.echo(f"{person.name:>6} sees  {event.get('event')}: {told}")
 
     async def _meet(self, alice: Person, bob: Person, echo: Person) -> None:

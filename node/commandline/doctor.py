@@ -36,6 +36,7 @@ TOLD = frozenset(
     {
         "version", "uptime_s", "connectivity", "links", "contacts", "rooms", "clients", "seq", "clock_skew_s",
         "held_envelopes", "db_bytes", "held", "held_quota_bytes", "held_ids", "oldest_held_ms", "came_in",
+        "revoked",
     }
 )  # fmt: skip
 """What `node_status` says that names nobody and nothing."""
@@ -90,6 +91,10 @@ async def _ask(asked: dict[str, Any]) -> list[Finding]:
             asked["dialects"] = (await node.call("dialect_list"))["dialects"]
             asked["addresses"] = decode_contact((await node.call("profile_get"))["link"]).addresses
     except NodeError as fault:
+        pid = ailments.running(current_app().home_dir)
+        if fault.code == "not_running" and pid is not None:
+            text = f"nobody listens: process {pid} hangs, or has the number of a node that was killed"
+            return [Finding("bridge", FAIL, text, f"if it is a node, kill {pid}; then: gossamer run")]
         return [Finding("bridge", FAIL, f"the node runs but does not answer: {fault}", "gossamer stop")]
     found = ailments.of_a_node(asked["status"], asked["peers"], asked["addresses"])
     return [*found, *ailments.of_dialects(asked["dialects"])]

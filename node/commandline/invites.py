@@ -83,13 +83,18 @@ async def _answer(node: Node, text: str | None, response: str) -> None:
     node.app.emit(answered, [str(answered.get("state", response))])
 
 
+def open_ones(node: Node, rows: list[Row]) -> list[Row]:
+    """Return those of the invites that we can still answer."""
+    return [row for row in rows if row["sender"] != node.username and row["state"] not in ENDED]
+
+
 async def open_invite(node: Node, text: str | None) -> str:
     """Return the id of the invite that `text` means, or of the only one open; raises Refused.
 
     An id that is not listed is left to the node, which may know better what became of it.
     """
     got = [row for row in await node.invites() if row["sender"] != node.username]
-    waiting = [row for row in got if row["state"] not in ENDED]
+    waiting = open_ones(node, got)
     if text is None:
         if len(waiting) == 1:
             return str(waiting[0]["invite"])

@@ -1,6 +1,6 @@
 """The passphrase in the system's keyring: a sealed home that opens while its owner is logged in.
 
-The extra `gossamer[keyring]` brings the library; without it nothing is looked up, and keeping one says what
+The extra `keyring` brings the library; without it nothing is looked up, and keeping one says what
 to install. What is kept opens `identity.key` exactly as a typed passphrase does (docs/crypto.md 3.11), so a
 keyring that is lost with its machine loses the home: a passphrase of one's own can be kept there instead.
 
@@ -11,10 +11,11 @@ that a crash in between leaves one that opens.
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 from types import ModuleType
 
-from node.errors import Fatal, Refused
+from node.errors import Fatal, Refused, extra_missing
 from node.store import identity
 
 SERVICE = "gossamer"
@@ -91,8 +92,8 @@ def _library(*, needed: bool = False) -> ModuleType | None:
         import keyring
     except ImportError as exc:
         if needed:
-            text = "the system's keyring needs the extra: pip install 'gossamer[keyring]'"
-            raise Refused("keyring_unavailable", text) from exc
+            what = "the system's keyring"
+            raise extra_missing("keyring_unavailable", what, "keyring", sys.executable) from exc
         return None
     return keyring
 

@@ -12,7 +12,8 @@ import click
 from node.commandline.app import Group
 from node.commandline.asking import Node, with_node
 from node.commandline.output import harmless
-from node.commandline.resolve import Row, pick
+from node.commandline.resolve import Row, matches, pick
+from node.errors import Refused
 
 SEARCHED = 200  # the newest messages of a room among which the beginning of an id is looked for
 WHOLE = 36  # characters of a message's id
@@ -78,6 +79,9 @@ async def message_id(node: Node, room: str, text: str) -> str:
     if len(text) == WHOLE:
         return text
     newest = (await node.call("history_get", room=room, limit=SEARCHED))["messages"]
+    if not matches(text, newest, id_key="id", name_key="id"):
+        where = f"no message among the newest {SEARCHED} there has an id that begins with {text!r}"
+        raise Refused("message_not_found", f"{where}: `history ROOM --ids` shows them", field="id")
     return str(pick(text, newest, id_key="id", name_key="id", what="message")["id"])
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from node.chat.avatars import is_remote
 from node.chat.commands import MAX_HISTORY
 from node.commandline.app import Group
 from node.commandline.asking import Node, with_node
 from node.commandline.output import fields, harmless, heading, table
 
 _SHOWN = ("user_id", "username", "nickname", "avatar", "status", "presence", "busy", "listed")
+_AS_DATA = '"data:image/png;base64,$(base64 -w0 PICTURE.png)"'
 _STATUS = 40  # characters of a status line in a list
 
 
@@ -53,8 +56,16 @@ async def set_(
     on = None if listed is None else listed == "on"
     changed = await node.call("profile_set", name=name, avatar=avatar, status=status, listed=on)
     node.app.emit(changed, [])
+    if avatar and _is_no_picture(avatar):
+        node.app.say("others see no picture by this, for files and addresses are not sent; a small one:")
+        node.app.say(node.app.ours(f"  gossamer profile set --avatar {_AS_DATA}"))
     if on:
         node.app.say("Everybody in the mesh can now read your name and status, and ask you to be a contact.")
+
+
+def _is_no_picture(avatar: str) -> bool:
+    """Say whether somebody meant the picture in a file, or at an address: neither goes to anybody."""
+    return is_remote(avatar) or Path(avatar).is_file()
 
 
 @click.group(cls=Group)

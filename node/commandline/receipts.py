@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import click
@@ -14,6 +15,7 @@ from node.commandline.resolve import Row
 from node.errors import Refused
 
 _SWITCH = click.Choice(["on", "off"])
+_MOMENT = re.compile(r"\bat (\d{10})\b")
 
 
 @click.command(cls=Command)
@@ -28,9 +30,14 @@ async def why(node: Node, id_: str, room: str | None) -> None:
     elif len(id_) != WHOLE:
         raise Refused("invalid", "give the whole id of the message, or its beginning and --room", field="id")
     found = await node.call("message_why", id=id_, room=where)
-    rows = [(r["username"], r["status"], clock(r["since"]), r["why"]) for r in found["recipients"]]
+    rows = [(r["username"], r["status"], clock(r["since"]), _timed(r["why"])) for r in found["recipients"]]
     lines = table(("name", "status", "since", "why"), rows) if rows else ["nobody else is in the room"]
     node.app.emit(found, lines)
+
+
+def _timed(why: object) -> str:
+    """Return a reason with the UNIX seconds in it, which are for programs, as a clock shows them."""
+    return _MOMENT.sub(lambda found: f"at {clock(int(found[1]))}", str(why or ""))
 
 
 @click.command(cls=Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import webbrowser
 from pathlib import Path
@@ -15,13 +16,11 @@ from node.commandline.app import App, Command, current_app
 from node.commandline.asking import connected
 from node.commandline.output import harmless
 from node.commandline.reach import describe
-from node.commandline.runtime import read_runtime
+from node.commandline.runtime import is_new, read_runtime
 from node.config import LOG_LEVELS, Settings, load
 from node.crypto.links import decode_contact
 from node.errors import Refused
 from node.store import identity
-
-NAME_FILE = "identity.key"  # once it is there the name is chosen
 
 
 @click.command(cls=Command)
@@ -43,14 +42,15 @@ def run(**flags: object) -> int:
     from node import daemon
 
     app = current_app()
-    first = not (app.home_dir / NAME_FILE).exists()
+    first = is_new(app.home_dir)
     flags["peers"] = flags["peers"] or None
     if first and flags["name"] is None:
         flags["name"] = _ask_name(app)
     settings = load(app.home_dir, flags)
+    named = None if first or flags["name"] is None else str(flags["name"])
     return daemon.run(
         settings,
-        on_ready=lambda: greet(app, settings, first=first),
+        on_ready=lambda: greet(app, settings, first=first, named=named),
         ask=lambda: _ask_passphrase(settings),
     )
 
@@ -92,8 +92,11 @@ def _from_keyring(home: Path) -> bytes | None:
     return None if kept is None else kept.encode()
 
 
-async def greet(app: App, settings: Settings, *, first: bool) -> None:
-    """Say who and where the node is and what to do next; called once the bridge answers."""
+async def greet(app: App, settings: Settings, *, first: bool, named: str | None = None) -> None:
+    """Say who and where the node is and what to do next; called once the bridge answers.
+
+    `named` is the `--name` that came too late: it is no quiet way to be called otherwise.
+    """
     if app.quiet and not settings.open:
         return
     async with connected(app, subscribe={"events": []}) as node:
@@ -103,6 +106,9 @@ async def greet(app: App, settings: Settings, *, first: bool) -> None:
         link = str((await node.call("profile_get"))["link"])
         page = await node.call("login_link_create") if settings.open else None
         name = node.username
+    if named not in (None, name):
+        told = f"{app.program} profile set --name {shlex.quote(str(named))}"
+        app.say(f"--name counts on the first run alone; to be called otherwise:  {harmless(told)}")
     mesh = read_runtime(app.home_dir).get("mesh")
     more = opened(app.program, mesh, settings.quota) if first else []
     for line in [*greeting(app.program, name, app.home_dir, link), *more]:

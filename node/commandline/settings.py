@@ -138,11 +138,12 @@ def _write(app: App, document: tomlkit.TOMLDocument, key: str) -> None:
     path = home / CONFIG_FILE
     text = tomlkit.dumps(document).encode()
     _try(home, path, text)
-    if not home.exists():
-        files.prepare_home(home)
-    files.write_synced(files.staged(path), text)
-    files.staged(path).replace(path)
-    files.sync_folder(home)
+    with files.written(path):
+        if not home.exists():
+            files.prepare_home(home)
+        files.write_synced(files.staged(path), text)
+        files.staged(path).replace(path)
+        files.sync_folder(home)
     value, origin = _plain(load(home), key), sources(home)[key]
     app.emit({"key": key, "value": value, "source": origin}, [])
     if origin == "the environment":

@@ -14,7 +14,8 @@ from typing import Any
 from node import ids
 from node.bridge.ports import CommandReceived, FileUploaded, GiveAttachment, UploadKept
 from node.chat import commands as c, events
-from node.chat.attachments import READY, Attachments, Record, described
+from node.chat.attachment_record import READY, Record, described
+from node.chat.attachments import Attachments
 from node.chat.file_names import check_name, media_type
 from node.chat.filing import FileResult, FileSealed, SealFile
 from node.chat.messages import attachment_packed

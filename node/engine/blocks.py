@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from node.chat.attachments import READY
+from node.chat.attachment_record import READY
 from node.chat.filing import (
     BlockHeld,
     BlockResult,

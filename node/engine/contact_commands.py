@@ -15,7 +15,7 @@ from node.errors import Refused
 
 def row(state: State, person: Person) -> dict[str, Any]:
     """Return the row of `contact_list` that describes somebody; `message` is that of their request."""
-    waiting = state.contacts.requests.incoming(person)
+    waiting = state.contacts.requests.incoming.of(person)
     return {
         "user_id": state.people.user_id(person.account),
         "username": person.username,
@@ -34,10 +34,11 @@ def row(state: State, person: Person) -> dict[str, Any]:
 def contact_list(desk: Desk, _turn: Turn, _session: int, _command: c.ContactList) -> Answer:
     """List contacts, those who were asked or ask, and those who are blocked."""
     people, requests = desk.state.people, desk.state.contacts.requests
-    others = [account for account in (*requests.waiting, *people.blocked) if account in people.by_account]
+    asking = requests.incoming.waiting
+    others = [account for account in (*asking, *people.blocked) if account in people.by_account]
     listed = {person.account: person for person in people.contacts()}
     for person in (people.by_account[account] for account in others):
-        if person.blocked or requests.incoming(person) is not None:
+        if person.blocked or requests.incoming.of(person) is not None:
             listed[person.account] = person
     chosen = sorted(listed.values(), key=lambda person: person.username)
     return {"contacts": [row(desk.state, person) for person in chosen]}

@@ -57,6 +57,7 @@ class Deadlines:
         return earliest(
             room.timeline.deadline,
             room.renewal.deadline,
+            inbox.branches.deadline,
             inbox.exchange.deadline,
             inbox.healing.deadline,
             inbox.reposts.deadline,

@@ -77,8 +77,9 @@ from node.engine.listings import Listings
 from node.engine.mark import Mark
 from node.engine.meshing import Meshing, onward
 from node.engine.replay import Replay
+from node.engine.restoring import Restorer, restore_me
 from node.engine.shelving import QUOTA, Shelving
-from node.engine.state import Restorer, State, restore_me
+from node.engine.state import State
 from node.engine.whereabouts import Whereabouts, remembered
 from node.errors import PeerFault, Refused
 from node.mesh.mesh import Mesh

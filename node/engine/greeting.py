@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from node.chat.behind import Key
 from node.chat.channels import Route
-from node.chat.membership import JOIN_WINDOW_MS, InviteState
+from node.chat.membership import InviteState
 from node.chat.room import Room
 from node.chat.room_facts import tell_joined
 from node.chat.room_inbox import RoomInbox
+from node.chat.roster import JOIN_WINDOW_MS
 from node.chat.turn import Turn
 from node.clock import DAY_MS, day_of, earliest
 from node.crypto.channel import ChannelKind

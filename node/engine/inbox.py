@@ -102,7 +102,7 @@ class Inbox:
             case ChannelKind.DIRECTORY:
                 self.listings.take(turn, envelope, inner)
             case ChannelKind.ATTACHMENT:
-                self.state.attachments.take(turn, route.owner, inner)
+                self.state.attachments.gossiped.take(turn, route.owner, inner)
             case _:
                 assert_never(route.channel.kind)
         return None

@@ -303,8 +303,8 @@ class Inviting:
             seed=invite.seed,
         )
         self.end(turn, invite, "accept")
+        self.state.joins.ask(turn, wish)  # ahead of the answer: what is said upon that is for us then
         self.result(turn, invite, "accept", None)
-        self.state.joins.ask(turn, wish)
         return {"invite": ids.text(invite.invite_id), "room": ids.text(invite.room_id), "state": "joining"}
 
     def _chosen(self, session: int, invite: str | None) -> Invite:

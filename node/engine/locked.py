@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias, assert_never
 
+from msgspec import UNSET
+
 from node import __version__
 from node.bridge.ports import (
     BridgeInput,
@@ -105,7 +107,7 @@ class Locked:
         if started.plain:
             return warned
         hello = events.Hello(
-            req=started.req,
+            req=UNSET if started.req is None else started.req,
             protocol=PROTOCOL,
             node_version=__version__,
             user_id="",
@@ -152,4 +154,5 @@ class Locked:
             "held_quota_bytes": 0,
             "held_ids": 0,
             "oldest_held_ms": None,
+            "revoked": False,
         }

@@ -41,6 +41,7 @@ def node_status(desk: Desk, turn: Turn, session: int, command: c.NodeStatus) -> 
         "log_epoch": state.log_epoch,
         "seq": turn.seq,
         "clock_skew_s": desk.mesh.skew_s,
+        "revoked": state.me.replaced,
         "held": desk.shelving.facts(),
         "held_quota_bytes": desk.shelving.quota,
         "held_ids": desk.shelving.ids,

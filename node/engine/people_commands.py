@@ -44,13 +44,13 @@ def contact_link_create(desk: Desk, turn: Turn, _session: int, command: c.Contac
     """Give out a contact link with the addresses this node can be reached at."""
     expires_ms = None if command.expires_in is None else turn.now.wall_ms + command.expires_in * 1000
     addresses = desk.addresses()
-    link = desk.state.contacts.link(turn, addresses, once=bool(command.once), expires_ms=expires_ms)
+    link = desk.state.contacts.links.give(turn, addresses, once=bool(command.once), expires_ms=expires_ms)
     return {"link": links.encode_contact(link), "addresses": list(addresses), "once": bool(command.once)}
 
 
 def contact_link_reset(desk: Desk, turn: Turn, session: int, _command: c.ContactLinkReset) -> Answer:
     """Close every link given out so far: who still has one is a stranger who asks. The answer has another."""
-    closed = desk.state.contacts.reset_link(turn)
+    closed = desk.state.contacts.links.reset(turn)
     made = contact_link_create(desk, turn, session, c.ContactLinkCreate())
     assert isinstance(made, dict)
     return {**made, "revoked": closed}

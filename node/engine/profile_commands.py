@@ -73,7 +73,9 @@ def _own(desk: Desk, turn: Turn, session: int) -> dict[str, Any]:
     state, profile = desk.state, desk.state.me.profile
     shown = state.sessions.get(session)
     may_link = shown is None or shown.scope != "read"
-    link = state.contacts.link(turn, desk.addresses(), once=False, expires_ms=None) if may_link else None
+    link = (
+        state.contacts.links.give(turn, desk.addresses(), once=False, expires_ms=None) if may_link else None
+    )
     return {
         "user_id": state.me.user_id,
         "username": profile.username,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from node import __version__
 from node.bridge import intervals
 from node.bridge.ports import EventsWritten, SessionEnded, SessionStarted, StartReplay
@@ -67,7 +69,7 @@ def _greet(desk: Desk, turn: Turn, session: SessionStarted) -> bool:
     state = desk.state
     number = session.session
     hello = events.Hello(
-        req=session.req,
+        req=UNSET if session.req is None else session.req,
         protocol=PROTOCOL,
         node_version=__version__,
         user_id=state.me.user_id,

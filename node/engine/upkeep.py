@@ -31,6 +31,7 @@ class Upkeep:
         for inbox in self.state.rooms.inboxes.values():
             inbox.reposts.due(turn)
             inbox.room.renewal.due(turn)
+            inbox.branches.due(turn)
         self.sharing.due(turn)
         self.state.joins.end_batches(turn)
 

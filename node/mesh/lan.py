@@ -10,10 +10,11 @@ import contextlib
 import ipaddress
 import logging
 import secrets
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from node.errors import Refused
+from node.errors import extra_missing
 from node.mesh.nearby import MAX_FOUND, SERVICE, Found, Network, announced, dialled, record
 from node.mesh.ports import MeshInput
 
@@ -35,8 +36,8 @@ def installed() -> None:
     try:
         import zeroconf  # noqa: F401 - it is there or not
     except ImportError as exc:
-        text = "finding nodes on this network needs one more package: pip install 'gossamer[lan]'"
-        raise Refused("lan_missing", text, field="lan") from exc
+        what = "finding nodes on this network"
+        raise extra_missing("lan_missing", what, "zeroconf", sys.executable, "lan") from exc
 
 
 class Lan:

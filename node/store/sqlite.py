@@ -24,7 +24,7 @@ import aiosqlite
 from node.chat.finding import PAGE_BYTES, Needle, page
 from node.crypto.primitives import Entropy
 from node.crypto.vault import Cells, StoreKeys
-from node.errors import StoreFull
+from node.errors import Fatal, StoreFull
 from node.store import reader, searching, writer
 from node.store.creation import check, create, drop_copies, unlock, upgrade
 from node.store.migrations import STEPS, Step
@@ -145,6 +145,9 @@ def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step
         create(path, keys, entropy=entropy, steps=steps)
     except sqlite3.Error as exc:
         raise _ours(exc) from exc
+    except PermissionError as exc:  # room would not help
+        text = f"{path} belongs to another user: give the home back to the one who runs the node"
+        raise Fatal(text, code="home_unusable") from exc
     except OSError as exc:
         raise StoreFull(f"the database could not be opened: {exc}") from exc
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,17 +69,45 @@ async def test_the_bot_accepts_echoes_once_and_goes_on_after_a_restart(bridge: B
     assert len(SOURCE.read_text().splitlines()) < 60
 
 
+async def test_the_bot_echoes_words_and_neither_history_nor_what_nobody_could_read() -> None:
+    sent: list[str] = []
+
+    class Socket:
+        async def send(self, text: str) -> None:
+            sent.append(text)
+
+    for event in (said("long ago", history=True), said("", kind="unreadable"), said("echo: hi")):
+        await bot().answer(Socket(), event)
+    assert not sent
+    await bot().answer(Socket(), said("hi"))
+    assert json.loads(sent[0])["message"] == "echo: hi"
+
+
+@pytest.mark.parametrize("name", ["echo_bot", "notifier", "moderation_bot"])
+def test_an_address_that_is_none_ends_a_bot_with_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("token\n")
+    words = [str(EXAMPLES / f"{name}.py"), "http://127.0.0.1:1", str(tmp_path / "file")]
+    words += [str(tmp_path / "file")] * (name == "moderation_bot")
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "http://127.0.0.1:1" in done.stderr
+
+
 class Asked:
     """Stands where the SDK's client stands; refuses what it is told to."""
 
-    def __init__(self, refuse: str = "") -> None:
+    def __init__(self, refuse: str = "", waits: float | None = None) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.refuse = refuse
+        self.waits = waits
 
     async def call(self, command: str, **keys: Any) -> dict[str, Any]:
         self.calls.append((command, keys))
         if self.refuse:
-            raise Refused(self.refuse, "no")
+            waits, self.waits = self.waits, None
+            code, self.refuse = self.refuse, "" if waits is not None else self.refuse
+            raise Refused(code, "no", retry_after=waits)
         return {}
 
 
@@ -99,11 +131,19 @@ async def test_the_moderator_deletes_listed_words_and_puts_out_who_does_not_stop
 async def test_the_moderator_goes_on_where_it_is_no_admin_and_stops_at_what_it_does_not_know() -> None:
     moderator = bot("moderation_bot").Moderator(["spam"])
     await moderator.judge(Asked("forbidden"), said("spam"))
+    for _ in range(4):  # somebody whom it cannot put out, as in a conversation of two
+        await moderator.judge(Asked("direct_room"), said("spam"))
     with pytest.raises(Refused):
         await moderator.judge(Asked("internal"), said("spam"))
     quiet = Asked()
     await bot("moderation_bot").Moderator([]).judge(quiet, said("anything"))
     assert quiet.calls == []
+
+
+async def test_the_moderator_waits_where_its_token_has_said_too_much_and_then_does_it() -> None:
+    node = Asked("rate_limited", waits=0.0)
+    await bot("moderation_bot").Moderator(["spam"]).judge(node, said("spam"))
+    assert [command for command, _ in node.calls] == ["message_delete"] * 2
 
 
 async def test_the_moderator_acknowledges_what_it_has_judged(bridge: Bridge) -> None:

@@ -96,7 +96,11 @@ def test_chat_without_a_room_takes_the_only_one(
     assert gossamer_exits("chat")[0] == 0
     assert ("history_get", {"room": CLUB, "limit": 20}) in node.asked
     node.answers["room_list"]["rooms"].clear()
-    assert gossamer_exits("chat")[0] == 6
+    code, _, err = gossamer_exits("chat")
+    assert code == 6 and "invite accept" in err
+    node.answers["invite_list"]["invites"].clear()
+    code, _, err = gossamer_exits("chat")
+    assert code == 6 and "room create NAME" in err
 
 
 def test_tail_prints_one_object_a_line(node: Scripted, gossamer_exits: Exits) -> None:

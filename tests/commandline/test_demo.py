@@ -22,6 +22,7 @@ def test_the_demo_shows_three_nodes_chatting_and_removes_its_files(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     for seen in (
         "bob sees  user_invite",
+        "bob sees  notification: alice invites you to first light",
         "alice sees  user_message: bob  Hello, alice!",
         "echo: Hello, bob!",
     ):

@@ -178,6 +178,6 @@ def test_without_the_extra_nothing_is_kept_and_it_says_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert keychain.opening(home) is None
-    with pytest.raises(Refused, match=r"gossamer\[keyring\]"):
+    with pytest.raises(Refused, match=r"-m pip install keyring$"):
         keychain.stage(home, "x")
     keychain.forget(home)

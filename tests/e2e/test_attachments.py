@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
+from tests.e2e.nodes import EVENT_SECONDS, Frontend, NodeProcess, befriend, make_room, running
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +255,7 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(tmp_path: Path) -> No
             with pytest.raises((ClientError, ValueError)):
                 async with http.post(at(ann, UP), data=body(), headers=owner(ann)) as got:
                     await got.read()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(EVENT_SECONDS):
             while stored(ann) or not await _taken(http, ann):
                 await asyncio.sleep(0.05)
 
@@ -294,7 +294,7 @@ async def test_an_upload_that_began_before_a_lock_ends_with_it(tmp_path: Path) -
             yield os.urandom(200_000)
 
         task = asyncio.ensure_future(http.post(at(ann, UP), data=body(), headers=owner(ann)).__aenter__())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(EVENT_SECONDS):
             while not stored(ann):
                 await asyncio.sleep(0.02)
         await a.call("vault_lock")

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from node.chat import commands
 from tests.e2e import leaks
-from tests.e2e.nodes import NodeProcess, befriend, make_room, running
+from tests.e2e.nodes import EVENT_SECONDS, NodeProcess, befriend, make_room, running
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ async def test_no_canary_comes_out_of_any_door(tmp_path: Path) -> None:
                 ):
                     await ws.send(frame)
                 while True:
-                    await asyncio.wait_for(ws.recv(), 2)
+                    await asyncio.wait_for(ws.recv(), EVENT_SECONDS)
         await bob.kill()
         await bob.start()
         assert CANARY in (ann.secrets.texts | bob.secrets.texts)

@@ -173,7 +173,7 @@ async def open_room(ann: Checked, bob: Checked) -> None:
     """Bob finds Ann's open room in the directory, and comes in."""
     made = await ann.call("room_create", name="square", visibility="open")
     assert (made["visibility"], made["history"]) == ("open", "200")
-    for _ in range(100):
+    for _ in range(300):
         found = (await bob.call("room_list", joined=False))["rooms"]
         if found:
             break

@@ -16,7 +16,7 @@ import pytest
 
 from node.client import Client
 from node.errors import NodeError, Refused
-from node.sim_bridge import SimBridge
+from node.sim_bridge import MOST_BEHIND_SECONDS, SimBridge
 
 PATIENCE = 20.0
 
@@ -28,30 +28,43 @@ async def served(home: Path, pace: float = 20.0) -> AsyncIterator[SimBridge]:
     running = asyncio.create_task(bridge.run())
     try:
         yield bridge
-        assert not running.done(), running.exception()
+        assert bridge.stopping.is_set() or not running.done(), running.exception()
     finally:
         bridge.stopping.set()
         await running
         await bridge.close()
 
 
-async def until(client: Client, **wanted: Any) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE):
-        async for event in client.events():
+class Watch:
+    """What a frontend was told since it attached, so that it may come in any order."""
+
+    def __init__(self, client: Client) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._events = client.events()
+
+    async def until(self, **wanted: Any) -> dict[str, Any]:
+        """Return the first event with these fields, waiting for it if it has not come yet."""
+        for event in self.told:
             if wanted.items() <= event.items():
                 return event
-    raise AssertionError("the bridge closed")
+        async with asyncio.timeout(PATIENCE):
+            async for event in self._events:
+                self.told.append(event)
+                if wanted.items() <= event.items():
+                    return event
+        raise AssertionError("the bridge closed")
 
 
 async def test_a_frontend_finds_it_chats_and_is_invited(tmp_path: Path) -> None:
     async with served(tmp_path / "home"), Client.connect(home=tmp_path / "home") as client:
+        watch = Watch(client)
         rooms = (await client.call("room_list"))["rooms"]
         lounge = next(room["room"] for room in rooms if room["name"] == "lounge")
         sent = await client.call("user_message", room=lounge, message="hello")
-        await until(client, event="user_message", message="echo: hello", reply_to=sent["id"])
-        await until(client, event="user_invite", sender="bob")
-        await client.call("user_invite_response", response="accept")
-        await until(client, event="user_message", message="welcome!")
+        await watch.until(event="user_message", message="echo: hello", reply_to=sent["id"])
+        invite = await watch.until(event="user_invite", sender="bob")
+        await client.call("user_invite_response", response="accept", invite=invite["invite"])
+        await watch.until(event="user_message", message="welcome!", room=invite["room"])
         put = await client.call("attachment_put", data="aGVsbG8=", name="a.txt")
         got = await client.call("attachment_get", id=put["attachment"])
         assert got["data"] == "aGVsbG8="
@@ -67,7 +80,22 @@ async def test_a_frontend_that_was_away_resumes(tmp_path: Path) -> None:
             lounge = (await client.call("room_list"))["rooms"][0]["room"]
             await client.call("user_message", room=lounge, message="before")
         async with Client.connect(home=home, resume=place) as client:
-            await until(client, event="user_message", message="before")
+            await Watch(client).until(event="user_message", message="before")
+
+
+async def test_what_the_machine_had_no_time_for_has_not_passed(tmp_path: Path) -> None:
+    clock = [0.0]
+    bridge = SimBridge(tmp_path / "home", seed="e2e", host="127.0.0.1", pace=100.0, clock=lambda: clock[0])
+    await bridge.start()
+    try:
+        passed = []
+        for real in (0.125, 3600.0, 0.125):
+            before, clock[0] = bridge.world.time, clock[0] + real
+            bridge.advance()
+            passed.append(bridge.world.time - before)
+    finally:
+        await bridge.close()
+    assert passed == pytest.approx([12.5, 100 * MOST_BEHIND_SECONDS, 12.5])
 
 
 async def test_it_can_be_stopped_by_its_frontend_and_its_token_be_replaced(tmp_path: Path) -> None:

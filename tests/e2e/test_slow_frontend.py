@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.e2e.nodes import Frontend, NodeProcess, running
+from tests.e2e.nodes import EVENT_SECONDS, Frontend, NodeProcess, running
 
 pytestmark = pytest.mark.gate
 READERS = 9
@@ -144,7 +144,7 @@ async def test_a_frontend_that_never_reads_100000_events_costs_little_memory_and
         async with readers(node) as found:
             before = most = resident(node)
             with deaf(node):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(EVENT_SECONDS):
                     while await clients(writer) < 2 + READERS:
                         await asyncio.sleep(0.05)
                 said = 2_000

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.e2e.nodes import NodeProcess, running
+from tests.e2e.nodes import EVENT_SECONDS, NodeProcess, running
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ async def test_another_admin_token_shuts_the_old_one_out_for_good_and_the_comman
             told = await asking.call("token_rotate", nonce="n")
             assert told["path"] == str(home / "token") and "token" not in told
             for frontend in (before, asking):
-                await asyncio.wait_for(frontend.ws.wait_closed(), 5)
+                await asyncio.wait_for(frontend.ws.wait_closed(), EVENT_SECONDS)
                 assert frontend.ws.close_code == 4401
         assert ann.token != old and len(ann.token) == len(old)
         assert (home / "token").stat().st_mode & 0o777 == 0o600

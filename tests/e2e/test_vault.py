@@ -30,7 +30,7 @@ from node.errors import Refused
 from node.running import Running
 from node.store.identity import StoredIdentity
 from node.store.sqlite import SqliteStore
-from tests.e2e.nodes import Frontend, NodeProcess, befriend, make_room, running
+from tests.e2e.nodes import EVENT_SECONDS, Frontend, NodeProcess, befriend, make_room, running
 
 pytestmark = pytest.mark.slow
 SECRET, OTHER = "open sesame, says ann", "another one"
@@ -70,7 +70,7 @@ async def inside(home: Path, passphrase: bytes | None = None) -> AsyncIterator[C
             yield client
     finally:
         made._stopping.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(EVENT_SECONDS):
             assert await node == 0
 
 
@@ -145,7 +145,7 @@ async def test_a_locked_node_has_no_keys_answers_four_commands_and_goes_on_when_
             assert await client.call("vault_unlock", passphrase=SECRET) == {"locked": False}
             assert (await client.call("room_list"))["rooms"][0]["room"] == room
             await late.call("user_message", room=room, message="back")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(EVENT_SECONDS):
                 seen = [e async for e in until(client, "user_message")]
                 late_seen = [e async for e in until(late, "user_message")]
         states = [e["state"] for e in seen if e["event"] == "connectivity"]

@@ -99,7 +99,7 @@ def test_a_killed_sender_and_a_killed_receiver_go_on_where_they_stopped() -> Non
         world.run(0.5)
         node.start()
         assert ann.engine is not None
-        posted += ann.engine.state.attachments.posting.values()
+        posted += ann.engine.state.attachments.posting.left.values()
     assert world.run_until(lambda: here(bob, ident), 1_000)
     assert got(bob, ident) == data
     assert posted == sorted(posted) and posted[-1] > posted[0] > 0

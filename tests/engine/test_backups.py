@@ -10,7 +10,7 @@ import pytest
 
 from node.chat import backup, commands as c, events, expiring, sent_changes
 from node.crypto.channel import Inner
-from node.engine.state import Restorer
+from node.engine.restoring import Restorer
 from node.sim import EPOCH_MS, CallError, SimNode, SimSession, Simulation
 from node.store.records import Shelf
 from node.tables import ALL, SHREDDED, Table
@@ -106,6 +106,7 @@ def test_the_original_that_still_runs_is_told_and_says_nothing_more() -> None:
     assert world.run_until(lambda: "device_revoked" in codes(at_bob), 30)
     assert [e.username for e in at_bob.of(events.KeyChanged)] == ["bob"]
     world.run(10)
+    assert bob.call(c.NodeStatus())["revoked"] and not bobs.call(c.NodeStatus())["revoked"]
     posted = len(bob.sent_bytes)
     for command in (
         c.UserMessage(message="still me", room=room),

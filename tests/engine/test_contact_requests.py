@@ -123,6 +123,24 @@ def test_a_request_taken_back_is_gone_at_the_other() -> None:
     assert refused(bob, c.ContactAccept(username="ann")) == "request_not_found"
 
 
+def test_a_request_of_ours_outlives_one_of_theirs_that_was_taken_back_before() -> None:
+    world, ann, bob, cat, _ = club("outlives")
+    ann.call(c.ContactRequest(username="bob"))
+    world.run(3)
+    ann.call(c.ContactCancel(username="bob"))
+    world.run(3)
+    ann.crash()
+    bob.call(c.ContactRequest(username="ann"))
+    later_on(world, 8, bob, cat)
+    world.run(3700)
+    assert state_of(bob, "ann") == "requested"
+    ann.start()
+    world.run(30)
+    ann.call(c.ContactAccept(username="bob"))
+    world.run(5)
+    assert both(ann, bob) == ("contact", "contact")
+
+
 def test_both_asking_at_once_become_contacts() -> None:
     world, ann, bob, _, _ = club("at once")
     sessions = ann.attach(plain=False), bob.attach(plain=False)

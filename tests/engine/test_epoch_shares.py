@@ -34,10 +34,10 @@ from tests.engine.worlds import befriend, invite, texts
 def leave_out(maker: SimNode, *others: SimNode) -> Epoch:
     """Let a node make an epoch whose slots for the others do not open."""
     room, out = room_of(maker), {other.setup.identity.account for other in others}
-    real, wrong = room.leaf_of, ops.Leaf(77, Identity.generate(bytes, 1).dik_pub)
-    room.leaf_of = lambda m: wrong if m.account in out else real(m)  # type: ignore[method-assign]
+    real, wrong = room.leaves.of, ops.Leaf(77, Identity.generate(bytes, 1).dik_pub)
+    room.leaves.of = lambda m: wrong if m.account in out else real(m)  # type: ignore[method-assign]
     rekey(maker)
-    room.leaf_of = real  # type: ignore[method-assign]
+    room.leaves.of = real  # type: ignore[method-assign]
     return sending(maker)
 
 

@@ -47,8 +47,8 @@ def test_a_leaf_is_renewed_by_a_message_after_a_week_and_its_secret_gone_a_horiz
     days_later(world, 8, ann, bob, cat)
     bob.call(c.UserMessage(room=room, message="with a new leaf"))
     device = room_of(bob).me.device_id
-    assert world.run_until(lambda: device in room_of(ann).leaves, 90)
-    assert room_of(ann).leaves[device] == room_of(bob).leaves[device]
+    assert world.run_until(lambda: device in room_of(ann).leaves.newer, 90)
+    assert room_of(ann).leaves.newer[device] == room_of(bob).leaves.newer[device]
     seen = bob.attach()
     days_later(world, 8, ann, bob, cat)
     seen = bob.attach()
@@ -81,7 +81,7 @@ def test_an_older_leaf_that_comes_late_does_not_replace_the_newer() -> None:
     for leaf_id in (900, 899, 901, 1):
         post(bob, sending(bob).channel, room_inner(bob, text(bob, "x", leaf=(leaf_id, usable))))
         world.run(1)
-    assert room_of(ann).leaves[device].leaf_id == 901
+    assert room_of(ann).leaves.newer[device].leaf_id == 901
 
 
 @pytest.mark.parametrize("introduced", [True, False])

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from node.chat import commands as c
+from node.chat.branches import HANDED
 from node.chat.membership import RoomLog
-from node.chat.room import HANDED
 from node.chat.turn import Turn
 from node.crypto import ops
 from node.crypto.channel import Inner

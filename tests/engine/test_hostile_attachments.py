@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.chat import attachments, commands as c, events
+from node.chat import attachments, commands as c, events, gossiped
 from node.chat.turn import Turn
 from node.crypto import attachment as sealed
 from node.errors import Refused
@@ -123,9 +123,9 @@ def test_a_flood_of_what_nobody_has_is_bounded_and_keeps_nothing_from_coming(
     world.run(5)
     assert bob.engine is not None
     book = bob.engine.state.attachments
-    assert len(book.records) == 40 and len(book._active) == attachments.MAX_ACTIVE
+    assert len(book.records) == 40 and len(book.gossiped.active) == gossiped.MAX_ACTIVE
     assert len([event for event in session.of(events.Attachment) if event.state == "failed"]) == 20
-    assert len([key for key in bob.engine.state.channels._routes if key[0] == 7]) <= attachments.MAX_ACTIVE
+    assert len([key for key in bob.engine.state.channels._routes if key[0] == 7]) <= gossiped.MAX_ACTIVE
     send(ann, room, ident)
     assert world.run_until(lambda: "ready" in states(session, ident), 600)
     assert got(bob, ident) == data

@@ -312,7 +312,7 @@ def ask(victim: SimNode, number: int, world: Simulation, **changes: object) -> b
 
 
 def test_strangers_are_kept_up_to_a_bound_and_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.chat.requests.MAX_REQUESTS", 4)
+    monkeypatch.setattr("node.chat.incoming.MAX_REQUESTS", 4)
     world, ann, bob, _, _ = trio("strangers")
     seen = ann.attach()
     known = len(engine_of(ann).state.people.by_account)
@@ -324,7 +324,7 @@ def test_strangers_are_kept_up_to_a_bound_and_told_once_each(monkeypatch: pytest
     world.run(2)
     assert len(seen.of(events.ContactRequested)) == 4
     assert len(engine_of(ann).state.people.by_account) == known + 4
-    assert len(engine_of(ann).state.contacts.replayed) <= 4
+    assert len(engine_of(ann).state.contacts.replays.taken) <= 4
     no_late_faults(ann)
 
 
@@ -338,7 +338,7 @@ def test_a_strangers_addresses_are_not_dialled() -> None:
     post(bob, inbox_channel(ann.setup.identity.intro_pub), ask(ann, 1, world, node_record=record))
     world.run(2)
     assert "ws://victim.example:80" not in engine_of(ann).mesh.addresses()
-    assert len(engine_of(ann).state.contacts.requests.waiting) == 1
+    assert len(engine_of(ann).state.contacts.requests.incoming.waiting) == 1
 
 
 @pytest.mark.attack("A13")
@@ -366,7 +366,7 @@ def test_a_request_with_an_unusable_prekey_does_not_use_up_the_link() -> None:
     )
     post(bob, inbox_channel(ann.setup.identity.intro_pub), inner)
     world.run(2)
-    assert link.token in engine_of(ann).state.contacts.tokens
+    assert link.token in engine_of(ann).state.contacts.links.tokens
     assert who.account not in engine_of(ann).state.people.by_account
     no_late_faults(ann)
 

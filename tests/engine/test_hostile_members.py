@@ -100,7 +100,7 @@ def test_an_op_that_turns_out_bad_after_it_was_kept_does_not_stop_the_next_start
         post(bob, sending(bob).channel, room_inner(bob, carrier))
         world.run(2)
     assert room_of(ann).log.knows(parent.op_id)
-    assert inbox_of(ann).pending_ops == {}
+    assert inbox_of(ann).ops.pending == {}
     for _ in range(2):
         ann.crash()
         ann.start()
@@ -111,7 +111,7 @@ def test_an_op_that_turns_out_bad_after_it_was_kept_does_not_stop_the_next_start
 
 @pytest.mark.attack("A36")
 def test_ops_whose_parents_never_come_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.chat.room_inbox.MAX_PENDING_OPS", 3)
+    monkeypatch.setattr("node.chat.op_inbox.MAX_PENDING_OPS", 3)
     world, ann, bob, _, room = trio("orphans")
     before = len(ann.store.load().rows["ops"])
     turn = turn_of(bob)
@@ -128,7 +128,7 @@ def test_ops_whose_parents_never_come_are_bounded(monkeypatch: pytest.MonkeyPatc
         carrier = Payload(turn.new_id(), turn.mesh_ms, 0, Type.OP, orphan.raw)
         post(bob, sending(bob).channel, room_inner(bob, carrier))
     world.run(2)
-    assert len(inbox_of(ann).pending_ops) == 3
+    assert len(inbox_of(ann).ops.pending) == 3
     assert len(ann.store.load().rows["ops"]) == before + 3
 
 

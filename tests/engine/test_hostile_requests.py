@@ -85,7 +85,7 @@ def test_who_asks_and_takes_back_without_end_is_shown_three_times_a_week() -> No
 def test_taking_back_frees_no_place_so_that_made_up_people_are_bounded_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.chat.requests.MAX_REQUESTS", 4)
+    monkeypatch.setattr("node.chat.incoming.MAX_REQUESTS", 4)
     world, ann, eve = alone("made up")
     session = ann.attach(plain=False)
     for number in range(9):
@@ -95,7 +95,7 @@ def test_taking_back_frees_no_place_so_that_made_up_people_are_bounded_too(
     assert len([p for p in engine_of(ann).state.people.by_account.values() if "mallory" in p.username]) == 4
     later_on(world, 8, ann, eve)
     world.run(3700)
-    assert engine_of(ann).state.contacts.requests.waiting == {}
+    assert engine_of(ann).state.contacts.requests.incoming.waiting == {}
     no_late_faults(ann)
 
 

@@ -123,6 +123,20 @@ def test_of_two_frontends_that_answer_the_first_wins() -> None:
     assert results(host) == ["delivered", "accept"]
 
 
+@pytest.mark.parametrize("seed", ["said", "so", "again"])
+def test_what_is_said_as_soon_as_somebody_has_accepted_is_for_them(seed: str) -> None:
+    world, ann, bob, room = pair(seed)
+    host, guest = ann.attach(), bob.attach()
+    ann.call(c.UserInvite(target="bob", room=room))
+    world.run(2)
+    bob.call(c.UserInviteResponse(response="accept"), guest)
+    assert world.run_until(lambda: "accept" in results(host), 5)
+    assert joined(host, room, "bob")
+    ann.call(c.UserMessage(room=room, message="welcome"))
+    world.run(5)
+    assert [event.message for event in guest.of(events.UserMessage)] == ["welcome"]
+
+
 def test_ignoring_from_one_frontend_only_silences_that_one() -> None:
     world, ann, bob, room = pair("silence")
     one, two = bob.attach(), bob.attach()

@@ -161,7 +161,7 @@ def test_well_sealed_envelopes_with_any_bytes_changed_inside_leave_a_node_as_it_
     plain = tuple(inner for _, inner in inners)
     assert {route.channel.kind for route, _ in inners} == {1, 2, 3, 4, 5}
     for account in engine_of(ann).state.people.by_account:  # the one reset an hour has been done and noted
-        engine_of(ann).state.contacts.resets[account] = (ann.now().wall_ms, True)
+        engine_of(ann).state.contacts.resets.last[account] = (ann.now().wall_ms, True)
     before = facts(ann)
     tried = 0
     while tried < MUTATIONS:

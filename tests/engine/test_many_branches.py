@@ -36,7 +36,7 @@ def branch(maker: SimNode, heads: tuple[bytes, ...], gen: int) -> None:
         gen=gen,
         parents=(under.epoch16, *(bytes([gen, n]) * 8 for n in range(3))),
         heads=heads,
-        members=[(m.device_id, room.leaf_of(m)) for m in roster.members.values()],
+        members=[(m.device_id, room.leaves.of(m)) for m in roster.members.values()],
         now_ms=turn.mesh_ms,
         reason=3,
         entropy=turn.entropy,
@@ -71,7 +71,7 @@ def test_branches_at_old_heads_do_not_cut_a_newcomer_off() -> None:
 
 @pytest.mark.attack("A36")
 def test_nobody_brings_a_room_to_the_end_of_the_generations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.chat.room_inbox.MAX_GENERATION", 50)
+    monkeypatch.setattr("node.chat.epoch_inbox.MAX_GENERATION", 50)
     world, ann, bob, cat, room = quartet("generations")
     branch(cat, room_of(cat).log.heads, 51)
     branch(cat, room_of(cat).log.heads, 49)

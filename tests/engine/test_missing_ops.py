@@ -196,7 +196,7 @@ def test_ops_that_nobody_needs_are_not_taken() -> None:
     world.run(3)
     assert not room_of(ann).log.knows(op.op_id)
     assert ann.store.load().rows["ops"] == before
-    assert inbox_of(ann).pending_ops == {}
+    assert inbox_of(ann).ops.pending == {}
 
 
 @pytest.mark.attack("A01")
@@ -211,7 +211,7 @@ def test_a_forged_op_that_was_asked_for_changes_nothing() -> None:
     world.run(3)
     assert not room_of(ann).log.knows(forged.op_id)
     assert ann.call(c.RoomGet(room=room))["topic"] == ""
-    assert inbox_of(ann).pending_ops == {}
+    assert inbox_of(ann).ops.pending == {}
     no_late_faults(ann)
 
 

@@ -53,12 +53,12 @@ def test_a_leaf_that_was_lost_with_the_store_is_replaced_by_another_of_a_higher_
     copy = bob.snapshot()
     bob.call(c.UserMessage(room=room, message="with a new leaf"))
     world.run(3)
-    lost = room_of(ann).leaves[room_of(bob).me.device_id]
+    lost = room_of(ann).leaves.newer[room_of(bob).me.device_id]
     bob.rollback(copy)
     world.run(5)
     bob.call(c.UserMessage(room=room, message="with another"))
     world.run(8)
-    assert room_of(ann).leaves[room_of(bob).me.device_id].leaf_id > lost.leaf_id
+    assert room_of(ann).leaves.newer[room_of(bob).me.device_id].leaf_id > lost.leaf_id
     ann.call(c.RoomRekey(room=room))
     ann.call(c.UserMessage(room=room, message="to it"))
     world.run(3)

@@ -115,7 +115,7 @@ def test_a_reset_is_remembered_across_a_kill_and_done_when_its_hour_has_come() -
     world.run(3700)
     assert len(sessions(ann, bob)) == len(names) + 1
     assert session_of(ann, bob).session_id == session_of(bob, ann).session_id
-    assert not engine_of(ann).state.contacts.resets.get(account(bob), (0, False))[1]
+    assert not engine_of(ann).state.contacts.resets.last.get(account(bob), (0, False))[1]
 
 
 @pytest.mark.parametrize("who", ["ann", "bob"])
@@ -243,7 +243,7 @@ def test_whoever_resets_and_however_it_arrives_both_use_one_session(
         if name == "meet":
             meet()
             continue
-        engine_of(nodes[name]).state.contacts.resets.clear()
+        engine_of(nodes[name]).state.contacts.resets.last.clear()
         other = bob if name == "ann" else ann
         assert reset(nodes[name], other)
         world.run(0.5)
@@ -380,7 +380,7 @@ def test_who_is_put_back_past_the_prekey_of_the_session_in_use_is_heard_and_hear
     later_on(world, 9, ann, bob)
     world.run(5)
     for name in beginners:
-        engine_of(nodes[name]).state.contacts.resets.clear()
+        engine_of(nodes[name]).state.contacts.resets.last.clear()
         assert reset(nodes[name], bob if name == "ann" else ann)
         world.run(2)
         say(ann, room, "before")
@@ -457,14 +457,14 @@ def test_an_intro_in_an_envelope_of_another_time_makes_no_session_look_forgotten
 def test_one_request_of_a_stranger_is_kept_and_a_live_token_is_answered_however_many_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("node.chat.requests.MAX_REQUESTS", 2)
+    monkeypatch.setattr("node.chat.incoming.MAX_REQUESTS", 2)
     world, ann, bob, _, _ = trio("full inbox")
     inbox = inbox_channel(ann.setup.identity.intro_pub)
     for number in range(4):
         for word in ("one", "two", "three"):
             post(bob, inbox, ask(ann, number, world, hello=word * 50))
     world.run(2)
-    waiting = engine_of(ann).state.contacts.requests.waiting
+    waiting = engine_of(ann).state.contacts.requests.incoming.waiting
     assert len(waiting) == 2 and all(len(one.message) <= 256 for one in waiting.values())
     eve = world.add("eve", peers=["cat"])
     world.run(3)

@@ -96,14 +96,14 @@ def test_who_stole_a_prekey_is_sent_again_what_was_said_until_the_true_one_speak
 def test_an_intro_that_is_forgotten_and_comes_again_brings_no_old_session_back_into_use(
     who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.chat.contacts.MAX_REPLAYED", 1)
+    monkeypatch.setattr("node.chat.replays.MAX_REPLAYED", 1)
     world, nodes, room = pair(f"flooded {who}")
     one, other = nodes[who], nodes["bob" if who == "ann" else "ann"]
     cat = world.add("cat", peers=["ann", "bob"])
     inbox = inbox_channel(other.setup.identity.intro_pub)
     answers = []
     for _ in range(MAX_SESSIONS + 2):
-        engine_of(one).state.contacts.resets.clear()
+        engine_of(one).state.contacts.resets.last.clear()
         known = {envelope.eid for envelope in intros(one)}
         assert reset(one, other)
         world.run(5)

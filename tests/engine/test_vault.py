@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from node.bridge.dialects.base import FrameRefused
 from node.bridge.dialects.native import NativeJson
@@ -61,7 +63,7 @@ def test_sessions_go_on_across_a_lock_with_each_event_once_and_in_order() -> Non
     assert states.count("locked") == 1
     assert states[-1] != "locked"
     assert [h.connectivity == "locked" for h in late.of(events.Hello)] == [True, False]
-    assert [h.req for h in late.of(events.Hello)][1] is None
+    assert late.of(events.Hello)[1].req is UNSET
 
 
 def test_a_locked_node_says_nothing_and_hears_nothing() -> None:
@@ -148,6 +150,18 @@ def test_a_locked_node_orders_an_opening_and_a_stop() -> None:
     answer, stop = machine.handle(CommandReceived(1, c.NodeStop(req=3)), now=NOW)
     assert answer == Deliver(1, events.Ok(req=3))
     assert isinstance(stop, StopNode)
+
+
+@pytest.mark.parametrize("req", [None, 7, "a"])
+def test_a_hello_without_req_is_answered_without_one_by_a_locked_node_and_by_an_open_one(req: Any) -> None:
+    started = SessionStarted(1, "owner", "owner", plain=False, req=req)
+    (locked,) = Locked(NOW).handle(started, now=NOW)
+    assert isinstance(locked, Deliver)
+    _, ann, *_ = trio()
+    (opened,) = ann.attach(plain=False, req=req).of(events.Hello)
+    for hello in (locked.event, opened):
+        shown = json.loads(NativeJson().encode(hello))
+        assert ("req" in shown) == (req is not None) and shown.get("req") == req
 
 
 def test_the_next_engine_learns_of_those_who_stayed_came_and_were_shown_what_but_not_of_who_left() -> None:

@@ -85,6 +85,6 @@ def test_without_the_extra_the_node_says_which_package_is_missing(monkeypatch: p
     import sys
 
     monkeypatch.setitem(sys.modules, "zeroconf", None)
-    with pytest.raises(Refused, match=r"gossamer\[lan\]") as fault:
+    with pytest.raises(Refused, match=r"-m pip install zeroconf$") as fault:
         lan.installed()
     assert fault.value.code == "lan_missing"

@@ -8,13 +8,12 @@ import weakref
 from collections.abc import Callable
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.asyncio.messages import Assembler
 
 from node.mesh.line import REPORT_BYTES
-from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, MeshInput, PauseReading, SendBytes
+from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, PauseReading, SendBytes
 from node.mesh.transport import MAX_BACKLOG, STRAIGHT_BACKLOG, Transport
-from tests.mesh.test_transport import Recorder, pair, until
+from tests.mesh.test_transport import Recorder, pair, until, visited
 
 pytestmark = pytest.mark.slow
 
@@ -70,12 +69,8 @@ async def test_the_engine_is_told_once_of_many_short_writes_and_at_once_of_long_
 
 
 async def test_the_order_is_kept_whichever_way_messages_take(queued: list[int]) -> None:
-    facts: list[MeshInput] = []
     waiting = [0]
-    transport = Transport(facts.append, listen=("127.0.0.1", 0), backlog=lambda: waiting[0])
-    bound = await transport.start()
-    assert bound is not None
-    async with connect(f"ws://127.0.0.1:{bound[1]}", compression=None) as socket:
+    async with visited(waiting) as (one, socket):
         for n in range(120):
             waiting[0] = (0, STRAIGHT_BACKLOG + 1, MAX_BACKLOG + 1)[n // 5 % 3]
             await socket.send(n.to_bytes(2, "big"))
@@ -84,11 +79,9 @@ async def test_the_order_is_kept_whichever_way_messages_take(queued: list[int]) 
         await socket.send([b"\0", b"\x78"])  # in fragments
         waiting[0] = 0
         await socket.send(b"\0\x79")
-        await until(lambda: sum(isinstance(fact, LinkBytes) for fact in facts) == 122)
-    came = [int.from_bytes(fact.data, "big") for fact in facts if isinstance(fact, LinkBytes)]
-    assert came == list(range(122))
+        await until(lambda: len(one.of(LinkBytes)) == 122)
+    assert [int.from_bytes(fact.data, "big") for fact in one.of(LinkBytes)] == list(range(122))
     assert 0 < len(queued) < 123  # both ways were taken
-    await transport.stop()
 
 
 async def test_what_a_full_socket_does_not_take_is_written_later_and_in_order() -> None:

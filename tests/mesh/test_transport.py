@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from node.clock import Instant
@@ -48,12 +48,28 @@ async def until(condition: Callable[[], object], within: float = 5.0) -> None:
 class Recorder:
     """A transport whose facts are written down."""
 
-    def __init__(self, *, listen: tuple[str, int] | None = ("127.0.0.1", 0)) -> None:
+    def __init__(
+        self,
+        *,
+        listen: tuple[str, int] | None = ("127.0.0.1", 0),
+        backlog: Callable[[], int] | None = None,
+    ) -> None:
         self.facts: list[MeshInput] = []
-        self.transport = Transport(self.facts.append, listen=listen)
+        self.transport = Transport(self.facts.append, listen=listen, backlog=backlog)
 
     def of(self, kind: type) -> list:  # type: ignore[type-arg] # of any input
         return [fact for fact in self.facts if isinstance(fact, kind)]
+
+
+@asynccontextmanager
+async def visited(behind: list[int]) -> AsyncIterator[tuple[Recorder, ClientConnection]]:
+    """A bare socket to a transport whose engine is `behind[0]` inputs behind."""
+    one = Recorder(backlog=lambda: behind[0])
+    bound = await one.transport.start()
+    assert bound is not None
+    async with connect(f"ws://127.0.0.1:{bound[1]}", compression=None) as socket:
+        yield one, socket
+    await one.transport.stop()
 
 
 @asynccontextmanager
@@ -139,18 +155,13 @@ async def test_browsers_and_oversized_and_text_messages_are_turned_away() -> Non
 
 
 async def test_links_are_not_read_while_the_engine_is_behind() -> None:
-    facts: list[MeshInput] = []
     behind = [10_000]
-    transport = Transport(facts.append, listen=("127.0.0.1", 0), backlog=lambda: behind[0])
-    bound = await transport.start()
-    assert bound is not None
-    async with connect(f"ws://127.0.0.1:{bound[1]}", compression=None) as socket:
+    async with visited(behind) as (one, socket):
         await socket.send(b"x")
         await asyncio.sleep(0.05)
-        assert not [fact for fact in facts if isinstance(fact, LinkBytes)]
+        assert not one.of(LinkBytes)
         behind[0] = 0
-        await until(lambda: [fact for fact in facts if isinstance(fact, LinkBytes)])
-    await transport.stop()
+        await until(lambda: one.of(LinkBytes))
 
 
 async def test_a_taken_port_is_an_error() -> None:

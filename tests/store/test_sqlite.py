@@ -380,3 +380,15 @@ async def test_a_creation_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None
 def test_errors_of_the_disk_are_ours() -> None:
     assert issubclass(StoreFull, NodeError)
     assert reader.damaged("x").code == "store_corrupt"
+
+
+async def test_a_database_of_another_user_is_not_taken_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("node.store.sqlite.create", refuse)
+    with pytest.raises(Fatal, match="another user") as fault:
+        await SqliteStore.open(tmp_path / "gossamer.db", KEYS)
+    assert fault.value.code == "home_unusable"

@@ -21,6 +21,7 @@ MAX_DEPTH = 32
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[{\]}]', re.DOTALL)
 _LAST_COMMA = re.compile(r",(?=[ \t\n\r]*\}[ \t\n\r]*\Z)")
 _PLACE = re.compile(r"`\$\.?([^`]*)`\s*$")
+_ID_LENGTH = "36"
 _LENGTH = re.compile(r"Expected `str` of length (>=|<=) (\d+) - at `\$\.\w+`$")
 _FORGIVEN = "user_invite_response"
 
@@ -153,7 +154,10 @@ def _invalid(fault: Exception, command: str, req: str | int | None) -> FrameRefu
     place = _PLACE.search(text)
     missing = re.search(r"missing required field `(\w+)`", text)
     field = missing.group(1) if missing else place.group(1) if place else None
-    if length := _LENGTH.match(text):
+    length = _LENGTH.match(text)
+    if length and length[2] == _ID_LENGTH:
+        text = f"`{field}` has to be a whole id, of {_ID_LENGTH} characters"
+    elif length:
         text = f"`{field}` has to have at {'most' if length[1] == '<=' else 'least'} {length[2]} characters"
     return FrameRefused("invalid", text, field=field or None, req=req, command=command)
 

@@ -47,6 +47,7 @@ class NodeFacts(Answer):
     held_quota_bytes: int
     held_ids: int
     oldest_held_ms: int | None
+    revoked: bool
 
 
 class Done(Answer):

@@ -131,7 +131,7 @@ class Seals:
             said.epoch16 = core.epoch16
             said.twice = before
             said.roster = frozenset(self.name_of(device) for device in room.log.roster.devices)
-            leaf = room.leaf_of(room.log.roster.members[node.setup.identity.account])
+            leaf = room.leaves.of(room.log.roster.members[node.setup.identity.account])
             age_s = self.world.time - self.run.born[leaf.public]
             assert age_s < LEAF_S, "I13: speaks on with a leaf that should have been renewed"
             self._sealed(said, boxed.key, boxed.at)

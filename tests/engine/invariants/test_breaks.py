@@ -43,7 +43,7 @@ def slot_for_the_removed(patch: pytest.MonkeyPatch) -> None:
 
     def removing(self: Room, turn: Any, account: bytes, reason: str) -> Any:
         member = self.log.roster.members[account]
-        gone[member.device_id] = self.leaf_of(member)
+        gone[member.device_id] = self.leaves.of(member)
         return remove(self, turn, account, reason)
 
     patch.setattr(Room, "remove", removing)
