@@ -18,11 +18,11 @@ from node.mesh.neighbour import Neighbour
 
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
-LOOK_AFTER = 0.25
-"""Seconds from the sign that something is missing to a look whether gossip brings it, and to the next."""
+LOOK_AFTER = 0.5
+"""Seconds from the sign that something is missing to a look whether gossip brings it, and to the next: an
+announcement may be gathered for less than half of that."""
 LOOK_UNTIL = 5.0
 """Seconds after which a round is begun whatever gossip waits for: that may be what nobody has."""
-
 AGAIN_AFTER = SETTLE_MS / 1000 + 1.0
 """Seconds after such a round to another: in the first, peers leave out what may be on its way."""
 
