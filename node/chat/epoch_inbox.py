@@ -7,7 +7,7 @@ told, and other members are asked for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from node.chat import returning
 from node.chat.branches import Branches
@@ -103,10 +103,19 @@ class EpochInbox:
         if announce.epoch16 in room.epochs.held:  # a share of it is not needed any more
             room.epochs.disown(turn, room.epochs.held[announce.epoch16], secrets.channel_secret)
         self.wants.done(turn, announce.epoch16)
-        first = any(parent not in room.epochs.held for parent in announce.parents)
-        new = room.epochs.add(turn, announce.raw, slots, secrets, first=first)
+        new = room.epochs.add(turn, announce.raw, slots, secrets, first=begins(room.epochs.held, announce))
         room.save(turn)
         for parent in announce.parents:
             if parent not in room.epochs.held:
                 self.wants.note(turn, parent, b"", hearsay=True)
         self.branches.join(turn, new)
+
+
+def begins(held: Mapping[bytes, Epoch], announce: EpochAnnounce) -> bool:
+    """Say whether an epoch is one where our reading of a room begins: it follows one from before our time.
+
+    Who holds more than what it came with has been a member since. A parent that is not here may come yet, as
+    after weeks of absence, and what was said on it goes before what was said on this one.
+    """
+    newcomer = all(epoch.row.first for epoch in held.values())
+    return newcomer and any(parent not in held for parent in announce.parents)
