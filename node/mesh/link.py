@@ -30,10 +30,6 @@ WINDOW = 262_144
 """Bytes handed to the shell and not yet written: a fast link never runs dry, a slow one shows early."""
 BULK_WINDOW = 32_768
 """Of these, what a catch-up may fill: a live frame waits behind that and one BATCH, 25 ms at 16 Mbit/s."""
-FLOOD = 65_536
-"""Live frames waiting from which on a catch-up does not wait for them: they are late whatever we do."""
-BULK_SHARE = 4
-"""Bytes of a catch-up for each byte of live frames then."""
 BULK_AHEAD = 65_536
 """Frames of a catch-up made and not handed over yet: a page of the store."""
 MAX_CONTROL = 256
@@ -98,7 +94,6 @@ class Link:
         self._live_bytes = 0
         self._bulk: deque[bytes] = deque()
         self._bulk_bytes = 0
-        self._overtaken = 0  # bytes of live frames that left while a catch-up waited
         self._in_flight = 0
         self._written_at = now
         self._budget = TokenBucket(BUDGET_STRANGER, now=now)
@@ -237,12 +232,7 @@ class Link:
         return bool(self._live)
 
     def flush(self, *, now: float) -> list[bytes]:
-        """Seal what may leave now; each item is one websocket message or part of one.
-
-        New envelopes go before a catch-up, unless there are so many that it would wait for as long as they
-        come. What did not fit into their queue is asked for, and is older than what did, which nobody can
-        show before it: so then it is the other way round, nearly.
-        """
+        """Seal what may leave now; each item is one websocket message or part of one."""
         if not self._in_flight:
             self._written_at = now  # an idle link was not blocked
         messages: list[bytes] = []
@@ -270,17 +260,14 @@ class Link:
         if self._control:
             self.pushes_left = False
             return self._control.popleft()
-        bulk_next = self._live_bytes > FLOOD and bool(self._bulk) and self._overtaken >= len(self._bulk[0])
-        if self._live and not bulk_next:
+        if self._live:
             frame = self._live.popleft()
             self._live_bytes -= len(frame)
-            self._overtaken += BULK_SHARE * len(frame) if self._bulk else 0
             return frame
-        if bulk_next or (self._bulk and self._in_flight < BULK_WINDOW):
+        if self._bulk and self._in_flight < BULK_WINDOW:
             self.pushes_left = False
             frame = self._bulk.popleft()
             self._bulk_bytes -= len(frame)
-            self._overtaken = 0
             return frame
         return None
 

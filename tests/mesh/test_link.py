@@ -91,30 +91,6 @@ def test_a_catch_up_leaves_room_for_live_frames() -> None:
     assert len(a.flush(now=0.0)) == 1 and a.waits and b.live
 
 
-def test_beside_a_flood_a_catch_up_gets_four_fifths_and_otherwise_what_live_frames_leave() -> None:
-    a, b = ends()
-    for _ in range(6):
-        a.send_bulk(b"B" * 20_000)
-    for _ in range(600):
-        a.send_live(b"L" * 1_000, ephemeral=False, now=0.0)
-    frames = pass_on(a, b)
-    first = [at for at, frame in enumerate(frames) if frame[:1] == b"B"]
-    assert first == [5, 11, 17, 23, 29, 35], "5,000 bytes of live frames, 20,000 of the catch-up"
-    left = len(frames)
-    while a.waits:
-        a.drained(262_144, now=0.0)
-        left += len(pass_on(a, b))
-    assert left == 606
-    for _ in range(link_module.FLOOD // 1_000):
-        a.send_live(b"L" * 1_000, ephemeral=False, now=0.0)
-    a.send_bulk(b"B" * 4_000)
-    a.drained(262_144, now=0.0)
-    frames = pass_on(a, b)
-    assert [frame[:1] for frame in frames[-2:]] == [b"L", b"L"] and a.waits, "as few are no flood"
-    a.drained(262_144, now=0.0)
-    assert [frame[:1] for frame in pass_on(a, b)] == [b"B"]
-
-
 def test_a_full_live_queue_and_a_spent_budget_refuse() -> None:
     a, _ = ends()
     taken = 0
