@@ -13,6 +13,7 @@ from node.bridge.intervals import Intervals
 from node.chat import commands, events
 from node.crypto.primitives import plain_digest
 from node.errors import Refused
+from node.values import Value
 from node.wire.manifest import Manifest
 
 Scope: TypeAlias = Literal["read", "chat", "owner"]
@@ -153,8 +154,7 @@ BridgeInput: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Value, frozen=True):
     """Show an event, or the answer to a command, to one session; live logged events carry their `seq`."""
 
     session: int

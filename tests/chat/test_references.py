@@ -50,7 +50,7 @@ class Told:
         self.references.note(self.turn, structs.replace(item, gap=True))
 
     def later(self, seconds: float) -> None:
-        self.turn = replace(self.turn, now=self.turn.now.after(seconds), rows={})
+        self.turn = structs.replace(self.turn, now=self.turn.now.after(seconds), rows={})
         self.references.due(self.turn)
 
 

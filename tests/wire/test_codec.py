@@ -85,24 +85,10 @@ SHAPE = codec.array(
     codec.many(codec.blob(16), 2),
     codec.optional(codec.array(codec.uint(32), codec.blob(32))),
 )
-ODD = st.sampled_from(
-    [
-        True,
-        1.0,
-        -1,
-        2**32,
-        2**63 - 1,
-        2**63,
-        b"",
-        bytes(15),
-        bytes(16),
-        bytes(17),
-        "a" * 16,
-        [],
-        [bytes(16)] * 3,
-    ]
-    + [None, {}, {b"": 1}, [1, bytes(32)], [1, bytes(32), 1], [2**32, bytes(32)], [b""], 1, 2, 0]
-)
+NUMBERS: list[object] = [True, 1.0, -1, 0, 1, 2, 2**32, 2**63 - 1, 2**63]
+STRINGS: list[object] = [b"", bytes(15), bytes(16), bytes(17), "a" * 16]
+ARRAYS: list[object] = [[], [b""], [bytes(16)] * 3, [1, bytes(32)], [1, bytes(32), 1], [2**32, bytes(32)]]
+ODD = st.sampled_from([*NUMBERS, *STRINGS, *ARRAYS, None, {}, {b"": 1}])
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), ODD), max_size=2), st.booleans())
