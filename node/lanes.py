@@ -7,9 +7,11 @@ said just now does not wait behind that. What one link brings stays in order.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from node.bridge.ports import CommandReceived, EventsWritten, ReadAnswered, SessionEnded, SessionStarted
+from node.chat.commands import UserMessage
 from node.engine.effects import Input
 from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, LinkOpened
 
@@ -19,10 +21,28 @@ FRONTENDS_IN_TURN = 4
 A frontend that floods must not keep from us what links have written: nothing of the flood would leave before
 its end.
 """
+SAID_IN_TURN = 16
+"""Messages of frontends done in one turn: a 16th of what a turn costs is little, and more gains nothing."""
 _OF_FRONTENDS = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 _OF_LINKS = (LinkBytes, LinkDrained, LinkOpened, LinkClosed)
 _NO_LINK = 0
 """The lane of everything else; links are numbered from 1."""
+
+
+def in_turns(batch: Iterable[Input]) -> Iterator[Input | tuple[CommandReceived, ...]]:
+    """Yield inputs by turns: messages that frontends send one after the other together, all else alone."""
+    said: list[CommandReceived] = []
+    for event in batch:
+        message = isinstance(event, CommandReceived) and isinstance(event.command, UserMessage)
+        if said and (not message or len(said) == SAID_IN_TURN):
+            yield tuple(said)
+            said = []
+        if isinstance(event, CommandReceived) and message:
+            said.append(event)
+        else:
+            yield event
+    if said:
+        yield tuple(said)
 
 
 class Lanes:

@@ -58,7 +58,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.gathering import Gathering
-from node.lanes import Inbox
+from node.lanes import Inbox, in_turns
 from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
 from node.store.attachments import AttachmentFiles
 from node.store.records import Gone, Loaded
@@ -209,12 +209,15 @@ class EngineLoop:
     def _handled(
         self, batch: list[Input], now: Instant, due: float | None, done: list[tuple[Input, list[Effect]]]
     ) -> list[Effect]:
-        """Let the engine have a batch; `done` gets what each input causes.
+        """Let the engine have a batch; `done` gets what each input causes that nobody asks again.
 
         `due` was its deadline before: what the batch makes due, the next round finds.
         """
         effects: list[Effect] = []
-        for event in batch:
+        for event in in_turns(batch):
+            if isinstance(event, tuple):
+                effects += self.engine.handle_said(event, now=now)
+                continue
             came = self.engine.handle(event, now=now)
             effects += came
             done.append((event, came))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, strategies as st
 
 from node.bridge.ports import CommandReceived
 from node.chat import commands
 from node.engine.effects import Input, Woke
-from node.lanes import FRONTENDS_IN_TURN, Inbox, Lanes
+from node.lanes import FRONTENDS_IN_TURN, SAID_IN_TURN, Inbox, Lanes, in_turns
 from node.mesh.ports import LinkBytes, LinkDrained, LinkOpened
 
 
@@ -70,3 +72,20 @@ def test_a_frontend_goes_before_what_a_link_brings() -> None:
         assert isinstance(inbox.popleft(), LinkBytes)
         inbox.append(CommandReceived(1, commands.RoomList(req=number)))
         assert isinstance(inbox.popleft(), CommandReceived)
+
+
+@given(st.lists(st.sampled_from(["say", "list", "woke"]), max_size=60))
+def test_messages_one_after_the_other_are_one_turn_and_nothing_changes_places(kinds: list[str]) -> None:
+    made: dict[str, Input] = {
+        "say": CommandReceived(1, commands.UserMessage(room="r", message="m")),
+        "list": CommandReceived(1, commands.RoomList()),
+        "woke": Woke(),
+    }
+    batch = [made[kind] for kind in kinds]
+    turns = list(in_turns(batch))
+    assert [one for turn in turns for one in (turn if isinstance(turn, tuple) else (turn,))] == batch
+    together = [turn for turn in turns if isinstance(turn, tuple)]
+    assert sum(map(len, together)) == kinds.count("say")
+    assert all(1 <= len(turn) <= SAID_IN_TURN for turn in together)
+    for one, other in pairwise(turns):  # as many as may be
+        assert not (isinstance(one, tuple) and isinstance(other, tuple)) or len(one) == SAID_IN_TURN

@@ -1,11 +1,14 @@
-"""What a turn writes: rows, messages and the event log, as the store takes them."""
+"""What a turn writes, as the store takes it: rows, messages, the event log; and who is shown its events."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from node.bridge.ports import Deliver
 from node.chat import events
-from node.chat.turn import Logged, Placed, Turn
+from node.chat.turn import Logged, Placed, Reply, Told, Turn
+from node.engine.effects import Effect
 from node.store.records import (
     AppendEvent,
     Delete,
@@ -45,6 +48,21 @@ def placed(what: Placed) -> Write:
         return DropMessage(what.room, what.mid)
     body = events.encode_json(what.event) + what.line
     return PutMessage(what.room, what.mid, what.seq, body, what.edit)
+
+
+def outputs(turn: Turn, sessions: Iterable[int], writes: list[Write]) -> list[Effect]:
+    """Write the events that are logged, and address every event to its sessions."""
+    delivered: list[Effect] = []
+    for out in turn.out + turn.accusations:
+        match out:
+            case Logged(event):
+                writes += logged(out, turn)
+                delivered += [Deliver(session, event) for session in sessions]
+            case Told(event):
+                delivered += [Deliver(session, event) for session in sessions]
+            case Reply(session, event):
+                delivered.append(Deliver(session, event))
+    return delivered
 
 
 def is_going(out: Any) -> bool:

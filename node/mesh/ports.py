@@ -63,10 +63,10 @@ class LinkDrained(Value, frozen=True):
 
 
 class Publish(Value, frozen=True):
-    """Send an envelope of our own to every link; it is already durable. `watched`: say who has it."""
+    """Send envelopes of our own to every link; they are already durable. `watched`: ids; say who has them."""
 
-    envelope: Envelope
-    watched: bool = False
+    envelopes: tuple[Envelope, ...]
+    watched: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
