@@ -159,6 +159,8 @@ class Deliver(Value, frozen=True):
 
     session: int
     event: events.Event
+    encoded: bytes = b""
+    """The event as the log has it, which is the native dialect's JSON of it, if it is logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,9 @@ from node.store.records import (
 )
 
 
-def logged(out: Logged, turn: Turn) -> list[Write]:
+def logged(out: Logged, turn: Turn, body: bytes) -> list[Write]:
     """Return what puts an event into the log: its JSON, or the message that it is and a pointer to it."""
     event: Any = out.event
-    body = events.encode_json(event)
     if out.message is None:
         said = body if out.about is None else unsaid(body)
         return [AppendEvent(event.seq, turn.now.wall_ms, said, out.about)]
@@ -56,8 +55,9 @@ def outputs(turn: Turn, sessions: Iterable[int], writes: list[Write]) -> list[Ef
     for out in turn.out + turn.accusations:
         match out:
             case Logged(event):
-                writes += logged(out, turn)
-                delivered += [Deliver(session, event) for session in sessions]
+                body = events.encode_json(event)
+                writes += logged(out, turn, body)
+                delivered += [Deliver(session, event, body) for session in sessions]
             case Told(event):
                 delivered += [Deliver(session, event) for session in sessions]
             case Reply(session, event):

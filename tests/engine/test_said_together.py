@@ -49,6 +49,8 @@ def test_each_is_answered_and_shown_in_its_order_and_one_commit_has_them_all() -
     assert kinds[PutMessage] == kinds[AppendEvent] == kinds[PutEnvelope] == 20
     assert len(effects[0].writes) == 62  # and one row of the chain and one of the room for all of them
     assert any(isinstance(one, SendBytes) for one in effects[1:])
+    shown = [one for one in effects if isinstance(one, Deliver) and isinstance(one.event, events.UserMessage)]
+    assert [one.encoded for one in shown] == [events.encode_json(one.event) for one in shown]
     world.run(2)
     assert texts(seen) == texts(own) == ["warm up", *words]
     assert len({event.id for event in seen.of(events.UserMessage)}) == 21
