@@ -307,6 +307,8 @@ class Epochs:
 
     def _within(self, before: RecvChain, chain: RecvChain) -> RecvChain:
         """Keep fewer skipped seeds of a chain if the room has too many of them."""
+        if not (chain.skipped or before.skipped):
+            return chain
         grown = chain.skipped_count - before.skipped_count
         if grown > 0 and self.skipped + grown > MAX_SKIPPED:
             most = max(0, MAX_SKIPPED - self.skipped + before.skipped_count)

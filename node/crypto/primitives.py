@@ -73,9 +73,8 @@ def plain_digest(data: bytes, size: int = 32) -> bytes:
     return blake2b(data, digest_size=size).digest()
 
 
-def same(a: bytes, b: bytes) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(a, b)
+same: Callable[[bytes, bytes], bool] = hmac.compare_digest
+"""Compares in constant time."""
 
 
 def ed25519_keypair(seed: bytes) -> tuple[bytes, bytes]:

@@ -476,7 +476,7 @@ class Engine:
         after += [FetchMessages(room, mids) for room, mids in turn.fetches]
         after += [FetchMessages(room, mids, to_change=True) for room, mids in turn.reads]
         self.state.seq = turn.seq
-        if any(written.is_going(out) for out in turn.out):
+        if written.somebody_goes(turn):
             self.desk.after.append(ShredSoon())
         first: list[Effect] = [Persist(tuple(writes))] if writes else []
         answers, self.desk.after = list(self.desk.after), []

@@ -65,6 +65,6 @@ def outputs(turn: Turn, sessions: Iterable[int], writes: list[Write]) -> list[Ef
     return delivered
 
 
-def is_going(out: Any) -> bool:
+def somebody_goes(turn: Turn) -> bool:
     """Say whether somebody left a room or was removed: time for a shred round."""
-    return isinstance(out, Logged) and isinstance(out.event, events.UserLeave)
+    return any(isinstance(out.event, events.UserLeave) for out in turn.out if isinstance(out, Logged))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from node.chat.asking import ASK_AGAIN, ASK_LATER
 from node.chat.holes import Hole, of_names, run_of
 from node.chat.nacks import ASKS_AT_ONCE, BETWEEN, JITTER, JITTER_EACH, QUIET_TRIES, Nacks
@@ -27,7 +29,7 @@ def lacking(seed: str) -> tuple[SimNode, Room, Nacks, Turn, Hole]:
 
 def at(turn: Turn, moment: float) -> Turn:
     """The same time of the wall, later by the other clock."""
-    return replace(turn, now=turn.now.after(moment - turn.now.mono), posts=[], rows={}, out=[])
+    return structs.replace(turn, now=turn.now.after(moment - turn.now.mono), posts=[], rows={}, out=[])
 
 
 def asked(nacks: Nacks, turn: Turn) -> int:

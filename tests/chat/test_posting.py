@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from node.chat.attachment_record import READY, Record
 from node.chat.filing import PartRead, ReadPart
@@ -44,7 +45,7 @@ class Sent:
         self.turn = turn_of(node)
 
     def after(self, seconds: float) -> Turn:
-        self.turn = replace(self.turn, now=self.turn.now.after(seconds), posts=[], files=[], rows={})
+        self.turn = structs.replace(self.turn, now=self.turn.now.after(seconds), posts=[], files=[], rows={})
         return self.turn
 
     def step(self, data: bytes | None = b"a part") -> int | None:
