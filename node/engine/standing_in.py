@@ -8,8 +8,9 @@ index of that device, by the author's signature and the room's log as if it had 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from node.chat import rights
 from node.chat.membership import Member
@@ -120,12 +121,12 @@ class StandingIn:
         told = decode(open_item(item, author.dsk))
         if told.type is Type.TEXT:
             again = [core.epoch16, core.index, told.body]
-            inbox.healing.take(turn, author, replace(told, type=Type.RESENT, body=again))
+            inbox.healing.take(turn, author, structs.replace(told, type=Type.RESENT, body=again))
             inbox.healing.take_overheard()
         elif told.type in CHANGES:
             again = [core.epoch16, core.index, int(told.type), told.body]
             rights.check(room, author.account, told, core.view16)
-            inbox.changed(turn, author, replace(told, type=Type.RESENT, body=again))
+            inbox.changed(turn, author, structs.replace(told, type=Type.RESENT, body=again))
 
 
 def _author(room: Room, core: Core) -> Member:
