@@ -20,6 +20,8 @@ from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
 """One websocket message: the limit of both shells."""
+FILLED_BYTES = 32_768
+"""Frames that leave together, if it is more than one: a peer handles some of a flood while it stores the rest."""
 MAX_EARLY_BYTES = 2_048
 """One websocket message before the peer has proven its key: its last handshake message and its HELLO."""
 MAX_EARLY_FRAME = 1_024
@@ -36,6 +38,8 @@ MAX_CONTROL = 256
 """Control frames waiting; a peer that reads none of them is not there."""
 MAX_LIVE_BYTES = 786_432
 """Live frames waiting; what does not fit is announced instead. Those of 64 links are 48 MiB at most."""
+CONGESTED_BYTES = MAX_LIVE_BYTES // 3
+"""Of these, from which on frontends say less: what is being handled, and what others say, still fits in."""
 BLOCKED_AFTER = 20.0
 """Seconds without a byte written before a link is given up."""
 PING_AFTER = 15.0
@@ -227,6 +231,11 @@ class Link:
         return bool(self._handshake_out or self._control or self._live or self._bulk)
 
     @property
+    def congested(self) -> bool:
+        """Whether more live frames wait than the peer can be expected to take at once."""
+        return self._live_bytes > CONGESTED_BYTES
+
+    @property
     def pushing(self) -> bool:
         """Whether a PUSH waits to leave: what is sent as control now would overtake it."""
         return bool(self._live)
@@ -239,7 +248,7 @@ class Link:
         parts: list[bytes] = []
         size, self.pushes_left = 0, not self._handshake_out
         for message in self._leaving():
-            if size + len(message) + 2 > MAX_MESSAGE_BYTES:
+            if parts and size + len(message) + 2 > FILLED_BYTES:
                 messages.append(b"".join(parts))
                 parts, size = [], 0
             parts += (len(message).to_bytes(2, "big"), message)
