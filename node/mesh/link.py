@@ -21,7 +21,7 @@ from node.wire.frames import Hello
 MAX_MESSAGE_BYTES = 131_072
 """One websocket message: the limit of both shells."""
 FILLED_BYTES = 32_768
-"""Frames that leave together, if it is more than one: a peer handles some of a flood while it stores the rest."""
+"""Of frames that share one: of a flood, a peer handles some while it stores those before."""
 MAX_EARLY_BYTES = 2_048
 """One websocket message before the peer has proven its key: its last handshake message and its HELLO."""
 MAX_EARLY_FRAME = 1_024

@@ -64,7 +64,7 @@ def test_many_frames_are_one_message_within_the_limit() -> None:
     for number in range(200):
         a.send_live(b"%4d" % number + bytes(900), ephemeral=False, now=0.0)
     messages = a.flush(now=0.0)
-    assert len(messages) == 2 and max(map(len, messages)) <= 131_072
+    assert len(messages) == 6 and max(map(len, messages)) <= link_module.FILLED_BYTES
     got = [frame for message in messages for frame in b.receive(message, now=0.0)]
     assert [int(frame[:4]) for frame in got] == list(range(200))
 
@@ -174,6 +174,29 @@ def test_frames_that_are_replayed_or_out_of_order_are_refused() -> None:
     assert list(b.receive(one, now=0.0)) == [b"one"]
     with pytest.raises(PeerFault):
         list(b.receive(one, now=0.0))
+
+
+def test_a_frame_larger_than_a_filled_message_leaves_alone() -> None:
+    a, b = ends()
+    for size in (10, 60_000, 10):
+        a.send_live(bytes(size), ephemeral=False, now=0.0)
+    messages = a.flush(now=0.0)
+    assert [len(frame) for message in messages for frame in b.receive(message, now=0.0)] == [10, 60_000, 10]
+    assert len(messages) == 3
+
+
+def test_a_link_is_congested_from_a_third_of_its_queue_on_until_that_has_left() -> None:
+    a, _ = ends()
+    for _ in range((link_module.WINDOW + link_module.CONGESTED_BYTES) // 30_000):
+        assert a.send_promised(bytes(30_000))
+    a.flush(now=0.0)
+    assert not a.congested, "what was handed to the socket does not count"
+    while not a.congested:
+        assert a.send_promised(bytes(30_000)), "long before it is full"
+    assert sum(map(len, a._live)) <= link_module.MAX_LIVE_BYTES // 2
+    a.drained(link_module.WINDOW, now=0.0)
+    a.flush(now=0.0)
+    assert not a.congested
 
 
 def test_no_bytes_of_our_own_come_back_to_us() -> None:
