@@ -8,10 +8,11 @@ frontend, brings stays in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from node.bridge.ports import CommandReceived, EventsWritten, ReadAnswered, SessionEnded, SessionStarted
+from node.chat.commands import UserMessage
 from node.engine.effects import Input
 from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, LinkOpened
 
@@ -25,10 +26,28 @@ FLOOD_STEP, FLOOD_SECONDS = 4, 0.02
 """Inputs of frontends in so many seconds, 200 in one, where no link takes more: what does not fit in a queue
 is announced and fetched, which costs both ends more and comes late. Not fewer, for a peer that hardly reads
 is no reason to keep a frontend waiting for long."""
+SAID_IN_TURN = 16
+"""Messages of frontends done in one turn: a 16th of what a turn costs is little, and more gains nothing."""
 _OF_FRONTENDS = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 _OF_LINKS = (LinkBytes, LinkDrained, LinkOpened, LinkClosed)
 _NO_LINK = 0
 """The lane of everything else; links are numbered from 1."""
+
+
+def in_turns(batch: Iterable[Input]) -> Iterator[Input | tuple[CommandReceived, ...]]:
+    """Yield inputs by turns: messages that frontends send one after the other together, all else alone."""
+    said: list[CommandReceived] = []
+    for event in batch:
+        message = isinstance(event, CommandReceived) and isinstance(event.command, UserMessage)
+        if said and (not message or len(said) == SAID_IN_TURN):
+            yield tuple(said)
+            said = []
+        if isinstance(event, CommandReceived) and message:
+            said.append(event)
+        else:
+            yield event
+    if said:
+        yield tuple(said)
 
 
 class Lanes:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, assert_never
 
 from node.alarm import Alarm
@@ -55,7 +55,7 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.gathering import Gathering
-from node.lanes import Inbox
+from node.lanes import Inbox, in_turns
 from node.mesh.ports import CloseLink, Dial, PauseReading, ReadHeld, SendBytes
 from node.reads import Reads
 from node.store.records import Gone, Loaded
@@ -235,14 +235,22 @@ class EngineLoop:
 
         `due` was its deadline before: what they make due, the next round finds.
         """
-        until = time.perf_counter() + MAX_BATCH_SECONDS
-        while len(self._ahead.inputs) < MAX_BATCH and time.perf_counter() < until:
-            event = self._inbox.take(self._congested, now=now.mono)
-            if event is None:
-                break
-            self._ahead.took(event, self.engine.handle(event, now=now))
+        for event in in_turns(self._taken(now)):
+            if isinstance(event, tuple):
+                self._ahead.said(event, self.engine.handle_said(event, now=now))
+            else:
+                self._ahead.took(event, self.engine.handle(event, now=now))
         if due is not None and now.mono >= due:
             self._ahead.effects += self.engine.handle(Woke(), now=now)
+
+    def _taken(self, now: Instant) -> Iterator[Input]:
+        """Yield what waits, until there is enough for a commit or it took long enough."""
+        until = time.perf_counter() + MAX_BATCH_SECONDS
+        for _ in range(MAX_BATCH - len(self._ahead.inputs)):
+            event = self._inbox.take(self._congested, now=now.mono) if time.perf_counter() < until else None
+            if event is None:
+                return
+            yield event
 
     def _congested(self) -> bool:
         return self.engine.mesh.congested

@@ -6,8 +6,10 @@ leaves for peers before the commit, all else when it is on disk: peers first, th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from node.bridge.ports import CommandReceived
 from node.engine.effects import Effect, Input, Persist
 from node.mesh.ports import CloseLink, Dial, PauseReading, SendBytes
 from node.store.records import Write
@@ -31,6 +33,11 @@ class Turn:
         self.inputs.append(event)
         self.effects += caused
         self.done.append((event, caused))
+
+    def said(self, messages: Sequence[CommandReceived], caused: list[Effect]) -> None:
+        """The engine has had messages of frontends together; whose are not stored is asked again."""
+        self.inputs += messages
+        self.effects += caused
 
     def writes(self) -> list[Write]:
         """Return what to commit."""

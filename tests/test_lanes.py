@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, strategies as st
 
 from node.bridge.ports import CommandReceived
 from node.chat import commands
 from node.engine.effects import Input, Woke
-from node.lanes import FLOOD_SECONDS, FLOOD_STEP, FRONTENDS_IN_TURN, Inbox, Lanes, _link_of
+from node.lanes import (
+    FLOOD_SECONDS,
+    FLOOD_STEP,
+    FRONTENDS_IN_TURN,
+    SAID_IN_TURN,
+    Inbox,
+    Lanes,
+    _link_of,
+    in_turns,
+)
 from node.mesh.ports import LinkBytes, LinkDrained, LinkOpened
 
 
@@ -115,3 +126,20 @@ def test_an_empty_inbox_gives_nothing_and_is_due_never() -> None:
     inbox = Inbox()
     assert inbox.take(yes, now=0.0) is None
     assert inbox.due(yes, now=0.0) is None
+
+
+@given(st.lists(st.sampled_from(["say", "list", "woke"]), max_size=60))
+def test_messages_one_after_the_other_are_one_turn_and_nothing_changes_places(kinds: list[str]) -> None:
+    made: dict[str, Input] = {
+        "say": CommandReceived(1, commands.UserMessage(room="r", message="m")),
+        "list": CommandReceived(1, commands.RoomList()),
+        "woke": Woke(),
+    }
+    batch = [made[kind] for kind in kinds]
+    turns = list(in_turns(batch))
+    assert [one for turn in turns for one in (turn if isinstance(turn, tuple) else (turn,))] == batch
+    together = [turn for turn in turns if isinstance(turn, tuple)]
+    assert sum(map(len, together)) == kinds.count("say")
+    assert all(1 <= len(turn) <= SAID_IN_TURN for turn in together)
+    for one, other in pairwise(turns):  # as many as may be
+        assert not (isinstance(one, tuple) and isinstance(other, tuple)) or len(one) == SAID_IN_TURN

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from node.bridge.outbox import MAX_EVENTS
@@ -249,6 +250,8 @@ async def test_a_store_that_cannot_even_be_read_is_read_again_and_the_node_stays
 
 def blank(kind: type[Any]) -> Any:
     """An effect of which only the kind matters."""
+    if issubclass(kind, msgspec.Struct):
+        return kind(*(None for _ in kind.__struct_fields__))
     made = object.__new__(kind)
     for place in dataclasses.fields(kind):
         object.__setattr__(made, place.name, None)

@@ -216,6 +216,7 @@ class BridgeServer:
             return
         match effect:
             case Deliver():
+                self._around.encoded(effect)
                 connection.deliver(effect.event)
             case StartReplay():
                 connection.start_replay(effect)

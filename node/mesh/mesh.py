@@ -267,7 +267,8 @@ class Mesh:
             case LinkDrained():
                 self._on_drained(event, now)
             case Publish():
-                self._exchange.publish(event.envelope, now, watched=event.watched)
+                for sealed in event.envelopes:
+                    self._exchange.publish(sealed, now, watched=sealed.eid in event.watched)
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():

@@ -174,7 +174,7 @@ class Node:
     def publish(self, env: Envelope, *, watched: bool = False) -> None:
         if env.kind != EPHEMERAL:
             self.store[env.eid] = env
-        self.put(Publish(env, watched))
+        self.put(Publish((env,), frozenset({env.eid} if watched else ())))
 
     def arrived(self) -> list[Envelope]:
         return [e.envelope for e in self.effects if isinstance(e, Arrived)]
