@@ -211,6 +211,12 @@ class Mesh:
         return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
 
     @property
+    def congested(self) -> bool:
+        """Whether there are links, and none takes more at once than it has."""
+        live = [near.link for near in self._near.values() if near.link.live]
+        return bool(live) and all(link.congested for link in live)
+
+    @property
     def came_in(self) -> int:
         """Live links that others dialled, since the start."""
         return self._linking.came_in
