@@ -122,6 +122,8 @@ def test_nobody_asks_an_author_who_is_gone_and_the_placeholder_stays() -> None:
     seen = watch(ann)
     bob.call(c.UserLeave(room=room))
     said = whispers(ann)
+    world.run(60)
+    bob.crash(), cat.crash()
     world.run(PATIENCE + 5 * 3600)
     assert read(ann, room)[-2:] == ["?1", "bye"]
     assert Type.NACK not in said
