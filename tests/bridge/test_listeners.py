@@ -222,7 +222,7 @@ async def test_a_socket_goes_with_its_dialect_or_its_origin(
             return
         with pytest.raises(ConnectionClosed):
             while True:
-                await asyncio.wait_for(ws.recv(), 5)
+                await asyncio.wait_for(ws.recv(), 30)
         assert ws.close_code == 4403
 
 

@@ -57,15 +57,19 @@ def _children(thing: Any) -> Iterable[Any]:
     if isinstance(thing, list | tuple | set | frozenset):
         return list(thing)
     slots, ours = _layout(type(thing))
-    held = [getattr(thing, name, None) for name in slots]
-    return [*held, *getattr(thing, "__dict__", {}).values()] if ours else []
+    if not ours:
+        return []
+    return [*(getattr(thing, name, None) for name in slots), *getattr(thing, "__dict__", {}).values()]
 
 
 @cache
 def _layout(kind: type) -> tuple[tuple[str, ...], bool]:
     """Return the names of what instances hold outside a `__dict__`, and whether the type is ours."""
     slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
-    return (*slots, *getattr(kind, "__struct_fields__", ())), kind.__module__.startswith(("node", "tests"))
+    fields = getattr(kind, "__struct_fields__", ())
+    return (*slots, *(fields if isinstance(fields, tuple) else ())), kind.__module__.startswith(
+        ("node", "tests")
+    )
 
 
 def opened(
