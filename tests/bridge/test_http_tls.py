@@ -13,7 +13,8 @@ import pytest
 
 from node.bridge import http_tls
 from tests.bridge.fake_engine import ADMIN
-from tests.bridge.test_listeners import DialectEngine, Opened, free_port, make
+from tests.bridge.test_listeners import DialectEngine, Opened, make
+from tests.ports import free_port
 
 TRUSTING = ssl.create_default_context()
 TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
