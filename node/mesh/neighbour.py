@@ -17,7 +17,7 @@ PUSH will bring."""
 ANNOUNCE_AFTER = 0.2
 """The same beside a tree that stands, where nothing was announced lately: few wait for these, and a frame
 costs a node as much as a PUSH."""
-ANNOUNCE_EVERY = 1.0
+ANNOUNCE_EVERY = 0.6
 """Seconds between two IHAVEs on a link beside such a tree: in a stream a gap that nothing else tells of is
 noticed that much later at worst. All that waits leaves soon when the tree changes."""
 ANNOUNCE_SPREAD = 0.5

@@ -57,7 +57,7 @@ def test_beside_a_tree_that_stands_what_comes_in_a_while_is_announced_in_one_fra
     assert told(lazy) == [ids]
 
 
-def test_of_a_stream_no_more_than_one_frame_a_second_is_sent_on_a_link(node: Node) -> None:
+def test_of_a_stream_one_frame_in_a_while_is_sent_on_a_link(node: Node) -> None:
     lazy, _ = quiet(node)
     publish(node)
     node.net.run(ANNOUNCE_AFTER * pace(node) + 0.01)
