@@ -295,7 +295,7 @@ class Storm:
                 self.found.published += 1
                 machine.arrived.add(env.eid)
                 machine.keep(env)
-                self._feed(machine, Publish(env))
+                self._feed(machine, Publish((env,)))
 
     def _weigh(self) -> None:
         """Raise Broken if the machine holds more than its peers may make it hold."""

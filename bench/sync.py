@@ -191,7 +191,7 @@ class _Slow(_Both):
 
     def publish(self, env: Envelope) -> None:
         self.sent[env.eid] = self.time
-        self._put(0, Publish(env))
+        self._put(0, Publish((env,)))
 
     def _do(self, who: int, effect: MeshEffect) -> None:
         match effect:

@@ -6,15 +6,14 @@ and drives every timer; `wall_ms` is UTC and only ever stamps or bounds what peo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 DAY_MS = 86_400_000
 HORIZON_DAYS = 35
 """One constant of the network: how long an envelope can live and the absent can stay away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(msgspec.Struct, frozen=True, gc=False):
     """One reading: `mono` in seconds since an arbitrary origin, `wall_ms` in UNIX milliseconds."""
 
     mono: float

@@ -119,9 +119,9 @@ class Gate:
         return self._attachments().content(manifest)
 
     def _attachments(self) -> AttachmentFiles:
-        if self._loop is None or self._loop.files is None:
+        if self._loop is None or self._loop.reads.files is None:
             raise Refused(LOCKED, "the vault is locked", retryable=True)
-        return self._loop.files
+        return self._loop.reads.files
 
     # -- who is behind ----------------------------------------------------------------------------
 

@@ -1,15 +1,18 @@
-"""Inputs that wait for the engine: frontends' before the mesh's, each link's in a lane of its own.
+"""What waits for the engine: frontends before the mesh, each frontend and each link in a lane of its own.
 
 A link that brings a catch-up has a quarter of a megabyte waiting, 40 ms of work: what another brings that was
-said just now does not wait behind that. What one link brings stays in order.
+said just now does not wait behind that, nor what is typed behind a bot's flood. What one link, or one
+frontend, brings stays in order.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from node.bridge.ports import CommandReceived, EventsWritten, ReadAnswered, SessionEnded, SessionStarted
+from node.chat.commands import UserMessage
 from node.engine.effects import Input
 from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, LinkOpened
 
@@ -19,16 +22,39 @@ FRONTENDS_IN_TURN = 4
 A frontend that floods must not keep from us what links have written: nothing of the flood would leave before
 its end.
 """
+FLOOD_STEP, FLOOD_SECONDS = 4, 0.02
+"""Inputs of frontends in so many seconds, 200 in one, where no link takes more: what does not fit in a queue
+is announced and fetched, which costs both ends more and comes late. Not fewer, for a peer that hardly reads
+is no reason to keep a frontend waiting for long."""
+SAID_IN_TURN = 16
+"""Messages of frontends done in one turn: a 16th of what a turn costs is little, and more gains nothing."""
 _OF_FRONTENDS = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 _OF_LINKS = (LinkBytes, LinkDrained, LinkOpened, LinkClosed)
 _NO_LINK = 0
 """The lane of everything else; links are numbered from 1."""
 
 
-class Lanes:
-    """A queue for each link that has something waiting; empty ones are not kept."""
+def in_turns(batch: Iterable[Input]) -> Iterator[Input | tuple[CommandReceived, ...]]:
+    """Yield inputs by turns: messages that frontends send one after the other together, all else alone."""
+    said: list[CommandReceived] = []
+    for event in batch:
+        message = isinstance(event, CommandReceived) and isinstance(event.command, UserMessage)
+        if said and (not message or len(said) == SAID_IN_TURN):
+            yield tuple(said)
+            said = []
+        if isinstance(event, CommandReceived) and message:
+            said.append(event)
+        else:
+            yield event
+    if said:
+        yield tuple(said)
 
-    def __init__(self) -> None:
+
+class Lanes:
+    """A queue for each of those that have something waiting; empty ones are not kept."""
+
+    def __init__(self, lane_of: Callable[[Any], int]) -> None:
+        self._lane_of = lane_of
         self._lanes: dict[int, deque[Input]] = {}
         self._size = 0
 
@@ -37,7 +63,7 @@ class Lanes:
 
     def append(self, event: Input) -> None:
         """Put an input at the end of its lane."""
-        number = event.link if isinstance(event, _OF_LINKS) else _NO_LINK
+        number = self._lane_of(event)
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = deque()
@@ -62,13 +88,24 @@ class Lanes:
             self.append(event)
 
 
+def _link_of(event: Any) -> int:
+    return event.link if isinstance(event, _OF_LINKS) else _NO_LINK
+
+
+def _session_of(event: Any) -> int:
+    number: int = event.received.session if isinstance(event, ReadAnswered) else event.session
+    return number
+
+
 class Inbox:
     """All that waits for the engine, the oldest of whose turn it is first."""
 
     def __init__(self) -> None:
-        self.frontends: deque[Input] = deque()
-        self.others = Lanes()
+        self.frontends = Lanes(_session_of)
+        self.others = Lanes(_link_of)
         self._in_turn = 0  # inputs of frontends since the last of the mesh
+        self._step = FLOOD_STEP
+        self._held_until = float("-inf")
 
     def __len__(self) -> int:
         return len(self.frontends) + len(self.others)
@@ -77,10 +114,28 @@ class Inbox:
         """Put an input behind those of its kind."""
         (self.frontends if isinstance(event, _OF_FRONTENDS) else self.others).append(event)
 
-    def popleft(self) -> Input:
-        """Take the next; there is one."""
-        if self.frontends and (self._in_turn < FRONTENDS_IN_TURN or not self.others):
+    def take(self, congested: Callable[[], bool], *, now: float) -> Input | None:
+        """Take the next; None if nothing waits that may be taken. `congested`: no link takes more at once."""
+        first = self._in_turn < FRONTENDS_IN_TURN or not self.others
+        if self.frontends and first and self._lets_frontends(congested, now):
             self._in_turn += 1
             return self.frontends.popleft()
         self._in_turn = 0
-        return self.others.popleft()
+        return self.others.popleft() if self.others else None
+
+    def _lets_frontends(self, congested: Callable[[], bool], now: float) -> bool:
+        """Say whether one of a frontend may be taken, and count it."""
+        if not congested():
+            return True
+        if now < self._held_until:
+            return False
+        self._step -= 1
+        if not self._step:
+            self._step, self._held_until = FLOOD_STEP, now + FLOOD_SECONDS
+        return True
+
+    def due(self, congested: Callable[[], bool], *, now: float) -> float | None:
+        """Return when `take` gives something if nothing more comes; None if nothing waits."""
+        if self.others or (self.frontends and not congested()):
+            return now
+        return max(now, self._held_until) if self.frontends else None

@@ -1,42 +1,41 @@
 """The one task that owns the engine: drain, handle, commit once, then let everything go.
 
-    drain the inbox (256 inputs or 5 ms, frontends first) -> handle each -> one commit -> effects in order
+    take an input, frontends' first -> handle it; after 256 or 5 ms -> one commit -> effects in order
 
-Draining before committing is the group commit: one fsync for a busy moment, none visible when idle
+One commit for many is the group commit: one fsync for a busy moment, none visible when idle. While one is
+under way the engine goes on; what it makes of more inputs waits for that one to end, and then shares the next
 (docs/architecture.md, "One shape everywhere").
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, assert_never
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, assert_never
 
 from node.alarm import Alarm
 from node.bridge.metrics import Histogram, Shown, counters, gauge
+from node.bridge.outbox import MAX_EVENTS
 from node.bridge.ports import (
     BridgeEffect,
     CredentialsChanged,
     Deliver,
     EndSession,
     GiveAttachment,
-    ReadAnswered,
     ReadHistory,
     ReadSearch,
     SessionStarted,
     StartReplay,
     UploadKept,
 )
-from node.chat import events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.engine import figures, outage
 from node.engine.effects import (
-    AfterFetched,
     AnswerStatus,
-    ChannelRead,
     Effect,
     FetchAfter,
     FetchMessages,
@@ -45,8 +44,6 @@ from node.engine.effects import (
     Input,
     KeepToken,
     LockVault,
-    MessagesFetched,
-    MessagesFound,
     Persist,
     ReadChannel,
     SealVault,
@@ -58,22 +55,25 @@ from node.engine.effects import (
 from node.engine.engine import Engine
 from node.errors import StoreFull
 from node.gathering import Gathering
-from node.lanes import Inbox
-from node.mesh.ports import ByIds, ByTime, CloseLink, Dial, HeldRead, PauseReading, ReadHeld, SendBytes
-from node.store.attachments import AttachmentFiles
+from node.lanes import Inbox, in_turns
+from node.mesh.ports import CloseLink, Dial, PauseReading, ReadHeld, SendBytes
+from node.reads import Reads
 from node.store.records import Gone, Loaded
 from node.store.sqlite import SqliteStore
-from node.wire import envelope
+from node.turns import Turn
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
-"""Inputs handled before one commit."""
+"""Inputs that share one commit."""
 MAX_BATCH_SECONDS = 0.005
+"""For so long inputs are handled before sockets are looked at, and a commit is begun if none is under way."""
 SHOWN_AT_ONCE = 128
 """Events told to frontends before these are written to: their queues are short, and one message that closes a
 gap lets out all that were held back behind it, which may be more than such a queue takes."""
-READ_PAGE = 2_000
+SHOW_SECONDS, SHOW_PAUSE, SHOW_TRIES = 0.1, 0.002, 10
+"""Where a queue is half full then: how long the next 128 wait at most for it, between two looks, and so often
+while it takes nothing at all."""
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
 """Between two looks for what has expired, and between two slices of it."""
@@ -84,7 +84,6 @@ MAX_SLEEP = 2.0
 """Seconds at most between two looks at the clock: the event loop's stands still while a machine sleeps."""
 PROBE_SECONDS = 1.0
 """Between two looks whether a full disk takes something again."""
-_FOR_PEERS = (SendBytes, CloseLink, PauseReading, Dial)
 
 
 class Outlet(Protocol):
@@ -92,6 +91,13 @@ class Outlet(Protocol):
 
     def perform(self, effect: Any) -> None:
         """Carry out one effect."""
+
+
+class Frontends(Outlet, Protocol):
+    """The shell of the bridge."""
+
+    def behind(self) -> int:
+        """Return how many events wait in the longest queue."""
 
 
 class Links(Outlet, Protocol):
@@ -107,11 +113,6 @@ class Links(Outlet, Protocol):
         """Read links on whose inputs are done with."""
 
 
-Read: TypeAlias = ReadHeld | ReadChannel | FindMessages | FetchMessages | FetchAfter | AnswerStatus
-Done: TypeAlias = Sequence[tuple[Input, list[Effect]]]
-"""Inputs, and what each has caused."""
-
-
 class EngineLoop:
     """Runs one engine over one store, between the shells of bridge and mesh; `vault` takes its orders."""
 
@@ -120,26 +121,25 @@ class EngineLoop:
     ) -> None:
         self.store, self._clock = store, clock
         self._engine: Engine | None = None
-        self.bridge: Outlet | None = None
+        self.bridge: Frontends | None = None
         self.mesh: Links | None = None
         self.rebuild: outage.Rebuild | None = None
         self.vault: Outlet | None = None
         self.stopping = stopping or asyncio.Event()
         self._inbox = Inbox()
         self._alarm, self._told, self._finishing = Alarm(), False, False
-        self._held = Gathering(store, self._gone, self._read_done)
-        self._reads: set[asyncio.Task[None]] = set()
+        self._ahead, self._under_way = Turn(), Turn()
+        self._commit: asyncio.Future[Gone] | None = None
+        self._since = 0.0
+        self._held = Gathering(store, self._gone, self._ended)
+        self.reads = Reads(store, self._held, self.submit, self._show, self._ended)
         self._next_expiry = 0.0
         self._next_shred = clock().mono + SHRED_FIRST
         self.shred: Callable[[], Awaitable[bool]] | None = None
-        self.files: AttachmentFiles | None = None
-        self._orders: asyncio.Queue[tuple[int, FileOrder]] = asyncio.Queue()
-        self._filing: asyncio.Task[None] | None = None
         self._fault: BaseException | None = None
         self._commits = Histogram("commit_seconds", "One commit of the store, with its fsync.")
         self._full: StoreFull | None = None
         self._probe_at: float | None = None
-        self._generation = 0
 
     def submit(self, event: Input) -> None:
         """Put an input into the inbox; called by the shells, never blocks."""
@@ -171,7 +171,7 @@ class EngineLoop:
         return [
             counters("inbox", "Inputs that wait for the engine.", ("of",), waiting, "gauge"),
             gauge("held_back", "Envelopes of others that wait to be written.", len(self._held)),
-            gauge("reads", "Reads of the store under way.", len(self._reads)),
+            gauge("reads", "Reads of the store under way.", len(self.reads)),
             self._commits,
             *figures.of(self.engine, now),
             *figures.stored(stats),
@@ -183,7 +183,7 @@ class EngineLoop:
         try:
             await self._carry_out(self.engine.start(self._clock()))
         except StoreFull as full:
-            await self._run_out(full, [])
+            await self._run_out(full)
 
     async def run(self) -> None:
         """Own the engine until cancelled or told to finish; raises what makes going on unsafe."""
@@ -191,36 +191,17 @@ class EngineLoop:
             due = await self._sleep()
             if self._fault is not None:
                 raise self._fault
-            batch, done = self._drain(), list[tuple[Input, list[Effect]]]()
             now = self._clock()
             try:
                 if self._full is not None:
                     raise self._full
-                await self._carry_out(self._handled(batch, now, due, done))
-                if self.mesh is not None:
-                    self.mesh.took(batch)
-                batch, done = [], []
-                await self._keep_house(now)
+                await self._go_on(now, due)
+                if self._commit is None:
+                    await self._keep_house(now)
             except StoreFull as full:
-                await self._run_out(full, batch, done)
+                await self._run_out(full)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
-
-    def _handled(
-        self, batch: list[Input], now: Instant, due: float | None, done: list[tuple[Input, list[Effect]]]
-    ) -> list[Effect]:
-        """Let the engine have a batch; `done` gets what each input causes.
-
-        `due` was its deadline before: what the batch makes due, the next round finds.
-        """
-        effects: list[Effect] = []
-        for event in batch:
-            came = self.engine.handle(event, now=now)
-            effects += came
-            done.append((event, came))
-        if due is not None and now.mono >= due:
-            effects += self.engine.handle(Woke(), now=now)
-        return effects
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -232,38 +213,132 @@ class EngineLoop:
         try:
             await self._empty()
             if patience:
-                await self._await_answers(patience)
+                await self.reads.answered(patience)
                 await self._empty()
             await self._held.write()
         except StoreFull as full:
             log.warning("what came last was not stored, and nobody was told that it was: %s", full)
-        if self._filing is not None:
-            self._filing.cancel()
-            await asyncio.gather(self._filing, return_exceptions=True)
-        if self.files is not None:
-            self.files.close()
-        for task in tuple(self._reads):
-            task.cancel()
-        await asyncio.gather(*self._reads, return_exceptions=True)
+        await self.reads.stop()
 
-    # -- inside -----------------------------------------------------------------------------------
+    # -- turns ------------------------------------------------------------------------------------
 
-    async def _await_answers(self, patience: float) -> None:
-        """Wait for the store and the folder to answer what they were asked."""
-        filed = asyncio.create_task(self._orders.join())
-        await asyncio.wait({filed, *self._reads}, timeout=patience)
-        filed.cancel()
+    async def _go_on(self, now: Instant, due: float | None) -> None:
+        """Let go of what is on disk, let the engine have what waits, and begin the next commit."""
+        if self._commit is not None and self._commit.done():
+            await self._conclude()
+        self._advance(now, due)
+        if self._commit is None:
+            await self._commit_ahead()
+
+    def _advance(self, now: Instant, due: float | None) -> None:
+        """Let the engine have some inputs.
+
+        `due` was its deadline before: what they make due, the next round finds.
+        """
+        for event in in_turns(self._taken(now)):
+            if isinstance(event, tuple):
+                self._ahead.said(event, self.engine.handle_said(event, now=now))
+            else:
+                self._ahead.took(event, self.engine.handle(event, now=now))
+        if due is not None and now.mono >= due:
+            self._ahead.effects += self.engine.handle(Woke(), now=now)
+
+    def _taken(self, now: Instant) -> Iterator[Input]:
+        """Yield what waits, until there is enough for a commit or it took long enough."""
+        until = time.perf_counter() + MAX_BATCH_SECONDS
+        for _ in range(MAX_BATCH - len(self._ahead.inputs)):
+            event = self._inbox.take(self._congested, now=now.mono) if time.perf_counter() < until else None
+            if event is None:
+                return
+            yield event
+
+    def _congested(self) -> bool:
+        return self.engine.mesh.congested
+
+    async def _commit_ahead(self) -> None:
+        """Commit what was handled; peers get what stands ahead of it before."""
+        self._under_way, self._ahead = self._ahead, Turn()
+        self._under_way.sort()
+        self._let_out(self._under_way.early)
+        writes, self._since = self._under_way.writes(), time.perf_counter()
+        if not writes:
+            await self._let_go()
+        elif self.store.at_once(writes):
+            await self._stored(await self.store.commit(writes))
+        else:
+            self._commit = asyncio.ensure_future(self.store.commit(writes))
+            self._commit.add_done_callback(lambda _commit: self._alarm.ring())
+
+    async def _conclude(self) -> None:
+        """The commit has ended: let go of what waited for it. One that failed leaves its turn as it is."""
+        assert self._commit is not None
+        commit, self._commit = self._commit, None
+        await self._stored(commit.result())
+
+    async def _stored(self, gone: Gone) -> None:
+        self._commits.observe(time.perf_counter() - self._since)
+        self._gone(gone)
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Carry out what follows, for peers first, and read on what this came from."""
+        turn, self._under_way = self._under_way, Turn()
+        self._let_out(turn.late)
+        for start in range(0, len(turn.others), SHOWN_AT_ONCE):
+            if start:
+                await self._breathe()
+            for effect in turn.others[start : start + SHOWN_AT_ONCE]:
+                self._perform(effect)
+        if self.mesh is not None:
+            self.mesh.took(turn.inputs)
+
+    async def _breathe(self) -> None:
+        """Let frontends take of what they were told; not for long, and not for one that takes nothing."""
+        await asyncio.sleep(0)
+        assert self.bridge is not None
+        until, tries, waiting = time.perf_counter() + SHOW_SECONDS, SHOW_TRIES, self.bridge.behind()
+        while waiting > MAX_EVENTS // 2 and tries and time.perf_counter() < until:
+            await asyncio.sleep(SHOW_PAUSE)
+            before, waiting = waiting, self.bridge.behind()
+            tries = SHOW_TRIES if waiting < before else tries - 1
+
+    async def _come_to_rest(self) -> None:
+        """Let all go that was handled."""
+        while self._commit is not None or self._ahead.effects or self._ahead.inputs:
+            if self._commit is not None:
+                await asyncio.wait({self._commit})
+                await self._conclude()
+            else:
+                await self._commit_ahead()
+
+    async def _carry_out(self, effects: list[Effect]) -> None:
+        """Carry out what no input has caused, now."""
+        self._ahead.effects += effects
+        await self._come_to_rest()
 
     async def _empty(self) -> None:
+        await self._come_to_rest()
         while self._inbox:
-            batch, now = self._drain(), self._clock()
-            await self._carry_out([e for event in batch for e in self.engine.handle(event, now=now)])
+            self._advance(self._clock(), None)
+            await self._come_to_rest()
 
-    async def _run_out(self, full: StoreFull, batch: list[Input], done: Done = ()) -> None:
+    # -- without room -----------------------------------------------------------------------------
+
+    async def _failed(self) -> tuple[list[Input], list[tuple[Input, list[Effect]]]]:
+        """Return the inputs whose turns are not on disk and never will be, and what they had caused."""
+        if self._commit is not None:
+            await asyncio.wait({self._commit})
+            with contextlib.suppress(StoreFull):  # then its turn is among those that failed
+                await self._conclude()
+        turns, self._under_way, self._ahead = (self._under_way, self._ahead), Turn(), Turn()
+        return [i for turn in turns for i in turn.inputs], [done for turn in turns for done in turn.done]
+
+    async def _run_out(self, full: StoreFull) -> None:
         """Put an engine that only reads in the place of the one that is ahead of the disk; ask it again."""
         log.error("there is no room: %s", full)
         self._full = None
-        kept, again = outage.carried_over(self.engine.desk, batch)
+        failed, done = await self._failed()
+        kept, again = outage.carried_over(self.engine.desk, failed)
         await self._replaced(kept, read_only=True)
         self._probe_at = self._clock().mono + PROBE_SECONDS
         now = self._clock()
@@ -292,7 +367,7 @@ class EngineLoop:
         assert self.rebuild is not None
         if self.mesh is not None:
             self.mesh.close_all("no room")
-        self._generation += 1
+        self.reads.generation += 1
         self._held.drop()
         self._inbox.others.keep(outage.AGAIN)
         self._engine = self.rebuild(await self._loaded(), sessions, read_only=read_only)
@@ -313,44 +388,24 @@ class EngineLoop:
         if self._told or self._inbox:  # frontends get theirs before deadlines are asked
             self._told = await asyncio.sleep(0, False)
         due = self.engine.deadline
-        if self._inbox:
+        now = self._clock().mono
+        waits = self._inbox.due(self._congested, now=now)
+        ready = waits is not None and waits <= now and len(self._ahead.inputs) < MAX_BATCH
+        if ready or (self._commit is not None and self._commit.done()):
             return due
-        deadlines = [due, self._next_expiry, self._next_shred, self._probe_at, self._held.deadline]
-        soon = min(d for d in deadlines if d is not None) - self._clock().mono
+        if self._commit is not None:
+            await self._alarm.sleep(MAX_SLEEP)
+            return due
+        deadlines = [due, waits, self._next_expiry, self._next_shred, self._probe_at, self._held.deadline]
+        soon = min(d for d in deadlines if d is not None) - now
         await self._alarm.sleep(min(max(0.0, soon), MAX_SLEEP))
         return due
 
-    def _drain(self) -> list[Input]:
-        batch: list[Input] = []
-        until = time.perf_counter() + MAX_BATCH_SECONDS
-        while self._inbox and len(batch) < MAX_BATCH:
-            batch.append(self._inbox.popleft())
-            if time.perf_counter() > until:
-                break
-        return batch
-
-    async def _carry_out(self, effects: list[Effect]) -> None:
-        """Commit all writes at once, and let go what follows; peers get what stands ahead of them before."""
-        wait = next((at for at, effect in enumerate(effects) if isinstance(effect, Persist)), len(effects))
-        self._let_out(effects[:wait])
-        writes = [write for effect in effects if isinstance(effect, Persist) for write in effect.writes]
-        if writes:
-            since = time.perf_counter()
-            self._gone(await self.store.commit(writes))
-            self._commits.observe(time.perf_counter() - since)
-        self._let_out(effects[wait:])
-        others = [effect for effect in effects if not isinstance(effect, _FOR_PEERS)]
-        for start in range(0, len(others), SHOWN_AT_ONCE):
-            if start:
-                await asyncio.sleep(0)
-            for effect in others[start : start + SHOWN_AT_ONCE]:
-                self._perform(effect)
-
     def _let_out(self, effects: list[Effect]) -> None:
         """Let links write before a disk is waited for, or frontends are told."""
-        if for_peers := [effect for effect in effects if isinstance(effect, _FOR_PEERS)]:
+        if effects:
             assert self.mesh is not None
-            for order in for_peers:
+            for order in effects:
                 self.mesh.perform(order)
             self.mesh.write()
 
@@ -359,10 +414,7 @@ class EngineLoop:
             self._show(effect)
             return
         if isinstance(effect, FileOrder):
-            self._orders.put_nowait((self._generation, effect))
-            if self._filing is None:
-                self._filing = asyncio.create_task(self._file(), name="attachments")
-                self._filing.add_done_callback(self._read_done)
+            self.reads.file(effect)
             return
         match effect:
             case Persist():
@@ -382,9 +434,7 @@ class EngineLoop:
             case (
                 ReadHeld() | ReadChannel() | FindMessages() | FetchMessages() | FetchAfter() | AnswerStatus()
             ):
-                task = asyncio.create_task(self._read(effect, self._generation))
-                self._reads.add(task)
-                task.add_done_callback(self._read_done)
+                self.reads.begin(effect)
             case StartReplay() | ReadHistory() | ReadSearch() | GiveAttachment():
                 self._show(effect)
             case UploadKept() | EndSession() | CredentialsChanged():
@@ -397,70 +447,12 @@ class EngineLoop:
         self._told = True
         self.bridge.perform(effect)
 
-    def _read_done(self, task: asyncio.Task[None]) -> None:
-        self._reads.discard(task)
+    def _ended(self, task: asyncio.Task[None]) -> None:
         fault = None if task.cancelled() else task.exception()
         if isinstance(fault, StoreFull):
             self._full, fault = fault, None
         self._fault = self._fault or fault
         self._alarm.ring()
-
-    def _bring(self, generation: int, event: Input) -> None:
-        """Hand the engine what was read for it; one that took its place has not asked."""
-        if generation == self._generation or isinstance(event, outage.AGAIN):
-            self.submit(event)
-
-    async def _read(self, effect: Read, asked: int) -> None:
-        match effect:
-            case ReadHeld(ticket, ByIds(ids16, most)):
-                await self._held.write()
-                self._bring(asked, HeldRead(ticket, tuple(await self.store.envelopes_by_id(ids16, most))))
-            case ReadHeld(ticket, ByTime(t0, t1, after, most)):
-                await self._held.write()
-                found, more = await self.store.envelopes_by_time(t0, t1, after, most)
-                self._bring(asked, HeldRead(ticket, tuple(found), more))
-            case ReadChannel():
-                await self._held.write()
-                await self._read_channel(effect, asked)
-            case FindMessages(room, mids):
-                known = [mid for mid in mids if await self.store.message(room, mid) is not None]
-                self._bring(asked, MessagesFound(room, tuple(known)))
-            case FetchMessages(room, mids, to_change):
-                bodies = [(mid, await self.store.message(room, mid)) for mid in mids]
-                self._bring(asked, MessagesFetched(room, tuple(bodies), to_change))
-            case FetchAfter(room, mid, limit):
-                body, page, more = await self.store.message(room, mid), list[bytes](), False
-                if body is not None:
-                    page, more = await self.store.history(room, None, mid, limit)
-                self._bring(asked, AfterFetched(room, mid, body, tuple(page), more))
-            case AnswerStatus(session, req, fields, nonced):
-                whole = {**fields, **await self.store.stats()}
-                assert self.bridge is not None
-                if nonced is not None:
-                    self._bring(asked, ReadAnswered(nonced, whole))
-                else:
-                    self.bridge.perform(Deliver(session, events.Ok(req=req, fields=whole)))
-
-    async def _file(self) -> None:
-        """Carry out the orders about attachments, one after the other, on a thread."""
-        while True:
-            asked, order = await self._orders.get()
-            assert self.files is not None
-            answer = await asyncio.to_thread(self.files.carry_out, order)
-            if answer is not None:
-                self._bring(asked, answer)
-            self._orders.task_done()
-
-    async def _read_channel(self, order: ReadChannel, asked: int) -> None:
-        after: tuple[int, bytes] | None = (order.since_ms, b"") if order.since_ms else None
-        while True:
-            found = await self.store.envelopes_by_rk(order.keys, READ_PAGE, after)
-            done = len(found) < READ_PAGE
-            self._bring(asked, ChannelRead(order.channel, tuple(found), order.final, done))
-            if done or asked != self._generation:
-                return
-            last = envelope.parse(found[-1])
-            after = (last.ts_ms, last.eid)
 
     def _gone(self, gone: Gone | None) -> None:
         """Tell the engine what a commit took away."""

@@ -88,7 +88,7 @@ class Running:
     async def listen(self, port: int | None = None) -> Loaded:
         """Open the mesh listener, at `port` if it is free, and read the store for `prepare`."""
         self.transport, self.mesh_at = await self._listen(port)
-        self.loop.files = await asyncio.to_thread(self._open_folder)
+        self.loop.reads.files = await asyncio.to_thread(self._open_folder)
         return await self.store.load()
 
     def _open_folder(self) -> AttachmentFiles:

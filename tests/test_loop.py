@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from node.bridge.outbox import MAX_EVENTS
@@ -19,12 +20,12 @@ from node.chat import commands, events
 from node.chat.filing import FileOrder
 from node.clock import Instant
 from node.engine.commands import no_room
-from node.engine.effects import Effect, FetchMessages, Hold, MessagesFetched, Persist, ReadChannel
+from node.engine.effects import Effect, Hold, MessagesFetched, Persist
 from node.errors import StoreFull
-from node.loop import SHOWN_AT_ONCE, EngineLoop
+from node.loop import SHOW_TRIES, SHOWN_AT_ONCE, EngineLoop
 from node.mesh.ports import MeshEffect, SendBytes
 from node.sim import SimNode
-from node.store.records import Put, PutEnvelope
+from node.store.records import Gone, Put, PutEnvelope
 from node.tables import Table
 
 FULL = StoreFull("the database could not be written: database or disk is full")
@@ -39,13 +40,17 @@ class FullStore:
 
     def __init__(self) -> None:
         self.cleaned = 0
-        self.full = True
+        self.full = self.quick = True
         self.kept: list[Any] = []
 
-    async def commit(self, writes: Any) -> None:
+    def at_once(self, writes: Any) -> bool:
+        return self.quick
+
+    async def commit(self, writes: Any) -> Gone:
         if self.full:
             raise FULL
         self.kept += writes
+        return Gone()
 
     async def probe(self) -> None:
         await self.commit([])
@@ -67,6 +72,9 @@ class Bridge:
     def perform(self, effect: Any) -> None:
         assert isinstance(effect, Deliver)
         self.told.append((effect.session, effect.event))
+
+    def behind(self) -> int:
+        return 0
 
 
 class Links:
@@ -98,7 +106,7 @@ def machine(effects: list[Effect], *, read_only: bool = False) -> Any:
         handle=lambda _event, now: list(effects),
         state=state,
         desk=SimpleNamespace(state=state, unanswered=list),
-        mesh=SimpleNamespace(forget=lambda _eids: None),
+        mesh=SimpleNamespace(forget=lambda _eids: None, congested=False),
         expires_at=lambda now: now.wall_ms,
     )
 
@@ -188,25 +196,6 @@ async def test_a_sealed_envelope_that_finds_no_room_is_let_go_and_fetched_later(
         assert bridge.told == [(1, events.Ok(req=1))], "what was answered is not asked again"
 
 
-async def test_what_was_read_for_an_engine_is_not_handed_to_the_one_in_its_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop, _, store = looped([])
-    answers: list[Any] = []
-    monkeypatch.setattr(loop, "submit", answers.append)
-    monkeypatch.setattr(store, "message", _nothing, raising=False)
-    asked = loop._generation
-    await loop._run_out(FULL, [])
-    await loop._read(FetchMessages(b"room", (b"x",)), asked)
-    assert answers == []
-    await loop._read(FetchMessages(b"room", (b"x",)), loop._generation)
-    assert len(answers) == 1
-
-
-async def _nothing(room: bytes, mid: bytes) -> None:
-    return None
-
-
 async def test_a_stop_without_room_is_a_stop(caplog: pytest.LogCaptureFixture) -> None:
     loop, bridge, _ = looped([Persist((Put(Table.SELF, b"k", b"v"),)), Deliver(1, events.Ok(req=5))])
     loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=5)))
@@ -223,46 +212,6 @@ async def test_what_expires_is_left_for_later_when_there_is_no_room_for_it(
     await loop._keep_house(Instant(time.monotonic(), 0))
     assert store.cleaned == 1
     assert "tried again" in caplog.text
-
-
-async def test_messages_are_fetched_as_the_store_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, _, store = looped([])
-
-    async def message(room: bytes, mid: bytes) -> bytes | None:
-        return room + mid if mid == b"here" else None
-
-    answers: list[Any] = []
-    monkeypatch.setattr(store, "message", message, raising=False)
-    monkeypatch.setattr(loop, "submit", answers.append)
-    await loop._read(FetchMessages(b"room", (b"here", b"gone")), 0)
-    assert answers == [MessagesFetched(b"room", ((b"here", b"roomhere"), (b"gone", None)))]
-
-
-async def test_a_channel_is_read_only_when_what_is_being_written_for_it_is_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop, _, store = looped([])
-    writing, on_disk, seen = asyncio.Event(), [], []
-
-    async def commit(writes: Any) -> None:
-        await writing.wait()
-        on_disk.extend(writes)
-
-    async def envelopes_by_rk(keys: Any, most: int, after: Any) -> list[bytes]:
-        seen.append(list(on_disk))
-        return []
-
-    monkeypatch.setattr(store, "commit", commit)
-    monkeypatch.setattr(store, "envelopes_by_rk", envelopes_by_rk, raising=False)
-    loop._perform(Hold(SEALED))
-    read = ReadChannel((1, b"owner", b"part"), (SEALED.rk,))
-    reads = [asyncio.create_task(loop._read(read, 0)) for _ in range(2)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert seen == []
-    writing.set()
-    await asyncio.gather(*reads)
-    assert seen == [[SEALED], [SEALED]]
 
 
 async def test_a_start_that_finds_no_room_leaves_an_engine_that_only_reads() -> None:
@@ -296,11 +245,13 @@ async def test_a_store_that_cannot_even_be_read_is_read_again_and_the_node_stays
     tries.clear()
     loop.stopping.set()
     with pytest.raises(StoreFull):
-        await loop._run_out(FULL, [])
+        await loop._run_out(FULL)
 
 
 def blank(kind: type[Any]) -> Any:
     """An effect of which only the kind matters."""
+    if issubclass(kind, msgspec.Struct):
+        return kind(*(None for _ in kind.__struct_fields__))
     made = object.__new__(kind)
     for place in dataclasses.fields(kind):
         object.__setattr__(made, place.name, None)
@@ -318,11 +269,11 @@ async def test_every_effect_is_carried_out_by_who_it_is_for(kind: type[Any]) -> 
         taken.append("store")
 
     async def file() -> None:
-        await loop._orders.get()
+        await loop.reads._orders.get()
         taken.append("folder")
 
     loop.bridge, loop.mesh, loop.vault = taker("bridge"), taker("mesh"), taker("vault")
-    loop._read, loop._file = read, file  # type: ignore[method-assign]
+    loop.reads._read, loop.reads._file = read, file  # type: ignore[method-assign]
     before = loop._next_shred
     loop._perform(blank(kind))
     await asyncio.sleep(0)
@@ -348,6 +299,9 @@ async def test_links_have_written_before_frontends_are_told() -> None:
         def perform(self, effect: Any) -> None:
             seen.append(type(effect).__name__)
 
+        def behind(self) -> int:
+            return 0
+
         def write(self) -> None:
             seen.append("written")
 
@@ -372,6 +326,9 @@ async def test_frontends_are_written_to_before_deadlines_are_asked() -> None:
     class Outlet:
         def perform(self, effect: Any) -> None:
             asyncio.get_running_loop().call_soon(seen.append, "written")
+
+        def behind(self) -> int:
+            return 0
 
     class Asked(SimpleNamespace):
         @property
@@ -407,8 +364,12 @@ async def test_peers_get_before_a_commit_what_stands_before_its_first_write_and_
             seen.extend(self.waiting)
             self.waiting.clear()
 
-    async def commit(writes: Any) -> None:
+        def took(self, batch: list[Any]) -> None:
+            """Nothing is read."""
+
+    async def commit(writes: Any) -> Gone:
         seen.append(len(writes))
+        return Gone()
 
     loop.mesh, store.commit = Outlet(), commit  # type: ignore[assignment,method-assign] # stand-ins
     async with running(loop):
@@ -451,3 +412,148 @@ async def test_a_gap_that_closes_shows_a_prompt_frontend_all_that_waited_without
         await asyncio.wait_for(reader, 5)
     assert sum(queues) == 3_000
     assert max(queues) <= SHOWN_AT_ONCE < MAX_EVENTS
+
+
+class SlowStore(FullStore):
+    """A store whose commits end when they are let, each with what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = self.quick = False
+        self.under_way: list[tuple[list[Any], asyncio.Future[None]]] = []
+
+    async def commit(self, writes: Any) -> Gone:
+        end = asyncio.get_running_loop().create_future()
+        self.under_way.append((list(writes), end))
+        await end
+        return await super().commit(writes)
+
+
+def numbered() -> tuple[EngineLoop, Bridge, SlowStore, list[int]]:
+    """A loop whose engine writes and answers each command with its number; the list has those it has had."""
+    loop, bridge, _ = looped([])
+    store, had = SlowStore(), list[int]()
+
+    def handle(event: Any, now: Instant) -> list[Effect]:
+        number = event.command.req
+        had.append(number)
+        return [
+            Persist((Put(Table.SELF, b"k", bytes([number])),)),
+            SendBytes(7, bytes([number])),
+            Deliver(1, events.Ok(req=number)),
+        ]
+
+    loop.store = store  # type: ignore[assignment]
+    loop.engine.handle = handle  # type: ignore[method-assign,assignment]
+    return loop, bridge, store, had
+
+
+class Sent(Links):
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def perform(self, effect: Any) -> None:
+        self.sent.append(effect.data)
+
+
+async def test_the_engine_goes_on_while_a_commit_is_under_way_and_lets_nothing_go_before_its_own() -> None:
+    loop, bridge, store, had = numbered()
+    links = loop.mesh = Sent()
+    async with running(loop):
+        for number in (1, 2, 3):
+            loop.submit(CommandReceived(1, commands.RoomList(req=number)))
+            await until(lambda n=number: had[-1:] == [n])
+        assert [len(writes) for writes, _ in store.under_way] == [1], "two and three wait for the first"
+        assert (bridge.told, links.sent) == ([], [])
+        store.under_way[0][1].set_result(None)
+        await until(lambda: len(store.under_way) == 2)
+        assert [event.req for _, event in bridge.told] == [1]
+        assert links.sent == [b"\x01"]
+        assert [write.value for write in store.under_way[1][0]] == [b"\x02", b"\x03"], "they share a commit"
+        store.under_way[1][1].set_result(None)
+        await until(lambda: len(bridge.told) == 3)
+        assert [event.req for _, event in bridge.told] == [1, 2, 3]
+        assert links.sent == [b"\x01", b"\x02", b"\x03"]
+
+
+async def test_a_commit_that_fails_takes_what_was_handled_behind_it_along() -> None:
+    loop, bridge, store, had = numbered()
+    links = loop.mesh = Sent()
+    async with running(loop):
+        for number in (1, 2):
+            loop.submit(CommandReceived(1, commands.RoomList(req=number)))
+            await until(lambda n=number: had[-1:] == [n])
+        store.full = True
+        store.under_way[0][1].set_result(None)
+        await until(lambda: len(bridge.told) == 2)
+        assert [(event.code, event.req) for _, event in bridge.told] == [("storage_full", 5)] * 2
+        assert only_reads(loop)
+        assert links.sent == []
+        assert store.kept == []
+
+
+async def test_where_something_else_finds_no_room_what_is_under_way_is_let_go_first() -> None:
+    loop, bridge, store, had = numbered()
+    loop.mesh = Sent()
+    async with running(loop):
+        for number in (1, 2):
+            loop.submit(CommandReceived(1, commands.RoomList(req=number)))
+            await until(lambda n=number: had[-1:] == [n])
+        loop._full = FULL
+        loop._alarm.ring()
+        await asyncio.sleep(0.01)
+        store.under_way[0][1].set_result(None)
+        await until(lambda: len(bridge.told) == 2)
+        assert [getattr(event, "code", "ok") for _, event in bridge.told] == ["ok", "storage_full"]
+        assert len(store.kept) == 1
+
+
+async def test_who_stops_stores_and_tells_what_was_handled_behind_a_commit() -> None:
+    loop, bridge, store, had = numbered()
+    loop.mesh = Sent()
+    task = asyncio.create_task(loop.run())
+    for number in (1, 2):
+        loop.submit(CommandReceived(1, commands.RoomList(req=number)))
+        await until(lambda n=number: had[-1:] == [n])
+    loop.submit(CommandReceived(1, commands.RoomList(req=3)))
+    loop.finish()
+    settled = asyncio.create_task(finished(task, loop))
+    for turn in range(3):
+        await until(lambda n=turn: len(store.under_way) > n or settled.done())
+        if settled.done():
+            break
+        store.under_way[turn][1].set_result(None)
+    await settled
+    assert [event.req for _, event in bridge.told] == [1, 2, 3]
+    assert len(store.kept) == 3
+
+
+async def finished(task: asyncio.Task[None], loop: EngineLoop) -> None:
+    await task
+    await loop.settle()
+
+
+async def test_frontends_that_take_what_they_are_told_have_their_time_in_a_burst_and_others_no_more() -> None:
+    loop, bridge, store = looped([Deliver(1, events.Ok(req=n)) for n in range(1_000)])
+    store.full = False
+    waiting = [MAX_EVENTS]
+    looks: list[int] = []
+
+    def behind() -> int:
+        looks.append(waiting[0])
+        waiting[0] = max(0, waiting[0] - step)
+        return looks[-1]
+
+    bridge.behind = behind  # type: ignore[method-assign]
+    for step, most in ((100, 60), (0, SHOW_TRIES * 8 + 8)):
+        looks.clear()
+        waiting[0] = MAX_EVENTS
+        bridge.told.clear()
+        async with running(loop):
+            loop.submit(CommandReceived(1, commands.RoomList()))
+            await until(lambda: len(bridge.told) == 1_000)
+        assert len(looks) <= most, "nobody waits long for one that takes nothing"
+        assert step == 0 or len([seen for seen in looks if seen > MAX_EVENTS // 2]) == 6

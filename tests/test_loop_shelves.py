@@ -21,6 +21,9 @@ class Store:
     def __init__(self) -> None:
         self.kept: list[Any] = []
 
+    def at_once(self, writes: Any) -> bool:
+        return True
+
     async def commit(self, writes: Any) -> Gone:
         self.kept += writes
         orders = tuple(one for one in writes if isinstance(one, LetGo | ForgetGone))

@@ -28,8 +28,7 @@ UNANSWERED: Final = "unanswered"
 """The code of a command whose frontend was gone before its answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(msgspec.Struct, frozen=True, gc=False):
     """A frontend: the name of its token, how it came in, what it calls itself, its connection's number."""
 
     name: str | None = None

@@ -29,6 +29,7 @@ from node.bridge.outbox import Outbox
 from node.bridge.ports import (
     BridgeInput,
     CommandReceived,
+    Deliver,
     EventsWritten,
     GiveAttachment,
     ReadAnswered,
@@ -68,6 +69,11 @@ class Surroundings:
     content: Callable[[Manifest], bytes] | None = None
     """Reads a small attachment; blocks."""
     last: tuple[events.Event, dict[bool, bytes]] | None = field(default=None, repr=False)
+
+    def encoded(self, effect: Deliver) -> None:
+        """Take note of how the log has an event that is delivered: no native session needs it made again."""
+        if effect.encoded and (self.last is None or self.last[0] is not effect.event):
+            self.last = (effect.event, {False: effect.encoded})
 
     def encode(self, dialect: Dialect, event: events.Event) -> bytes:
         """Encode an event, once for all sessions of a dialect that it goes to."""

@@ -13,6 +13,7 @@ from node.bridge.intervals import Intervals
 from node.chat import commands, events
 from node.crypto.primitives import plain_digest
 from node.errors import Refused
+from node.values import Value
 from node.wire.manifest import Manifest
 
 Scope: TypeAlias = Literal["read", "chat", "owner"]
@@ -153,12 +154,13 @@ BridgeInput: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Value, frozen=True):
     """Show an event, or the answer to a command, to one session; live logged events carry their `seq`."""
 
     session: int
     event: events.Event
+    encoded: bytes = b""
+    """The event as the log has it, which is the native dialect's JSON of it, if it is logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,10 @@ class BridgeServer:
 
     # -- orders of the engine ---------------------------------------------------------------------
 
+    def behind(self) -> int:
+        """Return how many events wait in the longest of the frontends' queues."""
+        return max((len(one.outbox) for one in self._connections.values()), default=0)
+
     def perform(self, effect: BridgeEffect) -> None:
         """Carry out one order; orders for sessions that are gone are forgotten."""
         if isinstance(effect, CredentialsChanged):
@@ -212,6 +216,7 @@ class BridgeServer:
             return
         match effect:
             case Deliver():
+                self._around.encoded(effect)
                 connection.deliver(effect.event)
             case StartReplay():
                 connection.start_replay(effect)

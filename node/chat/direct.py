@@ -6,8 +6,10 @@ ratchet, its order is the same causal one as a room's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from node import ids
 from node.chat.direct_gaps import Gap, Gaps
@@ -131,7 +133,7 @@ class Direct:
         """Take a text of the other one: show it, or hold it back until what it refers to is here."""
         if self.timeline.seen(payload.mid):
             return
-        item = self._item(self.peer, replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms)))
+        item = self._item(self.peer, structs.replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms)))
         gap = self.gaps.named(item.mid)
         if gap is not None:
             self._heal(turn, gap, item)

@@ -7,9 +7,8 @@ frontend can name it, and a look-up of references finds it there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -33,7 +32,8 @@ def beside(room_id: bytes) -> bytes:
 
 def keep(turn: Turn, people: People, room_id: bytes, item: Item) -> None:
     """Keep the id of a message that is not shown."""
-    bare = replace(item, text="", kind="hidden", reply_to=None, ttl_s=None, mentions=(), attachment=None)
+    nothing: dict[str, Any] = {"reply_to": None, "ttl_s": None, "mentions": (), "attachment": None}
+    bare = msgspec.structs.replace(item, text="", kind="hidden", **nothing)
     place = beside(room_id)
     turn.placed.append(Placed(place, item.mid, turn.seq, message_event(people, place, bare, mine=False)))
 

@@ -9,8 +9,10 @@ other lacks is sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import structs
 
 from node.chat import events
 from node.chat.contacts import Contacts
@@ -241,7 +243,7 @@ class Mending:
                 continue
             event = stored_message(body)
             words = "" if event is None else event.message
-            self.dms.send(turn, account, replace(payload, body=[words, *payload.body[1:]]))
+            self.dms.send(turn, account, structs.replace(payload, body=[words, *payload.body[1:]]))
 
     def _can_send(self, account: bytes) -> bool:
         return self.dms.sending(account) is not None and not self.dms.kept_from(account)

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from node.chat.announcements import announcement
 from node.chat.turn import Turn
 from node.clock import DAY_MS, HORIZON_DAYS
@@ -88,7 +90,7 @@ class Outbox:
         self._number += 1
         body = payload.encode()
         if payload.type is Type.TEXT:
-            body = replace(payload, body=["", *payload.body[1:]]).encode()
+            body = structs.replace(payload, body=["", *payload.body[1:]]).encode()
         elif payload.type is Type.ANNOUNCEMENT:
             body = announcement(payload.mid, payload.ts_ms, "-", 1, "{}").encode()
         self._save(turn, Sent(account, self._number, payload.mid, turn.now.wall_ms, place, body))

@@ -217,7 +217,7 @@ class Returning:
 
     def look(self, room: Room, now: float, entropy: Entropy | None = None) -> None:
         """A room changed, or was read back: note what is to be done there, and when."""
-        if not room.open or not (away(room) or apart(room)):
+        if not (away(room) or apart(room)) or not room.open:  # the last is asked of nearly no room
             self._due.pop(room.room_id, None)
         elif room.room_id not in self._due:
             tries = self._tries.get(room.room_id, 0)

@@ -8,13 +8,16 @@ references are not all known is held back until they come, or until the mesh has
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import structs
 
 from node import ids
 from node.clock import earliest
 from node.crypto.labels import Label
 from node.crypto.primitives import digest
+from node.values import Value
 from node.wire.payload import MAX_REFS, Payload, Words
 
 MAX_KNOWN = 20_000
@@ -38,8 +41,7 @@ PAST: Final = b"past"
 """Known as the author of what somebody else says was before our time."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Value, frozen=True):
     """One opened message on its way to the frontends."""
 
     mid: bytes
@@ -270,7 +272,7 @@ class Timeline:
             del self._blocked[ref][entry.item.mid]
             if not self._blocked[ref]:
                 del self._blocked[ref]
-        return replace(entry.item, gap=True)
+        return structs.replace(entry.item, gap=True)
 
     def _freed(self) -> list[Item]:
         """Return what waits for nothing any more, in the order in which it came."""

@@ -7,7 +7,7 @@ A turn that ends in an exception is thrown away whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -58,15 +58,13 @@ class Logged(Value, frozen=True):
     about: tuple[bytes, bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Value, frozen=True):
     """An event that is not logged: for every session that is attached now."""
 
     event: events.Event
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Value, frozen=True):
     """An answer or event for one session."""
 
     session: int
@@ -91,8 +89,7 @@ class Placed:
 Out = Logged | Told | Reply
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct):
     """The ledger of one input. `seq` is the event log's last number and grows with every logged event.
 
     `changed` are changes of messages that came, by whom (room, account, payload); `reads` messages (room,
@@ -110,26 +107,26 @@ class Turn:
     mesh_ms: int
     entropy: Entropy
     seq: int
-    rows: dict[tuple[str, bytes], bytes | None] = field(default_factory=dict)
-    posts: list[Envelope] = field(default_factory=list)
-    out: list[Out] = field(default_factory=list)
-    watch: list[tuple[Route, int]] = field(default_factory=list)
-    unwatch: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    addresses: list[tuple[str, Literal["contact", "room"], bytes | None]] = field(default_factory=list)
-    outdated: list[bytes] = field(default_factory=list)
-    lookups: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
-    fetches: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
-    changed: list[tuple[bytes, bytes, Payload]] = field(default_factory=list)
-    reads: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
-    placed: list[Placed] = field(default_factory=list)
-    files: list[FileOrder] = field(default_factory=list)
-    of_peers: list[PeerOrder] = field(default_factory=list)
-    rewrites: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
-    behind: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    accusations: list[Out] = field(default_factory=list)
-    carried: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
-    freed: set[bytes] = field(default_factory=set)
-    owed: set[tuple[bytes, bytes]] = field(default_factory=set)
+    rows: dict[tuple[str, bytes], bytes | None] = {}
+    posts: list[Envelope] = []
+    out: list[Out] = []
+    watch: list[tuple[Route, int]] = []
+    unwatch: list[tuple[int, bytes, bytes]] = []
+    addresses: list[tuple[str, Literal["contact", "room"], bytes | None]] = []
+    outdated: list[bytes] = []
+    lookups: list[tuple[bytes, tuple[bytes, ...]]] = []
+    fetches: list[tuple[bytes, tuple[bytes, ...]]] = []
+    changed: list[tuple[bytes, bytes, Payload]] = []
+    reads: list[tuple[bytes, tuple[bytes, ...]]] = []
+    placed: list[Placed] = []
+    files: list[FileOrder] = []
+    of_peers: list[PeerOrder] = []
+    rewrites: list[tuple[bytes, bytes, bytes]] = []
+    behind: list[tuple[int, bytes, bytes]] = []
+    accusations: list[Out] = []
+    carried: dict[bytes, tuple[bytes, bytes]] = {}
+    freed: set[bytes] = set()
+    owed: set[tuple[bytes, bytes]] = set()
     sync_wanted: bool = False
     patient: bool = True
     again: bool = False

@@ -31,6 +31,10 @@ BOX_OVERHEAD = 16
 SEAL_OVERHEAD = 48
 _NULL = _ffi.NULL
 _room = _ffi.new_allocator(should_clear_after_alloc=False)
+_sign, _sign_open = _lib.crypto_sign, _lib.crypto_sign_open
+_secretbox, _secretbox_open = _lib.crypto_secretbox_easy, _lib.crypto_secretbox_open_easy
+"""What every message needs several times goes straight to libsodium: the binding's checks and copies, of what
+is checked and fixed here, cost more than some of the calls."""
 STREAM_OVERHEAD = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
 
 
@@ -82,7 +86,11 @@ def ed25519_keypair(seed: bytes) -> tuple[bytes, bytes]:
 
 def sign(label: bytes, secret: bytes, data: bytes) -> bytes:
     """SIG(l, sk, x): 64 bytes, Ed25519 over `l || H64(l, x)`; `secret` is the 64-byte form."""
-    return bytes(sodium.crypto_sign(label + digest(label, data, 64), secret)[:SIG_BYTES])
+    assert len(secret) == 2 * KEY_BYTES
+    message = label + digest(label, data, 64)
+    signed = _room("unsigned char[]", SIG_BYTES + len(message))
+    _sign(signed, _NULL, message, len(message), secret)
+    return bytes(_ffi.buffer(signed, SIG_BYTES))
 
 
 def verify(label: bytes, public: bytes, data: bytes, signature: bytes) -> None:
@@ -94,10 +102,9 @@ def verify_raw(public: bytes, message: bytes, signature: bytes) -> None:
     """Plain Ed25519 as libsodium judges it; raises CryptoFault. Everything but test vectors uses `verify`."""
     if len(signature) != SIG_BYTES or len(public) != KEY_BYTES:
         raise CryptoFault("signature or key of a wrong size")
-    try:
-        sodium.crypto_sign_open(signature + message, public)
-    except (CryptoError, ValueError, TypeError) as exc:
-        raise CryptoFault("signature does not verify") from exc
+    signed = signature + message
+    if _sign_open(_NULL, _NULL, signed, len(signed), public):
+        raise CryptoFault("signature does not verify")
 
 
 def x25519_public(secret: bytes) -> bytes:
@@ -120,23 +127,20 @@ def dh(secret: bytes, public: bytes) -> bytes:
 
 def box_seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
     """XSalsa20-Poly1305 under a 32-byte key and a 24-byte nonce; 16 bytes longer than `plain`."""
-    return bytes(sodium.crypto_secretbox(plain, nonce, key))
+    assert len(nonce) == NONCE_BYTES and len(key) == KEY_BYTES
+    boxed = _room("unsigned char[]", len(plain) + BOX_OVERHEAD)
+    _secretbox(boxed, plain, len(plain), nonce, key)
+    return bytes(_ffi.buffer(boxed))
 
 
 def box_open(boxed: bytes, nonce: bytes, key: bytes) -> bytes:
     """Open what `box_seal` made; raises CryptoFault."""
-    try:
-        return bytes(sodium.crypto_secretbox_open(boxed, nonce, key))
-    except (CryptoError, ValueError, TypeError) as exc:
-        raise CryptoFault("box does not open") from exc
-
-
-def box_open_stored(boxed: bytes, nonce: bytes, key: bytes) -> bytes:
-    """Do as `box_open` does, by the call that copies less: for the many cells of a search."""
-    try:
-        return bytes(sodium.crypto_secretbox_open_easy(boxed, nonce, key))
-    except (CryptoError, ValueError, TypeError) as exc:
-        raise CryptoFault("box does not open") from exc
+    if len(boxed) < BOX_OVERHEAD or len(nonce) != NONCE_BYTES or len(key) != KEY_BYTES:
+        raise CryptoFault("a box, a nonce or a key of a wrong size")
+    plain = _room("unsigned char[]", len(boxed) - BOX_OVERHEAD)
+    if _secretbox_open(plain, boxed, len(boxed), nonce, key):
+        raise CryptoFault("box does not open")
+    return bytes(_ffi.buffer(plain))
 
 
 def seal_to(public: bytes, plain: bytes, ephemeral_seed: bytes) -> bytes:
@@ -162,10 +166,7 @@ def seal_open(secret: bytes, public: bytes, sealed: bytes) -> bytes:
 
 
 def aead_seal(plain: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
-    """ChaCha20-Poly1305 (RFC 8439); only the Noise link uses it, for every frame.
-
-    Straight to libsodium, as its binding takes as long to check what is fixed here as it takes to seal.
-    """
+    """ChaCha20-Poly1305 (RFC 8439); only the Noise link uses it, for every frame."""
     assert len(nonce12) == AEAD_NONCE_BYTES and len(key) == KEY_BYTES
     boxed = _room("unsigned char[]", len(plain) + BOX_OVERHEAD)
     _lib.crypto_aead_chacha20poly1305_ietf_encrypt(
@@ -246,7 +247,7 @@ def pad(data: bytes, size: int) -> bytes:
 
 def unpad(data: bytes) -> bytes:
     """Take ISO/IEC 7816-4 padding off; raises CryptoFault when there is none."""
-    stripped = data.rstrip(b"\0")
-    if not stripped.endswith(b"\x80"):
+    end = data.rfind(b"\x80")
+    if end < 0 or data[end + 1 :] != bytes(len(data) - end - 1):
         raise CryptoFault("no padding")
-    return stripped[:-1]
+    return data[:end]

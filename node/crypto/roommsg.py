@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from node.crypto import chain as chains
 from node.crypto.chain import RecvChain, SendChain
 from node.crypto.labels import Label
 from node.crypto.primitives import (
     BOX_OVERHEAD,
-    KEY_BYTES,
     NONCE_BYTES,
-    SIG_BYTES,
     box_open,
     box_seal,
     digest,
@@ -32,10 +33,10 @@ from node.crypto.primitives import (
     sign,
     verify as verify_signature,
 )
-from node.errors import CryptoFault, DecodeError
+from node.errors import CryptoFault
 from node.values import Value
 from node.wire import codec
-from node.wire.codec import array, blob, blob_upto, literal, uint
+from node.wire.codec import U32, Blob16, Blob24, Blob32, Blob64, Layout, Record
 
 TYPE = 1
 """First field of the inner structure."""
@@ -43,16 +44,6 @@ MAX_BYTES = 32 * 1024
 """The largest bucket of an envelope."""
 MAX_CORE_BYTES = 128
 """Five ids of 16 bytes and three small numbers take at most 95."""
-
-_CORE = array(literal(1), uint(8), blob(16), blob(16), blob(16), uint(32), blob(16), blob(16))
-_INNER = array(
-    literal(TYPE),
-    blob_upto(MAX_CORE_BYTES, least=1),
-    blob(KEY_BYTES),
-    blob(NONCE_BYTES),
-    blob_upto(MAX_BYTES, least=BOX_OVERHEAD),
-    blob(SIG_BYTES),
-)
 
 
 class Kind(IntEnum):
@@ -62,7 +53,7 @@ class Kind(IntEnum):
     OP = 2
 
 
-class Core(Value, frozen=True):
+class Core(Record, frozen=True, tag=1):
     """The signed and key-bound header: 16-byte ids, `index` below 2^32.
 
     `prev16` names the device's previous inner in this epoch (zero at first), `view16` the newest op it had
@@ -70,12 +61,26 @@ class Core(Value, frozen=True):
     """
 
     kind: Kind
-    room: bytes
-    epoch16: bytes
-    device16: bytes
-    index: int
-    prev16: bytes
-    view16: bytes
+    room: Blob16
+    epoch16: Blob16
+    device16: Blob16
+    index: U32
+    prev16: Blob16
+    view16: Blob16
+
+
+class _Inner(Record, frozen=True, tag=TYPE):
+    """What is posted."""
+
+    core: Annotated[bytes, Meta(min_length=1, max_length=MAX_CORE_BYTES)]
+    kc: Blob32
+    nonce: Blob24
+    ct: Annotated[bytes, Meta(min_length=BOX_OVERHEAD, max_length=MAX_BYTES)]
+    sig: Blob64
+
+
+_CORE = Layout(Core, max_bytes=MAX_CORE_BYTES)
+_INNER = Layout(_Inner, max_bytes=MAX_BYTES)
 
 
 class RoomInner(Value, frozen=True):
@@ -112,26 +117,22 @@ def seal(
     One secretbox and one signature. `dsk_sk` is the 64-byte device signing key.
     """
     assert chain.index < 1 << 32
-    core = codec.pack([1, int(kind), room_id, epoch16, device_id, chain.index, chain.prev16, view16])
+    core = codec.pack(Core(kind, room_id, epoch16, device_id, chain.index, chain.prev16, view16))
     key, seed = chains.step(Label.RCHAIN, chain.key)
     mk = _message_key(seed, core)
     kc = kdf(Label.RKC, mk, b"", 32)
     nonce = entropy(NONCE_BYTES)
     ct = box_seal(payload, nonce, mk)
     signature = sign(Label.SIGROOM, dsk_sk, b"".join((core, kc, nonce, ct)))
-    inner = codec.pack([TYPE, core, kc, nonce, ct, signature])
+    inner = codec.pack(_Inner(core, kc, nonce, ct, signature))
     return SendChain(key, chain.index + 1, digest(Label.INNER, inner)[:16]), inner
 
 
 def parse(inner: bytes) -> RoomInner:
     """Read the inner bytes of a room message; nothing is verified yet. Raises DecodeError."""
-    _, core_bytes, kc, nonce, ct, sig = codec.decode(inner, _INNER, max_bytes=MAX_BYTES)
-    _, number, *rest = codec.decode(core_bytes, _CORE, max_bytes=MAX_CORE_BYTES)
-    try:
-        kind = Kind(number)
-    except ValueError as exc:
-        raise DecodeError(f"room message kind {number} is not known") from exc
-    return RoomInner(Core(kind, *rest), core_bytes, kc, nonce, ct, sig, digest(Label.INNER, inner))
+    read = _INNER.decode(inner)
+    core, hashed = _CORE.decode(read.core), digest(Label.INNER, inner)
+    return RoomInner(core, read.core, read.kc, read.nonce, read.ct, read.sig, hashed)
 
 
 def verify(msg: RoomInner, dsk_pub: bytes) -> None:

@@ -142,7 +142,7 @@ class Cells:
         def opened(place: bytes, sealed: bytes) -> bytes:
             keyed = begun.copy()
             keyed.update(place + CELL_VERSION)
-            return primitives.box_open_stored(sealed[NONCE_BYTES:], sealed[:NONCE_BYTES], keyed.digest())
+            return primitives.box_open(sealed[NONCE_BYTES:], sealed[:NONCE_BYTES], keyed.digest())
 
         return opened
 

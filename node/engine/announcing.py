@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from node import ids
 from node.chat import commands as c, events, options, trust
 from node.chat.announcements import CONTACTS, KINDS, Own
@@ -113,7 +115,7 @@ class Announcing:
         if payload.type is not Type.ANNOUNCEMENT or options.read(payload.body[2]) is None:
             return
         place = CONTACTS if room is None else room.room_id
-        shown = replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms))
+        shown = structs.replace(payload, ts_ms=shown_ms(payload.ts_ms, turn.mesh_ms))
         if self.book.take(turn, place, account, payload.mid, shown.ts_ms):
             self._log(turn, account, shown, room)
 

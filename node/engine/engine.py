@@ -6,11 +6,11 @@ a turn; what peers get wrong is dropped with nothing changed, what frontends get
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node.bridge.ports import (
     CommandReceived,
-    Deliver,
     EventsWritten,
     FileUploaded,
     ReadAnswered,
@@ -34,7 +34,7 @@ from node.chat.filing import (
     SliceRead,
 )
 from node.chat.me import Me
-from node.chat.turn import Logged, Reply, Told, Turn
+from node.chat.turn import Turn
 from node.clock import Instant, day_of, earliest
 from node.crypto import noderec
 from node.crypto.channel import ChannelKind, verify_envelope
@@ -105,6 +105,9 @@ from node.tables import Table
 from node.wire import envelope
 from node.wire.envelope import KEPT, Envelope
 from node.wire.frames import MAX_ADDRESSES
+
+PUBLISHED_AT_ONCE = 16
+"""Envelopes of a turn that the mesh is given before it seals frames for links: their queues are bounded."""
 
 
 @dataclass(frozen=True)
@@ -240,9 +243,25 @@ class Engine:
         if isinstance(event, LinkBytes | LinkDrained):
             frames, rest = self.meshing.carried(event, now)
             return self._release(self._turn(now), rest) if rest else frames
+        return self._put_aside(now) + self._handled(event, now)
+
+    def handle_said(self, said: Sequence[CommandReceived], *, now: Instant) -> list[Effect]:
+        """Do in one turn what frontends asked for one after the other, as `handle` does each in its own.
+
+        For messages, of which many come at once: what a turn costs is shared, what each is answered is not.
+        """
+        if self.state.read_only:
+            return [effect for one in said for effect in self.handle(one, now=now)]
+        before, turn = self._put_aside(now), self._turn(now)
+        self.chores.touched(None)
+        for received in said:
+            self._command(turn, received)
+        return before + self._release(turn, [])
+
+    def _put_aside(self, now: Instant) -> list[Effect]:
+        """Put on its shelf what came for others and waits for that: what comes now may be about it."""
         aside = self.meshing.aside.empty()
-        before = self._release(self._turn(now), aside) if aside else []
-        return before + self._handled(event, now)
+        return self._release(self._turn(now), aside) if aside else []
 
     def _handled(self, event: Input, now: Instant) -> list[Effect]:
         turn = self._turn(now)
@@ -440,16 +459,15 @@ class Engine:
             after += self._down(turn, BlockInput(self.desk.blocks.orders.pop(0)))
         if turn.rewrites:
             self.state.nonces.rewritten(turn)
-        watched = {eid for _, eid in turn.carried.values()}
         after += self.meshing.claiming(self.replay.watch(turn))
         for sealed in turn.posts:
             if sealed.kind == KEPT:
                 writes += self.shelving.keep(sealed, self.state.channels.key_of(sealed.rk))
-            after += self._down(turn, Publish(sealed, sealed.eid in watched))
+        after += self._published(turn)
         writes += written.rows(turn)
         self.desk.inbox.signals.typing.has_written(turn)
         writes += [RewriteMessage(*rewrite) for rewrite in turn.rewrites]
-        delivered = self._outputs(turn, writes)
+        delivered = written.outputs(turn, self.state.sessions, writes)
         writes += [written.placed(one) for one in turn.placed]
         if turn.sync_wanted:
             self.mesh.request_sync(turn.now)
@@ -464,6 +482,14 @@ class Engine:
         answers, self.desk.after = list(self.desk.after), []
         return [*passed_on, *first, *after, *delivered, *answers, *turn.files]
 
+    def _published(self, turn: Turn) -> list[Effect]:
+        """Give the mesh what a turn posts."""
+        watched, out = frozenset(eid for _, eid in turn.carried.values()), list[Effect]()
+        for start in range(0, len(turn.posts), PUBLISHED_AT_ONCE):
+            some = tuple(turn.posts[start : start + PUBLISHED_AT_ONCE])
+            out += self._down(turn, Publish(some, watched))
+        return out
+
     def _down(self, turn: Turn, order: MeshInput) -> list[Effect]:
         """Give the mesh an order; none of these brings an envelope back."""
         out: list[Effect] = []
@@ -471,17 +497,3 @@ class Engine:
             assert not isinstance(effect, Arrived)
             self.meshing.take(turn, effect, [], out)
         return out
-
-    def _outputs(self, turn: Turn, writes: list[Write]) -> list[Effect]:
-        """Write logged events, and address every event to its sessions."""
-        delivered: list[Effect] = []
-        for out in turn.out + turn.accusations:
-            match out:
-                case Logged(event):
-                    writes += written.logged(out, turn)
-                    delivered += [Deliver(session, event) for session in self.state.sessions]
-                case Told(event):
-                    delivered += [Deliver(session, event) for session in self.state.sessions]
-                case Reply(session, event):
-                    delivered.append(Deliver(session, event))
-        return delivered

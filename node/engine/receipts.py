@@ -276,16 +276,19 @@ class Receipts:
         """Note what a turn has said, sent and ended; called once, before its rows are written."""
         if turn.owed:
             self.owed(turn)
+        said: dict[bytes, int] = {}
         for out in list(turn.out):
             if not isinstance(out, Logged):
                 continue
             event = out.event
             if isinstance(event, UserMessage) and event.mine and out.message is not None:
-                self.ledger.said(turn, *out.message, event.seq if isinstance(event.seq, int) else 0)
+                room_id, mid = out.message
+                said[mid] = number_of(event)
+                self.ledger.said(turn, room_id, mid, said[mid])
             elif isinstance(event, UserLeave) and event.reason in {"leave", "removed"}:
                 self._left(turn, event)
         for mid, (whose, eid) in turn.carried.items():
-            self._carried(turn, mid, whose, eid)
+            self._carried(turn, mid, whose, eid, said.get(mid))
 
     def sent(self, turn: Turn, room_id: bytes, mid: bytes) -> str:
         """Return the status of what was said just now: on its way, or waiting for a session or a link."""
@@ -294,9 +297,10 @@ class Receipts:
         self.ledger.status(turn, room_id, mid, "queued")
         return "queued"
 
-    def _carried(self, turn: Turn, mid: bytes, whose: bytes, eid: bytes) -> None:
+    def _carried(self, turn: Turn, mid: bytes, whose: bytes, eid: bytes, number: int | None) -> None:
         room_id = whose if whose in self.state.rooms.inboxes else direct_id(self.state.me.account, whose)
-        number = self.ledger.number(room_id, mid)
+        if number is None:
+            number = self.ledger.number(room_id, mid)
         if mid in turn.freed:
             self.ledger.status(turn, room_id, mid, "sent")
         elif number is None:

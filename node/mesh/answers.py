@@ -185,12 +185,12 @@ class Answers:
         if said is None:
             self._end_comparison(lane, job)
         else:
-            self._link.send_bulk(encode(NegMsg(lane.session, job.day, said)))
+            self._send(lane, NegMsg(lane.session, job.day, said))
         self.pump()
         return True
 
     def _end_comparison(self, lane: _Lane, job: Opened) -> None:
-        self._link.send_bulk(encode(NegEnd(lane.session, job.day, b"")))
+        self._send(lane, NegEnd(lane.session, job.day, b""))
         lane.jobs[0] = _Fetch(job.lacked())
 
     def on_credit(self, session: int, nbytes: int) -> None:
@@ -225,8 +225,19 @@ class Answers:
     def pump(self) -> None:
         """Make more frames while the link has room for them."""
         for lane in list(self._lanes.values()):
-            while self._link.bulk_room and lane.jobs and not lane.reading and self._step(lane, lane.jobs[0]):
+            while self._room(lane) and lane.jobs and not lane.reading and self._step(lane, lane.jobs[0]):
                 pass
+
+    def _room(self, lane: _Lane) -> bool:
+        return self._link.asked_room if lane.session == WANT_SESSION else self._link.bulk_room
+
+    def _send(self, lane: _Lane, frame: Batch | Gone | NegOpen | NegMsg | NegEnd) -> None:
+        """Queue a frame; what answers a WANT may be what a full queue of live frames left out."""
+        if lane.session != WANT_SESSION:
+            self._link.send_bulk(encode(frame))
+            return
+        first = frame.envelopes[0] if isinstance(frame, Batch) and frame.envelopes else b""
+        self._link.send_asked(encode(frame), ts_ms=_ts_ms(first))
 
     def _step(self, lane: _Lane, job: _Job) -> bool:
         """Do the next thing for the first job of a lane; False if something has to happen first."""
@@ -236,7 +247,7 @@ class Answers:
             case Opened():
                 if not job.begun:
                     said = job.begin(self.items(job.day, lane.until_ms))
-                    self._link.send_bulk(encode(NegOpen(lane.session, job.day, said)))
+                    self._send(lane, NegOpen(lane.session, job.day, said))
                 return False
             case _ if lane.credit <= 0:
                 return False
@@ -249,7 +260,7 @@ class Answers:
                 page = _page(job.ready, self._batch_bytes)
                 more = bool(job.ready or job.ids)
                 if not more and job.gone:
-                    self._link.send_bulk(encode(Gone(tuple(job.gone))))
+                    self._send(lane, Gone(tuple(job.gone)))
                 self._send_batch(lane, page, more=more)
                 return True
             case _:
@@ -286,9 +297,9 @@ class Answers:
         while page := _page(waiting, BATCH_BYTES):
             if not waiting and not more:
                 break
-            self._link.send_bulk(encode(Batch(lane.session, page, more=True)))
+            self._send(lane, Batch(lane.session, page, more=True))
         if not more:
-            self._link.send_bulk(encode(Batch(lane.session, page, more=False)))
+            self._send(lane, Batch(lane.session, page, more=False))
             lane.jobs.popleft()
 
 
@@ -303,4 +314,9 @@ def _page(ready: deque[bytes], room: int) -> tuple[bytes, ...]:
 
 def _place(raw: bytes) -> tuple[int, bytes]:
     """Return (ts_ms, eid) of a raw envelope."""
-    return int.from_bytes(raw[2:10], "big"), blake2b(raw, digest_size=32).digest()
+    return _ts_ms(raw), blake2b(raw, digest_size=32).digest()
+
+
+def _ts_ms(raw: bytes) -> int:
+    """Return the time of a raw envelope."""
+    return int.from_bytes(raw[2:10], "big")

@@ -16,10 +16,13 @@ from node.crypto.securing import Opening, Sealing
 from node.errors import DecodeError
 from node.mesh.limits import BUDGET_STRANGER, EPHEMERAL_SHARE, TokenBucket, envelope_cost
 from node.mesh.policing import Meter, Shares
+from node.wire.frame_bytes import pushed_ms
 from node.wire.frames import Hello
 
 MAX_MESSAGE_BYTES = 131_072
 """One websocket message: the limit of both shells."""
+FILLED_BYTES = 32_768
+"""Of frames that share one: of a flood, a peer handles some while it stores those before."""
 MAX_EARLY_BYTES = 2_048
 """One websocket message before the peer has proven its key: its last handshake message and its HELLO."""
 MAX_EARLY_FRAME = 1_024
@@ -31,11 +34,13 @@ WINDOW = 262_144
 BULK_WINDOW = 32_768
 """Of these, what a catch-up may fill: a live frame waits behind that and one BATCH, 25 ms at 16 Mbit/s."""
 BULK_AHEAD = 65_536
-"""Frames of a catch-up made and not handed over yet: a page of the store."""
+"""Frames of a catch-up made and not handed over yet, and of answers to WANTs: a page of the store each."""
 MAX_CONTROL = 256
 """Control frames waiting; a peer that reads none of them is not there."""
 MAX_LIVE_BYTES = 786_432
 """Live frames waiting; what does not fit is announced instead. Those of 64 links are 48 MiB at most."""
+CONGESTED_BYTES = MAX_LIVE_BYTES // 3
+"""Of these, from which on frontends say less: what is being handled, and what others say, still fits in."""
 BLOCKED_AFTER = 20.0
 """Seconds without a byte written before a link is given up."""
 PING_AFTER = 15.0
@@ -96,6 +101,10 @@ class Link:
         self._live_bytes = 0
         self._bulk: deque[bytes] = deque()
         self._bulk_bytes = 0
+        self._asked: deque[tuple[int, bytes]] = deque()
+        self._asked_bytes = 0
+        self._bulk_turn = False
+        self._left_out = 0  # bytes that could not be queued, since this link had nothing to do
         self._in_flight = 0
         self._written_at = now
         self._budget = TokenBucket(BUDGET_STRANGER, now=now)
@@ -178,7 +187,13 @@ class Link:
 
     def send_live(self, frame: bytes, *, ephemeral: bool, now: float, origin: bytes = b"") -> bool:
         """Queue a PUSH of what came from the node `origin`; False if the queue is full or it had its part."""
-        size = len(frame)
+        if self._may_push(len(frame), ephemeral, origin, now):
+            self._queue_live(frame)
+            return True
+        self._left_out += 0 if ephemeral else len(frame)
+        return False
+
+    def _may_push(self, size: int, ephemeral: bool, origin: bytes, now: float) -> bool:
         if self._live_bytes + size > MAX_LIVE_BYTES:
             return False
         cost = envelope_cost(size)
@@ -188,7 +203,6 @@ class Link:
         if left < cost or not self._shares.may(origin, cost, left=left, now=now):
             return False
         self._budget.take(cost, now=now)
-        self._queue_live(frame)
         return True
 
     def may_tell_ephemeral(self, size: int, *, now: float) -> bool:
@@ -213,15 +227,31 @@ class Link:
         self._bulk.append(frame)
         self._bulk_bytes += len(frame)
 
+    def send_asked(self, frame: bytes, *, ts_ms: int) -> None:
+        """Queue a frame that answers a WANT, with envelopes from `ts_ms` on; ask `asked_room` first."""
+        self.touch()
+        self._asked.append((ts_ms, frame))
+        self._asked_bytes += len(frame)
+
     @property
     def bulk_room(self) -> bool:
         """Whether another frame of a catch-up should be made now."""
         return self._bulk_bytes < BULK_AHEAD
 
     @property
+    def asked_room(self) -> bool:
+        """Whether another answer to a WANT should be made now."""
+        return self._asked_bytes < BULK_AHEAD
+
+    @property
     def waits(self) -> bool:
         """Whether anything is left to send."""
-        return bool(self._handshake_out or self._control or self._live or self._bulk)
+        return bool(self._handshake_out or self._control or self._live or self._asked or self._bulk)
+
+    @property
+    def congested(self) -> bool:
+        """Whether more live frames wait than the peer can be expected to take at once."""
+        return self._live_bytes > CONGESTED_BYTES
 
     @property
     def pushing(self) -> bool:
@@ -229,14 +259,20 @@ class Link:
         return bool(self._live)
 
     def flush(self, *, now: float) -> list[bytes]:
-        """Seal what may leave now; each item is one websocket message or part of one."""
+        """Seal what may leave now; each item is one websocket message or part of one.
+
+        New envelopes go before a catch-up. But what could not be queued with them is asked for by id, and
+        nobody can show what is newer before it. So as many bytes of answers to WANTs as were left out go
+        before live frames that are newer, or they would wait for as long as a flood goes on.
+        """
         if not self._in_flight:
             self._written_at = now  # an idle link was not blocked
+            self._left_out = 0 if not self.waits else self._left_out
         messages: list[bytes] = []
         parts: list[bytes] = []
         size, self.pushes_left = 0, not self._handshake_out
         for message in self._leaving():
-            if size + len(message) + 2 > MAX_MESSAGE_BYTES:
+            if parts and size + len(message) + 2 > FILLED_BYTES:
                 messages.append(b"".join(parts))
                 parts, size = [], 0
             parts += (len(message).to_bytes(2, "big"), message)
@@ -257,16 +293,37 @@ class Link:
         if self._control:
             self.pushes_left = False
             return self._control.popleft()
-        if self._live:
+        if self._live and not self._owes:
             frame = self._live.popleft()
             self._live_bytes -= len(frame)
             return frame
-        if self._bulk and self._in_flight < BULK_WINDOW:
-            self.pushes_left = False
-            frame = self._bulk.popleft()
-            self._bulk_bytes -= len(frame)
-            return frame
-        return None
+        if not (self._asked or self._bulk) or (not self._live and self._in_flight >= BULK_WINDOW):
+            return None
+        self.pushes_left = False
+        return self._next_asked() if self._live or self._asked_next else self._next_bulk()
+
+    @property
+    def _owes(self) -> bool:
+        """Whether something that was left out goes before the live frames that wait."""
+        return bool(self._asked) and self._left_out > 0 and self._asked[0][0] <= pushed_ms(self._live[0])
+
+    @property
+    def _asked_next(self) -> bool:
+        """Whether it is the turn of an answer to a WANT: these and other frames of a catch-up take turns."""
+        return bool(self._asked) and not (self._bulk and self._bulk_turn)
+
+    def _next_asked(self) -> bytes:
+        _, frame = self._asked.popleft()
+        self._asked_bytes -= len(frame)
+        self._left_out = max(0, self._left_out - len(frame))
+        self._bulk_turn = True
+        return frame
+
+    def _next_bulk(self) -> bytes:
+        frame = self._bulk.popleft()
+        self._bulk_bytes -= len(frame)
+        self._bulk_turn = False
+        return frame
 
     def _count(self, message: bytes) -> bytes:
         self._in_flight += len(message) + 2

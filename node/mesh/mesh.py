@@ -220,6 +220,12 @@ class Mesh:
         return [near.info(now.mono, self._book.source_of(near.link.address)) for near in live]
 
     @property
+    def congested(self) -> bool:
+        """Whether there are links, and none takes more at once than it has."""
+        live = [near.link for near in self._near.values() if near.link.live]
+        return bool(live) and all(link.congested for link in live)
+
+    @property
     def came_in(self) -> int:
         """Live links that others dialled, since the start."""
         return self._linking.came_in
@@ -271,7 +277,8 @@ class Mesh:
             case LinkDrained():
                 self._on_drained(event, now)
             case Publish():
-                self._exchange.publish(event.envelope, now, watched=event.watched)
+                for sealed in event.envelopes:
+                    self._exchange.publish(sealed, now, watched=sealed.eid in event.watched)
             case HeldRead():
                 self._on_held(event)
             case LinkOpened():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from node.values import Value
 from node.wire.envelope import Envelope
 
 Source: TypeAlias = Literal["configured", "contact", "room", "lan", "px"]
@@ -31,12 +32,11 @@ class LinkOpened:
     remote: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkBytes:
+class LinkBytes(Value, frozen=True):
     """One binary websocket message of a link, at most 131,072 bytes."""
 
     link: int
-    data: bytes = field(repr=False)
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +55,18 @@ class DialFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDrained:
+class LinkDrained(Value, frozen=True):
     """The shell has written `nbytes` of what SendBytes gave it to the socket."""
 
     link: int
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Send an envelope of our own to every link; it is already durable. `watched`: say who has it."""
+class Publish(Value, frozen=True):
+    """Send envelopes of our own to every link; they are already durable. `watched`: ids; say who has them."""
 
-    envelope: Envelope
-    watched: bool = False
+    envelopes: tuple[Envelope, ...]
+    watched: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +200,14 @@ MeshInput: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SendBytes:
+class SendBytes(Value, frozen=True):
     """Write to a link, after all that came before; several may be joined into one websocket message.
 
     `pushes` says that it is nothing but PUSHes: no frame with which we vouch for anything, as a PONG does.
     """
 
     link: int
-    data: bytes = field(repr=False)
+    data: bytes
     pushes: bool = False
 
 
@@ -241,8 +238,7 @@ class Dial:
     public_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Value, frozen=True):
     """A new envelope whose size, time and signature hold; the engine opens it and, if kept, holds it.
 
     `link` is the one it came over.

@@ -188,7 +188,7 @@ class Play:
         message = self.messages.add(envelope, node.number, clock.time, counted=counted)
         if counted:
             message.shortest = self._longest_way(node.number)
-        node.feed(Publish(envelope))
+        node.feed(Publish((envelope,)))
 
     def _longest_way(self, node: int) -> float:
         if self._shortest[0] != self.world.changes:

@@ -140,6 +140,11 @@ def _clean(conn: sqlite3.Connection, now_ms: int) -> tuple[Gone, bool, int]:
     return gone, more, reader.log_ends(conn)[0]
 
 
+def _light(writes: Sequence[Write]) -> bool:
+    """Say whether these take what their number says: none lets others go."""
+    return not any(isinstance(write, LetGo | ForgetGone | Claim) for write in writes)
+
+
 def _prepare(path: Path, keys: StoreKeys, entropy: Entropy, steps: Sequence[Step]) -> None:
     try:
         create(path, keys, entropy=entropy, steps=steps)
@@ -228,6 +233,10 @@ class SqliteStore:
         """Read back everything a start needs; 100,000 rows take about a second."""
         return await self._write.run(lambda conn: reader.load(conn, self._cells))
 
+    def at_once(self, writes: Sequence[Write]) -> bool:
+        """Say whether `commit` would make this commit before it returns to the event loop."""
+        return self._write.idle and self._pace.at_once(len(writes)) and _light(writes)
+
     async def commit(self, writes: Sequence[Write]) -> Gone:
         """Write all records in one transaction; when this returns they are on disk. Returns what went.
 
@@ -241,12 +250,11 @@ class SqliteStore:
             return Gone()
         work = partial(_transaction, lambda conn: writer.apply(conn, self._cells, writes))
         since, done = time.perf_counter(), None
-        light = not any(isinstance(write, LetGo | ForgetGone | Claim) for write in writes)
-        if light and self._write.idle and self._pace.at_once(len(writes)):
+        if self.at_once(writes):
             done = self._write.run_at_once(work)
         if done is None:
             done = await self._write.run(work)
-        if light:
+        if _light(writes):
             self._pace.took(len(writes), time.perf_counter() - since)
         last, gone = done
         self.last_seq = max(self.last_seq, last)

@@ -8,12 +8,24 @@ must look like; `decode` refuses everything else before any of it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from operator import call
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgpack
 import msgspec
+from msgspec import Meta
 
+from node import values
 from node.errors import DecodeError
+
+T = TypeVar("T")
+U32: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 32)]
+U63: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Blob16: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Blob24: TypeAlias = Annotated[bytes, Meta(min_length=24, max_length=24)]
+Blob32: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Blob64: TypeAlias = Annotated[bytes, Meta(min_length=64, max_length=64)]
+"""Fields of a `Record`."""
 
 Value: TypeAlias = int | bytes | str | Sequence[Any] | None
 """What can be packed: sequences hold values again."""
@@ -28,7 +40,7 @@ MAX_BYTES = 4 * 1024 * 1024
 """The largest reassembled Object; every caller passes a smaller limit where it knows one."""
 
 
-def pack(value: Value) -> bytes:
+def pack(value: Value | Record) -> bytes:
     """Return the canonical msgpack bytes of `value`."""
     return _encoder.encode(value)
 
@@ -61,6 +73,34 @@ def decode(data: bytes, shape: Shape, *, max_bytes: int = MAX_BYTES) -> list[Any
     return list(value)
 
 
+class Record(values.Value, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of an array whose fields are written down as a class's, in their order; a `tag` is its first."""
+
+
+class Layout(Generic[T]):
+    """Reads one kind of record as `decode` reads a shape, in one step: for what every message is made of.
+
+    What a record has of type Any is the caller's to check.
+    """
+
+    def __init__(self, kind: type[T], *, max_bytes: int) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._max_bytes = max_bytes
+
+    def decode(self, data: bytes) -> T:
+        """Read one record; raises DecodeError."""
+        if len(data) > self._max_bytes:
+            raise DecodeError(f"over {self._max_bytes} bytes")
+        try:
+            record = self._decoder.decode(data)
+            canonical = _encoder.encode(record) == data
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+            raise DecodeError("not msgpack, or fields are not of the expected shape") from exc
+        if not canonical:
+            raise DecodeError("not canonical")
+        return record
+
+
 _SCALARS = frozenset({bytes, int, str, type(None)})
 
 
@@ -80,23 +120,12 @@ def _check_types(value: object, depth: int) -> None:
 def array(*fields: Shape) -> Shape:
     """An array of exactly these fields."""
     count = len(fields)
-
-    def check(value: Any) -> bool:
-        if not isinstance(value, list) or len(value) != count:
-            return False
-        for field, item in zip(fields, value, strict=True):  # noqa: SIM110 - a generator costs as much as the checks
-            if not field(item):
-                return False
-        return True
-
-    return check
+    return lambda value: isinstance(value, list) and len(value) == count and all(map(call, fields, value))
 
 
 def many(item: Shape, most: int, *, least: int = 0) -> Shape:
     """An array of `least` to `most` items of one shape."""
-    return lambda value: (
-        isinstance(value, list) and least <= len(value) <= most and all(item(entry) for entry in value)
-    )
+    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(map(item, value))
 
 
 def literal(number: int) -> Shape:

@@ -134,6 +134,11 @@ def encode_push(hop: int, envelope: bytes) -> bytes:
     return _PUSH_HEAD + bytes((min(hop, MAX_HOP), _BIN16)) + len(envelope).to_bytes(2, "big") + envelope
 
 
+def pushed_ms(push: bytes) -> int:
+    """Return the time of the envelope that a PUSH of ours passes on."""
+    return int.from_bytes(push[_PUSH_HEAD_BYTES + 2 : _PUSH_HEAD_BYTES + 10], "big")
+
+
 def encode(frame: Frame) -> bytes:
     """Return the canonical wire bytes of `frame`."""
     match frame:

@@ -9,14 +9,33 @@ newcomer, who can never have seen what came before its first epoch, need not wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
+from msgspec.structs import replace
 
 from node.clock import HORIZON_DAYS
 from node.errors import DecodeError
+from node.values import Value
 from node.wire import codec
-from node.wire.codec import Shape, array, blob, blob_upto, literal, many, optional, string, uint
+from node.wire.codec import (
+    U32,
+    U63,
+    Blob16,
+    Blob32,
+    Layout,
+    Record,
+    Shape,
+    array,
+    blob,
+    blob_upto,
+    literal,
+    many,
+    optional,
+    string,
+    uint,
+)
 
 MAX_REFS = 8
 """Enough to name every branch of a busy moment; older heads are implied by the author's own last."""
@@ -227,43 +246,52 @@ or 2 tournament, data JSON]."""
 LARGE: frozenset[int] = frozenset({Type.HISTORY, Type.EPOCH_SHARE})
 """Types whose body may come as an Object, named by OBJECT's `what`."""
 
-_LEAF = array(uint(32), blob(32))
-_REFS = many(blob(16), MAX_REFS)
-_SHAPE = array(
-    literal(1), blob(16), uint(63), uint(63), _REFS, _REFS, optional(_LEAF), uint(8), lambda _body: True
-)
+Refs: TypeAlias = Annotated[tuple[Blob16, ...], Meta(max_length=MAX_REFS)]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class _Wire(Record, frozen=True, tag=1):
+    """A payload as its box has it; whether the body fits its type, BODIES say."""
+
+    mid: Blob16
+    ts_ms: U63
+    lamport: U63
+    refs: Refs
+    refs_before: Refs
+    leaf: tuple[U32, Blob32] | None
+    kind: Type
+    body: Any
+
+
+_LAYOUT = Layout(_Wire, max_bytes=MAX_BYTES)
+
+
+class Payload(Value, frozen=True):
     """One plaintext; `leaf` renews the author's leaf key as (leaf_id, X25519 public)."""
 
     mid: bytes
     ts_ms: int
     lamport: int
     type: Type
-    body: Any = field(repr=False)
+    body: Any
     refs: tuple[bytes, ...] = ()
     refs_before: tuple[bytes, ...] = ()
     leaf: tuple[int, bytes] | None = None
 
     def encode(self) -> bytes:
         """Return the canonical bytes that go into the box."""
-        leaf = None if self.leaf is None else list(self.leaf)
-        head: list[Any] = [1, self.mid, self.ts_ms, self.lamport, list(self.refs), list(self.refs_before)]
-        return codec.pack([*head, leaf, int(self.type), self.body])
+        head = self.mid, self.ts_ms, self.lamport, self.refs, self.refs_before, self.leaf
+        return codec.pack(_Wire(*head, self.type, self.body))
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Value, frozen=True):
     """The body of a TEXT. `ttl_s`: seconds from sending after which it goes; `mentions`: accounts."""
 
-    text: str = field(repr=False)
+    text: str
     kind: str = "text"
     reply_to: bytes | None = None
     ttl_s: int | None = None
     mentions: tuple[bytes, ...] = ()
-    attachment: bytes | None = field(default=None, repr=False)
+    attachment: bytes | None = None
 
     @classmethod
     def of(cls, body: Any) -> Words:
@@ -282,16 +310,11 @@ class Words:
 
 def decode(data: bytes) -> Payload:
     """Parse what came out of a box; raises DecodeError."""
-    fields = codec.decode(data, _SHAPE, max_bytes=MAX_BYTES)
-    _, mid, ts_ms, lamport, refs, before, leaf, number, body = fields
-    try:
-        kind = Type(number)
-    except ValueError as exc:
-        raise DecodeError(f"payload type {number} is not known") from exc
-    if not BODIES[kind](body):
-        raise DecodeError(f"body of {kind.name} is not of the expected shape")
-    pair = None if leaf is None else (int(leaf[0]), bytes(leaf[1]))
-    return Payload(mid, ts_ms, lamport, kind, body, tuple(refs), tuple(before), pair)
+    read = _LAYOUT.decode(data)
+    if not BODIES[read.kind](read.body):
+        raise DecodeError(f"body of {read.kind.name} is not of the expected shape")
+    body, refs, before = read.body, read.refs, read.refs_before
+    return Payload(read.mid, read.ts_ms, read.lamport, read.kind, body, refs, before, read.leaf)
 
 
 def days_needed(payload: Payload) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from node.chat import references
 from node.chat.holes import Hole, Holes, run_of
@@ -46,10 +47,10 @@ class Told:
         payload = Payload(b"p" * 16, 1, 1, Type.TEXT, words.body())
         author = account or self.bob.account
         item = Item.of(b"p" * 16, self.epoch16, author, payload, refs, words=words, ts_ms=1, earlier=earlier)
-        self.references.note(self.turn, replace(item, gap=True))
+        self.references.note(self.turn, structs.replace(item, gap=True))
 
     def later(self, seconds: float) -> None:
-        self.turn = replace(self.turn, now=self.turn.now.after(seconds), rows={})
+        self.turn = structs.replace(self.turn, now=self.turn.now.after(seconds), rows={})
         self.references.due(self.turn)
 
 

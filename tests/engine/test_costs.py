@@ -20,13 +20,8 @@ from node.mesh.ports import SendBytes
 from node.sim import SimNode, stream
 from tests.engine.worlds import trio
 
-COUNTED = (
-    "crypto_secretbox",
-    "crypto_secretbox_open",
-    "crypto_sign",
-    "crypto_sign_open",
-    "crypto_scalarmult",
-)
+DIRECT = ("secretbox", "secretbox_open", "sign", "sign_open")
+"""What `primitives` asks of libsodium itself, without its binding."""
 SENT = ["AppendEvent", "Put chains", "Put rooms", "PutEnvelope", "PutMessage"]
 """What a message writes: where it is said, and where it is shown."""
 
@@ -48,8 +43,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    for name in COUNTED:
-        monkeypatch.setattr(primitives.sodium, name, counted(name, getattr(primitives.sodium, name)))
+    for name in DIRECT:
+        real = getattr(primitives, f"_{name}")
+        monkeypatch.setattr(primitives, f"_{name}", counted(f"crypto_{name}", real))
+    bound = primitives.sodium
+    monkeypatch.setattr(bound, "crypto_scalarmult", counted("crypto_scalarmult", bound.crypto_scalarmult))
     return counter
 
 

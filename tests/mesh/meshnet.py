@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from itertools import count, pairwise
 
@@ -84,6 +85,7 @@ class Node:
         self.boots = getattr(self, "boots", 0) + 1
         rng = random.Random(self.seed * 1_000 + self.boots)
         self.effects: list[MeshEffect] = []
+        self._to_do, self._doing = deque[MeshEffect](), False
         self.wires: dict[int, Wire] = {}
         self.mesh = Mesh(
             node_seed=bytes([self.seed]) * 32,
@@ -124,8 +126,12 @@ class Node:
         self.mesh._known = self.mesh._known_beside = False
         assert self.mesh.deadline == kept, "what is kept of the deadlines is what they are"
         self.effects += effects
-        for effect in effects:
-            self._do(effect)
+        self._to_do += effects
+        if not self._doing:  # what is put in by one of them is done after all of them, as they left
+            self._doing = True
+            while self._to_do:
+                self._do(self._to_do.popleft())
+            self._doing = False
         return effects
 
     def _do(self, effect: MeshEffect) -> None:
@@ -171,7 +177,7 @@ class Node:
     def publish(self, env: Envelope, *, watched: bool = False) -> None:
         if env.kind != EPHEMERAL:
             self.store[env.eid] = env
-        self.put(Publish(env, watched))
+        self.put(Publish((env,), frozenset({env.eid} if watched else ())))
 
     def arrived(self) -> list[Envelope]:
         return [e.envelope for e in self.effects if isinstance(e, Arrived)]

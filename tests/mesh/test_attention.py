@@ -117,7 +117,7 @@ def test_in_a_whole_mesh_nothing_waits_unseen_and_nobody_oversleeps(monkeypatch:
         node = world.nodes[step % 3]
         envelope = author.write(world.clock.now.wall_ms)
         world.messages.add(envelope, node.number, world.clock.time, counted=True)
-        node.feed(Publish(envelope))
+        node.feed(Publish((envelope,)))
         if step % 20 == 10:
             world.nodes[3 + step % 5].stop(silent=step % 40 == 10)
         elif step % 20 == 19:

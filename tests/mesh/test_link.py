@@ -11,6 +11,7 @@ from node.crypto.handshake import LinkKeys, make_link_keys
 from node.errors import PeerFault
 from node.mesh import link as link_module
 from node.mesh.link import Link
+from node.wire.frame_bytes import encode_push, pushed_ms
 from node.wire.frames import Hello
 
 
@@ -64,7 +65,7 @@ def test_many_frames_are_one_message_within_the_limit() -> None:
     for number in range(200):
         a.send_live(b"%4d" % number + bytes(900), ephemeral=False, now=0.0)
     messages = a.flush(now=0.0)
-    assert len(messages) == 2 and max(map(len, messages)) <= 131_072
+    assert len(messages) == 6 and max(map(len, messages)) <= link_module.FILLED_BYTES
     got = [frame for message in messages for frame in b.receive(message, now=0.0)]
     assert [int(frame[:4]) for frame in got] == list(range(200))
 
@@ -89,6 +90,87 @@ def test_a_catch_up_leaves_room_for_live_frames() -> None:
     assert sent < 65_536 + 11_000
     a.send_live(b"live", ephemeral=False, now=0.0)
     assert len(a.flush(now=0.0)) == 1 and a.waits and b.live
+
+
+def push(ts_ms: int) -> bytes:
+    """A PUSH of a thousand bytes of a time."""
+    return encode_push(1, b"\1\1" + ts_ms.to_bytes(8, "big") + bytes(984))
+
+
+def times(frames: list[bytes]) -> list[int]:
+    """The times of PUSHes, those of answers to WANTs negative; -1,000 stands for a frame of a catch-up."""
+    return [-int(f[1:6]) if f[:1] == b"A" else -1_000 if f[:1] == b"B" else pushed_ms(f) for f in frames]
+
+
+def overfull(left_out: int) -> tuple[Link, Link, int]:
+    """A link whose queue was full, so many left out, and a window of it sealed; the time of the next."""
+    a, b = ends()
+    ts_ms = 100
+    while a.send_promised(push(ts_ms)):
+        ts_ms += 1
+    assert not any(a.send_live(push(ts_ms), ephemeral=False, now=0.0) for _ in range(left_out))
+    assert not a.send_live(push(ts_ms), ephemeral=True, now=0.0), "which nobody asks for again"
+    return a, b, times(pass_on(a, b))[-1] + 1
+
+
+def ask(a: Link, ts_ms: int, size: int = 1_000) -> None:
+    """Queue an answer to a WANT."""
+    a.send_asked(b"A%05d" % ts_ms + bytes(size - 6), ts_ms=ts_ms)
+
+
+def leaving(a: Link, b: Link, nbytes: int = 10_000) -> list[int]:
+    """What leaves next, when so much was written."""
+    a.drained(nbytes, now=0.0)
+    return times(pass_on(a, b))
+
+
+def test_what_a_full_queue_left_out_goes_before_newer_live_frames_and_after_older_ones() -> None:
+    a, b, head = overfull(2)
+    for ts_ms in (head + 3, head + 5):
+        ask(a, ts_ms)
+    a.send_bulk(b"B" * 1_000)
+    order = leaving(a, b)
+    assert order[:7] == [head, head + 1, head + 2, -head - 3, head + 3, head + 4, -head - 5]
+    assert -1_000 not in order, "the rest of a catch-up waits for all of them"
+    while a._live:
+        order += leaving(a, b)
+    assert order[7:] == list(range(head + 5, head + len(order) - 2)), "each once"
+    while a.waits:
+        order += leaving(a, b)
+    assert order[-1] == -1_000
+
+
+def test_what_is_asked_for_goes_ahead_for_as_many_bytes_as_were_left_out() -> None:
+    a, b, head = overfull(3)
+    for _ in range(5):
+        ask(a, 1, len(push(1)))
+    order = leaving(a, b)
+    assert order[:4] == [-1, -1, -1, head] and min(order[4:]) > 0
+
+
+def test_nothing_that_is_asked_for_goes_ahead_where_nothing_was_left_out_since_the_link_was_idle() -> None:
+    a, b, _ = overfull(1)
+    while a.waits:
+        leaving(a, b)
+    a.drained(262_144 + 2_000, now=0.0)
+    assert pass_on(a, b) == [], "now it is idle"
+    a.send_live(push(7), ephemeral=False, now=0.0)
+    ask(a, 1)
+    assert times(pass_on(a, b)) == [7, -1]
+
+
+def test_answers_to_wants_and_the_rest_of_a_catch_up_take_turns() -> None:
+    a, b = ends()
+    for number in range(3):
+        ask(a, number)
+        a.send_bulk(b"B" * 1_000)
+        a.send_bulk(b"B" * 1_000)
+    assert times(pass_on(a, b)) == [0, -1_000, -1, -1_000, -2, -1_000, -1_000, -1_000, -1_000]
+    while a.asked_room:
+        ask(a, 1)
+    assert a.bulk_room, "neither keeps the other from being made"
+    a.drained(10_000, now=0.0)
+    assert len(pass_on(a, b)) < 36 and a.waits, "both leave room for what is live"
 
 
 def test_a_full_live_queue_and_a_spent_budget_refuse() -> None:
@@ -174,6 +256,29 @@ def test_frames_that_are_replayed_or_out_of_order_are_refused() -> None:
     assert list(b.receive(one, now=0.0)) == [b"one"]
     with pytest.raises(PeerFault):
         list(b.receive(one, now=0.0))
+
+
+def test_a_frame_larger_than_a_filled_message_leaves_alone() -> None:
+    a, b = ends()
+    for size in (10, 60_000, 10):
+        a.send_live(bytes(size), ephemeral=False, now=0.0)
+    messages = a.flush(now=0.0)
+    assert [len(frame) for message in messages for frame in b.receive(message, now=0.0)] == [10, 60_000, 10]
+    assert len(messages) == 3
+
+
+def test_a_link_is_congested_from_a_third_of_its_queue_on_until_that_has_left() -> None:
+    a, _ = ends()
+    for _ in range((link_module.WINDOW + link_module.CONGESTED_BYTES) // 30_000):
+        assert a.send_promised(bytes(30_000))
+    a.flush(now=0.0)
+    assert not a.congested, "what was handed to the socket does not count"
+    while not a.congested:
+        assert a.send_promised(bytes(30_000)), "long before it is full"
+    assert sum(map(len, a._live)) <= link_module.MAX_LIVE_BYTES // 2
+    a.drained(link_module.WINDOW, now=0.0)
+    a.flush(now=0.0)
+    assert not a.congested
 
 
 def test_no_bytes_of_our_own_come_back_to_us() -> None:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 import pytest
 
 from node.clock import DAY_MS
-from node.mesh.ports import Arrived, ByIds, ByTime, LinkBytes, LinkDrained
+from node.mesh.ports import Arrived, ByIds, ByTime, LinkBytes, LinkDrained, SyncFinished
 from node.wire.envelope import Envelope
 from tests.mesh.meshnet import Net, Node, envelope
 
@@ -52,8 +52,8 @@ class Holder(Node):
         return tuple(page), False
 
 
-def delays(*, missing: int) -> list[float]:
-    """Return how long each of 100 live envelopes took, while so many others were fetched."""
+def delays(*, missing: int, burst: int = 0) -> list[float]:
+    """Return how long each of 100 live envelopes took, after a burst, while so many others were fetched."""
     net = SlowNet()
     a = net.nodes["a"] = Holder(net, "a", 1)
     b = net.node("b")
@@ -67,6 +67,8 @@ def delays(*, missing: int) -> list[float]:
     net.run(0.3)
     sent: dict[bytes, float] = {}
     came: dict[bytes, float] = {}
+    for _ in range(burst):
+        a.publish(envelope(net.rng, net.wall_ms, size=900))
     for tick in range(1_500):
         if tick % 10 == 0 and tick < 1_000:
             env = envelope(net.rng, net.wall_ms)
@@ -85,6 +87,45 @@ def test_a_live_envelope_waits_at_most_50_ms_longer_beside_a_catch_up(
 ) -> None:
     monkeypatch.setattr(SlowNet, "rate", rate)
     quiet, busy = delays(missing=0), delays(missing=2_500)
+    assert busy[98] <= quiet[98] + 0.05
+
+
+@pytest.mark.parametrize("missing", [0, 400])
+def test_what_a_full_queue_left_out_comes_in_its_place_while_a_flood_goes_on(
+    missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer at half the rate of a flood: what it has of it is what was said first, nearly."""
+    monkeypatch.setattr(SlowNet, "rate", 400_000)
+    net = SlowNet()
+    a = net.nodes["a"] = Holder(net, "a", 1)
+    b = net.node("b")
+    a.rows = tuple(envelope(net.rng, net.wall_ms - 7_200_000 + at, size=8_000) for at in range(missing))
+    a.store = {env.eid: env for env in a.rows}
+    a.start()
+    b.add(a.address)
+    net.run(0.5)
+    said: list[bytes] = []
+    behind = []
+    for _ in range(1_200):
+        env = envelope(net.rng, net.wall_ms, size=8_000)
+        said.append(env.eid)
+        a.publish(env)
+        net.run(0.01)
+        came = {e.envelope.eid for e in b.effects if isinstance(e, Arrived)}.intersection(said)
+        first_missing = next(at for at, eid in enumerate(said) if eid not in came)
+        behind.append(len(came) - first_missing)
+    assert len(came) > 500, "the line was full"
+    assert sum(isinstance(e, SyncFinished) for e in b.effects) == (not missing), "no round had a part in it"
+    assert max(behind) < 60, "what comes is what is next, but for a second of it"
+    net.run(30)
+    assert net.agree() and len(b.store) == 1_200 + missing
+
+
+def test_a_burst_beside_a_catch_up_takes_no_longer_than_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was left out: however much waits, the catch-up gets what live envelopes leave, and no share."""
+    monkeypatch.setattr(SlowNet, "rate", MB)
+    quiet, busy = delays(missing=0, burst=500), delays(missing=2_500, burst=500)
+    assert quiet[98] > 0.2, "it had to wait"
     assert busy[98] <= quiet[98] + 0.05
 
 

@@ -277,7 +277,7 @@ def test_time_windows_are_kept() -> None:
         envelope(net.rng, net.wall_ms - 2 * DAY_MS, ttl_days=1),
     ]
     for env in good + bad:
-        a.put(Publish(env))
+        a.put(Publish((env,)))
         a.store[env.eid] = env
     net.run(1)
     assert {e.eid for e in b.arrived()} == {e.eid for e in good}
@@ -306,7 +306,7 @@ def test_a_forged_envelope_goes_nowhere_and_costs_one_check() -> None:
     env = envelope(net.rng, net.wall_ms)
     forged = type(env)(**{f: getattr(env, f) for f in env.__slots__} | {"raw": env.raw[:-1] + b"\0"})
     for _ in range(3):
-        a.put(Publish(forged))
+        a.put(Publish((forged,)))
         net.run(0.1)
     assert b.arrived() == c.arrived() == [] and b.verified == 1
     assert len(b.mesh.peers(b.now)) == 2
@@ -319,7 +319,9 @@ def test_five_forgeries_get_a_peer_refused() -> None:
     for _ in range(5):
         env = envelope(net.rng, net.wall_ms)
         a.put(
-            Publish(type(env)(**{f: getattr(env, f) for f in env.__slots__} | {"raw": env.raw[:-1] + b"\0"}))
+            Publish(
+                (type(env)(**{f: getattr(env, f) for f in env.__slots__} | {"raw": env.raw[:-1] + b"\0"}),)
+            )
         )
     net.run(60)
     assert [p.peer for p in b.mesh.peers(b.now)] == [net.nodes["c"].key.hex()]

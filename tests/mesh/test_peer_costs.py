@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from node.clock import DAY_MS
 from node.mesh import link as links, neighbour, recent
+from node.mesh.answers import READ_BYTES
 from node.mesh.depot import LEAST, QUOTA, Depot, Held
 from node.mesh.holding import MAX_ASKED
 from node.mesh.missing import MAX_MISSING_OF_LINK
@@ -122,6 +123,7 @@ def fill_answers(target: Target) -> None:
         target.answer_reads()
     peer.say(NegOpen(1, DAY - 1, write([Range(END, ids=tuple(RNG.randbytes(32) for _ in range(1_900)))])))
     target.near.link.send_bulk(bytes(MAX_NEG_BYTES))  # what a frame may add where there is just room
+    target.near.link.send_asked(bytes(READ_BYTES + LARGEST), ts_ms=0)  # and what a page may
 
 
 def fill_blocks(target: Target) -> None:

@@ -238,7 +238,7 @@ async def test_a_mesh_of_two_over_sockets_survives_a_restart_within_two_seconds(
     rng = random.Random(1)
     envelopes = [envelope(rng, two.now.wall_ms) for _ in range(500)]
     for env in envelopes:
-        two.submit(Publish(env))
+        two.submit(Publish((env,)))
     await until(lambda: len(one.arrived) == 500)
     await one.stop()
     await until(lambda: two.mesh.connectivity == "connecting")

@@ -40,7 +40,7 @@ def world_of(
 def say(world: World, number: int) -> None:
     envelope = Author(f"{world.clock.time}", rooms=1, size=30).write(world.clock.now.wall_ms)
     world.messages.add(envelope, number, world.clock.time, counted=True)
-    world.nodes[number].feed(Publish(envelope))
+    world.nodes[number].feed(Publish((envelope,)))
 
 
 def peers(node: SimMesh) -> int:

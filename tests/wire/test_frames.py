@@ -85,6 +85,9 @@ def test_push_is_canonical_msgpack_although_it_is_read_without_it() -> None:
     for hop in (0, 1, 127):
         assert frame_bytes.encode_push(hop, ENVELOPE) == codec.pack([1, hop, ENVELOPE])
     assert frame_bytes.encode_push(500, ENVELOPE) == codec.pack([1, 127, ENVELOPE])
+    assert frame_bytes.pushed_ms(frame_bytes.encode_push(3, ENVELOPE)) == int.from_bytes(
+        ENVELOPE[2:10], "big"
+    )
 
 
 @given(st.integers(1, 256), st.integers(0, 300), st.binary(max_size=6), st.integers(0, 5_200))

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 import pytest
+from nacl._sodium import ffi  # type: ignore[import-not-found]  # made by a C compiler
 
 from node.chat.me import Me
 from node.crypto import chain, epoch, prekeys, primitives, roommsg
@@ -100,8 +101,8 @@ class Recorder:
     def install(self) -> None:
         """Put the recorder between the parts it watches."""
         put, sodium = self._patch.setattr, primitives.sodium
-        for name in ("crypto_secretbox", "crypto_secretbox_open", "crypto_sign", "crypto_sign_open"):
-            put(sodium, name, self._counted(name, getattr(sodium, name)))
+        for name in ("secretbox", "secretbox_open", "sign", "sign_open"):
+            put(primitives, f"_{name}", self._counted(f"crypto_{name}", getattr(primitives, f"_{name}")))
         put(sodium, "crypto_scalarmult", self._dh(sodium.crypto_scalarmult))
         put(sodium, "crypto_scalarmult_base", self._public(sodium.crypto_scalarmult_base))
         put(sodium, "crypto_box_beforenm", self._before(sodium.crypto_box_beforenm))
@@ -140,17 +141,19 @@ class Recorder:
     # -- libsodium --------------------------------------------------------------------------------
 
     def _counted(self, name: str, real: Any) -> Any:
-        def call(first: bytes, *rest: bytes) -> Any:
+        def call(out: Any, *given: Any) -> Any:
             if self.acting is not None:
                 self.acting.calls[name] += 1
-            out = real(first, *rest)
+            failed = real(out, *given)
             if name == "crypto_secretbox":
-                self._boxed(first, rest[0], rest[1], bytes(out))
+                plain, _, nonce, key = given
+                self._boxed(plain, nonce, key, bytes(ffi.buffer(out)))
             elif name == "crypto_secretbox_open":
-                self._spend(rest[1])
+                if not failed:
+                    self._spend(given[-1])
             elif name == "crypto_sign":
-                self.uses[bytes(rest[0])].add(SIGN)
-            return out
+                self.uses[given[-1]].add(SIGN)
+            return failed
 
         return call
 
