@@ -121,9 +121,8 @@ class Mesh:
         self._last_ticket = 0
         self._cloned_at = self._cloned_heard = float("-inf")
         self._soon: float | None = None
-        self._known = False
         self._soon_beside: float | None = None
-        self._known_beside = False
+        self._known = self._known_beside = False
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(
@@ -182,13 +181,10 @@ class Mesh:
         return self._soon
 
     def _least(self) -> float | None:
-        if not self._known_beside:
-            self._soon_beside, self._known_beside = self._least_beside(), True
+        if not self._known_beside:  # what no envelope and no announcement changes
+            timers = self._book.deadline, self._linking.deadline, self._rounds.deadline
+            self._soon_beside, self._known_beside = earliest(*timers), True
         return earliest(self._exchange.deadline, self._near.deadline, self._soon_beside)
-
-    def _least_beside(self) -> float | None:
-        """The deadlines that no envelope or announcement changes: most turns need not ask for them again."""
-        return earliest(self._book.deadline, self._linking.deadline, self._rounds.deadline)
 
     @property
     def connectivity(self) -> Connectivity:
