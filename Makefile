@@ -59,7 +59,9 @@ run: setup
 demo: setup
 	@exec $(BIN)/gossamer demo $(ARGS)
 
+# The nodes that tests start find their modules compiled, also where PYTHONDONTWRITEBYTECODE is set.
 test: setup-dev
+	@$(BIN)/python -m compileall -q cli.py node
 	$(BIN)/python -m pytest -m "not gate and not hours" -n auto --dist worksteal $(ARGS)
 
 coverage: setup-dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container, Iterator
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -151,6 +152,13 @@ def ours(module: str, name: str | None) -> str | None:
     return module if module == "cli" or module.startswith("node.") else None
 
 
+@pytest.fixture(scope="module", params=MODULES, ids=name_of)
+def path(request: pytest.FixtureRequest) -> Path:
+    """One module after another: all that is asked of one is asked in a row."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
@@ -223,7 +231,6 @@ def test_every_module_has_a_floor() -> None:
     assert [name for name in names if name != "node" and part_of(name) not in FLOORS] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_imports_only_what_is_below_it_or_its_own_package(path: Path) -> None:
     if name_of(path) != "node":
         assert not strangers(name_of(path), parse(path))
@@ -233,29 +240,25 @@ def test_no_modules_need_each_other_to_be_imported() -> None:
     assert ring({name_of(path): parse(path) for path in MODULES}) == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_a_shell_touches_the_world(path: Path) -> None:
     module = name_of(path)
     assert is_shell(module) or not touches(module, parse(path))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_crypto_primitives_imports_the_crypto_library(path: Path) -> None:
     users = [line for target, _, line in imports(parse(path)) if target.split(".")[0] == "nacl"]
     assert not users or name_of(path) == "node.crypto.primitives"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_file_and_its_functions_keep_their_size(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= MAX_FILE_LINES
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    functions = [node for node in ast.walk(parse(path)) if isinstance(node, kinds)]
     long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > MAX_FUNCTION_LINES]
     assert not long
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_says_what_it_is_about(path: Path) -> None:
     assert ast.get_docstring(parse(path))
 

@@ -154,6 +154,7 @@ def test_a_restored_home_starts_as_another_device_with_everything_in_it(tmp_path
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_a_home_that_was_sealed_is_restored_sealed_under_the_backups_passphrase(
     tmp_path: Path, bob: SimNode
 ) -> None:

@@ -55,7 +55,7 @@ async def test_where_a_node_is_reached_is_written_as_soon_as_there_is_room(
     await runtime.write({"pid": 2})
     assert not path.exists()
     room.append(True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not path.exists():
             await asyncio.sleep(0.01)
     assert json.loads(path.read_bytes()) == {"pid": 2}

@@ -89,7 +89,7 @@ async def attached(node: Node, dialect: str, room: str) -> AsyncIterator[Page]:
 
 
 async def until(page: Page, word: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not any(word in text for text in page.told):
             await asyncio.sleep(0.005)
 

@@ -125,7 +125,7 @@ async def socket(
 
 async def told(ws: aiohttp.ClientWebSocketResponse) -> str:
     """Return the next frame that is no ping."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (text := await ws.receive_str()) == "2":
             await ws.send_str("3")
         return text
@@ -134,7 +134,7 @@ async def told(ws: aiohttp.ClientWebSocketResponse) -> str:
 async def ending(ws: aiohttp.ClientWebSocketResponse) -> tuple[list[str], int | None]:
     """Return what still comes, and the close code."""
     seen = []
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         async for message in ws:
             seen.append(message.data)
     return seen, ws.close_code

@@ -37,7 +37,7 @@ def asked(bridge: Bridge) -> list[commands.Command]:
 
 
 async def until(bridge: Bridge, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(asked(bridge)) < count or not bridge.engine.sessions:
             await asyncio.sleep(0.01)
 

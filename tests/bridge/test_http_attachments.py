@@ -80,7 +80,7 @@ def bearer(token: str = ADMIN) -> dict[str, str]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -13,7 +13,8 @@ import pytest
 
 from node.bridge import http_tls
 from tests.bridge.fake_engine import ADMIN
-from tests.bridge.test_listeners import DialectEngine, Opened, free_port, make
+from tests.bridge.test_listeners import DialectEngine, Opened, make
+from tests.ports import free_port
 
 TRUSTING = ssl.create_default_context()
 TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
@@ -31,7 +32,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Secured]:
     _host, made.port = await server.start()
     made.tls = free_port()
     assert (await made.enable("001", port=made.tls, tls=True))["event"] == "ok"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "001" not in server._listeners._sites:
             await asyncio.sleep(0.01)
     yield made
@@ -70,7 +71,7 @@ async def test_those_that_begin_no_handshake_hold_few_files_and_not_for_long(
         assert (await opened.ask("room_list"))["event"] == "ok"
         await asyncio.sleep(0.6)
         assert (await asked(opened.tls)).startswith(b"HTTP/1.1 401")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while files() > before:
             await asyncio.sleep(0.05)
 
@@ -90,7 +91,7 @@ async def test_what_comes_with_the_last_words_of_the_handshake_is_heard(opened: 
     said.write(f"GET /ws?token={ADMIN} HTTP/1.1\r\nHost: 127.0.0.1:{opened.tls}\r\n\r\n".encode())
     writer.write(goes.read())
     heard = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while b"\r\n\r\n" not in heard:
             came.write(await reader.read(65536))
             try:
@@ -121,10 +122,10 @@ async def test_a_connection_over_tls_counts_among_the_others(opened: Secured) ->
     runner = opened.server._runner
     assert runner is not None and runner.server is not None
     _, writer = await asyncio.open_connection("127.0.0.1", opened.tls, ssl=TRUSTING)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not runner.server.connections:
             await asyncio.sleep(0.01)
     writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while runner.server.connections:
             await asyncio.sleep(0.01)

@@ -28,6 +28,7 @@ from node.chat import commands, events
 from node.errors import Refused
 from node.store import files
 from tests.bridge.fake_engine import ADMIN, Bridge, FakeEngine, clock, counted_entropy, recv
+from tests.ports import free_port
 
 PAGE = "http://localhost:5173"
 
@@ -111,11 +112,6 @@ def build(tmp_path: Path) -> Path:
     (folder / "app.js").write_text("app()" * 100_000)
     (tmp_path / "token").write_text("secret")
     return folder
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 async def get(url: str | URL, method: str = "GET", **keys: Any) -> tuple[int, str, Any]:
@@ -222,7 +218,7 @@ async def test_a_socket_goes_with_its_dialect_or_its_origin(
             return
         with pytest.raises(ConnectionClosed):
             while True:
-                await asyncio.wait_for(ws.recv(), 5)
+                await asyncio.wait_for(ws.recv(), 30)
         assert ws.close_code == 4403
 
 

@@ -38,7 +38,7 @@ async def hello(ws: ClientConnection, **keys: Any) -> dict[str, Any]:
 
 async def close_code(ws: ClientConnection) -> int | None:
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await ws.recv()
     except ConnectionClosed:
@@ -52,7 +52,7 @@ async def refused(url: str, **more: Any) -> int:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -177,7 +177,7 @@ async def test_a_filtered_session_is_told_how_far_it_is(
     async with connect(bridge.url() + "&hello=1") as ws:
         await hello(ws, subscribe={"events": ["user_invite"]})
         bridge.engine.say("unseen")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await recv(ws) == {"event": "caught_up", "seq": 1}
 
 

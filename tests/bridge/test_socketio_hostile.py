@@ -75,7 +75,7 @@ async def test_one_that_never_reads_costs_little_memory_is_closed_and_disturbs_n
         await reader.send_str('42["echo"]')
         await told(reader)
         async with deaf(both, transport):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(both.engine.sessions) < 2:
                     await asyncio.sleep(0.01)
             assert (await told(reader)).endswith('"hi"]')
@@ -87,7 +87,7 @@ async def test_one_that_never_reads_costs_little_memory_is_closed_and_disturbs_n
                 assert (await told(reader)).startswith(f'42["new message","{number}.')
             grown = tracemalloc.get_traced_memory()[1] - before
             tracemalloc.stop()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(both.engine.sessions) > 1:
                     await asyncio.sleep(0.05)
             assert grown < MOST_MEMORY
@@ -114,7 +114,7 @@ async def test_one_that_asks_and_never_reads_the_answers_costs_little_memory(
         grown = tracemalloc.get_traced_memory()[1] - before
         tracemalloc.stop()
         assert grown < MOST_MEMORY
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while both.server._connections:
                 await asyncio.sleep(0.05)
 
@@ -182,7 +182,7 @@ async def test_ten_thousand_malformed_frames_disturb_nobody_else(
         await other.send_str('429["say_again","still here"]')
         while await told(other) != '439[["still here"]]':
             pass
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while both.server._connections:
             await asyncio.sleep(0.05)
     left = both.server._socket_io._library  # type: ignore[union-attr]

@@ -22,6 +22,7 @@ from node.store import identity
 
 from .conftest import Scripted
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 Exits = Callable[..., tuple[int, str, str]]
 SECRET = "open sesame"
 

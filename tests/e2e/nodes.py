@@ -15,6 +15,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.e2e.leaks import Secrets, none_in, written
+from tests.ports import free_port
 
 START_SECONDS = 30.0
 EVENT_SECONDS = 30.0
@@ -47,7 +48,8 @@ class NodeProcess:
         return self.home.parent / f"{self.name}.err"
 
     async def start(self) -> None:
-        """Start, and wait until bridge and mesh are ready."""
+        """Start, and wait until bridge and mesh are ready; always on the same ports."""
+        self.mesh_port, self.bridge_port = self.mesh_port or free_port(), self.bridge_port or free_port()
         listen = f"{self.mesh_host}:{self.mesh_port}"
         bridge = f"127.0.0.1:{self.bridge_port}"
         code = ("-c", WRONG_CLOCK.format(self.clock_s)) if self.clock_s else ("-m", "cli")
@@ -103,7 +105,7 @@ class NodeProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             return await self.process.wait()
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.nodes import NodeProcess, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 PAGE = "http://localhost:5173"
@@ -32,11 +33,6 @@ async def gossamer(home: Path, *words: str) -> tuple[int, str, str]:
 async def get(url: str, **headers: str) -> tuple[int, str, Any]:
     async with aiohttp.ClientSession() as http, http.get(url, ssl=False, headers=headers) as answer:
         return answer.status, await answer.text(), answer.headers
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 async def test_a_build_over_tls_is_there_again_after_a_kill_with_the_same_certificate(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ async def refused(frontend: Frontend, code: str, command: str, **keys: Any) -> E
 
 async def until(frontend: Frontend, command: str, done: Callable[[Event], bool], **keys: Any) -> Event:
     """Ask again until the answer is as it should be."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not done(answer := await frontend.call(command, **keys)):
             await asyncio.sleep(0.1)
     return answer

@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 
 from tests.e2e.nodes import NodeProcess, befriend, running
-from tests.e2e.test_dialects_enabled import free_port, gossamer
+from tests.e2e.test_dialects_enabled import gossamer
 from tests.e2e.test_foreign_page import FETCH, foreign, run
 from tests.e2e.test_page import BROWSER, NAMES, browser
+from tests.ports import free_port
 
 SWEEP = "/api/cronjob/cron/check-inactive-users"
 BUILD = "<!doctype html><meta charset=utf-8><title>build</title><body>build"

@@ -38,7 +38,7 @@ class Page:
         """Give one DevTools command; what the page reports meanwhile is kept."""
         self.asked += 1
         await self.ws.send(json.dumps({"id": self.asked, "method": method, "params": params}))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (frame := json.loads(await self.ws.recv())).get("id") != self.asked:
                 if frame["method"] in COMPLAINTS:
                     self.faults.append(json.dumps(frame["params"]))

@@ -88,6 +88,7 @@ async def refused(client: Client, command: str, **keys: Any) -> str:
     return fault.value.code
 
 
+@pytest.mark.usefixtures("cheap_passphrases")
 async def test_a_passphrase_is_set_changed_and_removed_and_a_wrong_one_changes_nothing(
     tmp_path: Path,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from node.crypto import chain, roommsg
@@ -55,14 +56,20 @@ def _children(thing: Any) -> Iterable[Any]:
         return [*thing.keys(), *thing.values()]
     if isinstance(thing, list | tuple | set | frozenset):
         return list(thing)
-    slots = [
-        getattr(thing, name, None) for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())
-    ]
-    if hasattr(thing, "__struct_fields__"):
-        slots += [getattr(thing, name) for name in thing.__struct_fields__]
-    inside = getattr(thing, "__dict__", {})
-    module = type(thing).__module__
-    return [*slots, *inside.values()] if module.startswith(("node", "tests")) else []
+    slots, ours = _layout(type(thing))
+    if not ours:
+        return []
+    return [*(getattr(thing, name, None) for name in slots), *getattr(thing, "__dict__", {}).values()]
+
+
+@cache
+def _layout(kind: type) -> tuple[tuple[str, ...], bool]:
+    """Return the names of what instances hold outside a `__dict__`, and whether the type is ours."""
+    slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
+    fields = getattr(kind, "__struct_fields__", ())
+    return (*slots, *(fields if isinstance(fields, tuple) else ())), kind.__module__.startswith(
+        ("node", "tests")
+    )
 
 
 def opened(

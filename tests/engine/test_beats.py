@@ -18,8 +18,8 @@ def told(node: SimNode) -> list[int]:
     publish = engine_of(node)._down
 
     def watch(turn, order):  # type: ignore[no-untyped-def]
-        if type(order).__name__ == "Publish" and order.envelope.kind == EPHEMERAL:
-            sent.append(len(order.envelope.raw))
+        if type(order).__name__ == "Publish":
+            sent.extend(len(one.raw) for one in order.envelopes if one.kind == EPHEMERAL)
         return publish(turn, order)
 
     engine_of(node)._down = watch  # type: ignore[method-assign]

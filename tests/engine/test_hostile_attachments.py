@@ -183,9 +183,11 @@ def test_too_many_or_too_much_is_refused_to_who_stores(monkeypatch: pytest.Monke
 
 
 def test_what_was_stored_and_never_sent_goes_after_a_day_and_what_was_sent_stays() -> None:
-    world, ann, _, _, room = trio("unsent")
+    world, ann, bob, cat, room = trio("unsent")
     sent, kept = upload(ann, content(100)), upload(ann, content(200))
     send(ann, room, kept["attachment"])
+    assert world.run_until(lambda: here(bob, kept["attachment"]), 60)
+    bob.crash(), cat.crash()
     world.run(25 * 3600)
     with pytest.raises(CallError) as gone:
         ann.call(c.AttachmentGet(id=sent["attachment"]))

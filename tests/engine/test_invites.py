@@ -7,6 +7,7 @@ import pytest
 from node.bridge.ports import Subscription
 from node.chat import commands as c, events
 from node.sim import CallError, SimNode, SimSession, Simulation
+from tests.engine.hostile import later_on
 from tests.engine.worlds import befriend, joined, trio
 
 
@@ -167,7 +168,8 @@ def test_an_undelivered_offer_expires_after_seven_days() -> None:
     ann.call(c.UserInvite(target="bob", room=room))
     world.run(1)
     bob.crash()
-    world.run(8 * 86_400)
+    later_on(world, 6, ann)
+    world.run(30 * 3600)
     bob.start()
     guest = bob.attach()
     world.run(60)

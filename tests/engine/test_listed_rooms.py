@@ -32,11 +32,11 @@ def test_an_open_room_is_told_of_once_when_it_is_listed_renamed_and_over() -> No
 
 
 def test_a_room_that_nobody_lists_any_more_is_told_to_be_gone() -> None:
-    world, ann, _, cat = mesh("unlisted")
+    world, ann, bob, cat = mesh("unlisted")
     ann.call(c.RoomCreate(name="square", visibility="open"))
     theirs = cat.attach()
     assert world.run_until(lambda: bool(told(theirs)), 10)
-    ann.crash()
+    ann.crash(), bob.crash()
     world.run(LIFE_MS / 1000 + 7_300)
     assert told(theirs) == [("square", True), ("square", False)]
 

@@ -26,7 +26,7 @@ def posted(node: SimNode) -> list[int]:
 
     def watch(turn, order):  # type: ignore[no-untyped-def]
         if type(order).__name__ == "Publish":
-            sizes.append(len(order.envelope.raw))
+            sizes.extend(len(one.raw) for one in order.envelopes)
         return publish(turn, order)
 
     node.engine._down = watch  # type: ignore[method-assign]

@@ -283,7 +283,7 @@ class Player:
         raise AssertionError("did not come; there is:\n" + "\n".join(map(json.dumps, page.came)))
 
     async def _closed(self, frontend: Frontend, code: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await frontend.ws.wait_closed()
         assert frontend.ws.close_code == code, frontend.ws.close_code
 
