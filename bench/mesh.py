@@ -210,7 +210,7 @@ async def measure(
         far_busy = busy_chain if far == near else await _beside(far, running, rng, effort.chain)
         missing = others - len(spread.times())
         what = f"{name}: {nodes} nodes, {BODY} B, {RATE:.0f}/s"
-        print(f"  (paths of {near} nodes, the longest {far}; nodes idle take {idle * 100:.1f} % of a core)")
+        print(f"  (paths of {near} nodes, the longest {far}; idle, all take {idle * 100:.1f} % of a core)")
         cost = busy * 1000 / (count * nodes)
         return Whole(
             what,

@@ -8,11 +8,12 @@ import asyncio
 class Alarm:
     """Wakes one task. A timer that is set stays until it goes off: setting one anew costs as much as a turn.
 
-    So one may wake too early, when what it was set for is no longer due; who wakes looks at the clock.
+    One that goes off when what it was set for is no longer due is then set for what is, and wakes nobody.
     """
 
     def __init__(self) -> None:
         self._rung = False
+        self._until = 0.0
         self._sleeper: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -26,7 +27,8 @@ class Alarm:
         """Return when it is rung, at once if it was since the last sleep, or after so many seconds."""
         if not self._rung:
             loop = asyncio.get_running_loop()
-            self._set(loop, loop.time() + seconds)
+            self._until = loop.time() + seconds
+            self._set(loop)
             self._sleeper = loop.create_future()
             try:
                 await self._sleeper
@@ -34,13 +36,18 @@ class Alarm:
                 self._sleeper = None
         self._rung = False
 
-    def _set(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer.when() <= self._until:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._goes_off)
+        self._timer = loop.call_at(self._until, self._goes_off, loop)
 
-    def _goes_off(self) -> None:
+    def _goes_off(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        self.ring()
+        if self._sleeper is None:
+            return  # who sleeps next sets one
+        if loop.time() < self._until:
+            self._set(loop)
+        else:
+            self.ring()

@@ -56,3 +56,29 @@ async def test_a_hundred_sleeps_that_are_cut_short_set_one_timer(monkeypatch: py
         alarm.ring()
         await sleeping
     assert len(timers) == 1
+
+
+async def test_a_timer_that_nobody_waits_for_any_more_wakes_nobody() -> None:
+    for asleep_meanwhile in (True, False):
+        alarm = Alarm()
+        for seconds in (0.01, 60.0):
+            sleeping = asyncio.create_task(alarm.sleep(seconds))
+            await asyncio.sleep(0)
+            if seconds < 1:
+                alarm.ring()
+                await sleeping
+            if (seconds > 1) is asleep_meanwhile:
+                await asyncio.sleep(0.05)
+        assert not sleeping.done()
+        alarm.ring()
+        await sleeping
+
+
+async def test_a_timer_that_goes_off_too_early_is_set_for_what_is_due_by_now() -> None:
+    alarm = Alarm()
+    short = asyncio.create_task(alarm.sleep(0.01))
+    await asyncio.sleep(0)
+    alarm.ring()
+    await short
+    async with asyncio.timeout(5):
+        await alarm.sleep(0.03)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from node.mesh.ports import Arrived, MeshEffect, SendBytes
 
-ASIDE_SECONDS = 0.25
+ASIDE_SECONDS = 0.8
 """Seconds that the first waits at most; whatever else the engine is given comes after all of them. Longer
 than announcements are gathered: the turn that sends these takes it along."""
 MAX_ASIDE = 64

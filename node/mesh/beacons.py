@@ -71,11 +71,13 @@ class Beacons:
 
     __slots__ = (
         "_begun", "_look_at", "_made", "_mend_at", "_pause",
-        "_reigns", "_root", "_secret", "_since", "_spoken", "_taken",
+        "_reigns", "_root", "_secret", "_since", "_spoken", "_taken", "early",
     )  # fmt: skip
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self.early = False
+        """Whether the last growth was begun before its time, because the tree was damaged somewhere."""
         self._since: float | None = None
         self._begun = float("-inf")
         self._mend_at: float | None = None
@@ -158,8 +160,8 @@ class Beacons:
         return root
 
     def _begin(self, now: float) -> None:
-        early = now < self._begun + EVERY
-        self._pause = min(EVERY, 2 * self._pause) if early else SOON
+        self.early = now < self._begun + EVERY - OPEN_FOR  # the others' last growth began a little earlier
+        self._pause = min(EVERY, 2 * self._pause) if self.early else SOON
         self._begun, self._look_at, self._mend_at = now, now + EVERY, None
         self._root, self._spoken, self._taken = None, False, 0
 

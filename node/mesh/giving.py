@@ -69,6 +69,11 @@ class Giving:
         line.waiting.append((frame.object, frame.index))
         return True
 
+    def owes(self, number: int) -> bool:
+        """Whether there is anything to read for a link, or to send on it."""
+        line = self._lines.get(number)
+        return line is not None and bool(line.waiting or line.ready)
+
     def read(self, number: int) -> Read | None:
         """Return what to read now for a link: the next parts in a row."""
         line = self._lines.get(number)

@@ -78,6 +78,8 @@ class Link:
         self.address = address
         self.remote = remote
         self.phase = Phase.SHAKING
+        self.live = False
+        """Whether both HELLOs have passed: asked of every link for every envelope."""
         self.node_key = b""
         self.hello: Hello | None = None
         self.opened = self.heard = now
@@ -112,15 +114,10 @@ class Link:
         if outbound:
             self._handshake_out.append(self._handshake.write())
 
-    @property
-    def live(self) -> bool:
-        """Whether both HELLOs have passed."""
-        return self.phase is Phase.LIVE
-
     def greeted(self, hello: Hello, *, now: float, granted: int = BUDGET_STRANGER) -> None:
         """The peer's HELLO has come and is accepted: the link is in use from here. `granted`: its budget."""
         self.hello = hello
-        self.phase = Phase.LIVE
+        self.phase, self.live = Phase.LIVE, True
         self.touch()
         self._budget = TokenBucket(hello.budget, now=now)
         self._ephemeral_budget = TokenBucket(hello.budget / EPHEMERAL_SHARE, now=now)
@@ -373,11 +370,7 @@ class Link:
 
     def ping_due(self, *, now: float) -> bool:
         """Whether to ask the peer whether it is there."""
-        return self.live and self.ping_sent is None and now >= self._ping_at
-
-    @property
-    def _ping_at(self) -> float:
-        return min(self.heard + PING_AFTER, self.next_ping)
+        return self.live and self.ping_sent is None and now >= min(self.heard + PING_AFTER, self.next_ping)
 
     @property
     def deadline(self) -> float:
@@ -385,7 +378,7 @@ class Link:
         if not self.live:
             soon = self.opened + OPEN_WITHIN
         elif self.ping_sent is None:
-            soon = self._ping_at
+            soon = min(self.heard + PING_AFTER, self.next_ping)
         else:
             soon = self._drop_at(self.ping_sent)
         return min(soon, self._written_at + BLOCKED_AFTER) if self._in_flight else soon

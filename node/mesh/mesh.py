@@ -81,6 +81,9 @@ CLONED_EVERY = 3600.0
 CLONED_FOR = 900.0
 """Seconds for which that is shown to whoever attaches: a clone that is still there is told of each 300 s."""
 
+_SPREADING = (Push, IHave, Graft, Prune, Beacon, Ping)
+"""Frames that concern envelopes and links as they are: not whom to dial, ask or look for."""
+
 
 class Mesh:
     """All between the engine and the websockets: feed inputs, carry out effects, wake at `deadline`.
@@ -118,7 +121,8 @@ class Mesh:
         self._last_ticket = 0
         self._cloned_at = self._cloned_heard = float("-inf")
         self._soon: float | None = None
-        self._known = False
+        self._soon_beside: float | None = None
+        self._known = self._known_beside = False
         self._effects: list[MeshEffect] = []
         self._index = Index(known)
         self._exchange = Exchange(
@@ -177,9 +181,10 @@ class Mesh:
         return self._soon
 
     def _least(self) -> float | None:
-        exchange = self._exchange
-        timers = self._linking.deadline, exchange.deadline, self._near.deadline
-        return earliest(self._book.deadline, *timers, self._rounds.deadline)
+        if not self._known_beside:  # what no envelope and no announcement changes
+            timers = self._book.deadline, self._linking.deadline, self._rounds.deadline
+            self._soon_beside, self._known_beside = earliest(*timers), True
+        return earliest(self._exchange.deadline, self._near.deadline, self._soon_beside)
 
     @property
     def connectivity(self) -> Connectivity:
@@ -244,12 +249,12 @@ class Mesh:
 
     def request_sync(self, now: Instant) -> None:
         """Sync with every linked peer in a moment: something is missing, and gossip may not bring it."""
-        self._known = False
+        self._known = self._known_beside = False
         self._rounds.lacking(now)
 
     def compare(self, now: Instant) -> None:
         """Sync with every linked peer about what is not under way any more, to learn who has it."""
-        self._known = False
+        self._known = self._known_beside = False
         self._rounds.compare(now)
 
     def forget(self, eids: Iterable[bytes]) -> None:
@@ -259,6 +264,7 @@ class Mesh:
     def handle(self, event: MeshInput, *, now: Instant) -> list[MeshEffect]:
         """Advance the machine; with request_sync and forget the only way to change it."""
         self._known = False
+        self._known_beside = self._known_beside and isinstance(event, LinkBytes | LinkDrained)
         if self._waking.slept(now):
             self._on_resumed(now)
         match event:
@@ -314,16 +320,19 @@ class Mesh:
                 if data:
                     self._on_frame(near, data, now)
                 else:
+                    self._known_beside = False
                     self._linking.on_proven(near, now)
                 if event.link not in self._near:
                     return
             self._effects += near.pauses(now=now.mono)
         except PeerFault as fault:
+            self._known_beside = False
             self._linking.leave(near, Leave.PROTOCOL, reason_of(near.link, fault), now)
 
     def _on_frame(self, near: Neighbour, data: bytes, now: Instant) -> None:
         try:
             frame = frame_bytes.decode(data)
+            self._known_beside = self._known_beside and near.link.live and isinstance(frame, _SPREADING)
             match frame:
                 case Hello() if not near.link.live:
                     self._linking.on_hello(near, frame, now)
@@ -350,6 +359,7 @@ class Mesh:
 
     def _blame(self, near: Neighbour, fault: PeerFault, now: Instant) -> None:
         """Count what a peer did wrong on a proven link, and part from it when it is too much."""
+        self._known_beside = False
         key = near.link.node_key
         if isinstance(fault, Unasked):
             refused = self._scores.violation(key, now=now.mono)
@@ -407,6 +417,7 @@ class Mesh:
         for near in self._near.touched():
             self._flush_one(near, now)
             if near.link.deaf:
+                self._known_beside = False
                 self._effects.append(CloseLink(near.link.number, "reads nothing"))
                 self._linking.drop(near, "reads nothing", now)
 
@@ -475,6 +486,7 @@ class Mesh:
 
     def _on_resumed(self, now: Instant) -> None:
         """This machine slept: ask every peer whether it is there, and dial what was put off."""
+        self._known_beside = False
         self._near.touch_all()
         for near in self._near.values():
             if near.link.live:

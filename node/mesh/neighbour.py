@@ -15,8 +15,14 @@ ANNOUNCE_SOON = 0.02
 """Seconds that announcements are gathered into one IHAVE while the tree is young or broken, and of what no
 PUSH will bring."""
 ANNOUNCE_AFTER = 0.2
-"""The same beside a tree that stands: few wait for these, and a frame costs a node as much as a PUSH. A gap
-is noticed that much later at worst, which is half of the least T1."""
+"""The same beside a tree that stands, where nothing was announced lately: few wait for these, and a frame
+costs a node as much as a PUSH."""
+ANNOUNCE_EVERY = 0.6
+"""Seconds between two IHAVEs on a link beside such a tree: in a stream a gap that nothing else tells of is
+noticed that much later at worst. All that waits leaves soon when the tree changes."""
+ANNOUNCE_SPREAD = 0.5
+"""By so much of themselves both differ from node to node, half of it either way: else all would announce at
+one moment what came to all at one moment, and stand in the way of what comes then."""
 ANNOUNCE_AGAIN = 0.5
 """Seconds until a link is looked at again whose peer reads nothing."""
 MAX_ANNOUNCED = 8192
@@ -34,6 +40,7 @@ class Neighbour:
         self._own_hello: Hello | None = None
         self._announcements = Packed(ID_BYTES + 1)
         self._announce_at: float | None = None
+        self._announced_at = float("-inf")
 
     def make_hello(self, hello: Hello) -> Hello:
         """Remember what we told the peer of ourselves."""
@@ -68,15 +75,30 @@ class Neighbour:
         """Whether we granted the peer more than a stranger gets."""
         return self._own_hello is not None and self._own_hello.budget > BUDGET_STRANGER
 
-    def announce(self, prefix: bytes, hop: int, *, now: float, within: float = ANNOUNCE_SOON) -> None:
-        """Tell the peer `within` so many seconds that we have an envelope, with what else is to be told."""
+    def announce(self, prefix: bytes, hop: int, *, now: float, calm: float | None = None) -> None:
+        """Tell the peer soon that we have an envelope, with what else is to be told.
+
+        Beside a tree that stands that has time: `calm` is this node's part of ANNOUNCE_SPREAD, 0 to 1.
+        """
         if len(self._announcements) >= MAX_ANNOUNCED:
             self._announcements.take(1)
             if self.sync is not None:
                 self.sync.wish(until_ms=EVERYTHING)
         self._announcements.append(prefix + bytes((hop,)))
-        if self._announce_at is None or (now + within < self._announce_at and self.link.control_room):
-            self._announce_at = now + within
+        if calm is None:
+            self._announce_by(now + ANNOUNCE_SOON)
+        else:
+            pace = 1 + ANNOUNCE_SPREAD * (calm - 0.5)
+            self._announce_by(max(now + ANNOUNCE_AFTER * pace, self._announced_at + ANNOUNCE_EVERY * pace))
+
+    def hurry(self, *, now: float) -> None:
+        """The tree changes: what was to be announced some time is announced soon."""
+        if self._announcements:
+            self._announce_by(now + ANNOUNCE_SOON)
+
+    def _announce_by(self, at: float) -> None:
+        if self._announce_at is None or (at < self._announce_at and self.link.control_room):
+            self._announce_at = at
             self.link.touch()
 
     def send_announcements(self, *, now: float) -> None:
@@ -86,7 +108,7 @@ class Neighbour:
         for _ in range(MAX_FRAMES_AT_ONCE):
             if not self._announcements or not self.link.control_room:
                 break
-            page = self._announcements.take(MAX_IDS)
+            page, self._announced_at = self._announcements.take(MAX_IDS), now
             self.link.send_control(encode(IHave(tuple((one[:ID_BYTES], one[ID_BYTES]) for one in page))))
         wait = ANNOUNCE_SOON if self.link.control_room else ANNOUNCE_AGAIN
         self._announce_at = now + wait if self._announcements else None

@@ -123,6 +123,8 @@ class Parts:
     def pump(self, near: Neighbour, now: Instant) -> bool:
         """Read and send what a peer asked for, as far as its link takes it; True if it takes some."""
         number, sent = near.link.number, False
+        if not self._giving.owes(number):
+            return False  # as most links, at all times
         for _ in range(PARTS_AT_ONCE):
             part = self._giving.next(number, now=now.mono) if near.link.bulk_room else None
             if part is None:

@@ -19,8 +19,8 @@ from node.mesh.neighbour import Neighbour
 SYNC_EVERY = 300.0
 """Seconds between two rounds with some peer, give or take a fifth."""
 LOOK_AFTER = 0.5
-"""Seconds from the sign that something is missing to a look whether gossip brings it, and to the next: an
-announcement may be gathered for less than half of that."""
+"""Seconds from the sign that something is missing to a look whether gossip brings it, and to the next. What a
+break has kept back is announced by then: beside a tree that changes announcements leave soon."""
 LOOK_UNTIL = 5.0
 """Seconds after which a round is begun whatever gossip waits for: that may be what nobody has."""
 AGAIN_AFTER = SETTLE_MS / 1000 + 1.0

@@ -17,7 +17,7 @@ from node.mesh.hops import Hops
 from node.mesh.index import ID_BYTES
 from node.mesh.meshclock import MeshClock
 from node.mesh.missing import MAX_RETRY, MIN_RETRY, Ask, Missing
-from node.mesh.neighbour import ANNOUNCE_AFTER, ANNOUNCE_SOON, Neighbour
+from node.mesh.neighbour import Neighbour
 from node.mesh.plumtree import Plumtree
 from node.mesh.ports import Arrived, MeshEffect
 from node.mesh.promises import Promises
@@ -73,7 +73,7 @@ class Spreading:
         self._recent = Recent()
         self._promises = Promises()
         self._own: dict[bytes, None] = {}
-        self._calm_at = float("-inf")
+        self._calm_at, self._share = float("-inf"), salt / 255
         self._gossip = gossip
         self._near = near
         self._clock = clock
@@ -169,14 +169,14 @@ class Spreading:
         """Push an envelope over the eager links, announce it on the lazy ones; not to where it came from."""
         frame, prefix = encode_push(hop, env.raw), env.eid[:ID_BYTES]
         ephemeral, announced = env.kind == EPHEMERAL, min(hop, NOT_COMING - 1)
-        within = ANNOUNCE_AFTER if now.mono >= self._calm_at else ANNOUNCE_SOON
+        calm = self._share if now.mono >= self._calm_at else None
         for number, near in self._near.items():
             link = near.link
             if not link.live or link.node_key == origin:
                 continue
             if not self.tree.is_eager(number):
                 if not ephemeral or link.may_tell_ephemeral(len(frame), now=now.mono):
-                    near.announce(prefix, announced, now=now.mono, within=within)
+                    near.announce(prefix, announced, now=now.mono, calm=calm)
             elif link.send_live(frame, ephemeral=ephemeral, now=now.mono, origin=origin):
                 self._has(number, prefix, now)
             elif not ephemeral:
@@ -255,7 +255,7 @@ class Spreading:
             return
         if self._beacons.came(frame, number, now=now.mono) and not self._speak(now):
             self.tree.sprout(number, now=now.mono)
-            self._show(frame, near.link.node_key)
+            self._show(frame, near.link.node_key, now)
             self._send_orders(now)
 
     def _speak(self, now: Instant) -> bool:
@@ -266,10 +266,12 @@ class Spreading:
         own = self._beacons.ours(rank(trips), now=now.mono)
         if own is not None:
             self.tree.sprout(None, now=now.mono)
-            self._show(own, b"")
+            self._show(own, b"", now)
         return own is not None
 
-    def _show(self, beacon: Beacon, origin: bytes) -> None:
+    def _show(self, beacon: Beacon, origin: bytes, now: Instant) -> None:
+        if self._beacons.early:
+            self._stirred(now)  # somewhere the tree is damaged: there are gaps behind that
         frame = encode(beacon)
         for near in self._near.values():
             link = near.link
@@ -342,7 +344,10 @@ class Spreading:
         return MAX_RETRY / 2 if rtt_ms is None else min(MAX_RETRY, max(MIN_RETRY, rtt_ms / 500))
 
     def _stirred(self, now: Instant) -> None:
-        """The tree has changed here: what is new is announced soon for a while."""
+        """The tree changes: what is new is announced soon for a while, and what waits to be is, too."""
+        if now.mono >= self._calm_at:
+            for near in self._near.values():
+                near.hurry(now=now.mono)
         self._calm_at = now.mono + CALM
 
     def _send_orders(self, now: Instant) -> None:

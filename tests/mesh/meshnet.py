@@ -122,6 +122,9 @@ class Node:
         if not self.alive:
             return []
         effects = self.mesh.handle(event, now=self.now)
+        kept = self.mesh.deadline
+        self.mesh._known = self.mesh._known_beside = False
+        assert self.mesh.deadline == kept, "what is kept of the deadlines is what they are"
         self.effects += effects
         self._to_do += effects
         if not self._doing:  # what is put in by one of them is done after all of them, as they left
