@@ -35,6 +35,8 @@ _sign, _sign_open = _lib.crypto_sign, _lib.crypto_sign_open
 _secretbox, _secretbox_open = _lib.crypto_secretbox_easy, _lib.crypto_secretbox_open_easy
 """What every message needs several times goes straight to libsodium: the binding's checks and copies, of what
 is checked and fixed here, cost more than some of the calls."""
+_SIZE = "a key or a nonce of a wrong size"
+"""Never of what a peer sent, which is measured before; but libsodium would read past its end."""
 STREAM_OVERHEAD = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
 
 
@@ -85,7 +87,8 @@ def ed25519_keypair(seed: bytes) -> tuple[bytes, bytes]:
 
 def sign(label: bytes, secret: bytes, data: bytes) -> bytes:
     """SIG(l, sk, x): 64 bytes, Ed25519 over `l || H64(l, x)`; `secret` is the 64-byte form."""
-    assert len(secret) == 2 * KEY_BYTES
+    if len(secret) != 2 * KEY_BYTES:
+        raise ValueError(_SIZE)
     message = label + digest(label, data, 64)
     signed = _room("unsigned char[]", SIG_BYTES + len(message))
     _sign(signed, _NULL, message, len(message), secret)
@@ -126,7 +129,8 @@ def dh(secret: bytes, public: bytes) -> bytes:
 
 def box_seal(plain: bytes, nonce: bytes, key: bytes) -> bytes:
     """XSalsa20-Poly1305 under a 32-byte key and a 24-byte nonce; 16 bytes longer than `plain`."""
-    assert len(nonce) == NONCE_BYTES and len(key) == KEY_BYTES
+    if len(nonce) != NONCE_BYTES or len(key) != KEY_BYTES:
+        raise ValueError(_SIZE)
     boxed = _room("unsigned char[]", len(plain) + BOX_OVERHEAD)
     _secretbox(boxed, plain, len(plain), nonce, key)
     return bytes(_ffi.buffer(boxed))
@@ -166,7 +170,8 @@ def seal_open(secret: bytes, public: bytes, sealed: bytes) -> bytes:
 
 def aead_seal(plain: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
     """ChaCha20-Poly1305 (RFC 8439); only the Noise link uses it, for every frame."""
-    assert len(nonce12) == AEAD_NONCE_BYTES and len(key) == KEY_BYTES
+    if len(nonce12) != AEAD_NONCE_BYTES or len(key) != KEY_BYTES:
+        raise ValueError(_SIZE)
     boxed = _room("unsigned char[]", len(plain) + BOX_OVERHEAD)
     _lib.crypto_aead_chacha20poly1305_ietf_encrypt(
         boxed, _NULL, plain, len(plain), aad, len(aad), _NULL, nonce12, key
@@ -176,7 +181,8 @@ def aead_seal(plain: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
 
 def aead_open(boxed: bytes, aad: bytes, nonce12: bytes, key: bytes) -> bytes:
     """Open what `aead_seal` made; raises CryptoFault."""
-    assert len(nonce12) == AEAD_NONCE_BYTES and len(key) == KEY_BYTES
+    if len(nonce12) != AEAD_NONCE_BYTES or len(key) != KEY_BYTES:
+        raise ValueError(_SIZE)
     if len(boxed) < BOX_OVERHEAD:
         raise CryptoFault("link box does not open")
     plain = _room("unsigned char[]", len(boxed) - BOX_OVERHEAD)

@@ -257,3 +257,24 @@ def test_argon2id_agrees_with_the_reference_library() -> None:
 def flip(data: bytes, bit: int) -> bytes:
     at, mask = bit // 8, 1 << bit % 8
     return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("wrong", [0, 31, 33, 63, 65])
+def test_nothing_is_read_past_the_end_of_a_key_or_nonce_of_ours(wrong: int) -> None:
+    """Straight calls of libsodium take a pointer: what is too short would be read on from memory."""
+    with pytest.raises(ValueError, match="wrong size"):
+        p.sign(b"gossamer/1/test", bytes(wrong), b"data")
+    for calls in (
+        lambda: p.box_seal(b"plain", bytes(24), bytes(wrong)),
+        lambda: p.box_seal(b"plain", bytes(wrong), bytes(32)),
+        lambda: p.aead_seal(b"plain", b"", bytes(12), bytes(wrong)),
+        lambda: p.aead_open(bytes(32), b"", bytes(wrong), bytes(32)),
+    ):
+        with pytest.raises(ValueError, match="wrong size"):
+            calls()
+    for opens in (
+        lambda: p.box_open(bytes(40), bytes(24), bytes(wrong)),
+        lambda: p.box_open(bytes(wrong % 16), bytes(24), bytes(32)),
+    ):
+        with pytest.raises(CryptoFault):
+            opens()
