@@ -240,7 +240,8 @@ class Requests:
             case Note.ACCEPTED:
                 return
             case Note.BLOCKED | Note.UNBLOCKED:
-                self._blocked(turn, person, note is Note.BLOCKED)
+                over = note is Note.BLOCKED or (ask is not None and answers)
+                self._blocked(turn, person, note is Note.BLOCKED, over=over)
             case Note.REJECTED | Note.REMOVED | Note.CANCELLED:
                 self._unwanting(turn, person, note, answers=answers)
 
@@ -277,10 +278,14 @@ class Requests:
             turn.log(events.ContactRejected(username=person.username, user_id=self._id(person)))
         return person
 
-    def _blocked(self, turn: Turn, person: Person, blocked: bool) -> None:
+    def _blocked(self, turn: Turn, person: Person, blocked: bool, *, over: bool) -> None:
+        """Somebody blocks us, or no more; `over`: our request to them with it.
+
+        Who blocks no more had it and dropped it, also where that they blocked us is still on its way.
+        """
         if blocked:
             self.incoming.taken_back(turn, person)
-        if blocked and person.state == ASKED:
+        if over and person.state == ASKED:
             self._rejected(turn, person)
             self._say(turn, person.account, Note.CANCELLED)
             person = self.people.by_account[person.account]

@@ -72,6 +72,23 @@ def test_whatever_two_people_do_and_whenever_they_come_to_the_same(
     no_late_faults(ann, bob)
 
 
+@pytest.mark.parametrize("wait", [0.05, 0.1, 2.0])
+def test_a_request_is_over_also_where_the_end_of_a_block_overtakes_its_beginning(wait: float) -> None:
+    world, ann, bob, _, _ = club("overtaken")
+    for node, other, what, waits in (
+        (bob, ann, "request", wait),
+        (ann, bob, "block", 0.0),
+        (ann, bob, "kill", 0.0),
+    ):
+        act(world, node, other, what, waits)
+    act(world, ann, bob, "unblock", 0.0)
+    world.run(45)
+    agree(world, ann, bob)
+    bob.call(c.ContactRequest(username="ann"))
+    world.run(5)
+    assert both(ann, bob) == ("incoming", "requested"), "who blocks no more can be asked again"
+
+
 @pytest.mark.parametrize("first", ["ann", "bob"])
 def test_who_takes_a_request_back_while_it_is_accepted_is_no_contact_at_either(first: str) -> None:
     world, ann, bob, _, _ = club(f"crossing {first}")
