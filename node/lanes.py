@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from node.bridge.ports import CommandReceived, EventsWritten, ReadAnswered, SessionEnded, SessionStarted
-from node.chat.commands import UserMessage
+from node.chat.commands import UserMessage, name_of
+from node.engine.commands import SPEAKING
 from node.engine.effects import Input
 from node.mesh.ports import LinkBytes, LinkClosed, LinkDrained, LinkOpened
 
@@ -23,13 +24,14 @@ A frontend that floods must not keep from us what links have written: nothing of
 its end.
 """
 FLOOD_STEP, FLOOD_SECONDS = 4, 0.02
-"""Inputs of frontends in so many seconds, 200 in one, where no link takes more: what does not fit in a queue
-is announced and fetched, which costs both ends more and comes late. Not fewer, for a peer that hardly reads
-is no reason to keep a frontend waiting for long."""
+"""Commands that others hear of, in so many seconds, 200 in one, where no link takes more: what does not fit
+in a queue is announced and fetched, which costs both ends more and comes late. Not fewer, for a peer that
+hardly reads is no reason to keep a frontend waiting for long."""
 SAID_IN_TURN = 16
 """Messages of frontends done in one turn: a 16th of what a turn costs is little, and more gains nothing."""
 _OF_FRONTENDS = (CommandReceived, SessionStarted, SessionEnded, EventsWritten, ReadAnswered)
 _OF_LINKS = (LinkBytes, LinkDrained, LinkOpened, LinkClosed)
+_SPEAKING = SPEAKING | {"batch"}
 _NO_LINK = 0
 """The lane of everything else; links are numbered from 1."""
 
@@ -56,6 +58,7 @@ class Lanes:
     def __init__(self, lane_of: Callable[[Any], int]) -> None:
         self._lane_of = lane_of
         self._lanes: dict[int, deque[Input]] = {}
+        self._first = deque[int]()
         self._size = 0
 
     def __len__(self) -> int:
@@ -70,15 +73,36 @@ class Lanes:
         lane.append(event)
         self._size += 1
 
+    def finish(self, number: int) -> None:
+        """Empty this lane before the others, that of who ends: who comes in its place begins after it."""
+        if number in self._lanes:
+            self._first.append(number)
+
     def popleft(self) -> Input:
         """Take the first input of the lane whose turn it is, which then is the last of the lanes."""
-        number = next(iter(self._lanes))
+        return self._take(self._first[0] if self._first else next(iter(self._lanes)))
+
+    def pop_unless(self, held: Callable[[Input], bool]) -> Input | None:
+        """Do as `popleft` with the first lane whose first input is not held up; None if there is none."""
+        if self._first:
+            return None if held(self._lanes[self._first[0]][0]) else self._take(self._first[0])
+        number = next((number for number, lane in self._lanes.items() if not held(lane[0])), None)
+        return None if number is None else self._take(number)
+
+    def _take(self, number: int) -> Input:
         lane = self._lanes.pop(number)
         event = lane.popleft()
         if lane:
             self._lanes[number] = lane
+        elif self._first and self._first[0] == number:
+            self._first.popleft()
         self._size -= 1
         return event
+
+    def all(self, held: Callable[[Input], bool]) -> bool:
+        """Say whether the first input of every lane is held up."""
+        lanes = [self._lanes[self._first[0]]] if self._first else self._lanes.values()
+        return all(held(lane[0]) for lane in lanes)
 
     def keep(self, kinds: tuple[type[Any], ...]) -> None:
         """Drop all inputs but those of these kinds."""
@@ -97,6 +121,11 @@ def _session_of(event: Any) -> int:
     return number
 
 
+def _speaks(event: Any) -> bool:
+    """Say whether links may get something by it."""
+    return isinstance(event, CommandReceived) and name_of(event.command) in _SPEAKING
+
+
 class Inbox:
     """All that waits for the engine, the oldest of whose turn it is first."""
 
@@ -113,29 +142,36 @@ class Inbox:
     def append(self, event: Input) -> None:
         """Put an input behind those of its kind."""
         (self.frontends if isinstance(event, _OF_FRONTENDS) else self.others).append(event)
+        if isinstance(event, SessionEnded):
+            self.frontends.finish(event.session)
 
     def take(self, congested: Callable[[], bool], *, now: float) -> Input | None:
         """Take the next; None if nothing waits that may be taken. `congested`: no link takes more at once."""
-        first = self._in_turn < FRONTENDS_IN_TURN or not self.others
-        if self.frontends and first and self._lets_frontends(congested, now):
-            self._in_turn += 1
-            return self.frontends.popleft()
+        if self.frontends and (self._in_turn < FRONTENDS_IN_TURN or not self.others):
+            event = self._of_frontends(congested, now)
+            if event is not None:
+                self._in_turn += 1
+                return event
         self._in_turn = 0
         return self.others.popleft() if self.others else None
 
-    def _lets_frontends(self, congested: Callable[[], bool], now: float) -> bool:
-        """Say whether one of a frontend may be taken, and count it."""
+    def _of_frontends(self, congested: Callable[[], bool], now: float) -> Input | None:
+        """Take an input of a frontend; while no link takes more, few of those that fill links."""
         if not congested():
-            return True
+            return self.frontends.popleft()
         if now < self._held_until:
-            return False
-        self._step -= 1
+            return self.frontends.pop_unless(_speaks)
+        event = self.frontends.popleft()
+        self._step -= _speaks(event)
         if not self._step:
             self._step, self._held_until = FLOOD_STEP, now + FLOOD_SECONDS
-        return True
+        return event
 
     def due(self, congested: Callable[[], bool], *, now: float) -> float | None:
         """Return when `take` gives something if nothing more comes; None if nothing waits."""
-        if self.others or (self.frontends and not congested()):
+        if self.others:
             return now
-        return max(now, self._held_until) if self.frontends else None
+        if not self.frontends:
+            return None
+        held = now < self._held_until and congested() and self.frontends.all(_speaks)
+        return self._held_until if held else now

@@ -71,9 +71,9 @@ MAX_BATCH_SECONDS = 0.005
 SHOWN_AT_ONCE = 128
 """Events told to frontends before these are written to: their queues are short, and one message that closes a
 gap lets out all that were held back behind it, which may be more than such a queue takes."""
-SHOW_SECONDS, SHOW_PAUSE, SHOW_TRIES = 0.1, 0.002, 10
-"""Where a queue is half full then: how long the next 128 wait at most for it, between two looks, and so often
-while it takes nothing at all."""
+SHOW_SECONDS, SHOW_PAUSE, SHOW_TRIES = 0.5, 0.002, 10
+"""Where a queue is half full then: how long a turn waits for it in all, between two looks, and so often while
+nothing at all is taken."""
 EXPIRE_SECONDS = 3600.0
 EXPIRE_PAUSE = 0.1
 """Between two looks for what has expired, and between two slices of it."""
@@ -196,12 +196,14 @@ class EngineLoop:
                 if self._full is not None:
                     raise self._full
                 await self._go_on(now, due)
-                if self._commit is None:
-                    await self._keep_house(now)
             except StoreFull as full:
                 await self._run_out(full)
             if self._probe_at is not None and now.mono >= self._probe_at:
                 await self._look_for_room()
+        try:
+            await self._come_to_rest()
+        except StoreFull as full:
+            await self._run_out(full)
 
     def finish(self) -> None:
         """Let `run` return after what it is doing now: nothing that was committed stays undelivered."""
@@ -226,6 +228,8 @@ class EngineLoop:
         """Let go of what is on disk, let the engine have what waits, and begin the next commit."""
         if self._commit is not None and self._commit.done():
             await self._conclude()
+        if self._commit is None:  # under load one is always under way, but for this moment
+            await self._keep_house(now)
         self._advance(now, due)
         if self._commit is None:
             await self._commit_ahead()
@@ -284,23 +288,30 @@ class EngineLoop:
         """Carry out what follows, for peers first, and read on what this came from."""
         turn, self._under_way = self._under_way, Turn()
         self._let_out(turn.late)
+        patience = SHOW_SECONDS
         for start in range(0, len(turn.others), SHOWN_AT_ONCE):
             if start:
-                await self._breathe()
+                patience = await self._breathe(patience)
             for effect in turn.others[start : start + SHOWN_AT_ONCE]:
                 self._perform(effect)
         if self.mesh is not None:
             self.mesh.took(turn.inputs)
 
-    async def _breathe(self) -> None:
-        """Let frontends take of what they were told; not for long, and not for one that takes nothing."""
+    async def _breathe(self, patience: float) -> float:
+        """Let frontends take of what they were told; return for how much longer to wait in this turn.
+
+        Not for one that takes nothing.
+        """
         await asyncio.sleep(0)
         assert self.bridge is not None
-        until, tries, waiting = time.perf_counter() + SHOW_SECONDS, SHOW_TRIES, self.bridge.behind()
-        while waiting > MAX_EVENTS // 2 and tries and time.perf_counter() < until:
+        since, tries, waiting = time.perf_counter(), SHOW_TRIES, self.bridge.behind()
+        while waiting > MAX_EVENTS // 2 and time.perf_counter() < since + patience:
             await asyncio.sleep(SHOW_PAUSE)
             before, waiting = waiting, self.bridge.behind()
             tries = SHOW_TRIES if waiting < before else tries - 1
+            if not tries:
+                return 0.0
+        return max(0.0, patience - (time.perf_counter() - since))
 
     async def _come_to_rest(self) -> None:
         """Let all go that was handled."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, strategies as st
 
-from node.bridge.ports import CommandReceived
+from node.bridge.ports import CommandReceived, SessionEnded, SessionStarted
 from node.chat import commands
 from node.engine.effects import Input, Woke
 from node.lanes import (
@@ -106,7 +107,7 @@ def test_who_types_does_not_wait_behind_another_frontends_flood() -> None:
 def test_while_no_link_takes_more_frontends_are_heard_some_times_a_second_and_links_at_once() -> None:
     inbox, heard = Inbox(), list[float]()
     for number in range(100):
-        inbox.append(CommandReceived(1, commands.RoomList(req=number)))
+        inbox.append(CommandReceived(1, commands.UserMessage(room="r", message="m", req=number)))
     now = 0.0
     while len(heard) < 20:
         inbox.append(LinkDrained(7, 1))
@@ -118,8 +119,32 @@ def test_while_no_link_takes_more_frontends_are_heard_some_times_a_second_and_li
         now = due
     assert heard == sorted(heard)
     assert now == pytest.approx(20 / FLOOD_STEP * FLOOD_SECONDS)
+    assert inbox.take(yes, now=now - FLOOD_SECONDS / 2) is None
+    inbox.append(CommandReceived(2, commands.RoomList()))
+    assert inbox.due(yes, now=now - FLOOD_SECONDS / 2) < now, "what fills no link is heard"
+    taken = inbox.take(yes, now=now - FLOOD_SECONDS / 2)
+    assert isinstance(taken, CommandReceived) and taken.session == 2
     assert inbox.due(no, now=now) == now, "there is room again"
     assert isinstance(inbox.take(no, now=now), CommandReceived)
+
+
+@pytest.mark.parametrize("congested", [no, yes])
+def test_who_has_gone_is_heard_to_the_end_before_who_comes_in_its_place(
+    congested: Callable[[], bool],
+) -> None:
+    inbox = Inbox()
+    said = [CommandReceived(1, commands.UserMessage(room="r", message="m", req=n)) for n in range(8)]
+    again = [CommandReceived(2, commands.UserMessage(room="r", message="m", req=n)) for n in range(4, 10)]
+    started = SessionStarted(2, "owner", "admin", plain=False)
+    for event in [*said, SessionEnded(1), started, *again]:
+        inbox.append(event)
+    now, order = 0.0, list[Input]()
+    while (due := inbox.due(congested, now=now)) is not None:
+        now = due
+        event = inbox.take(congested, now=now)
+        assert event is not None
+        order.append(event)
+    assert order == [*said, SessionEnded(1), started, *again]
 
 
 def test_an_empty_inbox_gives_nothing_and_is_due_never() -> None:

@@ -134,7 +134,7 @@ async def told(ws: aiohttp.ClientWebSocketResponse) -> str:
 async def ending(ws: aiohttp.ClientWebSocketResponse) -> tuple[list[str], int | None]:
     """Return what still comes, and the close code."""
     seen = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(15):
         async for message in ws:
             seen.append(message.data)
     return seen, ws.close_code

@@ -87,7 +87,7 @@ async def test_one_that_never_reads_costs_little_misses_nothing_in_between_and_d
         tracemalloc.stop()
         assert grown < MOST_MEMORY
         came = bytearray()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(12):
             while data := await asyncio.get_running_loop().sock_recv(line, 1 << 20):
                 came += data
         found = re.findall(rb'"(\d+)\.y', came)  # a frame may say it under several names

@@ -243,7 +243,7 @@ async def test_a_connection_that_never_asks_whole_is_closed_and_there_are_not_to
     )  # fmt: skip
     _, port = await server.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(20):
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
             for _, writer in slow:
                 writer.write(b"GET /api/v1/health HTTP/1.1\r\nHost: ")
