@@ -75,7 +75,7 @@ class Lanes:
 
     def finish(self, number: int) -> None:
         """Empty this lane before the others, that of who ends: who comes in its place begins after it."""
-        if number in self._lanes:
+        if number in self._lanes and number not in self._first:
             self._first.append(number)
 
     def popleft(self) -> Input:

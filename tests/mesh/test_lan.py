@@ -53,7 +53,10 @@ async def test_one_that_listens_on_this_machine_alone_looks_and_says_nothing() -
     two.start()
     try:
         await until_told(one_heard, AddAddress(f"ws://{address}:17184", "lan"))
-        assert two_heard == []
+        said = [
+            fact for fact in two_heard if isinstance(fact, AddAddress) and fact.address.endswith(":17183")
+        ]
+        assert said == [], "others on this network may say what they like"
     finally:
         await one.stop()
         await two.stop()
