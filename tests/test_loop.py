@@ -22,6 +22,7 @@ from node.clock import Instant
 from node.engine.commands import no_room
 from node.engine.effects import Effect, Hold, MessagesFetched, Persist
 from node.errors import StoreFull
+from node.lanes import FLOOD_STEP
 from node.loop import SHOW_TRIES, SHOWN_AT_ONCE, EngineLoop
 from node.mesh.ports import MeshEffect, SendBytes
 from node.sim import SimNode
@@ -598,3 +599,13 @@ async def test_who_stops_and_finds_no_room_is_answered_all_the_same() -> None:
     store.under_way[0][1].set_result(None)
     await asyncio.wait_for(task, 5)
     assert [(event.code, event.req) for _, event in bridge.told] == [("storage_full", 5)]
+
+
+@pytest.mark.parametrize(("congested", "most"), [(True, FLOOD_STEP), (False, 10)])
+async def test_what_frontends_tell_others_waits_where_no_link_takes_more(congested: bool, most: int) -> None:
+    loop, _, _, had = numbered()
+    loop.engine.mesh.congested = congested  # type: ignore[misc] # a stand-in
+    for number in range(10):
+        loop.submit(CommandReceived(1, commands.RoomCreate(name="tea", req=number)))
+    loop._advance(Instant(5.0, 0), None)
+    assert had == list(range(most))

@@ -267,7 +267,8 @@ class Link:
         """
         if not self._in_flight:
             self._written_at = now  # an idle link was not blocked
-            self._left_out = 0 if not self.waits else self._left_out
+            if not self.waits:
+                self._left_out = 0
         messages: list[bytes] = []
         parts: list[bytes] = []
         size, self.pushes_left = 0, not self._handshake_out

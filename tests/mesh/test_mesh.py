@@ -481,3 +481,14 @@ def test_a_sync_says_that_both_have_the_same_only_when_they_have() -> None:
     net.run(3)
     (said,) = (e for e in a.effects if isinstance(e, InStep))
     assert (said.node_key, said.holds) == (b.key, True) and said.until_ms <= net.wall_ms
+
+
+def test_a_mesh_is_congested_when_every_link_is_and_not_without_links() -> None:
+    net = Net()
+    assert not net.node("alone").mesh.congested
+    _, a, _ = chain(net, "b", "a", "c")
+    one, other = (near.link for near in a.mesh._near.values())
+    for link, expected in ((one, False), (other, True)):
+        while not link.congested:
+            assert link.send_promised(bytes(30_000))
+        assert a.mesh.congested is expected, "the quickest link counts"
